@@ -1,0 +1,229 @@
+//! Samples in, a batch of views out: decode once, plan, render every view, on all threads.
+
+use std::fs::File;
+use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use crate::decode::MAX_PIXELS;
+use crate::error::{Error, Result};
+use crate::image::{ImageRef, Rect};
+use crate::plan::{Plan, ViewSpec, plan_views};
+use crate::pool::{Pool, Workspace};
+use crate::resize::Resizer;
+use crate::rng::Key;
+use crate::view;
+
+/// Where a sample's pixels come from.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// An image file's content.
+    Bytes(&'a [u8]),
+    /// An image file.
+    Path(&'a Path),
+    /// Pixels.
+    Pixels(ImageRef<'a>),
+}
+
+/// A sample and the number that its randomness is keyed by.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample<'a> {
+    /// The pixels' source.
+    pub source: Source<'a>,
+    /// The index in the data set.
+    pub index: u64,
+}
+
+/// The views to make of every sample.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pipeline {
+    views: Vec<ViewSpec>,
+    same_crop: bool,
+    max_pixels: u64,
+}
+
+impl Pipeline {
+    /// A pipeline that makes `views`, all of one size.
+    ///
+    /// With `same_crop` every view takes the first one's crop, filter and flips.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a view that makes no sense, for none, or for views of unequal sizes.
+    pub fn new(views: Vec<ViewSpec>, same_crop: bool, max_pixels: Option<u64>) -> Result<Self> {
+        let refuse = |message: String| Err(Error::Argument(message));
+        let Some(first) = views.first() else {
+            return refuse("at least one view is needed".into());
+        };
+        for view in &views {
+            view.validate()?;
+            if view.size != first.size {
+                return refuse(format!(
+                    "all views must have one size to fit a batch, not {:?} and {:?}",
+                    first.size, view.size
+                ));
+            }
+        }
+        if u16::try_from(views.len()).is_err() {
+            return refuse("more than 65,535 views".into());
+        }
+        Ok(Self { views, same_crop, max_pixels: max_pixels.unwrap_or(MAX_PIXELS) })
+    }
+
+    /// How many views a sample has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.views.len()
+    }
+
+    /// Never: a pipeline has at least one view.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.views.is_empty()
+    }
+
+    /// Height and width of every view.
+    #[must_use]
+    pub fn size(&self) -> (u32, u32) {
+        self.views[0].size
+    }
+
+    /// The plans of all views of an image of (height, width) `shape`; `key.view` is not read.
+    ///
+    /// # Errors
+    /// As [`ViewSpec::plan`], or [`Error::Argument`] for an image without pixels.
+    pub fn plan(&self, shape: (u32, u32), key: Key) -> Result<Vec<Plan>> {
+        let mut plans = Vec::new();
+        self.plan_into(shape, key, &mut plans)?;
+        Ok(plans)
+    }
+
+    fn plan_into(&self, shape: (u32, u32), key: Key, plans: &mut Vec<Plan>) -> Result<()> {
+        if shape.0 == 0 || shape.1 == 0 || shape.0.max(shape.1) > i32::MAX as u32 / 2 {
+            return Err(Error::Argument(format!(
+                "an image of (height, width) {shape:?} cannot be cropped"
+            )));
+        }
+        plan_views(&self.views, self.same_crop, shape, key, plans)
+    }
+
+    /// Makes all views of `samples` into `out`: (views, samples, 3, height, width), view-major.
+    ///
+    /// The output depends on each sample, its index, `epoch` and `seed`, not on `pool`, the order or
+    /// the batch. Every sample is tried; on failure the content of `out` is unspecified.
+    ///
+    /// # Errors
+    /// Of the first sample that failed, with its path or position in front.
+    ///
+    /// # Panics
+    /// If `out` has another size.
+    pub fn run(
+        &self,
+        samples: &[Sample<'_>],
+        epoch: u32,
+        seed: u64,
+        pool: &Pool,
+        out: &mut [u8],
+    ) -> Result<()> {
+        let (height, width) = self.size();
+        let view = 3 * height as usize * width as usize;
+        assert_eq!(out.len(), self.len() * samples.len() * view, "the output has another size");
+        if samples.is_empty() {
+            return Ok(());
+        }
+        // View-major memory, regrouped by sample.
+        let mut by_view: Vec<_> =
+            out.chunks_exact_mut(samples.len() * view).map(|v| v.chunks_exact_mut(view)).collect();
+        let mut outs: Vec<&mut [u8]> = Vec::with_capacity(self.len() * samples.len());
+        for _ in samples {
+            outs.extend(by_view.iter_mut().filter_map(Iterator::next));
+        }
+        // With few samples the threads share the views of one.
+        let split_views = samples.len() < pool.threads();
+        let one = |(position, (sample, outs)): (usize, (&Sample<'_>, &mut [&mut [u8]]))| {
+            let key = Key { seed, epoch, index: sample.index, view: 0 };
+            let result = self.contained(sample, key, pool, split_views, outs);
+            result.err().map(|error| (position, error.at(place(sample, position))))
+        };
+        let parallel = pool.install(|| {
+            let work = samples.par_iter().zip(outs.par_chunks_mut(self.len())).enumerate();
+            work.filter_map(one).min_by_key(|(position, _)| *position)
+        });
+        let failed = parallel.unwrap_or_else(|| {
+            let mut work = samples.iter().zip(outs.chunks_mut(self.len())).enumerate();
+            work.find_map(one)
+        });
+        failed.map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// One sample, with a panic (of a decoder, say) made into an error.
+    fn contained(
+        &self,
+        sample: &Sample<'_>,
+        key: Key,
+        pool: &Pool,
+        split_views: bool,
+        outs: &mut [&mut [u8]],
+    ) -> Result<()> {
+        // The workspace of a sample that panicked is dropped, not reused.
+        let work = || pool.with_workspace(|w| self.sample(sample, key, split_views, w, outs));
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(panic_error(&*payload)))
+    }
+
+    fn sample(
+        &self,
+        sample: &Sample<'_>,
+        key: Key,
+        split_views: bool,
+        workspace: &mut Workspace,
+        outs: &mut [&mut [u8]],
+    ) -> Result<()> {
+        let Workspace { decoder, file, image, plans, resizer } = workspace;
+        let plan = |shape| {
+            self.plan_into(shape, key, plans)?;
+            Ok(view::needed(plans, shape))
+        };
+        let (pixels, region) = match sample.source {
+            Source::Pixels(pixels) => {
+                plan((pixels.height, pixels.width))?;
+                (pixels, Rect { x: 0, y: 0, w: pixels.width, h: pixels.height })
+            }
+            Source::Bytes(bytes) => {
+                let region = decoder.decode(bytes, self.max_pixels, plan, image)?;
+                (image.as_ref(), region)
+            }
+            Source::Path(path) => {
+                file.clear();
+                File::open(path)?.read_to_end(file)?;
+                let region = decoder.decode(file, self.max_pixels, plan, image)?;
+                (image.as_ref(), region)
+            }
+        };
+        let views = plans.par_iter().zip(outs.par_iter_mut());
+        if split_views {
+            views.for_each_init(Resizer::default, |resizer, (plan, out)| {
+                view::render(pixels, region, plan, resizer, out);
+            });
+        } else {
+            for (plan, out) in plans.iter().zip(outs) {
+                view::render(pixels, region, plan, resizer, out);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn place(sample: &Sample<'_>, position: usize) -> String {
+    match sample.source {
+        Source::Path(path) => path.display().to_string(),
+        Source::Bytes(_) | Source::Pixels(_) => format!("sample {position} of the batch"),
+    }
+}
+
+/// What a panic said, as an error.
+pub(crate) fn panic_error(payload: &(dyn std::any::Any + Send)) -> Error {
+    let text = payload.downcast_ref::<&str>().map(ToString::to_string);
+    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+    Error::Panic(text.unwrap_or_else(|| "a panic without a message".into()))
+}

@@ -1,0 +1,105 @@
+//! Where a view's crop lies. Draws numbers, touches no pixels.
+
+use crate::image::Rect;
+use crate::rng::Stream;
+
+/// The attempts of timm and torchvision before they fall back to a central crop.
+const ATTEMPTS: usize = 10;
+
+/// The box of `RandomResizedCropAndInterpolation.get_params` (timm 1.0 `data/transforms.py`).
+///
+/// Ten times an area (`scale` x the image's) and an aspect ratio (log-uniform over `ratio`, width over
+/// height) are drawn, and the first box that fits is placed uniformly; else the largest central box
+/// within `ratio`. Unlike timm, and like torchvision, a box of no width or height does not fit:
+/// timm would fail later on such a box, which only images of a few pixels can give.
+pub fn random_resized(
+    stream: &mut Stream,
+    (height, width): (u32, u32),
+    scale: (f64, f64),
+    ratio: (f64, f64),
+) -> Rect {
+    let area = f64::from(width) * f64::from(height);
+    // libm, not the system's: the same boxes on every platform.
+    let log_ratio = (libm::log(ratio.0), libm::log(ratio.1));
+    for _ in 0..ATTEMPTS {
+        let target = stream.uniform(scale.0, scale.1) * area;
+        let aspect = libm::exp(stream.uniform(log_ratio.0, log_ratio.1));
+        let w = (target * aspect).sqrt().round_ties_even();
+        let h = (target / aspect).sqrt().round_ties_even();
+        if w >= 1.0 && h >= 1.0 && w <= f64::from(width) && h <= f64::from(height) {
+            let (w, h) = (w as u32, h as u32);
+            let y = stream.below(height - h + 1) as i32;
+            let x = stream.below(width - w + 1) as i32;
+            return Rect { x, y, w, h };
+        }
+    }
+    central((height, width), ratio)
+}
+
+fn central((height, width): (u32, u32), ratio: (f64, f64)) -> Rect {
+    let image_ratio = f64::from(width) / f64::from(height);
+    let (mut w, mut h) = (width, height);
+    if image_ratio < ratio.0 {
+        h = (f64::from(width) / ratio.0).round_ties_even().max(1.0) as u32;
+    } else if image_ratio > ratio.1 {
+        w = (f64::from(height) * ratio.1).round_ties_even().max(1.0) as u32;
+    }
+    Rect { x: ((width - w) / 2) as i32, y: ((height - h) / 2) as i32, w, h }
+}
+
+/// The box of torchvision's `RandomCrop(size, padding=padding)`, in coordinates of the image without
+/// its padding: it may reach outside the image by up to `padding` pixels. `None` if the padded image
+/// is smaller than `size` (height, width).
+pub fn padded(
+    stream: &mut Stream,
+    (height, width): (u32, u32),
+    size: (u32, u32),
+    padding: u32,
+) -> Option<Rect> {
+    let rows = (height + 2 * padding).checked_sub(size.0)?;
+    let columns = (width + 2 * padding).checked_sub(size.1)?;
+    let y = stream.below(rows + 1) as i32 - padding as i32;
+    let x = stream.below(columns + 1) as i32 - padding as i32;
+    Some(Rect { x, y, w: size.1, h: size.0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{central, padded, random_resized};
+    use crate::image::Rect;
+    use crate::rng::{Key, Stream};
+    use proptest::prelude::*;
+
+    fn stream(index: u64) -> Stream {
+        Stream::new(Key { seed: 0, epoch: 0, index, view: 0 })
+    }
+
+    proptest! {
+        #[test]
+        fn a_crop_lies_inside(height in 1u32..700, width in 1u32..700, index in 0u64..1000) {
+            let ratio = (3.0 / 4.0, 4.0 / 3.0);
+            let crop = random_resized(&mut stream(index), (height, width), (0.08, 1.0), ratio);
+            prop_assert_eq!(crop.clip(width, height), Some(crop));
+        }
+
+        #[test]
+        fn a_padded_crop_lies_in_the_padding(height in 24u32..60, width in 24u32..60, index in 0u64..1000) {
+            let crop = padded(&mut stream(index), (height, width), (32, 32), 4).unwrap();
+            prop_assert!(crop.x >= -4 && crop.x + 32 <= width as i32 + 4);
+            prop_assert!(crop.y >= -4 && crop.y + 32 <= height as i32 + 4);
+        }
+    }
+
+    #[test]
+    fn the_fallback_is_central() {
+        let ratio = (3.0 / 4.0, 4.0 / 3.0);
+        assert_eq!(central((10, 100), ratio), Rect { x: 43, y: 0, w: 13, h: 10 });
+        assert_eq!(central((100, 10), ratio), Rect { x: 0, y: 43, w: 10, h: 13 });
+        assert_eq!(central((1, 1), ratio), Rect { x: 0, y: 0, w: 1, h: 1 });
+    }
+
+    #[test]
+    fn an_image_too_small_for_its_padding_has_no_crop() {
+        assert_eq!(padded(&mut stream(0), (20, 40), (32, 32), 4), None);
+    }
+}

@@ -1,0 +1,283 @@
+//! libjpeg's decompressor behind a safe interface: all `unsafe` of the decoders is in this file.
+//!
+//! libjpeg reports a fatal error by calling `error_exit`, which must not return: ours unwinds to the
+//! call in [`guard`], through C frames compiled for that (the `unwinding` feature of `mozjpeg-sys`).
+
+use std::ffi::{c_int, c_long};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::{fmt, mem, ptr};
+
+use memchr::memmem;
+use mozjpeg_sys as sys;
+
+const END_OF_IMAGE: [u8; 2] = [0xFF, 0xD9];
+
+/// More scans than any encoder writes; a file of a few kilobytes could ask for thousands of passes
+/// over a huge image.
+const MAX_SCANS: c_int = 1000;
+
+/// Why a file could not be decoded, in libjpeg's words.
+#[derive(Debug)]
+pub struct Failure(String);
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+type Result<T> = std::result::Result<T, Failure>;
+
+/// What the decompressor is told when the bytes run out before the image does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnEnd {
+    /// That the image ends here: it fills the rest, and [`Decompressor::ended_early`] tells.
+    EndImage,
+    /// To wait for more, as Pillow does: reading fails as truncated.
+    Suspend,
+}
+
+/// What libjpeg's callbacks reach through `cinfo`. The libjpeg structs are first, so that a pointer to
+/// one is a pointer to ours.
+#[repr(C)]
+struct Source {
+    manager: sys::jpeg_source_mgr,
+    ended: bool,
+    on_end: OnEnd,
+}
+
+/// A libjpeg decompressor, reusable whatever became of the last image.
+pub struct Decompressor {
+    // Boxed: libjpeg keeps pointers to all four.
+    cinfo: Box<sys::jpeg_decompress_struct>,
+    _error: Box<sys::jpeg_error_mgr>,
+    source: Box<Source>,
+    progress: Box<sys::jpeg_progress_mgr>,
+}
+
+// SAFETY: libjpeg keeps no thread-local state, and all that the decompressor points to is owned by
+// this struct or, while an image is open, borrowed by `Opened`.
+unsafe impl Send for Decompressor {}
+
+impl fmt::Debug for Decompressor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decompressor").finish_non_exhaustive()
+    }
+}
+
+impl Decompressor {
+    /// Creates a context.
+    pub fn new() -> Result<Self> {
+        // SAFETY: these are C structs of integers, floats, nullable pointers and callbacks, for all of
+        // which zero is a valid value; libjpeg fills them.
+        let (mut cinfo, mut error, mut progress): (
+            Box<sys::jpeg_decompress_struct>,
+            Box<sys::jpeg_error_mgr>,
+            Box<sys::jpeg_progress_mgr>,
+        ) = unsafe { (Box::new(mem::zeroed()), Box::new(mem::zeroed()), Box::new(mem::zeroed())) };
+        // SAFETY: `error` is a live error manager.
+        unsafe { sys::jpeg_std_error(&mut error) };
+        error.error_exit = Some(error_exit);
+        error.emit_message = Some(emit_message);
+        progress.progress_monitor = Some(progress_monitor);
+        cinfo.common.err = &raw mut *error;
+        // SAFETY: `cinfo` is live and its error manager is set, as libjpeg asks.
+        guard(|| unsafe { sys::jpeg_create_decompress(&raw mut *cinfo) })?;
+        let manager = sys::jpeg_source_mgr {
+            next_input_byte: ptr::null(),
+            bytes_in_buffer: 0,
+            init_source: Some(no_op),
+            fill_input_buffer: Some(fill_input_buffer),
+            skip_input_data: Some(skip_input_data),
+            resync_to_restart: Some(sys::jpeg_resync_to_restart),
+            term_source: Some(no_op),
+        };
+        let source = Box::new(Source { manager, ended: false, on_end: OnEnd::EndImage });
+        Ok(Self { cinfo, _error: error, source, progress })
+    }
+
+    /// Reads the header of `bytes`.
+    pub fn open<'a>(&'a mut self, bytes: &'a [u8], on_end: OnEnd) -> Result<Opened<'a>> {
+        self.source.manager.next_input_byte = bytes.as_ptr();
+        self.source.manager.bytes_in_buffer = bytes.len();
+        self.source.ended = false;
+        self.source.on_end = on_end;
+        self.cinfo.src = (&raw mut *self.source).cast();
+        self.cinfo.common.progress = &raw mut *self.progress;
+        let opened = Opened { context: self, bytes };
+        let cinfo = &mut *opened.context.cinfo;
+        // SAFETY: the source reads `bytes`, which `opened` keeps borrowed.
+        let found = guard(|| unsafe { sys::jpeg_read_header(cinfo, 1) })?;
+        if found != sys::JPEG_HEADER_OK as c_int {
+            return Err(truncated());
+        }
+        // Grey and YCbCr become RGB in libjpeg as in Pillow; CMYK and YCCK become CMYK.
+        cinfo.out_color_space = match cinfo.num_components {
+            1 | 3 => sys::J_COLOR_SPACE::JCS_RGB,
+            4 => sys::J_COLOR_SPACE::JCS_CMYK,
+            n => return Err(Failure(format!("an image of {n} components has no RGB"))),
+        };
+        Ok(opened)
+    }
+}
+
+impl Drop for Decompressor {
+    fn drop(&mut self) {
+        // SAFETY: `cinfo` was created by libjpeg and is not used afterwards.
+        unsafe { sys::jpeg_destroy_decompress(&mut self.cinfo) };
+    }
+}
+
+/// An image whose header has been read.
+#[derive(Debug)]
+pub struct Opened<'a> {
+    context: &'a mut Decompressor,
+    bytes: &'a [u8],
+}
+
+impl Opened<'_> {
+    /// Height and width in pixels.
+    pub fn shape(&self) -> (u32, u32) {
+        (self.context.cinfo.image_height, self.context.cinfo.image_width)
+    }
+
+    /// Whether rows come as inverted CMYK, four bytes a pixel, rather than RGB.
+    pub fn is_cmyk(&self) -> bool {
+        self.context.cinfo.out_color_space == sys::J_COLOR_SPACE::JCS_CMYK
+    }
+
+    /// Begins decoding; of a file in several scans, reads them all.
+    pub fn start(&mut self) -> Result<()> {
+        let cinfo = &mut *self.context.cinfo;
+        // SAFETY: the header has been read, and the source's bytes are borrowed by `self`.
+        let started = guard(|| unsafe { sys::jpeg_start_decompress(cinfo) })?;
+        if started == 0 { Err(truncated()) } else { Ok(()) }
+    }
+
+    /// Restricts the rows to come to at least the columns `left..left + width`; returns where they
+    /// really begin and how many there are. Call it before the first row.
+    pub fn crop(&mut self, mut left: u32, mut width: u32) -> Result<(u32, u32)> {
+        let cinfo = &mut *self.context.cinfo;
+        // SAFETY: decoding has started; libjpeg checks its state and the range itself.
+        guard(|| unsafe { sys::jpeg_crop_scanline(cinfo, &mut left, &mut width) })?;
+        Ok((left, width))
+    }
+
+    /// Skips `rows` rows; never the last of the image.
+    pub fn skip(&mut self, rows: u32) -> Result<()> {
+        let cinfo = &mut *self.context.cinfo;
+        // SAFETY: decoding has started; libjpeg checks its state itself.
+        guard(|| unsafe { sys::jpeg_skip_scanlines(cinfo, rows) })?;
+        Ok(())
+    }
+
+    /// Reads as many rows of `stride` bytes as `rows` holds.
+    ///
+    /// # Panics
+    /// If `stride` is shorter than a row.
+    pub fn read(&mut self, rows: &mut [u8], stride: usize) -> Result<()> {
+        let cinfo = &mut *self.context.cinfo;
+        let row = cinfo.output_width as usize * cinfo.output_components as usize;
+        assert!(stride >= row, "a row has {row} bytes, not {stride}");
+        for row in rows.chunks_exact_mut(stride) {
+            let mut row = row.as_mut_ptr();
+            // SAFETY: libjpeg writes one row, which fits as asserted.
+            if guard(|| unsafe { sys::jpeg_read_scanlines(cinfo, &raw mut row, 1) })? != 1 {
+                return Err(truncated());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the bytes ran out before the image did, or lack its end behind what has been read.
+    pub fn ended_early(&self) -> bool {
+        let source = &self.context.source;
+        // The decoder may have looked at the end marker already; then it stands right behind it.
+        let read = self.bytes.len() - source.manager.bytes_in_buffer.min(self.bytes.len());
+        let ahead = &self.bytes[read.saturating_sub(END_OF_IMAGE.len())..];
+        source.ended || memmem::rfind(ahead, &END_OF_IMAGE).is_none()
+    }
+}
+
+impl Drop for Opened<'_> {
+    fn drop(&mut self) {
+        // SAFETY: legal in every state, also after an error: it releases the image's memory and makes
+        // the context ready for the next one. The pointer to the bytes goes with it.
+        unsafe { sys::jpeg_abort_decompress(&mut self.context.cinfo) };
+        self.context.source.manager.bytes_in_buffer = 0;
+        self.context.source.manager.next_input_byte = ptr::null();
+    }
+}
+
+/// Whether libjpeg was built with its SIMD routines and this machine can run them.
+#[must_use]
+pub fn simd() -> bool {
+    unsafe extern "C" {
+        fn jsimd_can_idct_islow() -> c_int;
+    }
+    // SAFETY: a function of libjpeg-turbo without arguments, in every build of it.
+    unsafe { jsimd_can_idct_islow() != 0 }
+}
+
+fn truncated() -> Failure {
+    Failure("the file is truncated".into())
+}
+
+/// Runs a libjpeg call and turns the unwinding of `error_exit` into a failure.
+fn guard<T>(call: impl FnOnce() -> T) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|payload| match payload.downcast::<Failure>() {
+        Ok(failure) => *failure,
+        Err(other) => resume_unwind(other),
+    })
+}
+
+unsafe extern "C-unwind" fn error_exit(cinfo: &mut sys::jpeg_common_struct) {
+    let mut message = [0u8; 200];
+    // SAFETY: libjpeg's own formatter, on the context that it passed; it writes at most
+    // JMSG_LENGTH_MAX = 200 bytes, though the binding's type says 80.
+    unsafe {
+        if let Some(format) = (*cinfo.err).format_message {
+            format(cinfo, &*(&raw mut message).cast());
+        }
+    }
+    let text = message.split(|&byte| byte == 0).next().unwrap_or_default();
+    // Not `panic!`: a broken file is no defect, and the panic hook must stay silent.
+    resume_unwind(Box::new(Failure(String::from_utf8_lossy(text).into_owned())));
+}
+
+/// Pillow ignores libjpeg's warnings, so the pixels that it gives despite them are the ones to equal.
+unsafe extern "C-unwind" fn emit_message(_: &mut sys::jpeg_common_struct, _level: c_int) {}
+
+unsafe extern "C-unwind" fn no_op(_: &mut sys::jpeg_decompress_struct) {}
+
+unsafe extern "C-unwind" fn progress_monitor(cinfo: &mut sys::jpeg_common_struct) {
+    let cinfo: *mut sys::jpeg_common_struct = cinfo;
+    // SAFETY: this monitor is only ever given to decompressors, which begin with the common struct.
+    let scans = unsafe { (*cinfo.cast::<sys::jpeg_decompress_struct>()).input_scan_number };
+    if scans > MAX_SCANS {
+        resume_unwind(Box::new(Failure(format!("more than {MAX_SCANS} scans"))));
+    }
+}
+
+unsafe extern "C-unwind" fn fill_input_buffer(cinfo: &mut sys::jpeg_decompress_struct) -> c_int {
+    // SAFETY: `src` was set by `open` to a `Source`, which begins with libjpeg's struct.
+    let source = unsafe { &mut *cinfo.src.cast::<Source>() };
+    source.ended = true;
+    match source.on_end {
+        OnEnd::Suspend => 0,
+        OnEnd::EndImage => {
+            source.manager.next_input_byte = END_OF_IMAGE.as_ptr();
+            source.manager.bytes_in_buffer = END_OF_IMAGE.len();
+            1
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn skip_input_data(cinfo: &mut sys::jpeg_decompress_struct, n: c_long) {
+    // SAFETY: as in `fill_input_buffer`.
+    let source = unsafe { &mut *cinfo.src.cast::<Source>() };
+    let skip = usize::try_from(n).unwrap_or(0).min(source.manager.bytes_in_buffer);
+    // SAFETY: at most as many bytes as the buffer still holds.
+    source.manager.next_input_byte = unsafe { source.manager.next_input_byte.add(skip) };
+    source.manager.bytes_in_buffer -= skip;
+}

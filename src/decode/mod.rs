@@ -1,0 +1,64 @@
+//! Bytes of an image file to RGB8, equal to Pillow's `Image.open(...).convert('RGB')`.
+//!
+//! Imports [`crate::image`] and [`crate::error`]. JPEG goes through libjpeg and decodes only the part
+//! that is asked for; the other formats go through `image` and are decoded whole.
+
+mod cmyk;
+mod jpeg;
+mod libjpeg;
+mod raster;
+
+pub use libjpeg::simd as jpeg_simd;
+
+use crate::error::{Error, Result};
+use crate::image::{Image, Rect};
+
+/// The pixels beyond which Pillow refuses an image as a decompression bomb.
+pub const MAX_PIXELS: u64 = 178_956_970;
+
+/// Decodes images; keeps its state between them.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    jpeg: jpeg::Decoder,
+}
+
+impl Decoder {
+    /// Decodes at least the part of the image that `part` names, into `image`, and returns where in
+    /// the whole image that lies.
+    ///
+    /// `part` is called once, with the whole image's (height, width), before any pixel is decoded; an
+    /// error of its is returned. What it names must lie inside the image.
+    ///
+    /// # Errors
+    /// [`Error::Unidentified`], [`Error::Decode`], [`Error::TooLarge`] beyond `max_pixels`, and those
+    /// of `part`.
+    pub fn decode(
+        &mut self,
+        bytes: &[u8],
+        max_pixels: u64,
+        part: impl FnOnce((u32, u32)) -> Result<Rect>,
+        image: &mut Image,
+    ) -> Result<Rect> {
+        if bytes.starts_with(&[0xFF, 0xD8, 0xFF]) {
+            return self.jpeg.decode(bytes, max_pixels, part, image);
+        }
+        let format = raster::Format::sniff(bytes).ok_or_else(|| {
+            Error::Unidentified(match bytes.len() {
+                0 => "the file is empty".into(),
+                n => format!("{n} bytes that begin with {:02x?}", &bytes[..n.min(8)]),
+            })
+        })?;
+        let (width, height) = raster::dimensions(bytes, format)?;
+        check_pixels((height, width), max_pixels)?;
+        part((height, width))?;
+        raster::decode(bytes, format, max_pixels, image)?;
+        Ok(Rect { x: 0, y: 0, w: image.width, h: image.height })
+    }
+}
+
+fn check_pixels((height, width): (u32, u32), limit: u64) -> Result<()> {
+    if u64::from(width) * u64::from(height) > limit {
+        return Err(Error::TooLarge { width, height, limit });
+    }
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! Everything that can go wrong, one variant per thing that a caller can fix.
+//!
+//! Imports nothing from the crate. Messages are complete sentences' worth of cause and remedy; the
+//! place (a path or a position in a batch) is put in front by whoever knows it, with [`Error::at`].
+
+use std::io;
+
+/// What went wrong, and for which sample when that is known.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file could not be read.
+    #[error("cannot read the file: {0}")]
+    Io(#[from] io::Error),
+    /// The bytes are of no format that the decoders know.
+    #[error("not an image of a known format (JPEG, PNG, WebP, BMP, GIF, TIFF): {0}")]
+    Unidentified(String),
+    /// The bytes are an image, but a broken one.
+    #[error("cannot decode {format}: {cause}")]
+    Decode {
+        /// The format's usual name.
+        format: &'static str,
+        /// What the decoder said.
+        cause: String,
+    },
+    /// The image's header asks for more pixels than allowed.
+    #[error(
+        "image of {width} x {height} pixels exceeds the limit of {limit} pixels; \
+         shrink the image or raise max_pixels"
+    )]
+    TooLarge {
+        /// Columns.
+        width: u32,
+        /// Rows.
+        height: u32,
+        /// The limit in force.
+        limit: u64,
+    },
+    /// An argument has a value that makes no sense.
+    #[error("{0}")]
+    Argument(String),
+    /// A worker panicked: a defect of this library.
+    #[error("internal error, please report it: {0}")]
+    Panic(String),
+    /// Another error, at a known sample.
+    #[error("{place}: {source}")]
+    At {
+        /// The sample's path, or its position in the batch.
+        place: String,
+        /// What went wrong there.
+        source: Box<Error>,
+    },
+}
+
+/// The crate's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// The same error, with the sample's path or position in front.
+    #[must_use]
+    pub fn at(self, place: impl Into<String>) -> Self {
+        Self::At { place: place.into(), source: Box::new(self) }
+    }
+
+    /// A decoding failure of `format`.
+    pub fn decode(format: &'static str, cause: impl ToString) -> Self {
+        Self::Decode { format, cause: cause.to_string() }
+    }
+}

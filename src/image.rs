@@ -1,0 +1,118 @@
+//! RGB8 images and boxes in them: the only pixel types that the modules exchange.
+//!
+//! Imports nothing from the crate.
+
+/// A box of pixels: `x`, `y` of the upper left corner, `w` columns, `h` rows.
+///
+/// The corner may lie outside the image (a padded crop); what is outside is filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Rect {
+    /// Leftmost column.
+    pub x: i32,
+    /// Topmost row.
+    pub y: i32,
+    /// Columns.
+    pub w: u32,
+    /// Rows.
+    pub h: u32,
+}
+
+impl Rect {
+    /// The smallest box that holds both.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        let (x, y) = (self.x.min(other.x), self.y.min(other.y));
+        let right = (self.x + self.w as i32).max(other.x + other.w as i32);
+        let bottom = (self.y + self.h as i32).max(other.y + other.h as i32);
+        Self { x, y, w: (right - x) as u32, h: (bottom - y) as u32 }
+    }
+
+    /// The part that lies in an image of `width` x `height`; `None` if there is none.
+    #[must_use]
+    pub fn clip(self, width: u32, height: u32) -> Option<Self> {
+        let (x, y) = (self.x.max(0), self.y.max(0));
+        let right = (self.x + self.w as i32).min(width as i32);
+        let bottom = (self.y + self.h as i32).min(height as i32);
+        (x < right && y < bottom).then(|| Self { x, y, w: (right - x) as u32, h: (bottom - y) as u32 })
+    }
+
+    /// The same box seen from the corner `(x, y)`.
+    #[must_use]
+    pub fn relative_to(self, x: i32, y: i32) -> Self {
+        Self { x: self.x - x, y: self.y - y, ..self }
+    }
+}
+
+/// An owned image: rows of interleaved RGB8, no padding. Reused buffers keep their capacity.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Image {
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// `height * width * 3` bytes.
+    pub data: Vec<u8>,
+}
+
+impl Image {
+    /// Makes this `width` x `height`; the pixels are whatever the buffer held.
+    pub fn reshape(&mut self, width: u32, height: u32) {
+        self.width = width;
+        self.height = height;
+        self.data.resize(width as usize * height as usize * 3, 0);
+    }
+
+    /// The whole image, borrowed.
+    #[must_use]
+    pub fn as_ref(&self) -> ImageRef<'_> {
+        ImageRef::new(self.width, self.height, &self.data)
+    }
+}
+
+/// A borrowed image, or a box of one: rows of interleaved RGB8, `stride` bytes apart.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageRef<'a> {
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    stride: usize,
+    data: &'a [u8],
+}
+
+impl<'a> ImageRef<'a> {
+    /// An image over `height * width * 3` bytes.
+    ///
+    /// # Panics
+    /// If `data` is shorter than that.
+    #[must_use]
+    pub fn new(width: u32, height: u32, data: &'a [u8]) -> Self {
+        let stride = width as usize * 3;
+        assert!(data.len() >= stride * height as usize, "too few bytes for {width} x {height} RGB8");
+        Self { width, height, stride, data }
+    }
+
+    /// Row `y`, `width * 3` bytes.
+    #[must_use]
+    pub fn row(&self, y: u32) -> &'a [u8] {
+        &self.data[y as usize * self.stride..][..self.width as usize * 3]
+    }
+
+    /// All bytes from the first pixel on, and how many of them lie between the starts of two rows.
+    #[must_use]
+    pub fn bytes(&self) -> (&'a [u8], usize) {
+        (self.data, self.stride)
+    }
+
+    /// The part of the image in `rect`.
+    ///
+    /// # Panics
+    /// If `rect` reaches outside the image.
+    #[must_use]
+    pub fn crop(&self, rect: Rect) -> Self {
+        let inside = rect.clip(self.width, self.height) == Some(rect);
+        assert!(inside, "{rect:?} reaches outside {} x {}", self.width, self.height);
+        let start = rect.y as usize * self.stride + rect.x as usize * 3;
+        Self { width: rect.w, height: rect.h, stride: self.stride, data: &self.data[start..] }
+    }
+}

@@ -1,0 +1,73 @@
+//! Threads of a chosen number, and the buffers that they reuse.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::decode::Decoder;
+use crate::error::{Error, Result};
+use crate::image::Image;
+use crate::plan::Plan;
+use crate::resize::Resizer;
+
+/// A workspace larger than this is given back after its sample: one huge image must not cost its
+/// memory on every thread for good.
+const KEPT_BYTES: usize = 64 << 20;
+
+/// What one sample's work needs besides its input and output.
+#[derive(Debug, Default)]
+pub(crate) struct Workspace {
+    pub decoder: Decoder,
+    pub file: Vec<u8>,
+    pub image: Image,
+    pub plans: Vec<Plan>,
+    pub resizer: Resizer,
+}
+
+/// A thread pool with its workspaces.
+#[derive(Debug)]
+pub struct Pool {
+    // None: one thread, the caller's.
+    threads: Option<rayon::ThreadPool>,
+    // A stack rather than thread-locals: a thread that waits for views may begin another sample.
+    workspaces: Mutex<Vec<Box<Workspace>>>,
+}
+
+impl Pool {
+    /// A pool of `threads` threads; with 1, work runs on the calling thread.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for 0 threads, [`Error::Io`] if the system gives no more.
+    pub fn new(threads: usize) -> Result<Self> {
+        let pool = match threads {
+            0 => return Err(Error::Argument("threads must be at least 1".into())),
+            1 => None,
+            n => {
+                let builder = rayon::ThreadPoolBuilder::new().num_threads(n);
+                let builder = builder.thread_name(|i| format!("tied-augment-{i}"));
+                Some(builder.build().map_err(std::io::Error::other)?)
+            }
+        };
+        Ok(Self { threads: pool, workspaces: Mutex::default() })
+    }
+
+    /// The number of threads.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.threads.as_ref().map_or(1, rayon::ThreadPool::current_num_threads)
+    }
+
+    /// Runs `work` where its parallel iterators use this pool; `None` if there is but one thread.
+    pub(crate) fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Option<T> {
+        self.threads.as_ref().map(|pool| pool.install(work))
+    }
+
+    /// Lends a workspace to `work`.
+    pub(crate) fn with_workspace<T>(&self, work: impl FnOnce(&mut Workspace) -> T) -> T {
+        let lock = || self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut workspace = lock().pop().unwrap_or_default();
+        let result = work(&mut workspace);
+        if workspace.image.data.capacity() + workspace.file.capacity() <= KEPT_BYTES {
+            lock().push(workspace);
+        }
+        result
+    }
+}

@@ -1,0 +1,79 @@
+//! The resize written as plainly as it can be: the oracle of the fast passes' tests.
+
+use proptest::prelude::*;
+
+use super::coefficients::{Coefficients, PRECISION_BITS};
+use super::{Filter, Resizer, vertical_first};
+use crate::image::ImageRef;
+
+/// One axis of one plane: `sample(i)` gives input sample `i`.
+fn axis(sample: impl Fn(usize) -> u8, coefficients: &Coefficients, out: usize) -> u8 {
+    let window = coefficients.windows()[out];
+    let taps = coefficients.of(window).iter().zip(window.start..);
+    let sum = taps.map(|(&k, i)| i32::from(sample(i)) * k).sum::<i32>();
+    ((sum + (1 << (PRECISION_BITS - 1))) >> PRECISION_BITS).clamp(0, 255) as u8
+}
+
+fn resize(source: &[u8], input: (usize, usize), output: (usize, usize), filter: Filter) -> Vec<u8> {
+    let (mut across, mut down) = (Coefficients::default(), Coefficients::default());
+    across.compute(filter, input.1 as u32, output.1 as u32);
+    down.compute(filter, input.0 as u32, output.0 as u32);
+    let mut planes = Vec::new();
+    for channel in 0..3 {
+        let plane: Vec<u8> = source.iter().copied().skip(channel).step_by(3).collect();
+        let horizontal = |plane: &[u8]| -> Vec<u8> {
+            let rows = plane.chunks_exact(input.1);
+            rows.flat_map(|row| (0..output.1).map(|x| axis(|i| row[i], &across, x))).collect()
+        };
+        let vertical = |plane: &[u8], width: usize| -> Vec<u8> {
+            let at = |x, y| axis(|i| plane[i * width + x], &down, y);
+            (0..output.0).flat_map(|y| (0..width).map(move |x| at(x, y))).collect()
+        };
+        let to_u32 = |(h, w): (usize, usize)| (h as u32, w as u32);
+        planes.extend(if vertical_first(to_u32(input), to_u32(output)) {
+            horizontal(&vertical(&plane, input.1))
+        } else {
+            vertical(&horizontal(&plane), output.1)
+        });
+    }
+    planes
+}
+
+fn flip(planes: &mut [u8], (height, width): (usize, usize), (hflip, vflip): (bool, bool)) {
+    for plane in planes.chunks_exact_mut(height * width) {
+        if hflip {
+            plane.chunks_exact_mut(width).for_each(<[u8]>::reverse);
+        }
+        if vflip {
+            // Reversing all and then each row exchanges the rows.
+            plane.reverse();
+            plane.chunks_exact_mut(width).for_each(<[u8]>::reverse);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn fast_equals_scalar(
+        input in (1usize..90, 1usize..90),
+        output in (1usize..70, 1usize..70),
+        filter in proptest::sample::select(&Filter::ALL[1..]),
+        flips in any::<(bool, bool)>(),
+        seed in any::<u64>(),
+    ) {
+        prop_assume!(input != output);
+        let mut state = seed | 1;
+        let source: Vec<u8> = (0..input.0 * input.1 * 3).map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            // Half of all bytes at the ends of the range, where clamping and overflow show.
+            match state >> 61 { 0 | 1 => 0, 2 | 3 => 255, _ => (state >> 40) as u8 }
+        }).collect();
+        let mut expected = resize(&source, input, output, filter);
+        flip(&mut expected, output, flips);
+        let mut actual = vec![0; expected.len()];
+        let image = ImageRef::new(input.1 as u32, input.0 as u32, &source);
+        let size = (output.0 as u32, output.1 as u32);
+        Resizer::default().resize(image, size, filter, flips, &mut actual);
+        prop_assert_eq!(actual, expected);
+    }
+}
