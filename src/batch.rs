@@ -180,7 +180,7 @@ impl Pipeline {
         outs: &mut [&mut [u8]],
     ) -> Result<()> {
         let Workspace { decoder, file, image, plans, resizer } = workspace;
-        let plan = |shape| {
+        let mut plan = |shape| {
             self.plan_into(shape, key, plans)?;
             Ok(view::needed(plans, shape))
         };

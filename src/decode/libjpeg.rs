@@ -10,6 +10,9 @@ use std::{fmt, mem, ptr};
 use memchr::memmem;
 use mozjpeg_sys as sys;
 
+/// What `jpeg_read_header` returns when it has one.
+const HEADER_OK: c_int = 1;
+
 const END_OF_IMAGE: [u8; 2] = [0xFF, 0xD9];
 
 /// More scans than any encoder writes; a file of a few kilobytes could ask for thousands of passes
@@ -108,7 +111,7 @@ impl Decompressor {
         let cinfo = &mut *opened.context.cinfo;
         // SAFETY: the source reads `bytes`, which `opened` keeps borrowed.
         let found = guard(|| unsafe { sys::jpeg_read_header(cinfo, 1) })?;
-        if found != sys::JPEG_HEADER_OK as c_int {
+        if found != HEADER_OK {
             return Err(truncated());
         }
         // Grey and YCbCr become RGB in libjpeg as in Pillow; CMYK and YCCK become CMYK.

@@ -19,57 +19,50 @@ pub fn transpose(rows: [Lane; 16]) -> [Lane; 16] {
 #[cfg(target_arch = "x86_64")]
 mod imp {
     use super::Lane;
-    use std::arch::x86_64::{
-        __m128i, _mm_cvtsi128_si64, _mm_set_epi64x, _mm_unpackhi_epi8, _mm_unpackhi_epi64,
-        _mm_unpacklo_epi8,
-    };
+    use std::arch::x86_64::{__m128i, _mm_unpackhi_epi8, _mm_unpacklo_epi8};
+    use std::mem::transmute;
 
-    // SSE2 belongs to every x86-64, so these are safe calls; loads and stores through integers
-    // compile to plain vector moves.
     #[inline]
     pub fn load(lane: Lane) -> __m128i {
-        let value = i128::from_le_bytes(lane);
-        _mm_set_epi64x((value >> 64) as i64, value as i64)
+        // SAFETY: sixteen bytes either way, any of them valid.
+        unsafe { transmute(lane) }
     }
 
     #[inline]
     pub fn store(vector: __m128i) -> Lane {
-        let low = _mm_cvtsi128_si64(vector) as u64;
-        let high = _mm_cvtsi128_si64(_mm_unpackhi_epi64(vector, vector)) as u64;
-        (u128::from(high) << 64 | u128::from(low)).to_le_bytes()
+        // SAFETY: as in `load`.
+        unsafe { transmute(vector) }
     }
 
     #[inline]
     pub fn interleave(a: __m128i, b: __m128i, upper: bool) -> __m128i {
-        if upper { _mm_unpackhi_epi8(a, b) } else { _mm_unpacklo_epi8(a, b) }
+        // SAFETY: every x86-64 has SSE2.
+        unsafe { if upper { _mm_unpackhi_epi8(a, b) } else { _mm_unpacklo_epi8(a, b) } }
     }
 }
 
 #[cfg(target_arch = "aarch64")]
 mod imp {
     use super::Lane;
-    use std::arch::aarch64::{
-        uint8x16_t, vcombine_u8, vcreate_u8, vgetq_lane_u64, vreinterpretq_u64_u8, vzip1q_u8,
-        vzip2q_u8,
-    };
+    use std::arch::aarch64::{uint8x16_t, vzip1q_u8, vzip2q_u8};
+    use std::mem::transmute;
 
-    // NEON belongs to every aarch64, so these are safe calls.
     #[inline]
     pub fn load(lane: Lane) -> uint8x16_t {
-        let value = u128::from_le_bytes(lane);
-        vcombine_u8(vcreate_u8(value as u64), vcreate_u8((value >> 64) as u64))
+        // SAFETY: sixteen bytes either way, any of them valid.
+        unsafe { transmute(lane) }
     }
 
     #[inline]
     pub fn store(vector: uint8x16_t) -> Lane {
-        let halves = vreinterpretq_u64_u8(vector);
-        let (low, high) = (vgetq_lane_u64::<0>(halves), vgetq_lane_u64::<1>(halves));
-        (u128::from(high) << 64 | u128::from(low)).to_le_bytes()
+        // SAFETY: as in `load`.
+        unsafe { transmute(vector) }
     }
 
     #[inline]
     pub fn interleave(a: uint8x16_t, b: uint8x16_t, upper: bool) -> uint8x16_t {
-        if upper { vzip2q_u8(a, b) } else { vzip1q_u8(a, b) }
+        // SAFETY: every aarch64 target of Rust's standard library has NEON.
+        unsafe { if upper { vzip2q_u8(a, b) } else { vzip1q_u8(a, b) } }
     }
 }
 
