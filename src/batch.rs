@@ -7,9 +7,9 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::decode::MAX_PIXELS;
+use crate::decode::{Decoder, MAX_PIXELS};
 use crate::error::{Error, Result};
-use crate::image::{ImageRef, Rect};
+use crate::image::{Image, ImageRef, Rect};
 use crate::plan::{Plan, ViewSpec, plan_views};
 use crate::pool::{Pool, Workspace};
 use crate::resize::Resizer;
@@ -34,6 +34,17 @@ pub struct Sample<'a> {
     pub source: Source<'a>,
     /// The index in the data set.
     pub index: u64,
+}
+
+/// What the randomness of a batch depends on besides the samples' indices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Run {
+    /// The run's seed.
+    pub seed: u64,
+    /// The epoch.
+    pub epoch: u32,
+    /// The number of the first view.
+    pub view: u16,
 }
 
 /// The views to make of every sample.
@@ -89,7 +100,7 @@ impl Pipeline {
         self.views[0].size
     }
 
-    /// The plans of all views of an image of (height, width) `shape`; `key.view` is not read.
+    /// The plans of all views of an image of (height, width) `shape`; the first is number `key.view`.
     ///
     /// # Errors
     /// As [`ViewSpec::plan`], or [`Error::Argument`] for an image without pixels.
@@ -110,8 +121,8 @@ impl Pipeline {
 
     /// Makes all views of `samples` into `out`: (views, samples, 3, height, width), view-major.
     ///
-    /// The output depends on each sample, its index, `epoch` and `seed`, not on `pool`, the order or
-    /// the batch. Every sample is tried; on failure the content of `out` is unspecified.
+    /// The output depends on each sample, its index and `run`, not on `pool`, the order or the batch.
+    /// Every sample is tried; on failure the content of `out` is unspecified.
     ///
     /// # Errors
     /// Of the first sample that failed, with its path or position in front.
@@ -121,8 +132,7 @@ impl Pipeline {
     pub fn run(
         &self,
         samples: &[Sample<'_>],
-        epoch: u32,
-        seed: u64,
+        run: Run,
         pool: &Pool,
         out: &mut [u8],
     ) -> Result<()> {
@@ -142,7 +152,8 @@ impl Pipeline {
         // With few samples the threads share the views of one.
         let split_views = samples.len() < pool.threads();
         let one = |(position, (sample, outs)): (usize, (&Sample<'_>, &mut [&mut [u8]]))| {
-            let key = Key { seed, epoch, index: sample.index, view: 0 };
+            let Run { seed, epoch, view } = run;
+            let key = Key { seed, epoch, index: sample.index, view };
             let result = self.contained(sample, key, pool, split_views, outs);
             result.err().map(|error| (position, error.at(place(sample, position))))
         };
@@ -214,10 +225,35 @@ impl Pipeline {
     }
 }
 
+/// Decodes the whole of `sample`, with its place in front of an error.
+///
+/// # Errors
+/// As [`Decoder::decode`], and [`Error::Io`].
+pub fn decode(sample: &Sample<'_>, max_pixels: Option<u64>, image: &mut Image) -> Result<()> {
+    let max_pixels = max_pixels.unwrap_or(MAX_PIXELS);
+    let whole = |(h, w)| Ok(Rect { x: 0, y: 0, w, h });
+    let mut decode = |bytes: &[u8]| Decoder::default().decode(bytes, max_pixels, whole, image);
+    match sample.source {
+        Source::Pixels(pixels) => {
+            image.reshape(pixels.width, pixels.height);
+            for y in 0..pixels.height {
+                let row = pixels.row(y);
+                image.data[y as usize * row.len()..][..row.len()].copy_from_slice(row);
+            }
+            Ok(())
+        }
+        Source::Bytes(bytes) => decode(bytes).map(drop),
+        Source::Path(path) => (|| decode(&std::fs::read(path)?).map(drop))()
+            .map_err(|error| error.at(path.display().to_string())),
+    }
+}
+
 fn place(sample: &Sample<'_>, position: usize) -> String {
     match sample.source {
         Source::Path(path) => path.display().to_string(),
-        Source::Bytes(_) | Source::Pixels(_) => format!("sample {position} of the batch"),
+        Source::Bytes(_) | Source::Pixels(_) => {
+            format!("sample {position} of the batch (index {})", sample.index)
+        }
     }
 }
 

@@ -20,7 +20,7 @@ pub fn planes(source: ImageRef<'_>, (hflip, vflip): (bool, bool), out: &mut [u8]
             [*r, *g, *b] = *pixel;
         }
         if hflip {
-            [r, g, b].map(<[u8]>::reverse);
+            [r, g, b].into_iter().for_each(<[u8]>::reverse);
         }
     }
 }

@@ -116,7 +116,7 @@ impl ViewSpec {
     }
 }
 
-/// The plans of all views of sample `index`, in order, written into `plans`.
+/// The plans of all views of a sample, numbered from `key.view` on, written into `plans`.
 ///
 /// With `same_crop` every view takes the crop, filter and flips of the first, as timm's
 /// `AugMixDataset` does: what is drawn after them still differs.
@@ -134,7 +134,7 @@ pub fn plan_views(
     for (view, spec) in specs.iter().enumerate() {
         let plan = match plans.first() {
             Some(&first) if same_crop => first,
-            _ => spec.plan(shape, Key { view: view as u16, ..key })?,
+            _ => spec.plan(shape, Key { view: key.view.wrapping_add(view as u16), ..key })?,
         };
         plans.push(plan);
     }

@@ -7,7 +7,6 @@ must never know where the features come from: that is `model.py`.
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable
 
@@ -84,13 +83,13 @@ class TiedLoss(nn.Module):
             raise ValueError(f"tied_weight must be finite, got {tied_weight}")
         if supervise not in _SUPERVISE:
             raise ValueError(f"supervise must be one of {_SUPERVISE}, got {supervise!r}")
+        _check_similarity(similarity)
         self.criterion = criterion
         self.tied_weight = float(tied_weight)
         self.similarity = similarity
         self.supervise = supervise
         self.label_smoothing = float(label_smoothing)
         self.last: dict[str, Tensor] = {}
-        self._distance = _find_similarity(similarity)
 
     def forward(self, logits: Tensor, features: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of one batch of pairs.
@@ -122,7 +121,7 @@ class TiedLoss(nn.Module):
         ce = self._supervised(logits[:rows], target[:rows])
         _check_scalar("criterion", ce)
 
-        with _no_autocast(features):
+        with torch.autocast(features.device.type, enabled=False):
             similarity = self._distance(features[:pairs], features[pairs:])
         _check_scalar("similarity", similarity)
 
@@ -139,20 +138,24 @@ class TiedLoss(nn.Module):
 
     def extra_repr(self) -> str:
         """Describe the arguments; modules among them are printed by torch."""
-        parts = [f"tied_weight={self.tied_weight:g}"]
+        parts = [f"tied_weight={self.tied_weight:g}", f"supervise={self.supervise!r}"]
         if not isinstance(self.similarity, nn.Module):
-            name = getattr(self.similarity, "__name__", None) or repr(self.similarity)
-            parts.append(f"similarity={self.similarity!r}" if name == repr(self.similarity)
-                         else f"similarity={name}")  # fmt: skip
-        parts.append(f"supervise={self.supervise!r}")
+            parts.append(f"similarity={self.similarity!r}")
         if self.criterion is None:
             parts.append(f"label_smoothing={self.label_smoothing:g}")
+        elif not isinstance(self.criterion, nn.Module):
+            parts.append(f"criterion={self.criterion!r}")
         return ", ".join(parts)
 
     def _supervised(self, logits: Tensor, target: Tensor) -> Tensor:
         if self.criterion is not None:
             return self.criterion(logits, target)
         return F.cross_entropy(logits, target, label_smoothing=self.label_smoothing)
+
+    def _distance(self, first: Tensor, second: Tensor) -> Tensor:
+        if isinstance(self.similarity, str):
+            return _SIMILARITIES[self.similarity](first, second)
+        return self.similarity(first, second)
 
     def _target_of_both(self, target: Tensor, logits: Tensor, pairs: int) -> Tensor:
         """Check `target` and give it 2B rows: class indices int64, soft ones at least float32."""
@@ -171,18 +174,15 @@ class TiedLoss(nn.Module):
         return torch.cat((target, target)) if target.shape[0] == pairs else target
 
 
-def _find_similarity(similarity: str | Similarity) -> Similarity:
+def _check_similarity(similarity: object) -> None:
     if isinstance(similarity, str):
         if similarity not in _SIMILARITIES:
-            choices = ", ".join(repr(name) for name in _SIMILARITIES)
             raise ValueError(
-                f"unknown similarity {similarity!r}: choose {choices} or pass a callable "
-                "(features1, features2) -> scalar"
+                f"similarity must be one of {tuple(_SIMILARITIES)} or a callable "
+                f"(features1, features2) -> scalar, got {similarity!r}"
             )
-        return _SIMILARITIES[similarity]
-    if not callable(similarity):
+    elif not callable(similarity):
         raise TypeError(f"similarity must be a name or callable, got {type(similarity).__name__}")
-    return similarity
 
 
 def _check_matrix(name: str, value: Tensor) -> None:
@@ -239,10 +239,3 @@ def _check_scalar(name: str, value: Tensor) -> None:
 def _widen(value: Tensor) -> Tensor:
     """float16 and bfloat16 to float32; squares of features overflow in the former."""
     return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
-
-
-def _no_autocast(value: Tensor) -> contextlib.AbstractContextManager[object]:
-    device = value.device.type
-    if not torch.amp.is_autocast_available(device):  # e.g. 'meta', where there is none to disable
-        return contextlib.nullcontext()
-    return torch.autocast(device, enabled=False)

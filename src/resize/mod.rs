@@ -129,3 +129,21 @@ fn vertical_first(input: (u32, u32), output: (u32, u32)) -> bool {
     let columns = i64::from(input.1) - i64::from(output.1);
     rows > 0 && rows > 2 * columns
 }
+
+/// The instruction set that the resize uses on this machine: `avx512`, `avx2`, or that of the target.
+#[must_use]
+pub fn simd() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let avx512 = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl");
+        if avx512 {
+            return "avx512";
+        }
+        if is_x86_feature_detected!("avx2") {
+            return "avx2";
+        }
+    }
+    if cfg!(target_arch = "aarch64") { "neon" } else { "portable" }
+}

@@ -1,0 +1,61 @@
+"""Exact, fast two-view augmentation and the tied loss, for timm and any PyTorch loop.
+
+Importing this needs numpy only; the names that need torch are imported on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from tied_augment._core import DecodeError, build_info
+from tied_augment.transforms import Plan, TwoView, View, decode
+
+if TYPE_CHECKING:
+    from tied_augment.dataset import TiedDataset
+    from tied_augment.loss import TiedLoss
+    from tied_augment.model import TiedModel
+
+__all__ = [
+    "DecodeError",
+    "Plan",
+    "TiedDataset",
+    "TiedLoss",
+    "TiedModel",
+    "TwoView",
+    "View",
+    "__version__",
+    "build_info",
+    "decode",
+]
+
+__version__ = build_info()["version"]
+
+_NEED_TORCH = {"TiedDataset": "dataset", "TiedLoss": "loss", "TiedModel": "model"}
+
+if not build_info()["jpeg_simd"]:
+    warnings.warn(
+        "this build of tied-augment decodes JPEG files without SIMD, about 2.5 times slower: "
+        "install nasm and rebuild (see build_info())",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NEED_TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        module = importlib.import_module(f"tied_augment.{_NEED_TORCH[name]}")
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ImportError(
+            f"{name} needs PyTorch: pip install torch, or pip install 'tied-augment[timm]'"
+        ) from error
+    return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_NEED_TORCH))

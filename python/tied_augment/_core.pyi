@@ -1,0 +1,70 @@
+"""The Rust core. Private: use the names that `tied_augment` exports."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypedDict, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["DecodeError", "Pipeline", "build_info", "decode"]
+
+class _BuildInfo(TypedDict):
+    version: str
+    target: str
+    optimized: bool
+    jpeg_simd: bool
+    resize_simd: str
+    threads: int
+
+class _View(Protocol):
+    @property
+    def size(self) -> tuple[int, int]: ...
+    @property
+    def scale(self) -> tuple[float, float]: ...
+    @property
+    def ratio(self) -> tuple[float, float]: ...
+    @property
+    def filters(self) -> Sequence[str]: ...
+    @property
+    def hflip(self) -> float: ...
+    @property
+    def vflip(self) -> float: ...
+    @property
+    def crop(self) -> str: ...
+    @property
+    def padding(self) -> int: ...
+
+class DecodeError(OSError):
+    """A file is no image, a broken one, or one beyond `max_pixels`."""
+
+@final
+class Pipeline:
+    """Makes all views of samples."""
+
+    def __new__(
+        cls, views: Sequence[_View], same_crop: bool, max_pixels: int | None
+    ) -> Pipeline: ...
+    def plan(
+        self, shape: tuple[int, int], index: int, epoch: int, seed: int, view: int
+    ) -> list[dict[str, Any]]:
+        """The plans of all views of an image, the first being number `view`."""
+
+    def run(
+        self,
+        samples: Sequence[object],
+        indices: NDArray[np.uint64],
+        epoch: int,
+        seed: int,
+        view: int,
+        threads: int | None,
+        out: NDArray[np.uint8],
+    ) -> None:
+        """Writes all views of `samples` into `out`, (views, samples, 3, height, width)."""
+
+def build_info() -> _BuildInfo:
+    """What this build can do: versions and the SIMD in use."""
+
+def decode(
+    sample: object, max_pixels: int | None
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Decodes a whole image to flat RGB8, and its (height, width)."""

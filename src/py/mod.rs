@@ -1,0 +1,35 @@
+//! The Python module `tied_augment._core`: validate, release the GIL, call the core, convert.
+//!
+//! The only code that knows Python. Holds no logic of its own, and no argument defaults: those are in
+//! the Python package, which is the only caller.
+
+mod errors;
+mod pipeline;
+mod pools;
+mod samples;
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// What this build can do: versions and the SIMD in use.
+#[pyfunction]
+fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let info = PyDict::new(py);
+    info.set_item("version", env!("CARGO_PKG_VERSION"))?;
+    info.set_item("target", format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS))?;
+    info.set_item("optimized", !cfg!(debug_assertions))?;
+    info.set_item("jpeg_simd", crate::decode::jpeg_simd())?;
+    info.set_item("resize_simd", crate::resize::simd())?;
+    info.set_item("threads", pools::default_threads())?;
+    Ok(info)
+}
+
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use super::build_info;
+    #[pymodule_export]
+    use super::errors::DecodeError;
+    #[pymodule_export]
+    use super::pipeline::{Pipeline, decode};
+}

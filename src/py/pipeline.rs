@@ -1,0 +1,206 @@
+//! `Pipeline`: the core's pipeline for Python, and `decode`.
+
+use std::borrow::Cow;
+
+use numpy::{
+    PyArray1, PyArray5, PyArrayMethods, PyReadonlyArray1, PyReadwriteArray5, PyUntypedArrayMethods,
+};
+use pyo3::exceptions::{PyBufferError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use super::errors::{detached, to_python};
+use super::pools;
+use super::samples::Held;
+use crate::batch::{self, Run, Sample};
+use crate::error::Error;
+use crate::image::Image;
+use crate::plan::{Crop, Plan, ViewSpec};
+use crate::resize::Filter;
+use crate::rng::Key;
+
+/// The fields of the Python class `View`.
+#[derive(FromPyObject)]
+struct View {
+    size: (u32, u32),
+    scale: (f64, f64),
+    ratio: (f64, f64),
+    filters: Vec<String>,
+    hflip: f64,
+    vflip: f64,
+    crop: String,
+    padding: u32,
+}
+
+impl View {
+    fn spec(self) -> PyResult<ViewSpec> {
+        let crop = match self.crop.as_str() {
+            "rrc" => Crop::RandomResized { scale: self.scale, ratio: self.ratio },
+            "pad" => Crop::Padded { padding: self.padding },
+            other => {
+                let message = format!("crop must be 'rrc' or 'pad', not '{other}'");
+                return Err(PyValueError::new_err(message));
+            }
+        };
+        let filter = |name: &String| {
+            Filter::from_name(name).ok_or_else(|| {
+                let known = Filter::ALL.map(Filter::name).join("', '");
+                let message = format!("interpolation must be of 'random', '{known}', not '{name}'");
+                PyValueError::new_err(message)
+            })
+        };
+        let interpolation = self.filters.iter().map(filter).collect::<PyResult<_>>()?;
+        let Self { size, hflip, vflip, .. } = self;
+        Ok(ViewSpec { size, crop, interpolation, hflip, vflip })
+    }
+}
+
+/// Makes all views of samples.
+#[pyclass(frozen, module = "tied_augment._core")]
+pub struct Pipeline(batch::Pipeline);
+
+#[pymethods]
+impl Pipeline {
+    #[new]
+    fn new(views: Vec<View>, same_crop: bool, max_pixels: Option<u64>) -> PyResult<Self> {
+        let specs = views.into_iter().map(View::spec).collect::<PyResult<_>>()?;
+        batch::Pipeline::new(specs, same_crop, max_pixels).map(Self).map_err(to_python)
+    }
+
+    /// The plans of all views of an image, the first being number `view`.
+    fn plan<'py>(
+        &self,
+        py: Python<'py>,
+        shape: (u32, u32),
+        index: u64,
+        epoch: u32,
+        seed: u64,
+        view: u16,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let key = Key { seed, epoch, index, view };
+        let plans = detached(py, || self.0.plan(shape, key))?;
+        let dicts = plans.iter().map(|plan| dict(py, plan)).collect::<PyResult<Vec<_>>>()?;
+        PyList::new(py, dicts)
+    }
+
+    /// Writes all views of `samples` into `out`, (views, samples, 3, height, width) uint8.
+    #[expect(clippy::too_many_arguments, reason = "Python passes each by name")]
+    fn run<'py>(
+        &self,
+        py: Python<'py>,
+        samples: Vec<Bound<'py, PyAny>>,
+        indices: PyReadonlyArray1<'py, u64>,
+        epoch: u32,
+        seed: u64,
+        view: u16,
+        threads: Option<usize>,
+        out: &Bound<'py, PyAny>,
+    ) -> PyResult<()> {
+        let indices = indices.as_slice()?;
+        let held = hold(&samples)?;
+        let pairs = held.iter().zip(indices);
+        let samples: Vec<Sample<'_>> =
+            pairs.map(|(held, &index)| held.sample(index)).collect::<PyResult<_>>()?;
+        let mut out = self.output(out, samples.len())?;
+        let out = out.as_slice_mut()?;
+        let pool = pools::get(threads.unwrap_or_else(pools::default_threads)).map_err(to_python)?;
+        detached(py, || self.0.run(&samples, Run { seed, epoch, view }, &pool, out))
+    }
+}
+
+impl Pipeline {
+    /// Checks the caller's buffer.
+    fn output<'py>(
+        &self,
+        out: &Bound<'py, PyAny>,
+        samples: usize,
+    ) -> PyResult<PyReadwriteArray5<'py, u8>> {
+        let (height, width) = self.0.size();
+        let wanted = [self.0.len(), samples, 3, height as usize, width as usize];
+        let refuse = |what: Cow<'_, str>| {
+            let message = format!("out must be a C-contiguous, writable uint8 array of shape {wanted:?}; {what}");
+            PyErr::new::<PyValueError, _>(message)
+        };
+        let Ok(array) = out.cast::<PyArray5<u8>>() else {
+            let shape = out.getattr("shape").and_then(|shape| shape.str()).ok();
+            let dtype = out.getattr("dtype").and_then(|dtype| dtype.str()).ok();
+            return Err(match (shape, dtype) {
+                (Some(shape), Some(dtype)) => refuse(format!("got {shape} of {dtype}").into()),
+                _ => refuse(format!("got {}", out.get_type().name()?).into()),
+            });
+        };
+        if array.shape() != wanted {
+            return Err(refuse(format!("got shape {:?}", array.shape()).into()));
+        }
+        if !array.is_c_contiguous() {
+            return Err(refuse("it is not contiguous".into()));
+        }
+        array.try_readwrite().map_err(|error| match error {
+            numpy::BorrowError::NotWriteable => refuse("it is read-only".into()),
+            _ => PyBufferError::new_err("out must not share memory with a sample"),
+        })
+    }
+}
+
+fn hold<'py>(samples: &[Bound<'py, PyAny>]) -> PyResult<Vec<Held<'py>>> {
+    let hold = |(position, sample)| {
+        Held::new(sample).map_err(|error| {
+            let note = format!("sample {position} of the batch");
+            // A note keeps the exception's type and traceback; Python before 3.11 has none.
+            let _ = error.value(sample.py()).call_method1("add_note", (note,));
+            error
+        })
+    };
+    samples.iter().enumerate().map(hold).collect()
+}
+
+/// Decodes a whole image to (height, width, 3) uint8, flat, and its height and width.
+#[pyfunction]
+pub fn decode<'py>(
+    py: Python<'py>,
+    sample: &Bound<'py, PyAny>,
+    max_pixels: Option<u64>,
+) -> PyResult<(Bound<'py, PyArray1<u8>>, (u32, u32))> {
+    let held = Held::new(sample)?;
+    let sample = held.sample(0)?;
+    let image = detached(py, || {
+        let mut image = Image::default();
+        batch::decode(&sample, max_pixels, &mut image)?;
+        Ok::<_, Error>(image)
+    })?;
+    let shape = (image.height, image.width);
+    Ok((PyArray1::from_vec(py, image.data), shape))
+}
+
+/// A plan as the dict that `View.plan` documents.
+fn dict<'py>(py: Python<'py>, plan: &Plan) -> PyResult<Bound<'py, PyDict>> {
+    let crop = (plan.crop.x, plan.crop.y, plan.crop.w, plan.crop.h);
+    let interpolation = plan.interpolation.map(Filter::name);
+    let ops = PyList::empty(py);
+    let arguments = PyDict::new(py);
+    for (name, value) in ["x", "y"].into_iter().zip([plan.crop.x, plan.crop.y]) {
+        arguments.set_item(name, value)?;
+    }
+    for (name, value) in ["w", "h"].into_iter().zip([plan.crop.w, plan.crop.h]) {
+        arguments.set_item(name, value)?;
+    }
+    ops.append(("crop", arguments))?;
+    if let Some(filter) = interpolation {
+        let arguments = PyDict::new(py);
+        arguments.set_item("size", plan.size)?;
+        arguments.set_item("interpolation", filter)?;
+        ops.append(("resize", arguments))?;
+    }
+    for (name, done) in [("hflip", plan.hflip), ("vflip", plan.vflip)] {
+        if done {
+            ops.append((name, PyDict::new(py)))?;
+        }
+    }
+    let dict = PyDict::new(py);
+    dict.set_item("crop", crop)?;
+    dict.set_item("interpolation", interpolation)?;
+    dict.set_item("hflip", plan.hflip)?;
+    dict.set_item("vflip", plan.vflip)?;
+    dict.set_item("ops", ops)?;
+    Ok(dict)
+}
