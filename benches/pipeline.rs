@@ -1,1 +1,123 @@
-fn main(){}
+//! Decode, resize, view and batch, one core, with fast_image_resize beside the resize.
+//!
+//! Run with `cargo bench`; compare lines of one run only.
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use fast_image_resize as fir;
+use tied_augment::batch::{Pipeline, Run, Sample, Source};
+use tied_augment::decode::{Decoder, MAX_PIXELS};
+use tied_augment::image::{Image, ImageRef, Rect};
+use tied_augment::plan::{Crop, ViewSpec};
+use tied_augment::pool::Pool;
+use tied_augment::resize::{Filter, Resizer};
+
+const WIDTH: u32 = 500;
+const HEIGHT: u32 = 375;
+const SIDE: u32 = 224;
+
+/// Smooth shapes with grain, so that JPEG finds about as much to code as in a photograph.
+fn photo() -> Vec<u8> {
+    let mut state = 1u64;
+    let pixel = |y: u32, x: u32, c: u32| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let (y, x) = (f64::from(y), f64::from(x));
+        let wave = (x / (17.0 + f64::from(c))).sin() * (y / 23.0).cos() + (x * y / 9000.0).sin();
+        let grain = (state >> 60) as f64 - 7.5;
+        (128.0 + 50.0 * wave + grain).clamp(0.0, 255.0) as u8
+    };
+    let mut pixel = pixel;
+    let mut data = Vec::new();
+    for y in 0..HEIGHT {
+        for x in 0..WIDTH {
+            data.extend((0..3).map(|c| pixel(y, x, c)));
+        }
+    }
+    data
+}
+
+fn jpeg(data: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = jpeg_encoder::Encoder::new(&mut bytes, 90);
+    encoder.set_sampling_factor(jpeg_encoder::SamplingFactor::F_2_2);
+    let color = jpeg_encoder::ColorType::Rgb;
+    encoder.encode(data, WIDTH as u16, HEIGHT as u16, color).expect("a fixed image can be encoded");
+    bytes
+}
+
+fn decode(c: &mut Criterion) {
+    let bytes = jpeg(&photo());
+    let (mut decoder, mut image) = (Decoder::default(), Image::default());
+    let mut group = c.benchmark_group("decode 500x375 JPEG");
+    let parts = [
+        ("whole", Rect { x: 0, y: 0, w: WIDTH, h: HEIGHT }),
+        ("quarter", Rect { x: 120, y: 90, w: WIDTH / 2, h: HEIGHT / 2 }),
+    ];
+    for (name, part) in parts {
+        group.bench_function(name, |b| {
+            b.iter(|| decoder.decode(&bytes, MAX_PIXELS, |_| Ok(part), &mut image));
+        });
+    }
+    group.finish();
+}
+
+fn resize(c: &mut Criterion) {
+    let data = photo();
+    let source = ImageRef::new(WIDTH, HEIGHT, &data);
+    let mut out = vec![0; (3 * SIDE * SIDE) as usize];
+    for (filter, convolution) in [
+        (Filter::Bilinear, fir::FilterType::Bilinear),
+        (Filter::Bicubic, fir::FilterType::CatmullRom),
+        (Filter::Lanczos, fir::FilterType::Lanczos3),
+    ] {
+        let mut group = c.benchmark_group(format!("resize 500x375 to 224x224 {}", filter.name()));
+        let mut resizer = Resizer::default();
+        group.bench_function("ours, exact, to planes", |b| {
+            b.iter(|| resizer.resize(source, (SIDE, SIDE), filter, (false, false), &mut out));
+        });
+        let pixels = fir::PixelType::U8x3;
+        let image = fir::images::ImageRef::new(WIDTH, HEIGHT, &data, pixels).expect("fits");
+        let mut target = fir::images::Image::new(SIDE, SIDE, pixels);
+        let options =
+            fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(convolution));
+        let mut rival = fir::Resizer::new();
+        group.bench_function("fast_image_resize, interleaved", |b| {
+            b.iter(|| rival.resize(&image, &mut target, &options));
+        });
+        group.finish();
+    }
+}
+
+fn views() -> Vec<ViewSpec> {
+    let view = ViewSpec {
+        size: (SIDE, SIDE),
+        crop: Crop::RandomResized { scale: (0.08, 1.0), ratio: (3.0 / 4.0, 4.0 / 3.0) },
+        interpolation: vec![Filter::Bicubic],
+        hflip: 0.5,
+        vflip: 0.0,
+    };
+    vec![view.clone(), view]
+}
+
+fn batch(c: &mut Criterion) {
+    let data = photo();
+    let bytes = jpeg(&data);
+    let pipeline = Pipeline::new(views(), false, None).expect("valid views");
+    let pool = Pool::new(1).expect("one thread");
+    let sources = [
+        ("from pixels", Source::Pixels(ImageRef::new(WIDTH, HEIGHT, &data))),
+        ("from JPEG", Source::Bytes(&bytes)),
+    ];
+    let mut group = c.benchmark_group("two views of 64 samples, 1 thread");
+    group.throughput(Throughput::Elements(64)).sample_size(20);
+    for (name, source) in sources {
+        let samples: Vec<_> = (0..64).map(|index| Sample { source, index }).collect();
+        let mut out = vec![0; samples.len() * 2 * (3 * SIDE * SIDE) as usize];
+        group.bench_function(name, |b| {
+            b.iter(|| pipeline.run(&samples, Run::default(), &pool, &mut out));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, decode, resize, batch);
+criterion_main!(benches);

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from numbers import Real
 
 import torch
 import torch.nn.functional as F
@@ -57,7 +58,7 @@ class TiedLoss(nn.Module):
     Raises:
         ValueError: unknown `similarity` or `supervise`, `label_smoothing` out of range or given
             with a criterion, `tied_weight` not finite.
-        TypeError: a criterion or similarity that can't be called.
+        TypeError: a criterion or similarity that can't be called, a `tied_weight` that is no number.
     """
 
     def __init__(
@@ -79,6 +80,8 @@ class TiedLoss(nn.Module):
             )
         if not 0 <= label_smoothing <= 1:
             raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing}")
+        if not isinstance(tied_weight, Real):
+            raise TypeError(f"tied_weight must be a number, got {type(tied_weight).__name__}")
         if not math.isfinite(tied_weight):
             raise ValueError(f"tied_weight must be finite, got {tied_weight}")
         if supervise not in _SUPERVISE:
@@ -111,8 +114,8 @@ class TiedLoss(nn.Module):
                 can't take.
             ValueError: shapes that don't fit, or a criterion or similarity that returns no scalar.
         """
-        _check_matrix("logits", logits)
-        _check_matrix("features", features)
+        _check_matrix("logits", logits, "C")
+        _check_matrix("features", features, "D")
         pairs = _count_pairs(logits, features)
         logits, features = _widen(logits), _widen(features)
 
@@ -185,7 +188,7 @@ def _check_similarity(similarity: object) -> None:
         raise TypeError(f"similarity must be a name or callable, got {type(similarity).__name__}")
 
 
-def _check_matrix(name: str, value: Tensor) -> None:
+def _check_matrix(name: str, value: Tensor, columns: str) -> None:
     if not isinstance(value, Tensor):
         hint = (
             "use TiedModel in train mode, which returns (logits, features)"
@@ -194,7 +197,7 @@ def _check_matrix(name: str, value: Tensor) -> None:
         )
         raise TypeError(f"{name} must be a tensor, got {type(value).__name__}: {hint}")
     if value.ndim != 2:
-        raise ValueError(f"{name} must be 2-D (2B, ...), got shape {tuple(value.shape)}")
+        raise ValueError(f"{name} must be (2B, {columns}), got shape {tuple(value.shape)}")
     if not value.is_floating_point():
         raise TypeError(f"{name} must be floating, got {value.dtype}")
 
