@@ -129,13 +129,7 @@ impl Pipeline {
     ///
     /// # Panics
     /// If `out` has another size.
-    pub fn run(
-        &self,
-        samples: &[Sample<'_>],
-        run: Run,
-        pool: &Pool,
-        out: &mut [u8],
-    ) -> Result<()> {
+    pub fn run(&self, samples: &[Sample<'_>], run: Run, pool: &Pool, out: &mut [u8]) -> Result<()> {
         let (height, width) = self.size();
         let view = 3 * height as usize * width as usize;
         assert_eq!(out.len(), self.len() * samples.len() * view, "the output has another size");

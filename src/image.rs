@@ -33,7 +33,12 @@ impl Rect {
         let (x, y) = (self.x.max(0), self.y.max(0));
         let right = (self.x + self.w as i32).min(width as i32);
         let bottom = (self.y + self.h as i32).min(height as i32);
-        (x < right && y < bottom).then(|| Self { x, y, w: (right - x) as u32, h: (bottom - y) as u32 })
+        (x < right && y < bottom).then(|| Self {
+            x,
+            y,
+            w: (right - x) as u32,
+            h: (bottom - y) as u32,
+        })
     }
 
     /// The same box seen from the corner `(x, y)`.
@@ -88,7 +93,10 @@ impl<'a> ImageRef<'a> {
     #[must_use]
     pub fn new(width: u32, height: u32, data: &'a [u8]) -> Self {
         let stride = width as usize * 3;
-        assert!(data.len() >= stride * height as usize, "too few bytes for {width} x {height} RGB8");
+        assert!(
+            data.len() >= stride * height as usize,
+            "too few bytes for {width} x {height} RGB8"
+        );
         Self { width, height, stride, data }
     }
 

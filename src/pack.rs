@@ -40,9 +40,11 @@ pub fn padded(source: ImageRef<'_>, crop: Rect, flips: (bool, bool), out: &mut [
     }
     out.fill(0);
     let part = source.crop(inside);
-    let place = |offset: u32, total: usize, flip: bool| move |i: usize| {
-        let i = offset as usize + i;
-        if flip { total - 1 - i } else { i }
+    let place = |offset: u32, total: usize, flip: bool| {
+        move |i: usize| {
+            let i = offset as usize + i;
+            if flip { total - 1 - i } else { i }
+        }
     };
     let to_x = place((inside.x - crop.x) as u32, width, flips.0);
     let to_y = place((inside.y - crop.y) as u32, height, flips.1);

@@ -74,11 +74,19 @@ impl ViewSpec {
             return refuse("interpolation must name at least one filter".into());
         }
         match self.crop {
-            Crop::RandomResized { scale: (low, high), .. } if !(0.0 < low && low <= high && high <= 1.0) => {
-                refuse(format!("scale must be (low, high) with 0 < low <= high <= 1, not ({low}, {high})"))
+            Crop::RandomResized { scale: (low, high), .. }
+                if !(0.0 < low && low <= high && high <= 1.0) =>
+            {
+                refuse(format!(
+                    "scale must be (low, high) with 0 < low <= high <= 1, not ({low}, {high})"
+                ))
             }
-            Crop::RandomResized { ratio: (low, high), .. } if !(0.0 < low && low <= high && high < 1e6) => {
-                refuse(format!("ratio must be (low, high) with 0 < low <= high, not ({low}, {high})"))
+            Crop::RandomResized { ratio: (low, high), .. }
+                if !(0.0 < low && low <= high && high < 1e6) =>
+            {
+                refuse(format!(
+                    "ratio must be (low, high) with 0 < low <= high, not ({low}, {high})"
+                ))
             }
             Crop::Padded { padding } if padding > 1 << 15 => {
                 refuse(format!("padding must be from 0 to 32768, not {padding}"))

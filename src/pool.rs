@@ -28,7 +28,7 @@ pub struct Pool {
     // None: one thread, the caller's.
     threads: Option<rayon::ThreadPool>,
     // A stack rather than thread-locals: a thread that waits for views may begin another sample.
-    workspaces: Mutex<Vec<Box<Workspace>>>,
+    workspaces: Mutex<Vec<Workspace>>,
 }
 
 impl Pool {

@@ -58,7 +58,8 @@ class TiedLoss(nn.Module):
     Raises:
         ValueError: unknown `similarity` or `supervise`, `label_smoothing` out of range or given
             with a criterion, `tied_weight` not finite.
-        TypeError: a criterion or similarity that can't be called, a `tied_weight` that is no number.
+        TypeError: a criterion or similarity that can't be called, or a `tied_weight` that is no
+            number.
     """
 
     def __init__(

@@ -166,7 +166,7 @@ class _Tap:
         self.name = name
         self._inputs: list[Any] | None = None  # None while closed
 
-    def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+    def __call__(self, _module: nn.Module, args: tuple[Any, ...]) -> None:
         if self._inputs is not None:
             self._inputs.append(args[0] if args else None)
 

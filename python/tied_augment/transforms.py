@@ -80,7 +80,9 @@ class _Views:
         _, epoch, seed, view = _key(0, epoch, seed, view)
         if threads is not None:
             threads = _number("threads", threads, 16, low=1)
-        self._pipeline.run(samples, _indices(indices, len(samples)), epoch, seed, view, threads, out)
+        self._pipeline.run(
+            samples, _indices(indices, len(samples)), epoch, seed, view, threads, out
+        )
 
 
 @dataclass(frozen=True)
@@ -208,8 +210,8 @@ class TwoView(_Views):
         second: the second view, of the same size; None for another draw of `first`.
         same_crop: give the second view the crop, filter and flips of the first, as timm's
             `AugMixDataset` does.
-        max_pixels: refuse larger image files; None for Pillow's limit of 178,956,970 pixels. Does not
-            apply to PIL images and arrays, whose pixels exist already.
+        max_pixels: refuse larger image files; None for Pillow's limit of 178,956,970 pixels. Does
+            not apply to PIL images and arrays, whose pixels exist already.
 
     Raises:
         ValueError: views of different sizes.
@@ -217,7 +219,7 @@ class TwoView(_Views):
     """
 
     first: View
-    second: View = cast("View", None)
+    second: View = None  # type: ignore[assignment]  # __post_init__ makes it `first`
     same_crop: bool = False
     max_pixels: int | None = field(default=None, kw_only=True)
 
@@ -229,7 +231,9 @@ class TwoView(_Views):
                 kind = type(getattr(self, name)).__name__
                 raise TypeError(f"{name} must be a View, got {kind}")
         if self.max_pixels is not None:
-            object.__setattr__(self, "max_pixels", _number("max_pixels", self.max_pixels, 64, low=1))
+            object.__setattr__(
+                self, "max_pixels", _number("max_pixels", self.max_pixels, 64, low=1)
+            )
         _ = self._pipeline
 
     @cached_property
@@ -278,16 +282,16 @@ class TwoView(_Views):
     ) -> Buffer | Pixels:
         """Make both views of B samples, in parallel and without the GIL.
 
-        The result does not depend on `threads`, on the order of the samples or on how they are split
-        into batches: only on each sample, its index, `epoch`, `seed` and this `TwoView`.
+        The result does not depend on `threads`, on the order of the samples or on how they are
+        split into batches: only on each sample, its index, `epoch`, `seed` and this `TwoView`.
 
         Args:
             samples: as `__call__` takes them, in any mix. Don't change them meanwhile.
             indices: their B indices in the data set; None for 0 to B - 1.
             epoch: 0 to 2**32 - 1.
             seed: the run's seed, 0 to 2**64 - 1.
-            threads: how many threads to use, 1 being the calling one; None for one per core that this
-                process may use.
+            threads: how many threads to use, 1 being the calling one; None for one per core that
+                this process may use.
             out: where to write: a C-contiguous, writable uint8 numpy array or CPU tensor of shape
                 ``(2, B, 3, height, width)``; None for a new array. After an error its content is
                 unspecified.
@@ -297,8 +301,8 @@ class TwoView(_Views):
 
         Raises:
             ValueError: `out` or `indices` of another shape or kind.
-            OSError, DecodeError, TypeError, ValueError: as `__call__`, for the first sample that failed,
-                with its path or position.
+            OSError, DecodeError, TypeError, ValueError: as `__call__`, for the first sample that
+                failed, with its path or position.
         """
         if out is None:
             pixels = np.empty((2, len(samples), 3, *self.size), np.uint8)

@@ -118,7 +118,9 @@ impl Pipeline {
         let (height, width) = self.0.size();
         let wanted = [self.0.len(), samples, 3, height as usize, width as usize];
         let refuse = |what: Cow<'_, str>| {
-            let message = format!("out must be a C-contiguous, writable uint8 array of shape {wanted:?}; {what}");
+            let message = format!(
+                "out must be a C-contiguous, writable uint8 array of shape {wanted:?}; {what}"
+            );
             PyErr::new::<PyValueError, _>(message)
         };
         let Ok(array) = out.cast::<PyArray5<u8>>() else {

@@ -115,9 +115,8 @@ impl Coefficients {
             let start = (center - support + 0.5).max(0.0) as usize;
             let end = ((center + support + 0.5) as usize).min(input as usize);
             self.weights.clear();
-            self.weights.extend(
-                (start..end).map(|x| filter.weight((x as f64 - center + 0.5) * inverse)),
-            );
+            self.weights
+                .extend((start..end).map(|x| filter.weight((x as f64 - center + 0.5) * inverse)));
             let sum = self.weights.iter().fold(0.0, |sum, w| sum + w);
             let divisor = if sum == 0.0 { 1.0 } else { sum };
             self.windows.push(Window { start, len: end - start, offset: self.fixed.len() });

@@ -11,7 +11,8 @@ pub fn transpose(rows: [Lane; 16]) -> [Lane; 16] {
     // the 256 bytes by 4 of their 8 address bits).
     let mut lanes = rows.map(imp::load);
     for _ in 0..4 {
-        lanes = std::array::from_fn(|i| imp::interleave(lanes[i / 2], lanes[i / 2 + 8], i % 2 == 1));
+        lanes =
+            std::array::from_fn(|i| imp::interleave(lanes[i / 2], lanes[i / 2 + 8], i % 2 == 1));
     }
     lanes.map(imp::store)
 }
