@@ -7,6 +7,7 @@ mod errors;
 mod pipeline;
 mod plans;
 mod pools;
+mod replay;
 mod samples;
 
 use pyo3::prelude::*;
@@ -32,5 +33,5 @@ mod _core {
     #[pymodule_export]
     use super::errors::DecodeError;
     #[pymodule_export]
-    use super::pipeline::{Pipeline, decode};
+    use super::pipeline::{Pipeline, decode, render};
 }
