@@ -12,9 +12,8 @@ use crate::error::{Error, Result};
 use crate::image::{Image, ImageRef, Rect};
 use crate::plan::{Plan, ViewSpec, plan_views};
 use crate::pool::{Pool, Workspace};
-use crate::resize::Resizer;
 use crate::rng::Key;
-use crate::view;
+use crate::view::{self, Renderer};
 
 /// Where a sample's pixels come from.
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +102,7 @@ impl Pipeline {
     /// The plans of all views of an image of (height, width) `shape`; the first is number `key.view`.
     ///
     /// # Errors
-    /// As [`ViewSpec::plan`], or [`Error::Argument`] for an image without pixels.
+    /// As [`plan_views`], or [`Error::Argument`] for an image without pixels.
     pub fn plan(&self, shape: (u32, u32), key: Key) -> Result<Vec<Plan>> {
         let mut plans = Vec::new();
         self.plan_into(shape, key, &mut plans)?;
@@ -184,7 +183,7 @@ impl Pipeline {
         workspace: &mut Workspace,
         outs: &mut [&mut [u8]],
     ) -> Result<()> {
-        let Workspace { decoder, file, image, plans, resizer } = workspace;
+        let Workspace { decoder, file, image, plans, renderer } = workspace;
         let mut plan = |shape| {
             self.plan_into(shape, key, plans)?;
             Ok(view::needed(plans, shape))
@@ -207,12 +206,12 @@ impl Pipeline {
         };
         let views = plans.par_iter().zip(outs.par_iter_mut());
         if split_views {
-            views.for_each_init(Resizer::default, |resizer, (plan, out)| {
-                view::render(pixels, region, plan, resizer, out);
+            views.for_each_init(Renderer::default, |renderer, (plan, out)| {
+                renderer.render(pixels, region, plan, out);
             });
         } else {
             for (plan, out) in plans.iter().zip(outs) {
-                view::render(pixels, region, plan, resizer, out);
+                renderer.render(pixels, region, plan, out);
             }
         }
         Ok(())

@@ -4,6 +4,7 @@
 use crate::crop;
 use crate::error::{Error, Result};
 use crate::image::Rect;
+use crate::ops::Op;
 use crate::resize::Filter;
 use crate::rng::{Key, Stream};
 
@@ -39,19 +40,42 @@ pub struct ViewSpec {
     pub vflip: f64,
 }
 
-/// One view of one image, decided.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Plan {
+/// Where the output lies in an image that was resized to a size of its own: what timm's
+/// `ResizeKeepRatio` and `CenterCropOrPad` or `RandomCropOrPad` decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Height and width that the crop is resized to.
+    pub resized: (u32, u32),
+    /// The output's leftmost column there; what reaches outside is mirrored (numpy's `reflect`).
+    pub x: i32,
+    /// The output's topmost row there.
+    pub y: i32,
+}
+
+/// Where a view's pixels come from: all of it but the ops.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Geometry {
     /// The part of the image that is seen.
     pub crop: Rect,
-    /// Height and width of the output.
-    pub size: (u32, u32),
     /// The resize filter; `None` if the crop has the output's size by construction.
     pub interpolation: Option<Filter>,
+    /// Where the output lies in the resized crop; `None` if it is all of it.
+    pub frame: Option<Frame>,
     /// Whether left and right are exchanged.
     pub hflip: bool,
     /// Whether top and bottom are exchanged.
     pub vflip: bool,
+}
+
+/// One view of one image, decided.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Height and width of the output.
+    pub size: (u32, u32),
+    /// Where the pixels come from.
+    pub geometry: Geometry,
+    /// What is then done to them, in order.
+    pub ops: Vec<Op>,
 }
 
 impl ViewSpec {
@@ -95,20 +119,19 @@ impl ViewSpec {
         }
     }
 
-    /// Decides everything random about the view `key` of an image of (height, width) `shape`.
+    /// Decides where the pixels of a view of an image of (height, width) `shape` come from.
     ///
     /// # Errors
     /// [`Error::Argument`] if a padded image is smaller than the output.
-    pub fn plan(&self, shape: (u32, u32), key: Key) -> Result<Plan> {
-        let mut stream = Stream::new(key);
+    fn geometry(&self, shape: (u32, u32), stream: &mut Stream) -> Result<Geometry> {
         let (crop, interpolation) = match self.crop {
             Crop::RandomResized { scale, ratio } => {
-                let crop = crop::random_resized(&mut stream, shape, scale, ratio);
+                let crop = crop::random_resized(stream, shape, scale, ratio);
                 let choice = stream.below(self.interpolation.len() as u32);
                 (crop, Some(self.interpolation[choice as usize]))
             }
             Crop::Padded { padding } => {
-                let crop = crop::padded(&mut stream, shape, self.size, padding).ok_or_else(|| {
+                let crop = crop::padded(stream, shape, self.size, padding).ok_or_else(|| {
                     Error::Argument(format!(
                         "an image of (height, width) {shape:?} padded by {padding} is smaller than the \
                          crop {:?}; use crop='rrc' or a larger padding",
@@ -120,17 +143,17 @@ impl ViewSpec {
         };
         let hflip = stream.chance(self.hflip);
         let vflip = stream.chance(self.vflip);
-        Ok(Plan { crop, size: self.size, interpolation, hflip, vflip })
+        Ok(Geometry { crop, interpolation, frame: None, hflip, vflip })
     }
 }
 
 /// The plans of all views of a sample, numbered from `key.view` on, written into `plans`.
 ///
 /// With `same_crop` every view takes the crop, filter and flips of the first, as timm's
-/// `AugMixDataset` does: what is drawn after them still differs.
+/// `AugMixDataset` does: what is drawn after them still differs. The buffers in `plans` are reused.
 ///
 /// # Errors
-/// As [`ViewSpec::plan`].
+/// [`Error::Argument`] if a padded image is smaller than the output.
 pub fn plan_views(
     specs: &[ViewSpec],
     same_crop: bool,
@@ -138,13 +161,18 @@ pub fn plan_views(
     key: Key,
     plans: &mut Vec<Plan>,
 ) -> Result<()> {
-    plans.clear();
-    for (view, spec) in specs.iter().enumerate() {
-        let plan = match plans.first() {
-            Some(&first) if same_crop => first,
-            _ => spec.plan(shape, Key { view: key.view.wrapping_add(view as u16), ..key })?,
+    plans.resize_with(specs.len(), Plan::default);
+    let mut first = None;
+    for (view, (spec, plan)) in specs.iter().zip(plans).enumerate() {
+        let mut stream = Stream::new(Key { view: key.view.wrapping_add(view as u16), ..key });
+        let geometry = match first {
+            Some(geometry) if same_crop => geometry,
+            _ => spec.geometry(shape, &mut stream)?,
         };
-        plans.push(plan);
+        first = first.or(Some(geometry));
+        plan.size = spec.size;
+        plan.geometry = geometry;
+        plan.ops.clear();
     }
     Ok(())
 }

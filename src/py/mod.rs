@@ -5,6 +5,7 @@
 
 mod errors;
 mod pipeline;
+mod plans;
 mod pools;
 mod samples;
 

@@ -7,15 +7,16 @@ use numpy::{
 };
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::PyList;
 
 use super::errors::{detached, to_python};
+use super::plans::dict;
 use super::pools;
 use super::samples::Held;
 use crate::batch::{self, Run, Sample};
 use crate::error::Error;
 use crate::image::Image;
-use crate::plan::{Crop, Plan, ViewSpec};
+use crate::plan::{Crop, ViewSpec};
 use crate::resize::Filter;
 use crate::rng::Key;
 
@@ -172,37 +173,4 @@ pub fn decode<'py>(
     })?;
     let shape = (image.height, image.width);
     Ok((PyArray1::from_vec(py, image.data), shape))
-}
-
-/// A plan as the dict that `View.plan` documents.
-fn dict<'py>(py: Python<'py>, plan: &Plan) -> PyResult<Bound<'py, PyDict>> {
-    let crop = (plan.crop.x, plan.crop.y, plan.crop.w, plan.crop.h);
-    let interpolation = plan.interpolation.map(Filter::name);
-    let ops = PyList::empty(py);
-    let arguments = PyDict::new(py);
-    for (name, value) in ["x", "y"].into_iter().zip([plan.crop.x, plan.crop.y]) {
-        arguments.set_item(name, value)?;
-    }
-    for (name, value) in ["w", "h"].into_iter().zip([plan.crop.w, plan.crop.h]) {
-        arguments.set_item(name, value)?;
-    }
-    ops.append(("crop", arguments))?;
-    if let Some(filter) = interpolation {
-        let arguments = PyDict::new(py);
-        arguments.set_item("size", plan.size)?;
-        arguments.set_item("interpolation", filter)?;
-        ops.append(("resize", arguments))?;
-    }
-    for (name, done) in [("hflip", plan.hflip), ("vflip", plan.vflip)] {
-        if done {
-            ops.append((name, PyDict::new(py)))?;
-        }
-    }
-    let dict = PyDict::new(py);
-    dict.set_item("crop", crop)?;
-    dict.set_item("interpolation", interpolation)?;
-    dict.set_item("hflip", plan.hflip)?;
-    dict.set_item("vflip", plan.vflip)?;
-    dict.set_item("ops", ops)?;
-    Ok(dict)
 }
