@@ -73,6 +73,11 @@ impl Stream {
         (high * 67_108_864.0 + low) / 9_007_199_254_740_992.0
     }
 
+    /// 64 random bits.
+    pub fn bits(&mut self) -> u64 {
+        u64::from(self.word()) << 32 | u64::from(self.word())
+    }
+
     /// Uniform over [low, high].
     pub fn uniform(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit()

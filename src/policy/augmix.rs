@@ -79,6 +79,7 @@ impl AugMix {
     }
 
     pub(super) fn draw(&self, scope: &Scope<'_>, stream: &mut Stream, ops: &mut Vec<Op>) {
+        let scope = Scope { translate_pct: TRANSLATE, ..*scope };
         let mut weights = Vec::with_capacity(self.width as usize + 2);
         // A Beta(a, a) is the first weight of a Dirichlet(a, a).
         stream.dirichlet(self.alpha, 2, &mut weights);
@@ -93,7 +94,7 @@ impl AugMix {
             let mut ops = Vec::with_capacity(depth as usize);
             for _ in 0..depth {
                 let name = stream.choose(NAMES);
-                name.draw(1.0, self.level, TRANSLATE, scope, stream, &mut ops);
+                name.draw(1.0, self.level, &scope, stream, &mut ops);
             }
             Chain { weight, ops }
         };

@@ -55,6 +55,10 @@ impl AutoAugment {
         Ok(Self { table, increasing_posterize, std: std.unwrap_or(0.0) })
     }
 
+    pub(super) fn names(&self) -> impl Iterator<Item = Name> {
+        self.table.iter().copied().flatten().map(|&(name, ..)| name)
+    }
+
     pub(super) fn draw(&self, scope: &Scope<'_>, stream: &mut Stream, ops: &mut Vec<Op>) {
         for &(name, prob, magnitude) in stream.choose(self.table) {
             let name = match name {

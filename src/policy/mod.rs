@@ -4,6 +4,7 @@
 //! The strings are timm's and mean what timm 1.0.31 means by them, and `tv-...` for torchvision's
 //! policies. The joint distribution of what is drawn is theirs; the order of the draws is the crate's.
 
+mod augment;
 mod augmix;
 mod auto_augment;
 mod erase;
@@ -13,9 +14,10 @@ mod parse;
 mod rand_augment;
 mod torchvision;
 
+pub use augment::Augment;
 pub use augmix::AugMix;
 pub use auto_augment::{AutoAugment, SubPolicy};
-pub use erase::{Cutout, EraseMode, RandomErasing};
+pub use erase::{EraseMode, Normalization, RandomErasing};
 pub use jitter::ColorJitter;
 pub use name::{Level, Name};
 pub use rand_augment::{Choice, RandAugment};
@@ -34,12 +36,19 @@ pub struct Scope<'a> {
     pub fill: [u8; 3],
     /// The filters of timm's geometric ops, one drawn per op.
     pub filters: &'a [Interpolation],
+    /// timm's `translate_pct`: the farthest relative translation, as a fraction of the side.
+    pub translate_pct: f64,
 }
 
 impl Scope<'_> {
     /// How a geometric op of timm looks pixels up: with a filter of its own.
     fn sampling(&self, stream: &mut Stream) -> Sampling {
         Sampling { filter: stream.choose(self.filters), fill: self.fill }
+    }
+
+    /// timm's `translate_const`: the farthest absolute translation, in pixels.
+    fn translate_const(&self) -> f64 {
+        (f64::from(self.size.0.min(self.size.1)) * 0.45).trunc()
     }
 }
 
@@ -79,6 +88,18 @@ impl Policy {
             },
         };
         Ok((policy, config.remarks))
+    }
+
+    /// Whether it may shear, rotate or translate with the [`Scope`]'s filters.
+    #[must_use]
+    pub fn samples(&self) -> bool {
+        match self {
+            Self::RandAugment(policy) => policy.names().any(Name::samples),
+            Self::AutoAugment(policy) => policy.names().any(Name::samples),
+            Self::AugMix(_) => true,
+            // A filter of its own.
+            Self::Torchvision(_) => false,
+        }
     }
 
     /// Appends the ops of one draw.

@@ -66,13 +66,26 @@ impl Level {
 }
 
 impl Name {
+    /// Whether it looks pixels up between pixels.
+    pub(super) fn samples(self) -> bool {
+        matches!(
+            self,
+            Self::Rotate
+                | Self::ShearX
+                | Self::ShearY
+                | Self::TranslateX
+                | Self::TranslateY
+                | Self::TranslateXRel
+                | Self::TranslateYRel
+        )
+    }
+
     /// Appends what one call of timm's `AugmentOp` does: with probability `prob`, this op at a
-    /// magnitude of its own. `translate` is timm's `translate_pct`.
+    /// magnitude of its own.
     pub(super) fn draw(
         self,
         prob: f64,
         level: Level,
-        translate: f64,
         scope: &Scope<'_>,
         stream: &mut Stream,
         ops: &mut Vec<Op>,
@@ -81,11 +94,11 @@ impl Name {
             return;
         }
         let part = level.draw(stream) / Level::DENOMINATOR;
-        ops.push(self.op(part, translate, scope, stream));
+        ops.push(self.op(part, scope, stream));
     }
 
     /// The op at a magnitude of `part` of the full one.
-    fn op(self, part: f64, translate: f64, scope: &Scope<'_>, stream: &mut Stream) -> Op {
+    fn op(self, part: f64, scope: &Scope<'_>, stream: &mut Stream) -> Op {
         let (height, width) = (f64::from(scope.size.0), f64::from(scope.size.1));
         match self {
             Self::AutoContrast => Op::AutoContrast,
@@ -130,11 +143,11 @@ impl Name {
                 Op::TranslateY { pixels, sampling: scope.sampling(stream) }
             }
             Self::TranslateXRel => {
-                let pixels = signed(part * translate, stream) * width;
+                let pixels = signed(part * scope.translate_pct, stream) * width;
                 Op::TranslateX { pixels, sampling: scope.sampling(stream) }
             }
             Self::TranslateYRel => {
-                let pixels = signed(part * translate, stream) * height;
+                let pixels = signed(part * scope.translate_pct, stream) * height;
                 Op::TranslateY { pixels, sampling: scope.sampling(stream) }
             }
             // timm's `desaturate` takes 0.5 to 1 and keeps the rest of the colour.

@@ -90,6 +90,14 @@ impl RandAugment {
         }
     }
 
+    pub(super) fn names(&self) -> impl Iterator<Item = Name> {
+        let (even, weighted): (&[Name], &[(Name, f64)]) = match self.choice {
+            Choice::Even(names) => (names, &[]),
+            Choice::Weighted(set) => (&[], set),
+        };
+        even.iter().copied().chain(weighted.iter().map(|&(name, _)| name))
+    }
+
     pub(super) fn draw(&self, scope: &Scope<'_>, stream: &mut Stream, ops: &mut Vec<Op>) {
         // A bit per op that was chosen.
         let mut chosen = 0u32;

@@ -8,6 +8,7 @@ mod pipeline;
 mod plans;
 mod pools;
 mod samples;
+mod views;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -33,4 +34,6 @@ mod _core {
     use super::errors::DecodeError;
     #[pymodule_export]
     use super::pipeline::{Pipeline, decode};
+    #[pymodule_export]
+    use super::views::policy_remarks;
 }
