@@ -178,7 +178,8 @@ class View(_Views):
         height, width = cast("tuple[int, int]", self.size)
         out = np.empty((1, 1, 3, height, width), np.uint8)
         self._run([sample], [index], (epoch, seed, view), 1, out)
-        return out[0, 0]
+        pixels: Pixels = out[0, 0]
+        return pixels
 
     def batch(
         self,
@@ -196,7 +197,8 @@ class View(_Views):
         height, width = cast("tuple[int, int]", self.size)
         out = np.empty((1, len(samples), 3, height, width), np.uint8)
         self._run(samples, indices, (epoch, seed, view), threads, out)
-        return out[0]
+        pixels: Pixels = out[0]
+        return pixels
 
 
 @dataclass(frozen=True)
@@ -269,7 +271,8 @@ class TwoView(_Views):
         """
         out = np.empty((2, 1, 3, *self.size), np.uint8)
         self._run([sample], [index], (epoch, seed, 0), 1, out)
-        return out[:, 0]
+        pixels: Pixels = out[:, 0]
+        return pixels
 
     def batch(
         self,
