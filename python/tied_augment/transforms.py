@@ -177,7 +177,7 @@ class View(_Views):
         """
         height, width = cast("tuple[int, int]", self.size)
         out = np.empty((1, 1, 3, height, width), np.uint8)
-        self._run([sample], [index], (epoch, seed, view), 1, out)
+        self._run([sample], [_number("index", index, 64)], (epoch, seed, view), 1, out)
         pixels: Pixels = out[0, 0]
         return pixels
 
@@ -270,7 +270,7 @@ class TwoView(_Views):
             ValueError: a number out of its range, or an image too small for ``crop='pad'``.
         """
         out = np.empty((2, 1, 3, *self.size), np.uint8)
-        self._run([sample], [index], (epoch, seed, 0), 1, out)
+        self._run([sample], [_number("index", index, 64)], (epoch, seed, 0), 1, out)
         pixels: Pixels = out[:, 0]
         return pixels
 
