@@ -5,8 +5,13 @@ use crate::crop;
 use crate::error::{Error, Result};
 use crate::image::Rect;
 use crate::ops::Op;
+use crate::policy::Augment;
 use crate::resize::Filter;
 use crate::rng::{Key, Stream};
+
+/// The most pixels that a crop of a resized image may need: a strip of 224 pixels is then a million
+/// long, and no photo.
+const MAX_RESIZED: u64 = 1 << 28;
 
 /// How the crop of a view is chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,6 +28,20 @@ pub enum Crop {
         /// Pixels on each side.
         padding: u32,
     },
+    /// timm's `ResizeKeepRatio` of the whole image, then its `CenterCropOrPad` or `RandomCropOrPad`.
+    KeepRatio {
+        /// Bounds of the random zoom's area; below 1 zooms in.
+        scale: (f64, f64),
+        /// Bounds of the random change of the aspect ratio.
+        ratio: (f64, f64),
+        /// Whether the output is placed at random, not in the centre.
+        random: bool,
+    },
+    /// torchvision's `Resize` of the shorter side to the output's and `CenterCrop`: the square crop
+    /// of timm's `no_aug`.
+    Center,
+    /// The whole image, whatever its aspect ratio: timm's `no_aug` where the size is a pair.
+    Squash,
 }
 
 /// One view, declared.
@@ -38,6 +57,8 @@ pub struct ViewSpec {
     pub hflip: f64,
     /// The probability of a top-bottom flip.
     pub vflip: f64,
+    /// What happens after them.
+    pub augment: Augment,
 }
 
 /// Where the output lies in an image that was resized to a size of its own: what timm's
@@ -94,7 +115,9 @@ impl Plan {
         }
         if let Some(Frame { resized: (h, w), .. }) = frame {
             if h == 0 || w == 0 || u64::from(h) * u64::from(w) > MAX_RESIZED {
-                return refuse(format!("an image cannot be resized to {h} x {w} pixels for a frame"));
+                return refuse(format!(
+                    "an image cannot be resized to {h} x {w} pixels for a frame"
+                ));
             }
         }
         let near = [crop.x, crop.y].iter().all(|v| v.unsigned_abs() <= 1 << 30);
@@ -137,38 +160,44 @@ impl ViewSpec {
         if self.interpolation.is_empty() {
             return refuse("interpolation must name at least one filter".into());
         }
+        let ordered = |(low, high): (f64, f64), most: f64| 0.0 < low && low <= high && high <= most;
         match self.crop {
-            Crop::RandomResized { scale: (low, high), .. }
-                if !(0.0 < low && low <= high && high <= 1.0) =>
-            {
-                refuse(format!(
-                    "scale must be (low, high) with 0 < low <= high <= 1, not ({low}, {high})"
-                ))
+            Crop::RandomResized { scale, .. } if !ordered(scale, 1.0) => {
+                let message = "scale must be (low, high) with 0 < low <= high <= 1";
+                return refuse(format!("{message}, not {scale:?}"));
             }
-            Crop::RandomResized { ratio: (low, high), .. }
-                if !(0.0 < low && low <= high && high < 1e6) =>
+            Crop::KeepRatio { scale, .. } if !ordered(scale, 1e3) => {
+                let message = "scale must be (low, high) with 0 < low <= high <= 1000";
+                return refuse(format!("{message}, not {scale:?}"));
+            }
+            Crop::RandomResized { ratio, .. } | Crop::KeepRatio { ratio, .. }
+                if !ordered(ratio, 1e6) =>
             {
-                refuse(format!(
-                    "ratio must be (low, high) with 0 < low <= high, not ({low}, {high})"
-                ))
+                let message = "ratio must be (low, high) with 0 < low <= high";
+                return refuse(format!("{message}, not {ratio:?}"));
             }
             Crop::Padded { padding } if padding > 1 << 15 => {
-                refuse(format!("padding must be from 0 to 32768, not {padding}"))
+                return refuse(format!("padding must be from 0 to 32768, not {padding}"));
             }
-            _ => Ok(()),
+            Crop::Center if self.size.0 != self.size.1 => {
+                let message = "crop='center' needs a square size";
+                return refuse(format!("{message}, not {:?}; use crop='squash'", self.size));
+            }
+            _ => {}
         }
+        self.augment.validate(self.size)
     }
 
     /// Decides where the pixels of a view of an image of (height, width) `shape` come from.
     ///
     /// # Errors
-    /// [`Error::Argument`] if a padded image is smaller than the output.
+    /// [`Error::Argument`] if a padded image is smaller than the output, or an image that is resized
+    /// as a whole would become huge.
     fn geometry(&self, shape: (u32, u32), stream: &mut Stream) -> Result<Geometry> {
-        let (crop, interpolation) = match self.crop {
+        let whole = Rect { x: 0, y: 0, w: shape.1, h: shape.0 };
+        let (crop, frame) = match self.crop {
             Crop::RandomResized { scale, ratio } => {
-                let crop = crop::random_resized(stream, shape, scale, ratio);
-                let choice = stream.below(self.interpolation.len() as u32);
-                (crop, Some(self.interpolation[choice as usize]))
+                (crop::random_resized(stream, shape, scale, ratio), None)
             }
             Crop::Padded { padding } => {
                 let crop = crop::padded(stream, shape, self.size, padding).ok_or_else(|| {
@@ -180,10 +209,38 @@ impl ViewSpec {
                 })?;
                 (crop, None)
             }
+            Crop::KeepRatio { scale, ratio, random } => {
+                let resized = crop::keep_ratio(stream, shape, self.size, scale, ratio);
+                let (y, x) = if random {
+                    crop::random_corner(stream, resized, self.size)
+                } else {
+                    crop::central_corner(resized, self.size)
+                };
+                (whole, Some(Frame { resized, x, y }))
+            }
+            Crop::Center => {
+                let resized = crop::short_side(shape, self.size.0);
+                let (y, x) = crop::central_corner(resized, self.size);
+                (whole, Some(Frame { resized, x, y }))
+            }
+            Crop::Squash => (whole, None),
+        };
+        if let Some(Frame { resized: (h, w), .. }) = frame {
+            if u64::from(h) * u64::from(w) > MAX_RESIZED {
+                return Err(Error::Argument(format!(
+                    "an image of (height, width) {shape:?} is too long and thin for this crop, which \
+                     would resize it to {:?}; use crop='rrc'",
+                    (h, w)
+                )));
+            }
+        }
+        let interpolation = match self.crop {
+            Crop::Padded { .. } => None,
+            _ => Some(stream.choose(&self.interpolation)),
         };
         let hflip = stream.chance(self.hflip);
         let vflip = stream.chance(self.vflip);
-        Ok(Geometry { crop, interpolation, frame: None, hflip, vflip })
+        Ok(Geometry { crop, interpolation, frame, hflip, vflip })
     }
 }
 
@@ -193,7 +250,8 @@ impl ViewSpec {
 /// `AugMixDataset` does: what is drawn after them still differs. The buffers in `plans` are reused.
 ///
 /// # Errors
-/// [`Error::Argument`] if a padded image is smaller than the output.
+/// [`Error::Argument`] if a padded image is smaller than the output, or an image that is resized as a
+/// whole would become huge.
 pub fn plan_views(
     specs: &[ViewSpec],
     same_crop: bool,
@@ -204,7 +262,8 @@ pub fn plan_views(
     plans.resize_with(specs.len(), Plan::default);
     let mut first = None;
     for (view, (spec, plan)) in specs.iter().zip(plans).enumerate() {
-        let mut stream = Stream::new(Key { view: key.view.wrapping_add(view as u16), ..key });
+        let number = key.view.wrapping_add(view as u16);
+        let mut stream = Stream::new(Key { view: number, ..key });
         let geometry = match first {
             Some(geometry) if same_crop => geometry,
             _ => spec.geometry(shape, &mut stream)?,
@@ -213,6 +272,7 @@ pub fn plan_views(
         plan.size = spec.size;
         plan.geometry = geometry;
         plan.ops.clear();
+        spec.augment.draw(spec.size, number, &mut stream, &mut plan.ops);
     }
     Ok(())
 }

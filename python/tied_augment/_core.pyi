@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypedDict, final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DecodeError", "Pipeline", "build_info", "decode"]
+__all__ = ["DecodeError", "Pipeline", "build_info", "decode", "render"]
 
 class _BuildInfo(TypedDict):
     version: str
@@ -66,3 +66,8 @@ def build_info() -> _BuildInfo:
 
 def decode(sample: object, max_pixels: int | None) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """Decodes a whole image to flat RGB8, and its (height, width)."""
+
+def render(
+    sample: object, ops: object, max_pixels: int | None
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Executes a plan's `ops` on one sample: flat planes, and their (height, width)."""

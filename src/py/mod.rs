@@ -9,6 +9,7 @@ mod plans;
 mod pools;
 mod replay;
 mod samples;
+mod views;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -34,4 +35,6 @@ mod _core {
     use super::errors::DecodeError;
     #[pymodule_export]
     use super::pipeline::{Pipeline, decode, render};
+    #[pymodule_export]
+    use super::views::policy_remarks;
 }

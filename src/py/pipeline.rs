@@ -14,48 +14,11 @@ use super::plans::dict;
 use super::pools;
 use super::replay;
 use super::samples::Held;
+use super::views::View;
 use crate::batch::{self, Run, Sample};
 use crate::error::Error;
 use crate::image::Image;
-use crate::plan::{Crop, ViewSpec};
-use crate::resize::Filter;
 use crate::rng::Key;
-
-/// The fields of the Python class `View`.
-#[derive(FromPyObject)]
-struct View {
-    size: (u32, u32),
-    scale: (f64, f64),
-    ratio: (f64, f64),
-    filters: Vec<String>,
-    hflip: f64,
-    vflip: f64,
-    crop: String,
-    padding: u32,
-}
-
-impl View {
-    fn spec(self) -> PyResult<ViewSpec> {
-        let crop = match self.crop.as_str() {
-            "rrc" => Crop::RandomResized { scale: self.scale, ratio: self.ratio },
-            "pad" => Crop::Padded { padding: self.padding },
-            other => {
-                let message = format!("crop must be 'rrc' or 'pad', not '{other}'");
-                return Err(PyValueError::new_err(message));
-            }
-        };
-        let filter = |name: &String| {
-            Filter::from_name(name).ok_or_else(|| {
-                let known = Filter::ALL.map(Filter::name).join("', '");
-                let message = format!("interpolation must be of 'random', '{known}', not '{name}'");
-                PyValueError::new_err(message)
-            })
-        };
-        let interpolation = self.filters.iter().map(filter).collect::<PyResult<_>>()?;
-        let Self { size, hflip, vflip, .. } = self;
-        Ok(ViewSpec { size, crop, interpolation, hflip, vflip })
-    }
-}
 
 /// Makes all views of samples.
 #[pyclass(frozen, module = "tied_augment._core")]
