@@ -62,7 +62,8 @@ pub fn auto_contrast((height, width): (usize, usize), planes: &mut [u8]) {
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
 fn range(plane: &[u8]) -> (u8, u8) {
-    plane.iter().fold((255, 0), |(lo, hi), &v| (v.min(lo), v.max(hi)))
+    let lo = plane.iter().fold(255, |lo, &v| lo.min(v));
+    (lo, plane.iter().fold(0, |hi, &v| hi.max(v)))
 }
 
 /// Pillow's `equalize`: each channel's histogram made even.
