@@ -14,6 +14,7 @@ mod hue;
 mod kernel;
 mod mix;
 mod sharpness;
+mod table;
 mod tone;
 
 use crate::error::{Error, Result};

@@ -2,6 +2,8 @@
 
 use multiversion::multiversion;
 
+use super::table::{histogram, map};
+
 /// Pillow's `invert`: `255 - v`.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
 pub fn invert(planes: &mut [u8]) {
@@ -86,26 +88,5 @@ pub fn equalize((height, width): (usize, usize), planes: &mut [u8]) {
             v
         });
         map(plane, &table);
-    }
-}
-
-/// How often each value occurs. Four tables, so that equal neighbours don't wait for each other.
-fn histogram(plane: &[u8]) -> [u32; 256] {
-    let mut counts = [[0u32; 256]; 4];
-    let (fours, rest) = plane.as_chunks::<4>();
-    for four in fours {
-        for (table, &v) in counts.iter_mut().zip(four) {
-            table[usize::from(v)] += 1;
-        }
-    }
-    for &v in rest {
-        counts[0][usize::from(v)] += 1;
-    }
-    std::array::from_fn(|v| counts.iter().map(|table| table[v]).sum())
-}
-
-fn map(plane: &mut [u8], table: &[u8; 256]) {
-    for v in plane {
-        *v = table[usize::from(*v)];
     }
 }
