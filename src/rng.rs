@@ -122,11 +122,7 @@ impl Stream {
     /// Gamma with `shape` > 0 and scale 1 (Marsaglia and Tsang 2000).
     pub fn gamma(&mut self, shape: f64) -> f64 {
         // Below 1 by Gamma(shape + 1) * U^(1 / shape).
-        let boost = if shape < 1.0 {
-            libm::exp(libm::log(1.0 - self.unit()) / shape)
-        } else {
-            1.0
-        };
+        let boost = if shape < 1.0 { libm::exp(libm::log(1.0 - self.unit()) / shape) } else { 1.0 };
         let d = if shape < 1.0 { shape + 1.0 } else { shape } - 1.0 / 3.0;
         let c = 1.0 / (9.0 * d).sqrt();
         loop {

@@ -2,8 +2,8 @@
 
 use super::name::Name::{
     self, AutoContrast, Color, Contrast, Desaturate, Equalize, GaussianBlurRand, Invert, Posterize,
-    PosterizeIncreasing, PosterizeOriginal, Rotate, Sharpness, ShearX, ShearY, Solarize, SolarizeAdd,
-    TranslateYRel,
+    PosterizeIncreasing, PosterizeOriginal, Rotate, Sharpness, ShearX, ShearY, Solarize,
+    SolarizeAdd, TranslateYRel,
 };
 use super::parse::Config;
 use super::{Level, Scope};

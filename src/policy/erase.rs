@@ -103,7 +103,11 @@ impl RandomErasing {
 }
 
 /// A box that fits, of one `count`th of a drawn area; `None` if ten draws don't fit.
-fn place((height, width): (u32, u32), count: u32, stream: &mut Stream) -> Option<(i32, i32, u32, u32)> {
+fn place(
+    (height, width): (u32, u32),
+    count: u32,
+    stream: &mut Stream,
+) -> Option<(i32, i32, u32, u32)> {
     let area = f64::from(height) * f64::from(width);
     let log_aspect = (libm::log(ASPECT.0), libm::log(ASPECT.1));
     for _ in 0..ATTEMPTS {

@@ -151,7 +151,9 @@ impl Name {
                 Op::TranslateY { pixels, sampling: scope.sampling(stream) }
             }
             // timm's `desaturate` takes 0.5 to 1 and keeps the rest of the colour.
-            Self::Desaturate => Op::Color { factor: (1.0 - within(0.5, 1.0, part)).clamp(0.0, 1.0) },
+            Self::Desaturate => {
+                Op::Color { factor: (1.0 - within(0.5, 1.0, part)).clamp(0.0, 1.0) }
+            }
             Self::GaussianBlur => Op::GaussianBlur { radius: within(0.1, 2.0, part) },
             Self::GaussianBlurRand => {
                 Op::GaussianBlur { radius: stream.uniform(0.1, 2.0 * within(0.0, 1.0, part)) }

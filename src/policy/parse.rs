@@ -73,7 +73,9 @@ impl<'a> Config<'a> {
         let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
         match value.parse() {
             Ok(number) if digits => Ok(number),
-            _ => self.refuse(&format!("'{}' must be '{}' and an integer", section.text, section.key)),
+            _ => {
+                self.refuse(&format!("'{}' must be '{}' and an integer", section.text, section.key))
+            }
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! Magnitudes are f32, as torchvision keeps them in tensors, and are used as f64, as `item()` gives.
 
-use super::parse::{Config, Section};
 use super::Scope;
+use super::parse::{Config, Section};
 use crate::error::Result;
 use crate::ops::{Chain, Interpolation, Mixing, Op, Sampling};
 use crate::rng::Stream;
@@ -95,8 +95,20 @@ struct Space {
 
 /// The ops of `RandAugment` and `TrivialAugmentWide`.
 const KINDS: &[Kind] = &[
-    Identity, ShearX, ShearY, TranslateX, TranslateY, Rotate, Brightness, Color, Contrast, Sharpness,
-    Posterize, Solarize, AutoContrast, Equalize,
+    Identity,
+    ShearX,
+    ShearY,
+    TranslateX,
+    TranslateY,
+    Rotate,
+    Brightness,
+    Color,
+    Contrast,
+    Sharpness,
+    Posterize,
+    Solarize,
+    AutoContrast,
+    Equalize,
 ];
 
 impl Torchvision {
@@ -178,11 +190,8 @@ impl Torchvision {
                 }
             }
             TorchvisionPolicy::AugMix { severity, width: chains, depth, alpha } => {
-                let space = Space {
-                    translate: (width / 3.0, height / 3.0),
-                    bits: (4, 4),
-                    ..space(10)
-                };
+                let space =
+                    Space { translate: (width / 3.0, height / 3.0), bits: (4, 4), ..space(10) };
                 let mut weights = Vec::with_capacity(chains as usize + 2);
                 stream.dirichlet(alpha, 2, &mut weights);
                 stream.dirichlet(alpha, chains as usize, &mut weights);
@@ -329,9 +338,7 @@ impl Space {
                 let fewer = bin as f32 / (f64::from(self.bins - 1) / f64::from(self.bits.1)) as f32;
                 Op::Posterize { bits: self.bits.0 - fewer.round_ties_even() as u32 }
             }
-            Solarize => {
-                Op::Solarize { threshold: f64::from(linspace(255.0, 0.0, self.bins, bin)) }
-            }
+            Solarize => Op::Solarize { threshold: f64::from(linspace(255.0, 0.0, self.bins, bin)) },
             AutoContrast => Op::AutoContrast,
             Equalize => Op::Equalize,
             Invert => Op::Invert,
@@ -357,8 +364,19 @@ fn sheared(factor: f64) -> (f64, f64) {
 
 /// The ops of `AugMix`.
 const AUGMIX_KINDS: &[Kind] = &[
-    ShearX, ShearY, TranslateX, TranslateY, Rotate, Posterize, Solarize, AutoContrast, Equalize,
-    Brightness, Color, Contrast, Sharpness,
+    ShearX,
+    ShearY,
+    TranslateX,
+    TranslateY,
+    Rotate,
+    Posterize,
+    Solarize,
+    AutoContrast,
+    Equalize,
+    Brightness,
+    Color,
+    Contrast,
+    Sharpness,
 ];
 
 static IMAGENET: Table = [

@@ -92,7 +92,11 @@ impl View {
         });
         Ok(Augment {
             policy,
-            filters: self.filters.iter().filter_map(|name| Interpolation::from_name(name)).collect(),
+            filters: self
+                .filters
+                .iter()
+                .filter_map(|name| Interpolation::from_name(name))
+                .collect(),
             color_jitter,
             grayscale: self.grayscale_prob,
             gaussian_blur: self.gaussian_blur_prob,
