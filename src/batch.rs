@@ -241,6 +241,37 @@ pub fn decode(sample: &Sample<'_>, max_pixels: Option<u64>, image: &mut Image) -
     }
 }
 
+/// Executes `plan` on one sample, with its place in front of an error.
+///
+/// # Errors
+/// As [`Plan::validate`] and [`Decoder::decode`], and [`Error::Io`].
+pub fn render(sample: &Sample<'_>, plan: &Plan, max_pixels: Option<u64>) -> Result<Vec<u8>> {
+    let max_pixels = max_pixels.unwrap_or(MAX_PIXELS);
+    let mut image = Image::default();
+    let needed = |shape| {
+        plan.validate(shape)?;
+        Ok(view::needed(std::slice::from_ref(plan), shape))
+    };
+    let draw = |pixels: ImageRef<'_>, region| {
+        let mut out = vec![0; 3 * plan.size.0 as usize * plan.size.1 as usize];
+        Renderer::default().render(pixels, region, plan, &mut out);
+        out
+    };
+    let mut decode = |bytes: &[u8]| {
+        let region = Decoder::default().decode(bytes, max_pixels, needed, &mut image)?;
+        Ok(draw(image.as_ref(), region))
+    };
+    match sample.source {
+        Source::Pixels(pixels) => {
+            plan.validate((pixels.height, pixels.width))?;
+            Ok(draw(pixels, Rect { x: 0, y: 0, w: pixels.width, h: pixels.height }))
+        }
+        Source::Bytes(bytes) => decode(bytes),
+        Source::Path(path) => (|| decode(&std::fs::read(path)?))()
+            .map_err(|error: Error| error.at(path.display().to_string())),
+    }
+}
+
 fn place(sample: &Sample<'_>, position: usize) -> String {
     match sample.source {
         Source::Path(path) => path.display().to_string(),

@@ -99,6 +99,48 @@ pub struct Plan {
     pub ops: Vec<Op>,
 }
 
+impl Plan {
+    /// Says what makes it impossible to execute this for an image of (height, width) `shape`, if
+    /// something does: plans may come from outside.
+    ///
+    /// # Errors
+    /// [`Error::Argument`].
+    pub fn validate(&self, (height, width): (u32, u32)) -> Result<()> {
+        let refuse = |message: String| Err(Error::Argument(message));
+        let Geometry { crop, interpolation, frame, .. } = self.geometry;
+        for side in [self.size.0, self.size.1] {
+            if side == 0 || side > 1 << 15 {
+                return refuse(format!("a plan's size must be from 1 to 32768 a side, not {side}"));
+            }
+        }
+        if let Some(Frame { resized: (h, w), .. }) = frame {
+            if h == 0 || w == 0 || u64::from(h) * u64::from(w) > MAX_RESIZED {
+                return refuse(format!(
+                    "an image cannot be resized to {h} x {w} pixels for a frame"
+                ));
+            }
+        }
+        let near = [crop.x, crop.y].iter().all(|v| v.unsigned_abs() <= 1 << 30);
+        if crop.w == 0 || crop.h == 0 || crop.w.max(crop.h) > 1 << 30 || !near {
+            return refuse(format!("{crop:?} is no part of an image"));
+        }
+        match interpolation {
+            Some(_) if crop.clip(width, height) != Some(crop) => {
+                return refuse(format!(
+                    "the crop {crop:?} reaches outside the image of (height, width) {:?}; only a \
+                     crop that isn't resized may",
+                    (height, width)
+                ));
+            }
+            None if (crop.h, crop.w) != self.size || frame.is_some() => {
+                return refuse("a crop that isn't resized must have the output's size".into());
+            }
+            _ => {}
+        }
+        self.ops.iter().try_for_each(Op::validate)
+    }
+}
+
 impl ViewSpec {
     /// Says which value makes no sense, if one does.
     ///

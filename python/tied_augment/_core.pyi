@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypedDict, final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DecodeError", "Pipeline", "build_info", "decode", "policy_remarks"]
+__all__ = ["DecodeError", "Pipeline", "build_info", "decode", "policy_remarks", "render"]
 
 class _BuildInfo(TypedDict):
     version: str
@@ -92,5 +92,11 @@ def build_info() -> _BuildInfo:
 
 def decode(sample: object, max_pixels: int | None) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """Decodes a whole image to flat RGB8, and its (height, width)."""
+
 def policy_remarks(auto_augment: str) -> list[str]:
     """What timm accepts in a config string and ignores, as sentences."""
+
+def render(
+    sample: object, ops: object, max_pixels: int | None
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Executes a plan's `ops` on one sample: flat planes, and their (height, width)."""

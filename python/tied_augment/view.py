@@ -129,7 +129,7 @@ class View(Views):
         force_color_jitter: apply colour jitter beside any `auto_augment`.
         grayscale_prob: probability of a gray image.
         gaussian_blur_prob: probability of a blur with a 23-pixel kernel and sigma from 0.1 to 2.
-        cutout: side of a square that is filled with `mean` at a random place, in pixels; 0 for none.
+        cutout: side of a square at a random place, filled with `mean`, in pixels; 0 for none.
         re_prob: probability of random erasing, on bytes: the mean is rounded, noise is rounded and
             clamped, where timm erases normalised floats.
         re_mode: ``'const'`` (the mean), ``'rand'`` (one colour per box) or ``'pixel'`` (noise).
@@ -202,21 +202,22 @@ class View(Views):
 
     def __repr__(self) -> str:
         """Only what differs from the defaults, those of this crop."""
-        default = View(crop=self.crop) if self.crop != "center" else View(crop="squash")
-        shown = ["crop"] if self.crop != "rrc" else []
-        for field in fields(self):
-            if getattr(self, field.name) != getattr(default, field.name):
-                shown.append(field.name)
-        values = [f"{name}={getattr(self, name)!r}" for name in dict.fromkeys(shown)]
-        return f"View({', '.join(values)})"
+        default = View(crop=self.crop)
+        shown = [
+            f"{field.name}={value!r}"
+            for field in fields(self)
+            for value in [getattr(self, field.name)]
+            if value != ("rrc" if field.name == "crop" else getattr(default, field.name))
+        ]
+        return f"View({', '.join(shown)})"
 
     @classmethod
     def from_timm(cls, **options: Any) -> View:
         """The view that ``timm.data.create_transform(is_training=True, **options)`` makes.
 
         The same names, defaults and meaning as in timm 1.0.31. The view is uint8: normalisation is
-        the loader's. As in timm, nothing is erased with `use_prefetcher` or without `normalize`, and
-        what only evaluation reads (`crop_pct`, ...) has no effect; so
+        the loader's. As in timm, nothing is erased with `use_prefetcher` or without `normalize`,
+        and what only evaluation reads (`crop_pct`, ...) has no effect; so
         ``View.from_timm(**resolve_data_config(model=model))`` works.
 
         Raises:

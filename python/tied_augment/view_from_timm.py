@@ -1,8 +1,8 @@
 """What timm's options mean for a `View`.
 
-Lives here: the fields of a `View` that follow from the options of ``timm.data.create_transform``, and
-those options from the arguments of timm's train.py. Imports timm lazily, and only for the latter.
-Drops nothing silently: every option of timm is listed here, by what becomes of it.
+Lives here: the fields of a `View` that follow from the options of ``timm.data.create_transform``,
+and those options from the arguments of timm's train.py. Imports timm lazily, and only for the
+latter. Drops nothing silently: every option of timm is listed here, by what becomes of it.
 """
 
 from __future__ import annotations

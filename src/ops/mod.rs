@@ -5,7 +5,19 @@
 //! is noise by nature, and draws nothing else. Knows no policy: which op is applied how often and how
 //! strongly is decided by whoever makes the plan.
 
+mod affine;
+mod blur;
+mod colour;
+mod erase;
+mod float;
+mod hue;
+mod kernel;
+mod mix;
+mod sharpness;
+mod tone;
+
 use crate::error::{Error, Result};
+use crate::image::Rect;
 
 /// How a geometric op looks up what lies between pixels, and what it puts where there is no image.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -316,7 +328,10 @@ impl Op {
 /// The buffers that ops reuse.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    planes: Vec<u8>,
+    affine: affine::Buffers,
+    blur: blur::Buffers,
+    mix: mix::Buffers,
+    plane: Vec<u8>,
 }
 
 /// Applies `ops` in order to the three planes of `size` (height, width) in `planes`.
@@ -324,9 +339,51 @@ pub struct Scratch {
 /// # Panics
 /// If `planes` does not hold `3 * height * width` bytes.
 pub fn apply(ops: &[Op], size: (u32, u32), planes: &mut [u8], scratch: &mut Scratch) {
-    let (height, width) = (size.0 as usize, size.1 as usize);
-    assert_eq!(planes.len(), 3 * height * width, "the planes must be 3 x {height} x {width}");
-    for _ in ops {
-        scratch.planes.clear();
+    let size = (size.0 as usize, size.1 as usize);
+    assert_eq!(planes.len(), 3 * size.0 * size.1, "the planes must be 3 x {} x {}", size.0, size.1);
+    for op in ops {
+        apply_one(op, size, planes, scratch);
+    }
+}
+
+fn apply_one(op: &Op, size: (usize, usize), planes: &mut [u8], scratch: &mut Scratch) {
+    let affine = &mut scratch.affine;
+    match *op {
+        Op::AutoContrast => tone::auto_contrast(size, planes),
+        Op::Equalize => tone::equalize(size, planes),
+        Op::Invert => tone::invert(planes),
+        Op::Posterize { bits } => tone::posterize(planes, bits),
+        Op::Solarize { threshold } => tone::solarize(planes, threshold),
+        Op::SolarizeAdd { add, threshold } => tone::solarize_add(planes, add, threshold),
+        Op::Color { factor } => colour::saturate(size, planes, factor as f32),
+        Op::Contrast { factor } => colour::contrast(size, planes, factor as f32),
+        Op::Brightness { factor } => colour::brightness(planes, factor as f32),
+        Op::Sharpness { factor } => {
+            sharpness::sharpen(size, planes, factor as f32, &mut scratch.plane);
+        }
+        Op::Grayscale => colour::grayscale(size, planes),
+        Op::Hue { factor } => hue::shift(size, planes, factor),
+        Op::ShearX { factor, sampling } => {
+            affine.transform(&[1.0, factor, 0.0, 0.0, 1.0, 0.0], sampling, size, planes);
+        }
+        Op::ShearY { factor, sampling } => {
+            affine.transform(&[1.0, 0.0, 0.0, factor, 1.0, 0.0], sampling, size, planes);
+        }
+        Op::TranslateX { pixels, sampling } => {
+            affine.transform(&[1.0, 0.0, pixels, 0.0, 1.0, 0.0], sampling, size, planes);
+        }
+        Op::TranslateY { pixels, sampling } => {
+            affine.transform(&[1.0, 0.0, 0.0, 0.0, 1.0, pixels], sampling, size, planes);
+        }
+        Op::Rotate { degrees, sampling } => affine.rotate(degrees, sampling, size, planes),
+        Op::Affine { ref matrix, sampling } => affine.transform(matrix, sampling, size, planes),
+        Op::GaussianBlur { radius } => blur::pillow(size, planes, radius, &mut scratch.blur),
+        Op::GaussianKernel { kernel_size, sigma } => {
+            kernel::blur(size, planes, kernel_size as usize, sigma, &mut scratch.blur);
+        }
+        Op::Mix { mixing, ref chains } => mix::apply(mixing, chains, size, planes, scratch),
+        Op::Erase { x, y, w, h, fill } => {
+            erase::fill(size, planes, Rect { x, y, w, h }, fill);
+        }
     }
 }

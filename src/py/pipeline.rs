@@ -12,6 +12,7 @@ use pyo3::types::PyList;
 use super::errors::{detached, to_python};
 use super::plans::dict;
 use super::pools;
+use super::replay;
 use super::samples::Held;
 use super::views::View;
 use crate::batch::{self, Run, Sample};
@@ -136,4 +137,19 @@ pub fn decode<'py>(
     })?;
     let shape = (image.height, image.width);
     Ok((PyArray1::from_vec(py, image.data), shape))
+}
+
+/// Executes a plan's `ops` on one sample: (3, height, width) uint8, flat, and its height and width.
+#[pyfunction]
+pub fn render<'py>(
+    py: Python<'py>,
+    sample: &Bound<'py, PyAny>,
+    ops: &Bound<'py, PyAny>,
+    max_pixels: Option<u64>,
+) -> PyResult<(Bound<'py, PyArray1<u8>>, (u32, u32))> {
+    let plan = replay::plan(ops)?;
+    let held = Held::new(sample)?;
+    let sample = held.sample(0)?;
+    let out = detached(py, || batch::render(&sample, &plan, max_pixels))?;
+    Ok((PyArray1::from_vec(py, out), plan.size))
 }
