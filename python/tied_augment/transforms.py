@@ -1,7 +1,7 @@
 """Two views of every image, and `decode`.
 
-Lives here: `TwoView` and `decode`, thin and typed over the Rust core. May import numpy, the core and
-`View`. Draws nothing and touches no pixels itself, and never needs torch.
+Lives here: `TwoView` and `decode`, thin and typed over the Rust core. May import numpy, the core
+and `View`. Draws nothing and touches no pixels itself, and never needs torch.
 """
 
 from __future__ import annotations
