@@ -1,4 +1,4 @@
-"""What timm and torchvision draw, recorded while their own code runs, and what we draw, in one form.
+"""What timm and torchvision draw, recorded while their own code runs, and our draws in that form.
 
 A draw is a list of (name, value, interpolation), the names and values being those of our plans.
 """

@@ -1,5 +1,6 @@
 """What our policies draw against what timm and torchvision draw: two-sample tests, fixed seeds."""
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -65,7 +66,7 @@ def compare(ours, theirs):
     yield "number of ops", chi_square(*([len(draw) for draw in draws] for draws in names))
     yield "ops", chi_square(*([name for draw in draws for name in draw] for draws in names))
     yield "lists", chi_square(*([tuple(draw) for draw in draws] for draws in names))
-    pairs = ([pair for draw in draws for pair in zip(draw, draw[1:], strict=False)] for draws in names)
+    pairs = ([pair for draw in draws for pair in itertools.pairwise(draw)] for draws in names)
     yield "pairs", chi_square(*pairs)
     by_name = [{}, {}]
     for samples, draws in zip(by_name, (ours, theirs), strict=True):

@@ -23,9 +23,11 @@ def we_take(config):
         try:
             View(32, auto_augment=config)
         except ValueError as error:
-            assert f"auto_augment '{config}': " in str(error)
-            return False
-    return True
+            message = str(error)
+        else:
+            return True
+    assert message.startswith(f"auto_augment '{config}': ")
+    return False
 
 
 HEADS = ["rand", "augmix", "original", "originalr", "v0", "v0r", "3a"]
