@@ -113,12 +113,10 @@ impl Plan {
                 return refuse(format!("a plan's size must be from 1 to 32768 a side, not {side}"));
             }
         }
-        if let Some(Frame { resized: (h, w), .. }) = frame {
-            if h == 0 || w == 0 || u64::from(h) * u64::from(w) > MAX_RESIZED {
-                return refuse(format!(
-                    "an image cannot be resized to {h} x {w} pixels for a frame"
-                ));
-            }
+        if let Some(Frame { resized: (h, w), .. }) = frame
+            && (h == 0 || w == 0 || u64::from(h) * u64::from(w) > MAX_RESIZED)
+        {
+            return refuse(format!("an image cannot be resized to {h} x {w} pixels for a frame"));
         }
         let near = [crop.x, crop.y].iter().all(|v| v.unsigned_abs() <= 1 << 30);
         if crop.w == 0 || crop.h == 0 || crop.w.max(crop.h) > 1 << 30 || !near {
@@ -160,21 +158,22 @@ impl ViewSpec {
         if self.interpolation.is_empty() {
             return refuse("interpolation must name at least one filter".into());
         }
+        let pair = |(low, high): (f64, f64)| format!("({low}, {high})");
         let ordered = |(low, high): (f64, f64), most: f64| 0.0 < low && low <= high && high <= most;
         match self.crop {
             Crop::RandomResized { scale, .. } if !ordered(scale, 1.0) => {
                 let message = "scale must be (low, high) with 0 < low <= high <= 1";
-                return refuse(format!("{message}, not {scale:?}"));
+                return refuse(format!("{message}, not {}", pair(scale)));
             }
             Crop::KeepRatio { scale, .. } if !ordered(scale, 1e3) => {
                 let message = "scale must be (low, high) with 0 < low <= high <= 1000";
-                return refuse(format!("{message}, not {scale:?}"));
+                return refuse(format!("{message}, not {}", pair(scale)));
             }
             Crop::RandomResized { ratio, .. } | Crop::KeepRatio { ratio, .. }
                 if !ordered(ratio, 1e6) =>
             {
                 let message = "ratio must be (low, high) with 0 < low <= high";
-                return refuse(format!("{message}, not {ratio:?}"));
+                return refuse(format!("{message}, not {}", pair(ratio)));
             }
             Crop::Padded { padding } if padding > 1 << 15 => {
                 return refuse(format!("padding must be from 0 to 32768, not {padding}"));
@@ -225,14 +224,14 @@ impl ViewSpec {
             }
             Crop::Squash => (whole, None),
         };
-        if let Some(Frame { resized: (h, w), .. }) = frame {
-            if u64::from(h) * u64::from(w) > MAX_RESIZED {
-                return Err(Error::Argument(format!(
-                    "an image of (height, width) {shape:?} is too long and thin for this crop, which \
-                     would resize it to {:?}; use crop='rrc'",
-                    (h, w)
-                )));
-            }
+        if let Some(Frame { resized: (h, w), .. }) = frame
+            && u64::from(h) * u64::from(w) > MAX_RESIZED
+        {
+            return Err(Error::Argument(format!(
+                "an image of (height, width) {shape:?} is too long and thin for this crop, which \
+                 would resize it to {:?}; use crop='rrc'",
+                (h, w)
+            )));
         }
         let interpolation = match self.crop {
             Crop::Padded { .. } => None,
