@@ -249,3 +249,55 @@ fn bytes(v: __m256d) -> Pixel {
     let v = _mm_packus_epi32(v, v);
     _mm_cvtsi128_si32(_mm_packus_epi16(v, v)).to_le_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::coordinates::Places;
+    use super::super::portable;
+    use super::*;
+
+    const SIDE: usize = 12;
+
+    /// A padded image, and places in it.
+    fn inputs() -> impl Strategy<Value = (Vec<Pixel>, Places)> {
+        let pixels = prop::collection::vec(any::<[u8; 3]>(), SIDE * SIDE);
+        let fraction = || prop_oneof![4 => 0.0..1.0, 1 => Just(0.0)];
+        let place = (1..SIDE - 2, 1..SIDE - 2, fraction(), fraction());
+        (pixels, prop::collection::vec(place, 0..40)).prop_map(|(pixels, list)| {
+            let mut places = Places::default();
+            for (x, y, dx, dy) in list {
+                places.at.push((y * SIDE + x) as u32);
+                places.dx.push(dx);
+                places.dy.push(dy);
+            }
+            (pixels.into_iter().map(|[r, g, b]| [r, g, b, 0]).collect(), places)
+        })
+    }
+
+    fn run(kernel: Kernel, source: &[Pixel], places: &Places) -> Vec<Pixel> {
+        let mut line = vec![[0; 4]; places.at.len()];
+        kernel(source, SIDE, places, &mut line);
+        line
+    }
+
+    proptest! {
+        #[test]
+        fn every_kernel_is_the_portable_one((source, places) in inputs()) {
+            let Some((linear, cubic)) = bilinear().zip(bicubic()) else { return Ok(()) };
+            for (ours, oracle) in [
+                (linear.both, portable::BILINEAR.both),
+                (linear.along_x, portable::BILINEAR.along_x),
+                (linear.along_y, portable::BILINEAR.along_y),
+                (cubic.both, portable::BICUBIC.both),
+                // Also where AVX-512 is preferred.
+                (kernel!(bicubic_both), portable::BICUBIC.both),
+                (cubic.along_x, portable::BICUBIC.along_x),
+                (cubic.along_y, portable::BICUBIC.along_y),
+            ] {
+                prop_assert_eq!(run(ours, &source, &places), run(oracle, &source, &places));
+            }
+        }
+    }
+}
