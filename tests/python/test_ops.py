@@ -153,8 +153,11 @@ def test_rotation_by_any_angle(images, interpolation):
     angles = [0, 90, 180, 270, 360, -90, 45, 89.999, 1e-9, -1e-9, 720.5, 123.456, -213.2]
     for degrees in angles:
         op = {"degrees": degrees, "interpolation": interpolation, "fill": FILL}
-        resample = RESAMPLE[interpolation]
-        check(images, ("Rotate", op), lambda im, d=degrees: im.rotate(d, resample, fillcolor=FILL))
+        check(
+            images,
+            ("Rotate", op),
+            lambda im, d=degrees: im.rotate(d, RESAMPLE[interpolation], fillcolor=FILL),
+        )
 
 
 @pytest.mark.parametrize("interpolation", RESAMPLE)
@@ -213,7 +216,7 @@ def test_solarize_and_posterize_at_every_value(images):
 
 
 def test_posterize_to_no_bits_is_black(images):
-    """Pillow 13 refuses 0 bits, which timm's levels reach; Pillow before it gave black, as we do."""
+    """Pillow 13 refuses 0 bits, which timm's levels reach; before, it gave black, as we do."""
     for image in images:
         assert not apply(image, ("Posterize", {"bits": 0})).any()
 
@@ -323,7 +326,7 @@ def test_noise_is_normal_and_follows_from_its_seed():
     box = {"x": 0, "y": 0, "w": 300, "h": 300, "fill": "noise", "seed": 2**63 + 1}
     noise = {**box, "mean": (100.0, 120.0, 140.0), "std": (5.0, 10.0, 20.0)}
     erased = apply(image, ("Erase", noise))
-    # 90,000 numbers: the mean's standard error is std / 300, that of the std std / 424; five of each.
+    # 90,000 numbers: the standard error of the mean is std / 300, of the std std / 424; five of each.
     for channel, (mean, std) in enumerate(zip(noise["mean"], noise["std"], strict=True)):
         values = erased[..., channel].astype(float)
         assert abs(values.mean() - mean) < 5 * std / 300
