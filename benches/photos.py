@@ -58,7 +58,7 @@ def make(folder: Path, count: int) -> None:
         image, options = one(photos, rng)
         path = folder / f"class{number % CLASSES}" / f"{number:05}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        image.save(path, **options)
+        image.save(path, **options)  # type: ignore[arg-type]  # options of the JPEG format
 
 
 def main() -> None:
@@ -67,10 +67,9 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=600)
     arguments = parser.parse_args()
     make(arguments.folder, arguments.count)
-    sizes = [path.stat().st_size for path in arguments.folder.rglob("*.jpg")]
-    print(
-        f"{len(sizes)} files, mean {np.mean(sizes) / 1000:.0f} KB, median {np.median(sizes) / 1000:.0f} KB"
-    )
+    kilobytes = [path.stat().st_size / 1000 for path in arguments.folder.rglob("*.jpg")]
+    mean, median = np.mean(kilobytes), np.median(kilobytes)
+    print(f"{len(kilobytes)} files, mean {mean:.0f} KB, median {median:.0f} KB")
 
 
 if __name__ == "__main__":
