@@ -64,7 +64,7 @@ impl Decoder {
 
 fn check_pixels((height, width): (u32, u32), limit: u64) -> Result<()> {
     if width == 0 || height == 0 {
-        return Err(Error::Unidentified(format!("an image of {width} x {height} pixels is empty")));
+        return Err(Error::decode("the image", format!("its size is {width} x {height}")));
     }
     if u64::from(width) * u64::from(height) > limit {
         return Err(Error::TooLarge { width, height, limit });

@@ -83,7 +83,7 @@ def test_colour_spaces(progressive: bool) -> None:
         assert_equal(jpeg(rng, *size, keep_rgb=True, progressive=progressive))
         cmyk = jpeg(rng, *size, "CMYK", progressive=progressive)
         assert_equal(cmyk, "CMYK")
-        at = cmyk.index(b"\xff\xeeAdobe"[:2])
+        at = cmyk.index(b"\xff\xee")
         length = int.from_bytes(cmyk[at + 2 : at + 4], "big") + 2
         ycck = bytearray(cmyk)
         ycck[at + length - 1] = 2
@@ -98,7 +98,6 @@ def test_the_first_picture_of_many_and_what_follows() -> None:
     first.save(out, "MPO", save_all=True, append_images=[second])
     assert_equal(out.getvalue(), "MPO")
     assert_equal(jpeg(rng, 40, 50) + b"trailing garbage \xff\xd9 \xff\xd8", "garbage")
-    assert_equal(jpeg(rng, 40, 50)[:-2], "no end marker")
 
 
 def test_orientation_is_not_applied() -> None:
