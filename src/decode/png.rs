@@ -22,7 +22,6 @@ impl<'a> Png<'a> {
     pub fn open(bytes: &'a [u8]) -> Result<Self> {
         let mut decoder = Decoder::new(Cursor::new(bytes));
         decoder.set_transformations(Transformations::EXPAND);
-        decoder.ignore_checksums(false);
         let reader = decoder.read_info().map_err(|error| Error::decode("PNG", error))?;
         Ok(Self { reader, length: bytes.len() })
     }

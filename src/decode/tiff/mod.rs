@@ -90,29 +90,16 @@ impl<'a> Tiff<'a> {
     /// Decodes the pixels.
     pub fn read(self, image: &mut Image) -> Cause<()> {
         let layout = self.layout()?;
-        let channels = layout.color.channels();
         let samples = self.samples(&layout)?;
         let (height, width) = self.shape();
         image.reshape(width, height);
-        let mut upright = std::mem::take(image);
-        let turned = (2..=8).contains(&self.orientation);
-        let mut pixels =
-            if turned { vec![0; upright.data.len()] } else { std::mem::take(&mut upright.data) };
-        match &layout.color {
-            Color::Cmyk => to_rgb(&samples, &mut pixels),
-            color => {
-                for (samples, rgb) in samples.chunks_exact(channels).zip(pixels.chunks_exact_mut(3))
-                {
-                    rgb.copy_from_slice(&color.rgb(samples));
-                }
-            }
-        }
-        if turned {
-            self.turn(&pixels, &mut upright.data);
+        if (2..=8).contains(&self.orientation) {
+            let mut pixels = vec![0; image.data.len()];
+            layout.color.convert(&samples, &mut pixels);
+            self.turn(&pixels, &mut image.data);
         } else {
-            upright.data = pixels;
+            layout.color.convert(&samples, &mut image.data);
         }
-        *image = upright;
         Ok(())
     }
 
@@ -285,15 +272,11 @@ impl Layout {
                     }
                     continue;
                 }
-                let (read, write): (fn([u8; 2]) -> u16, fn(u16) -> [u8; 2]) = if big_endian {
-                    (u16::from_be_bytes, u16::to_be_bytes)
-                } else {
-                    (u16::from_le_bytes, u16::to_le_bytes)
-                };
+                let in_order = |value: u16| if big_endian { value.swap_bytes() } else { value };
                 for i in (2 * step..row.len() - 1).step_by(2) {
-                    let left = read([row[i - 2 * step], row[i - 2 * step + 1]]);
-                    let sum = write(read([row[i], row[i + 1]]).wrapping_add(left));
-                    row[i..i + 2].copy_from_slice(&sum);
+                    let value = |at: usize| in_order(u16::from_le_bytes([row[at], row[at + 1]]));
+                    let sum = value(i).wrapping_add(value(i - 2 * step));
+                    row[i..i + 2].copy_from_slice(&in_order(sum).to_le_bytes());
                 }
             }
         }
@@ -331,6 +314,16 @@ impl Color {
             Self::Grey { .. } | Self::Palette(_) => 1,
             Self::Rgb => 3,
             Self::Premultiplied | Self::Cmyk => 4,
+        }
+    }
+
+    /// Interleaved samples to RGB.
+    fn convert(&self, samples: &[u8], rgb: &mut [u8]) {
+        if matches!(self, Self::Cmyk) {
+            return to_rgb(samples, rgb);
+        }
+        for (samples, rgb) in samples.chunks_exact(self.channels()).zip(rgb.chunks_exact_mut(3)) {
+            rgb.copy_from_slice(&self.rgb(samples));
         }
     }
 
