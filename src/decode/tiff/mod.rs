@@ -207,6 +207,11 @@ impl<'a> Tiff<'a> {
             let wanted = if layout.planar { 1 } else { channels };
             for (y, row) in data.chunks_exact(stride).take(rows).enumerate() {
                 let start = ((top + y) * self.width + left) * channels + plane;
+                if layout.bits == 8 && !layout.planar && channels == step {
+                    let bytes = columns * channels;
+                    out[start..start + bytes].copy_from_slice(&row[..bytes]);
+                    continue;
+                }
                 let pixels = out[start..].chunks_mut(channels).take(columns);
                 for (x, pixel) in pixels.enumerate() {
                     for (c, out) in pixel.iter_mut().enumerate().take(wanted) {
@@ -319,8 +324,10 @@ impl Color {
 
     /// Interleaved samples to RGB.
     fn convert(&self, samples: &[u8], rgb: &mut [u8]) {
-        if matches!(self, Self::Cmyk) {
-            return to_rgb(samples, rgb);
+        match self {
+            Self::Cmyk => return to_rgb(samples, rgb),
+            Self::Rgb => return rgb.copy_from_slice(samples),
+            _ => {}
         }
         for (samples, rgb) in samples.chunks_exact(self.channels()).zip(rgb.chunks_exact_mut(3)) {
             rgb.copy_from_slice(&self.rgb(samples));
