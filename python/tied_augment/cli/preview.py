@@ -47,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
         from tied_augment.cli.sheet import contact_sheet
     if args.pairs < 1:
         raise CommandError(f"--pairs must be at least 1, got {args.pairs}")
+    if args.seed < 0:
+        raise CommandError(f"--seed must be at least 0, got {args.seed}")
     if args.out.suffix.lower() not in Image.registered_extensions():
         raise CommandError(f"--out {args.out}: no image format has this ending; use .png")
     two = two_view(args)
@@ -64,9 +66,8 @@ def run(args: argparse.Namespace) -> int:
 def _pixels(path: Path) -> NDArray[np.uint8]:
     try:
         return decode(path)
-    except OSError as error:  # a DecodeError, whose text names the path, is one, too
-        cause = f"{path}: {error.strerror}" if error.strerror else str(error)
-        raise CommandError(cause) from error
+    except OSError as error:  # its text names the path
+        raise CommandError(str(error)) from error
 
 
 def _pairs(
@@ -78,8 +79,9 @@ def _pairs(
     caption = [path.name, f"{width} x {height} pixels"]
     try:
         return [
-            make_pair(two, pixels, [*caption, f"pair {epoch}, seed {args.seed}"], index, epoch,
-                      args.seed)
+            make_pair(
+                two, pixels, [*caption, f"pair {epoch}, seed {args.seed}"], index, epoch, args.seed
+            )
             for epoch in range(args.pairs)
         ]
     except ValueError as error:

@@ -203,9 +203,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _shortened(
-    line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
-) -> str:
+def _shortened(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
     """`line`, its end replaced by an ellipsis where it doesn't fit into `width` pixels."""
     if font.getlength(line) <= width:
         return line

@@ -6,7 +6,6 @@ Lives here: the command. `digits` makes the images, `training` is the loop, `rep
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from pathlib import Path
 
@@ -24,15 +23,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "with two views, and with two tied views, in equally many steps, and compares them.",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("tied-augment-demo"), metavar="DIR",
+        "--out",
+        type=Path,
+        default=Path("tied-augment-demo"),
+        metavar="DIR",
         help="where images, pictures and figures go (default: tied-augment-demo)",
     )
     parser.add_argument(
         "--seeds", type=int, default=3, metavar="N", help="runs of each way (default: 3)"
     )
-    parser.add_argument("--epochs", type=int, default=60, metavar="N", help="default: 60")
+    parser.add_argument("--epochs", type=int, default=60, metavar="N", help="passes over the training images (default: 60)")
     parser.add_argument(
-        "--threads", type=int, metavar="N", help="CPU threads (default: all usable cores)"
+        "--threads", type=int, metavar="N", help="CPU threads (default: one per core)"
     )
 
 
@@ -45,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         from tied_augment.cli.demo import report
         from tied_augment.cli.demo.digits import TRAIN_PER_CLASS, write_digits
         from tied_augment.cli.demo.training import BATCH, MODEL, WAYS, train
-    threads = len(os.sched_getaffinity(0)) if args.threads is None else args.threads
+    threads = torch.get_num_threads() if args.threads is None else args.threads
     for name, value in (("seeds", args.seeds), ("epochs", args.epochs), ("threads", threads)):
         if value < 1:
             raise CommandError(f"--{name} must be at least 1, got {value}")
@@ -73,6 +75,8 @@ def run(args: argparse.Namespace) -> int:
         report.write_plot(rows, args.out / "curves.png")
         report.write_sheet(data, args.out / "views.png")
     print(f"\n{report.table(rows)}\n")
-    print(f"{time.perf_counter() - started:.0f} s. Written to {args.out}: views.png (view pairs), "
-          "curves.png, results.csv, digits (the images).")
+    print(
+        f"{time.perf_counter() - started:.0f} s. Written to {args.out}: views.png (view pairs), "
+        "curves.png, results.csv, digits (the images)."
+    )
     return 0

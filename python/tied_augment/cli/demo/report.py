@@ -79,12 +79,14 @@ def write_plot(rows: Sequence[Row], path: Path) -> None:
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].legend(frameon=False, loc="lower right")
     if seeds > 1:
-        figure.supxlabel(f"mean of {seeds} seeds, shaded from the lowest to the highest", fontsize=9)
+        figure.supxlabel(
+            f"mean of {seeds} seeds, shaded from the lowest to the highest", fontsize=9
+        )
     figure.savefig(path, dpi=140)
 
 
 def write_sheet(data: Path, path: Path) -> None:
-    """Draw a pair of views of one training image per class, as the first epoch of seed 0 sees it."""
+    """Draw a pair of views of one training image per class, as epoch 0 of seed 0 sees it."""
     two = TwoView(VIEW)
     files = sorted((data / "train").glob("*/*.jpg"))
     first = {file.parent.name: index for index, file in reversed(list(enumerate(files)))}
