@@ -36,4 +36,6 @@ def main(folder: str, epochs: int = 2, size: int = 64, batch_size: int = 16) -> 
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(sys.argv[1])

@@ -35,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         command.add_parser(subparsers)
     args = parser.parse_args(argv)
     try:
-        return _COMMANDS[args.command].run(args)
+        code: int = _COMMANDS[args.command].run(args)
+        return code
     except CommandError as error:
         print(f"tied-augment {args.command}: error: {error}", file=sys.stderr)
         return 1

@@ -62,7 +62,7 @@ def make_pair(
 def describe(plan: Plan) -> list[str]:
     """Say a plan in words, a part per line."""
     x, y, width, height = plan["crop"]
-    flips = [name for name in ("hflip", "vflip") if plan[name]]  # type: ignore[literal-required]
+    flips = ["hflip"] * plan["hflip"] + ["vflip"] * plan["vflip"]
     lines = [
         f"crop {width} x {height} at ({x}, {y})",
         ", ".join([plan["interpolation"] or "not resized", *(flips or ["no flip"])]),

@@ -219,9 +219,9 @@ class _Val:
         """Top-1 accuracy in percent, and the mean cosine of the features of view pairs."""
         model.eval()
         hits = torch.cat([model(images).argmax(1) for images in self.images.split(256)])
-        features = [_features(model, view) for view in self.pairs]
+        first, second = (_features(model, view) for view in self.pairs)
         accuracy = 100 * (hits == self.targets).float().mean()
-        return accuracy.item(), F.cosine_similarity(*features).mean().item()
+        return accuracy.item(), F.cosine_similarity(first, second).mean().item()
 
 
 def _features(model: Any, images: Tensor) -> Tensor:
