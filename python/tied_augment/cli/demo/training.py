@@ -82,7 +82,7 @@ class Row:
 
 
 class OneView(Dataset[tuple[Tensor, int]]):
-    """The first views of a `TiedDataset`, made alone: what training without this package sees."""
+    """The baseline: the first views of a `TiedDataset`, without the work for the second."""
 
     def __init__(self, folder: ImageFolder, view: View, seed: int, threads: int) -> None:
         self.samples, self.view, self.seed, self.threads = folder.samples, view, seed, threads
