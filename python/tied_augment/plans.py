@@ -16,9 +16,7 @@ __all__ = ["render"]
 _SUMMARY = ("crop", "interpolation", "hflip", "vflip")
 
 
-def render(
-    sample: Sample, plan: Plan | Mapping[str, Any], max_pixels: int | None = None
-) -> Pixels:
+def render(sample: Sample, plan: Plan | Mapping[str, Any], max_pixels: int | None = None) -> Pixels:
     """Make the view that a plan decided: the pixels that the planning `View` makes of `sample`.
 
     A plan is data: it may be stored (also as JSON), edited and replayed. Its ``ops`` are what is
