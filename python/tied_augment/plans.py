@@ -5,7 +5,7 @@ Lives here: `render`. May import numpy and the core. Draws nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tied_augment import _core
@@ -41,14 +41,14 @@ def render(sample: Sample, plan: Plan | Mapping[str, Any], max_pixels: int | Non
     """
     if not isinstance(plan, Mapping) or "ops" not in plan:
         raise TypeError(f"plan must be a mapping with 'ops', as View.plan gives it, got {plan!r}")
-    _check_summary(plan, plan["ops"])
     pixels, (height, width) = _core.render(sample, plan["ops"], max_pixels)
+    _check_summary(plan, plan["ops"])
     return pixels.reshape(3, height, width)
 
 
-def _check_summary(plan: Mapping[str, Any], ops: Sequence[tuple[str, Any]]) -> None:
+def _check_summary(plan: Mapping[str, Any], ops: Iterable[tuple[str, Any]]) -> None:
     """Refuse a plan that was edited in one place only."""
-    done = {op[0]: op[1] for op in ops if len(op) == 2}
+    done = dict(ops)
     crop, resize = done.get("crop", {}), done.get("resize", {})
     said = {
         "crop": [crop.get(name) for name in "xywh"],

@@ -6,7 +6,10 @@
 
 mod coordinates;
 mod nearest;
+mod portable;
 mod smooth;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use multiversion::multiversion;
 
@@ -23,7 +26,7 @@ const PAD: usize = 2;
 pub struct Buffers {
     source: Vec<Pixel>,
     line: Vec<Pixel>,
-    places: Vec<coordinates::Place>,
+    places: coordinates::Places,
     columns: Vec<u32>,
 }
 
@@ -41,8 +44,8 @@ impl Buffers {
         let fill = [r, g, b, 0];
         match sampling.filter {
             Interpolation::Nearest => self.nearest(matrix, fill, size, planes),
-            Interpolation::Bilinear => self.bilinear(matrix, fill, size, planes),
-            Interpolation::Bicubic => self.bicubic(matrix, fill, size, planes),
+            Interpolation::Bilinear => self.smooth(matrix, fill, size, planes, smooth::bilinear()),
+            Interpolation::Bicubic => self.smooth(matrix, fill, size, planes, smooth::bicubic()),
         }
     }
 
