@@ -4,6 +4,7 @@ A draw is a list of (name, value, interpolation), the names and values being tho
 """
 
 import random
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -133,6 +134,8 @@ def torchvision_draws(policy, size, count, monkeypatch):
         return image
 
     monkeypatch.setattr(autoaugment, "_apply_op", record)
+    # It depends on the size only, and making its tensors anew takes most of the time.
+    monkeypatch.setattr(policy, "_augmentation_space", cache(policy._augmentation_space))
     torch.manual_seed(1)
     image = Image.new("RGB", size[::-1])
     for _ in range(count):

@@ -125,16 +125,14 @@ TIMM = {
     "GaussianBlur": lambda image, radius: image.filter(ImageFilter.GaussianBlur(radius)),
     "Grayscale": lambda image: F.rgb_to_grayscale(image, 3),
     "Hue": lambda image, factor: F.adjust_hue(image, factor),
-    "GaussianKernel": lambda image, kernel_size, sigma: F.gaussian_blur(
-        image, kernel_size, sigma
-    ),
+    "GaussianKernel": lambda image, kernel_size, sigma: F.gaussian_blur(image, kernel_size, sigma),
     "Mix": _mix,
     "Erase": _erase,
 }
 
 
 class Torchvision:
-    """One of torchvision's policies, for executing and reading our plans with its own magnitudes."""
+    """One of torchvision's policies: executes and reads our plans with its own magnitudes."""
 
     def __init__(self, policy, bins, size, severity=None):
         parameters = inspect.signature(policy._augmentation_space).parameters

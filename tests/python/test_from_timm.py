@@ -1,4 +1,4 @@
-"""`View.from_timm` against what timm's `create_transform` composes, and `View.from_args` likewise."""
+"""`View.from_timm` and `from_args` against what timm's `create_transform` composes."""
 
 import argparse
 import inspect
@@ -65,10 +65,13 @@ def _resize(part, said):
     return {"crop": "squash" if squash else "center", "size": part.size} | _filters(part)
 
 
+def _rrc(part, said):
+    fields = {"crop": "rrc", "size": part.size, "scale": part.scale, "ratio": part.ratio}
+    return fields | _filters(part)
+
+
 READ = {
-    "RandomResizedCropAndInterpolation": lambda part, _: (
-        {"crop": "rrc", "size": part.size, "scale": part.scale, "ratio": part.ratio} | _filters(part)
-    ),
+    "RandomResizedCropAndInterpolation": _rrc,
     "ResizeKeepRatio": lambda part, _: (
         {
             "size": part.size,
@@ -217,12 +220,27 @@ def test_takes_a_models_data_config():
 # train.py's own parser is not in timm's wheel: its augmentation options and defaults, timm 1.0.31.
 ARGS = {
     **dict.fromkeys(("img_size", "in_chans", "input_size", "crop_pct", "mean", "std")),
-    "interpolation": "", "no_aug": False, "train_crop_mode": None, "scale": [0.08, 1.0],
-    "ratio": [3 / 4, 4 / 3], "hflip": 0.5, "vflip": 0.0, "color_jitter": 0.4,
+    "interpolation": "",
+    "no_aug": False,
+    "train_crop_mode": None,
+    "scale": [0.08, 1.0],
+    "ratio": [3 / 4, 4 / 3],
+    "hflip": 0.5,
+    "vflip": 0.0,
+    "color_jitter": 0.4,
     **dict.fromkeys(("color_jitter_prob", "grayscale_prob", "gaussian_blur_prob", "aa")),
-    "aug_repeats": 0, "aug_splits": 0, "jsd_loss": False, "reprob": 0.0, "remode": "pixel",
-    "recount": 1, "resplit": False, "train_interpolation": "random", "no_prefetcher": False,
-    "naflex_loader": False, "train_img_sizes": None, "input_img_mode": None,
+    "aug_repeats": 0,
+    "aug_splits": 0,
+    "jsd_loss": False,
+    "reprob": 0.0,
+    "remode": "pixel",
+    "recount": 1,
+    "resplit": False,
+    "train_interpolation": "random",
+    "no_prefetcher": False,
+    "naflex_loader": False,
+    "train_img_sizes": None,
+    "input_img_mode": None,
 }
 
 
