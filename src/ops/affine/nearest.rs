@@ -82,7 +82,7 @@ impl Buffers {
             let place = |y| {
                 let span = map.span(y, (height, width));
                 let (x, y) = map.at(span.start, y);
-                (!span.is_empty()).then(|| ((y >> 16) as usize, span, (x >> 16) as usize))
+                (!span.is_empty()).then_some(((y >> 16) as usize, span, (x >> 16) as usize))
             };
             return self.move_rows(fill, (height, width), planes, place);
         }
