@@ -99,7 +99,7 @@ impl<'a> Tiff<'a> {
             (samples != u32::from(color.num_samples()), "samples beyond colour and alpha are"),
             (planar && (tiled || color != ColorType::RGB(8)), "planes but of RGB8 in strips are"),
             // What Pillow reads otherwise: it divides by alpha, does not invert, ignores the predictor,
-            // takes tiles for wider, and obeys XMP.
+            // misreads tiles of part bytes, and obeys XMP.
             (extra.is_some_and(|extra| extra.first() == Some(&1)), "premultiplied alpha is"),
             (photometric == 0 && color == ColorType::Gray(16), "inverted grey of 16 bits is"),
             (predicted && !compressed, "a predictor without LZW or Deflate is"),
