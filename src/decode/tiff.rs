@@ -98,12 +98,11 @@ impl<'a> Tiff<'a> {
             (self.tag(Tag::FillOrder, 1)? != 1, "a reversed order of bits is"),
             (samples != u32::from(color.num_samples()), "samples beyond colour and alpha are"),
             (planar && (tiled || color != ColorType::RGB(8)), "planes but of RGB8 in strips are"),
-            // What Pillow reads otherwise: it divides by alpha, does not invert, ignores the predictor,
-            // misreads tiles of part bytes, and obeys XMP.
+            // What Pillow reads otherwise: it divides by alpha, does not invert, ignores the predictor
+            // and obeys XMP.
             (extra.is_some_and(|extra| extra.first() == Some(&1)), "premultiplied alpha is"),
             (photometric == 0 && color == ColorType::Gray(16), "inverted grey of 16 bits is"),
             (predicted && !compressed, "a predictor without LZW or Deflate is"),
-            (tiled && color.bit_depth() < 8, "less than 8 bits a sample in tiles is"),
             (turned, "an orientation that stands in XMP only is"),
         ];
         match refusals.into_iter().find(|&(refused, _)| refused) {

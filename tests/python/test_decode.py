@@ -236,8 +236,6 @@ def tiff_cases() -> Iterator[tuple[str, Maker]]:
     }
     for name, (*mode, tags) in modes.items():
         for layout, options in layouts.items():
-            if mode[1] < 8 and "tile" in options:
-                continue
             for order in "<>":
                 make = raw_tiff(*mode, tags=tags, order=order, **options)
                 yield f"{name}-{layout}{order}", make
@@ -330,7 +328,6 @@ REFUSED = {
     "tiff-fill-order": (plain(1, 8, 1, tags={266: 2}), "reversed order of bits"),
     "tiff-white16": (plain(0, 16, 1), "inverted grey of 16 bits"),
     "tiff-predictor": (plain(2, 8, 3, tags={317: 2}), "a predictor without"),
-    "tiff-bits-in-tiles": (plain(1, 4, 1, tile=(16, 16)), "less than 8 bits a sample in tiles"),
     "tiff-planar-tiles": (plain(2, 8, 3, planar=True, tile=(16, 16)), "planes"),
     "tiff-planar16": (plain(2, 16, 3, planar=True), "planes"),
     "tiff-planar-alpha": (plain(2, 8, 4, planar=True), "planes"),
