@@ -90,13 +90,11 @@ class Pipeline:
 def build_info() -> _BuildInfo:
     """What this build can do: versions and the SIMD in use."""
 
-def decode(sample: object, max_pixels: int | None) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """Decodes a whole image to flat RGB8, and its (height, width)."""
+def decode(sample: object, max_pixels: int | None) -> NDArray[np.uint8]:
+    """Decodes a whole image to (height, width, 3)."""
 
 def policy_remarks(auto_augment: str) -> list[str]:
     """What timm accepts in a config string and ignores, as sentences."""
 
-def render(
-    sample: object, ops: object, max_pixels: int | None
-) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """Executes a plan's `ops` on one sample: flat planes, and their (height, width)."""
+def render(sample: object, ops: object, max_pixels: int | None) -> NDArray[np.uint8]:
+    """Executes a plan's `ops` on one sample, to (3, height, width)."""

@@ -41,9 +41,11 @@ def render(sample: Sample, plan: Plan | Mapping[str, Any], max_pixels: int | Non
     """
     if not isinstance(plan, Mapping) or "ops" not in plan:
         raise TypeError(f"plan must be a mapping with 'ops', as View.plan gives it, got {plan!r}")
-    pixels, (height, width) = _core.render(sample, plan["ops"], max_pixels)
+    if max_pixels is not None:
+        max_pixels = number("max_pixels", max_pixels, 64, low=1)
+    pixels = _core.render(sample, plan["ops"], max_pixels)
     _check_summary(plan, plan["ops"])
-    return pixels.reshape(3, height, width)
+    return pixels
 
 
 def _check_summary(plan: Mapping[str, Any], ops: Iterable[tuple[str, Any]]) -> None:

@@ -150,8 +150,7 @@ def decode(sample: Sample, max_pixels: int | None = None) -> Pixels:
     """
     if max_pixels is not None:
         max_pixels = number("max_pixels", max_pixels, 64, low=1)
-    pixels, (height, width) = _core.decode(sample, max_pixels)
-    return pixels.reshape(height, width, 3)
+    return _core.decode(sample, max_pixels)
 
 
 def _as_array(out: object) -> NDArray[np.uint8]:

@@ -28,6 +28,8 @@ pub struct Buffers {
     line: Vec<Pixel>,
     places: coordinates::Places,
     columns: Vec<u32>,
+    rows: Vec<(usize, std::ops::Range<usize>, usize)>,
+    plane: Vec<u8>,
 }
 
 impl Buffers {
@@ -39,7 +41,6 @@ impl Buffers {
         size: (usize, usize),
         planes: &mut [u8],
     ) {
-        self.load(size, planes);
         let [r, g, b] = sampling.fill;
         let fill = [r, g, b, 0];
         match sampling.filter {

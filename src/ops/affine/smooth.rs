@@ -35,6 +35,7 @@ impl Buffers {
             (true, false) => kernels.along_y,
             (false, false) => kernels.both,
         };
+        self.load((height, width), planes);
         let Self { source, line, places, .. } = self;
         let stride = width + 2 * PAD;
         each_row(line, (height, width), planes, |y, line| {
