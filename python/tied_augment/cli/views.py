@@ -27,8 +27,24 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
     "hflip": _CHANCE | {"help": "probability of a left-right flip"},
     "vflip": _CHANCE | {"help": "probability of a top-bottom flip"},
-    "crop": {"metavar": "KIND", "help": "rrc (random resized crop) or pad (CIFAR's)"},
+    "crop": {
+        "metavar": "KIND",
+        "help": "rrc (random resized crop), rkrc, rkrr, center, squash, or pad (CIFAR's)",
+    },
     "padding": {"type": int, "metavar": "PIXELS", "help": "black on each side, for --crop pad"},
+    "auto_augment": {
+        "metavar": "POLICY",
+        "help": "timm's string (rand-m9-mstd0.5-inc1, augmix-m5, ...) or torchvision's (tv-...)",
+    },
+    "color_jitter": {
+        "type": float,
+        "metavar": "STRENGTH",
+        "help": "of brightness, contrast, colour",
+    },
+    "grayscale_prob": _CHANCE | {"help": "probability of a gray image"},
+    "gaussian_blur_prob": _CHANCE | {"help": "probability of a blur"},
+    "cutout": {"type": int, "metavar": "PIXELS", "help": "side of a square that is filled"},
+    "re_prob": _CHANCE | {"help": "probability of random erasing"},
 }
 
 
@@ -38,8 +54,8 @@ def add_view_options(parser: argparse.ArgumentParser) -> None:
     for field in _view_fields():
         option = dict(_OPTIONS[field.name])
         default = field.default
-        shown = " ".join(f"{x:.3g}" for x in default) if isinstance(default, tuple) else default
-        option["help"] += f" (default: {shown})"
+        if default is not None:
+            option["help"] += f" (default: {default})"
         flag = f"--{field.name.replace('_', '-')}"
         group.add_argument(flag, dest=f"view_{field.name}", default=default, **option)
     group.add_argument(
