@@ -16,6 +16,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -69,12 +70,10 @@ def pillow_works(image: Image.Image) -> dict[str, Work]:
     }
     for name, resample in RESAMPLE.items():
         for op, data in AFFINE.items():
-            works[f"{op} {name}"] = lambda data=data, resample=resample: image.transform(
-                image.size, Image.Transform.AFFINE, data, resample, fillcolor=FILL
+            works[f"{op} {name}"] = partial(
+                image.transform, image.size, Image.Transform.AFFINE, data, resample, fillcolor=FILL
             )
-        works[f"Rotate {name}"] = lambda resample=resample: image.rotate(
-            27.1, resample, fillcolor=FILL
-        )
+        works[f"Rotate {name}"] = partial(image.rotate, 27.1, resample, fillcolor=FILL)
     return works
 
 
@@ -137,19 +136,17 @@ def torchvision_works(pixels: Any) -> dict[str, Work]:
         "GaussianBlur": lambda: f.gaussian_blur(image, [9, 9], [1.3, 1.3]),
     }
     for name in ("nearest", "bilinear"):
-        mode, fill = InterpolationMode(name), list(map(float, FILL))
-
-        def affine(mode: Any = mode, fill: Any = fill, **kind: Any) -> object:
-            given = {"angle": 0.0, "translate": [0, 0], "scale": 1.0, "shear": [0.0, 0.0], **kind}
-            return f.affine(image, **given, interpolation=mode, fill=fill)
-
-        works[f"ShearX {name}"] = lambda affine=affine: affine(shear=[15.1, 0.0])
-        works[f"ShearY {name}"] = lambda affine=affine: affine(shear=[0.0, 15.1])
-        works[f"TranslateX {name}"] = lambda affine=affine: affine(translate=[13, 0])
-        works[f"TranslateY {name}"] = lambda affine=affine: affine(translate=[0, 13])
-        works[f"Rotate {name}"] = lambda mode=mode, fill=fill: f.rotate(
-            image, 27.1, interpolation=mode, fill=fill
-        )
+        given: dict[str, Any] = {
+            "interpolation": InterpolationMode(name),
+            "fill": [float(v) for v in FILL],
+        }
+        affine = partial(f.affine, image, angle=0.0, scale=1.0, **given)
+        still, unmoved = [0.0, 0.0], [0, 0]
+        works[f"ShearX {name}"] = partial(affine, translate=unmoved, shear=[15.1, 0.0])
+        works[f"ShearY {name}"] = partial(affine, translate=unmoved, shear=[0.0, 15.1])
+        works[f"TranslateX {name}"] = partial(affine, translate=[13, 0], shear=still)
+        works[f"TranslateY {name}"] = partial(affine, translate=[0, 13], shear=still)
+        works[f"Rotate {name}"] = partial(f.rotate, image, 27.1, **given)
     return works
 
 
@@ -186,7 +183,7 @@ def albumentations_works(pixels: Any) -> dict[str, Work]:
         kinds[f"TranslateX {name}"] = a.Affine(translate_px={"x": (13, 13), "y": (0, 0)}, **given)
         kinds[f"TranslateY {name}"] = a.Affine(translate_px={"x": (0, 0), "y": (13, 13)}, **given)
         kinds[f"Rotate {name}"] = a.Rotate((27.1, 27.1), **given)
-    return {name: lambda kind=kind: kind(image=pixels) for name, kind in kinds.items()}
+    return {name: partial(kind, image=pixels) for name, kind in kinds.items()}
 
 
 def ours(pixels: Any, name: str, rounds: int) -> float:

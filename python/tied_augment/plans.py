@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tied_augment import _core
-from tied_augment.view import Pixels, Plan, Sample
+from tied_augment.view import Pixels, Plan, Sample, number
 
 __all__ = ["render"]
 

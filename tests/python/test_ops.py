@@ -326,7 +326,7 @@ def test_noise_is_normal_and_follows_from_its_seed():
     box = {"x": 0, "y": 0, "w": 300, "h": 300, "fill": "noise", "seed": 2**63 + 1}
     noise = {**box, "mean": (100.0, 120.0, 140.0), "std": (5.0, 10.0, 20.0)}
     erased = apply(image, ("Erase", noise))
-    # Of 90,000 numbers: the standard error of the mean is std / 300, of the std std / 424; five each.
+    # 90,000 numbers: standard errors of std / 300 for the mean, std / 424 for the std; five each.
     for channel, (mean, std) in enumerate(zip(noise["mean"], noise["std"], strict=True)):
         values = erased[..., channel].astype(float)
         assert abs(values.mean() - mean) < 5 * std / 300

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from tied_augment import TwoView, View, decode, render
+from tied_augment import DecodeError, TwoView, View, decode, render
 
 VIEWS = {
     "plain": View(64),
@@ -143,3 +143,14 @@ def test_sizes_have_bounds(image, side):
     resize = ("resize", {"size": (side, 4), "interpolation": "box"})
     with pytest.raises(ValueError, match="size must be from 1 to 32768"):
         render(image, {"ops": [*PLAN["ops"], resize]})
+
+
+def test_max_pixels_bounds_files(photos, image_folder):
+    path = next(image_folder.glob("*/*.jpg"))
+    height, width = decode(path).shape[:2]
+    plan = View(8).plan((height, width))
+    assert render(path, plan, max_pixels=height * width).shape == (3, 8, 8)
+    with pytest.raises(DecodeError, match="exceeds the limit"):
+        render(path, plan, max_pixels=height * width - 1)
+    with pytest.raises(ValueError, match="max_pixels must be from 1"):
+        render(path, plan, max_pixels=0)

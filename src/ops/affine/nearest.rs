@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use multiversion::multiversion;
+
 use super::coordinates::interval;
 use super::{Buffers, PAD, Pixel, each_row};
 
@@ -87,20 +89,19 @@ impl Buffers {
             return self.move_rows(fill, (height, width), planes, place);
         }
         self.load((height, width), planes);
-        let Self { source, line, .. } = self;
+        let Self { source, line, columns, .. } = self;
         let stride = width + 2 * PAD;
         each_row(line, (height, width), planes, |y, line| {
             let span = map.span(y, (height, width));
             line[..span.start].fill(fill);
             line[span.end..].fill(fill);
+            columns.resize(span.len(), 0);
             // Inside, the coordinates are not negative and fit: below 2^31, as the image's sides do.
             let (x, y) = map.at(span.start, y);
-            let (mut x, mut y) = (x as i32, y as i32);
-            for pixel in &mut line[span] {
-                let at = ((y >> 16) as usize + PAD) * stride + (x >> 16) as usize + PAD;
-                *pixel = source[at];
-                x = x.wrapping_add(map.right.0 as i32);
-                y = y.wrapping_add(map.right.1 as i32);
+            let right = (map.right.0 as i32, map.right.1 as i32);
+            indices((x as i32, y as i32), right, stride, columns);
+            for (pixel, &at) in line[span].iter_mut().zip(&*columns) {
+                *pixel = source[at as usize];
             }
         });
     }
@@ -196,6 +197,17 @@ impl Fixed {
         );
         let start = xs.start.max(ys.start);
         start..xs.end.min(ys.end).max(start)
+    }
+}
+
+/// Where pixels lie in the padded copy that are a step to the right of each other.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+fn indices((x, y): (i32, i32), right: (i32, i32), stride: usize, indices: &mut [u32]) {
+    let (stride, pad) = (stride as i32, PAD as i32);
+    for (i, at) in indices.iter_mut().enumerate() {
+        let x = x.wrapping_add((i as i32).wrapping_mul(right.0));
+        let y = y.wrapping_add((i as i32).wrapping_mul(right.1));
+        *at = (((y >> 16) + pad) * stride + (x >> 16) + pad) as u32;
     }
 }
 
