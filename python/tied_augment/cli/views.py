@@ -6,7 +6,7 @@ A field of `View` that is to be an option gets one line in `_OPTIONS`; its defau
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
+from dataclasses import Field, fields
 from typing import Any
 
 from tied_augment import TwoView, View
@@ -27,19 +27,35 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
     "hflip": _CHANCE | {"help": "probability of a left-right flip"},
     "vflip": _CHANCE | {"help": "probability of a top-bottom flip"},
-    "crop": {"metavar": "KIND", "help": "rrc (random resized crop) or pad (CIFAR's)"},
+    "crop": {
+        "metavar": "KIND",
+        "help": "rrc (random resized crop), rkrc, rkrr, center, squash, or pad (CIFAR's)",
+    },
     "padding": {"type": int, "metavar": "PIXELS", "help": "black on each side, for --crop pad"},
+    "auto_augment": {
+        "metavar": "POLICY",
+        "help": "timm's string (rand-m9-mstd0.5-inc1, augmix-m5, ...) or torchvision's (tv-...)",
+    },
+    "color_jitter": {
+        "type": float,
+        "metavar": "STRENGTH",
+        "help": "of brightness, contrast, colour",
+    },
+    "grayscale_prob": _CHANCE | {"help": "probability of a gray image"},
+    "gaussian_blur_prob": _CHANCE | {"help": "probability of a blur"},
+    "cutout": {"type": int, "metavar": "PIXELS", "help": "side of a square that is filled"},
+    "re_prob": _CHANCE | {"help": "probability of random erasing"},
 }
 
 
 def add_view_options(parser: argparse.ArgumentParser) -> None:
     """Add an option for every field of `View`, and ``--same-crop``."""
     group = parser.add_argument_group("views")
-    for field in fields(View):
+    for field in _view_fields():
         option = dict(_OPTIONS[field.name])
         default = field.default
-        shown = " ".join(f"{x:.3g}" for x in default) if isinstance(default, tuple) else default
-        option["help"] += f" (default: {shown})"
+        if default is not None:
+            option["help"] += f" (default: {default})"
         flag = f"--{field.name.replace('_', '-')}"
         group.add_argument(flag, dest=f"view_{field.name}", default=default, **option)
     group.add_argument(
@@ -49,8 +65,12 @@ def add_view_options(parser: argparse.ArgumentParser) -> None:
 
 def two_view(args: argparse.Namespace) -> TwoView:
     """Make the `TwoView` that the options of `add_view_options` declare."""
-    values = {field.name: getattr(args, f"view_{field.name}") for field in fields(View)}
+    values = {field.name: getattr(args, f"view_{field.name}") for field in _view_fields()}
     try:
         return TwoView(View(**values), same_crop=args.same_crop)
     except (TypeError, ValueError) as error:
         raise CommandError(str(error)) from error
+
+
+def _view_fields() -> list[Field[Any]]:
+    return [field for field in fields(View) if field.name in _OPTIONS]
