@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypedDict, final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DecodeError", "Pipeline", "build_info", "decode"]
+__all__ = ["DecodeError", "Pipeline", "build_info", "decode", "tied_loss"]
 
 class _BuildInfo(TypedDict):
     version: str
@@ -66,3 +66,21 @@ def build_info() -> _BuildInfo:
 
 def decode(sample: object, max_pixels: int | None) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """Decodes a whole image to flat RGB8, and its (height, width)."""
+
+def tied_loss(
+    logits: object,
+    features: object,
+    target: object,
+    grad_logits: object | None,
+    grad_features: object | None,
+    tied_weight: float,
+    similarity: str,
+    label_smoothing: float,
+    first_only: bool,
+    ignore_index: int,
+    threads: int | None,
+) -> tuple[float, float, float]:
+    """(loss, ce, similarity) of one batch; writes the gradients into the buffers that are given.
+
+    Buffers are DLPack capsules or have `__dlpack__`.
+    """
