@@ -79,18 +79,19 @@ pub fn distance<T: Real>(
         }
         Similarity::Cosine => {
             let (dot, first_square, second_square) = kernels::products(first, second);
-            let limit =
-                |square: f64| if square < SHORTEST * SHORTEST { SHORTEST } else { square.sqrt() };
-            let norms = limit(first_square) * limit(second_square);
+            let norms = (first_square.sqrt(), second_square.sqrt());
+            let limited = (norms.0.max(SHORTEST), norms.1.max(SHORTEST));
+            let product = limited.0 * limited.1;
             if let Some(out) = out {
-                // A norm that was taken for another is a constant.
-                let own = |square: f64| {
-                    if square < SHORTEST * SHORTEST { 0.0 } else { scale * dot / norms / square }
+                // PyTorch differentiates a norm that it took for another as if it had not.
+                let own = |norm: f64, limited: f64| {
+                    if norm == 0.0 { 0.0 } else { scale * dot / product / (limited * norm) }
                 };
-                let own = (T::from_f64(own(first_square)), T::from_f64(own(second_square)));
-                kernels::combine((first, second), own, T::from_f64(-scale / norms), out);
+                let own = (own(norms.0, limited.0), own(norms.1, limited.1));
+                let own = (T::from_f64(own.0), T::from_f64(own.1));
+                kernels::combine((first, second), own, T::from_f64(-scale / product), out);
             }
-            1.0 - dot / norms
+            1.0 - dot / product
         }
     }
 }

@@ -1,0 +1,133 @@
+"""The fused loss as an autograd function, for tensors on the CPU.
+
+Lives here: `TiedLossFunction` and the plain-torch formula that its second derivative is taken from.
+It may import torch and the fused function. It must never be used while a graph is being traced: a
+compiler can't look into it, and fuses the plain operations by itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tied_augment import _core
+from tied_augment.fused import export
+
+__all__ = ["TiedLossFunction"]
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+class TiedLossFunction(torch.autograd.Function):
+    """``apply(logits, features, target, tied_weight, similarity, label_smoothing, supervise, threads)``.
+
+    Arguments as in `fused.tied_loss`, all by position; `threads` None for PyTorch's number of
+    threads (`torch.get_num_threads`). Inputs that are not contiguous are copied first.
+
+    Value and gradients are computed in the forward pass; the backward pass only multiplies. Half
+    precision gives gradients in float32 until they have been multiplied, so that loss scaling works.
+    With ``create_graph=True`` the backward pass computes the gradients anew with plain operations,
+    which can be differentiated again.
+
+    Returns:
+        ``(loss, ce, similarity)``, scalar tensors: float64 if logits or features are, else float32.
+        Only the loss has a gradient.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        logits: Tensor,
+        features: Tensor,
+        target: Tensor,
+        tied_weight: float,
+        similarity: str,
+        label_smoothing: float,
+        supervise: str,
+        threads: int | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute the loss, and the gradients that will be asked for."""
+        grads = [
+            torch.empty(value.shape, dtype=torch.float32 if value.dtype in _HALF else value.dtype)
+            if needed
+            else None
+            for value, needed in zip((logits, features), ctx.needs_input_grad, strict=False)
+        ]
+        parts = _core.tied_loss(
+            export("logits", logits.contiguous()),
+            export("features", features.contiguous()),
+            export("target", target.contiguous()),
+            *(None if grad is None else export("gradient", grad) for grad in grads),
+            tied_weight,
+            similarity,
+            label_smoothing,
+            supervise == "first",
+            -100,
+            torch.get_num_threads() if threads is None else threads,
+        )
+        ctx.save_for_backward(logits, features, target, *grads)
+        ctx.options = (tied_weight, similarity, label_smoothing, supervise)
+        wide = torch.float64 in (logits.dtype, features.dtype)
+        loss, ce, distance = (
+            torch.tensor(part, dtype=torch.float64 if wide else torch.float32) for part in parts
+        )
+        ctx.mark_non_differentiable(ce, distance)
+        ctx.set_materialize_grads(False)
+        return loss, ce, distance
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        """Multiply the gradients by that of the loss."""
+        nothing = (None,) * 6
+        grad_output = grad_outputs[0]
+        if grad_output is None:
+            return (None, None, *nothing)
+        logits, features, target, *grads = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return (*_differentiable(ctx, logits, features, target, grad_output), *nothing)
+        # Most losses are where backward() starts: then there is nothing to multiply.
+        unscaled = grad_output.item() == 1
+        scaled = (
+            None
+            if grad is None
+            else (grad if unscaled else grad * grad_output.to(grad.dtype)).to(value.dtype)
+            for value, grad in zip((logits, features), grads, strict=True)
+        )
+        return (*scaled, *nothing)
+
+
+def _differentiable(
+    ctx: Any, logits: Tensor, features: Tensor, target: Tensor, grad_output: Tensor
+) -> tuple[Tensor | None, ...]:
+    """The gradients of both inputs as functions of them and of `grad_output`."""
+    tied_weight, similarity, label_smoothing, supervise = ctx.options
+    needed = ctx.needs_input_grad[:2]
+    wanted = [value for value, need in zip((logits, features), needed, strict=True) if need]
+    ce = _cross_entropy(logits, target, label_smoothing, supervise)
+    loss = ce + tied_weight * _distance(*_widen(features).chunk(2), similarity)
+    grads = iter(torch.autograd.grad(loss, wanted, grad_output.to(loss.dtype), create_graph=True))
+    return tuple(next(grads) if need else None for need in needed)
+
+
+def _cross_entropy(logits: Tensor, target: Tensor, smoothing: float, supervise: str) -> Tensor:
+    logits = _widen(logits)
+    rows = len(logits) // 2 if supervise == "first" else len(logits)
+    if len(target) < rows:
+        target = torch.cat((target, target))
+    target = target.to(logits.dtype) if target.is_floating_point() else target.long()
+    return F.cross_entropy(logits[:rows], target[:rows], label_smoothing=smoothing)
+
+
+def _distance(first: Tensor, second: Tensor, similarity: str) -> Tensor:
+    if similarity == "mse":
+        return F.mse_loss(first, second)
+    if similarity == "l1":
+        return F.l1_loss(first, second)
+    return 1 - F.cosine_similarity(first, second).mean()
+
+
+def _widen(value: Tensor) -> Tensor:
+    return value.float() if value.dtype in _HALF else value
