@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["TiedLossFunction", "tied_loss", "worthwhile"]
 
 SIMILARITIES = ("mse", "l1", "cosine")
+_DTYPES = ("float16", "bfloat16", "float32", "float64")
+_ALONE = 1 << 16  # as in src/loss/mod.rs: below, one thread does it all
 
 Buffer = TypeVar("Buffer")
 
@@ -114,9 +116,25 @@ def tied_loss(
 
 
 def worthwhile(
-    rows: int, classes: int, width: int, dtype: str, *, threads: int | None = None
+    rows: int, classes: int, width: int, dtype: str, *, device: str = "cpu", threads: int = 1
 ) -> bool:
-    return True
+    """Whether `TiedLossFunction` is faster than PyTorch's own operations under autograd.
+
+    A rule of its arguments only, drawn from the figures in docs/fused.md; nothing is timed. It
+    was at every measured shape, unless threads outnumber the pairs of a batch that keeps more
+    than one busy: rows are what threads share.
+
+    Args:
+        rows: 2B.
+        classes: C, the columns of the logits.
+        width: D, the columns of the features.
+        dtype: of the logits or the features, such as ``'float32'``.
+        device: where they are: ``'cpu'``, ``'cuda'``, ...
+        threads: that both may use.
+    """
+    if device != "cpu" or dtype not in _DTYPES:
+        return False
+    return rows // 2 >= threads or rows * (classes + width) < _ALONE
 
 
 def export(name: str, value: object) -> object:
@@ -127,7 +145,7 @@ def export(name: str, value: object) -> object:
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(value, torch.Tensor):
         return value
-    if value.device.type != "cpu" or value.layout != torch.strided:
+    if not value.is_cpu or value.layout != torch.strided:
         raise ValueError(
             f"{name} must be a dense tensor in CPU memory, got {value.layout} on {value.device}; "
             "TiedLoss computes where the tensors are"

@@ -51,9 +51,7 @@ class TiedLossFunction(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Compute the loss, and the gradients that will be asked for."""
         grads = [
-            torch.empty(value.shape, dtype=torch.float32 if value.dtype in _HALF else value.dtype)
-            if needed
-            else None
+            _gradient_of(value) if needed else None
             for value, needed in zip((logits, features), ctx.needs_input_grad, strict=False)
         ]
         parts = _core.tied_loss(
@@ -71,9 +69,8 @@ class TiedLossFunction(torch.autograd.Function):
         ctx.save_for_backward(logits, features, target, *grads)
         ctx.options = (tied_weight, similarity, label_smoothing, supervise)
         wide = torch.float64 in (logits.dtype, features.dtype)
-        loss, ce, distance = (
-            torch.tensor(part, dtype=torch.float64 if wide else torch.float32) for part in parts
-        )
+        dtype = torch.float64 if wide else torch.float32
+        loss, ce, distance = (torch.full((), part, dtype=dtype) for part in parts)
         ctx.mark_non_differentiable(ce, distance)
         ctx.set_materialize_grads(False)
         return loss, ce, distance
@@ -127,6 +124,12 @@ def _distance(first: Tensor, second: Tensor, similarity: str) -> Tensor:
     if similarity == "l1":
         return F.l1_loss(first, second)
     return 1 - F.cosine_similarity(first, second).mean()
+
+
+def _gradient_of(value: Tensor) -> Tensor:
+    """Memory for the gradient: float32 for half precision, which a loss scale comes after."""
+    dtype = torch.float32 if value.dtype in _HALF else value.dtype
+    return torch.empty_like(value, dtype=dtype, memory_format=torch.contiguous_format)
 
 
 def _widen(value: Tensor) -> Tensor:
