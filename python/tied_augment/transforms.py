@@ -177,8 +177,9 @@ class View(_Views):
         """
         height, width = cast("tuple[int, int]", self.size)
         out = np.empty((1, 1, 3, height, width), np.uint8)
-        self._run([sample], [index], (epoch, seed, view), 1, out)
-        return out[0, 0]
+        self._run([sample], [_number("index", index, 64)], (epoch, seed, view), 1, out)
+        pixels: Pixels = out[0, 0]
+        return pixels
 
     def batch(
         self,
@@ -196,7 +197,8 @@ class View(_Views):
         height, width = cast("tuple[int, int]", self.size)
         out = np.empty((1, len(samples), 3, height, width), np.uint8)
         self._run(samples, indices, (epoch, seed, view), threads, out)
-        return out[0]
+        pixels: Pixels = out[0]
+        return pixels
 
 
 @dataclass(frozen=True)
@@ -268,8 +270,9 @@ class TwoView(_Views):
             ValueError: a number out of its range, or an image too small for ``crop='pad'``.
         """
         out = np.empty((2, 1, 3, *self.size), np.uint8)
-        self._run([sample], [index], (epoch, seed, 0), 1, out)
-        return out[:, 0]
+        self._run([sample], [_number("index", index, 64)], (epoch, seed, 0), 1, out)
+        pixels: Pixels = out[:, 0]
+        return pixels
 
     def batch(
         self,
@@ -324,8 +327,7 @@ def decode(sample: Sample, max_pixels: int | None = None) -> Pixels:
     """
     if max_pixels is not None:
         max_pixels = _number("max_pixels", max_pixels, 64, low=1)
-    pixels, (height, width) = _core.decode(sample, max_pixels)
-    return pixels.reshape(height, width, 3)
+    return _core.decode(sample, max_pixels)
 
 
 def _number(name: str, value: object, bits: int, low: int = 0) -> int:

@@ -12,13 +12,15 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from tied_augment import _core
-from tied_augment.fused import export
+from tied_augment.fused import export, worthwhile
 
-__all__ = ["TiedLossFunction"]
+__all__ = ["TiedLossFunction", "applies"]
 
 _HALF = (torch.float16, torch.bfloat16)
+_FLOATS = (*_HALF, torch.float32, torch.float64)
 
 
 class TiedLossFunction(torch.autograd.Function):
@@ -70,7 +72,7 @@ class TiedLossFunction(torch.autograd.Function):
         ctx.options = (tied_weight, similarity, label_smoothing, supervise)
         wide = torch.float64 in (logits.dtype, features.dtype)
         dtype = torch.float64 if wide else torch.float32
-        loss, ce, distance = (torch.full((), part, dtype=dtype) for part in parts)
+        loss, ce, distance = (torch.full((), part, dtype=dtype, device="cpu") for part in parts)
         ctx.mark_non_differentiable(ce, distance)
         ctx.set_materialize_grads(False)
         return loss, ce, distance
@@ -94,6 +96,36 @@ class TiedLossFunction(torch.autograd.Function):
             for value, grad in zip((logits, features), grads, strict=True)
         )
         return (*scaled, *nothing)
+
+
+def applies(logits: Tensor, features: Tensor, target: Tensor) -> bool:
+    """Whether `TiedLossFunction` can stand for plain operations on these, and is worthwhile.
+
+    It can't where plain operations are wanted for what they are (a graph being traced, a transform of
+    `torch.func`, forward-mode derivatives, a subclass of Tensor), nor for shapes and dtypes that
+    are to be refused: whoever asks has the better words for that.
+    """
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False
+    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+        return False
+    for value in (logits, features, target):
+        plain = type(value) is Tensor or type(value) is torch.nn.Parameter
+        if not plain or not value.is_cpu or value.layout != torch.strided:
+            return False
+    if logits.dtype not in _FLOATS or features.dtype not in _FLOATS or target.requires_grad:
+        return False
+    rows, classes = logits.shape
+    if not classes or target.shape[0] not in (rows, rows // 2):
+        return False
+    if target.is_floating_point():
+        if target.dtype not in _FLOATS or target.shape[1:] != (classes,):
+            return False
+    elif target.ndim != 1 or target.dtype == torch.bool or target.is_complex():
+        return False
+    dtype = str(logits.dtype).removeprefix("torch.")
+    threads = torch.get_num_threads()
+    return worthwhile(rows, classes, features.shape[1], dtype, threads=threads)
 
 
 def _differentiable(

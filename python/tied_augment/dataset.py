@@ -1,0 +1,166 @@
+"""A map-style data set of view pairs, for torch's DataLoader and for timm's loaders.
+
+Lives here: `TiedDataset`. It may import torch, `sources` and `transforms`. It must never decode or
+draw anything itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import operator
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch.utils.data import Dataset, IterableDataset
+
+from tied_augment.sources import reader_of
+from tied_augment.transforms import TwoView
+
+__all__ = ["TiedDataset"]
+
+_logger = logging.getLogger(__name__)
+
+# As timm's ImageDataset: one bad file is an accident, many in a row are a wrong mount.
+_MAX_SKIPPED = 10
+
+
+class TiedDataset(Dataset[tuple[Any, ...]]):
+    """Two views of every image of another data set.
+
+    An item is ``((view1, view2), target)``, both views uint8 tensors ``(3, height, width)``; what
+    else an item of `dataset` holds follows. torch's default collate makes ``[view1s, view2s]`` of
+    ``(B, 3, height, width)`` each, timm's ``fast_collate`` one ``(2B, 3, height, width)`` tensor,
+    view 1 of all samples first. DataLoader asks for a whole batch at once, which is then augmented
+    in one call of the Rust core.
+
+    Once `set_epoch` has been called, the views depend on (`seed`, epoch, index) alone: not on the
+    number of workers, the batch size or the order. Until then they are drawn from torch's random
+    state, as torchvision's transforms are: new ones every time, repeatable by
+    ``torch.manual_seed`` with the same workers.
+
+    Args:
+        dataset: torchvision's ``ImageFolder``, timm's ``ImageDataset``, a ``Subset`` of these (all
+            read without Pillow), or any map-style data set that gives ``(image, target, ...)``
+            with an image as `TwoView` takes it: a path, bytes, PIL image or uint8 array
+            ``(H, W, 3)``. It must have no transform of its own that makes tensors.
+        views: what to make of every image.
+        seed: the run's seed, 0 to 2**64 - 1.
+        threads: threads for one batch. DataLoader's workers are processes, so 1 is right with as
+            many workers as cores; with ``num_workers=0`` use None for all cores.
+        on_error: ``'raise'``, or ``'skip'``: log a warning with path and cause and take the next
+            index, up to 10 times in a row, as timm does.
+
+    Raises:
+        TypeError: `dataset` is not map-style or `views` is no `TwoView`.
+        ValueError: `dataset` has a transform of its own, or an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        views: TwoView,
+        seed: int = 0,
+        threads: int | None = 1,
+        on_error: Literal["raise", "skip"] = "raise",
+    ) -> None:
+        if isinstance(dataset, IterableDataset):
+            raise TypeError(
+                f"{type(dataset).__name__} is iterable-style and has no indices to key the views "
+                "by: apply a TwoView to its samples as they come"
+            )
+        if on_error not in ("raise", "skip"):
+            raise ValueError(f"on_error must be 'raise' or 'skip', got {on_error!r}")
+        reader_of(dataset)  # refuses what can't be read
+        self.dataset = dataset
+        self.views = _checked(views)
+        views.plan((1 << 16, 1 << 16), seed=seed)  # refuses a bad seed now, not in a worker
+        self.seed = seed
+        self.threads = threads
+        self.on_error = on_error
+        # Shared memory: set_epoch must reach workers that live on from epoch to epoch.
+        self._epoch = torch.tensor(-1)
+        self._epoch.share_memory_()
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, ...]]:
+        """Make the items of a whole batch, as DataLoader asks for them.
+
+        Raises:
+            IndexError: an index out of range.
+            OSError, DecodeError, TypeError, ValueError: as `TwoView.batch`, unless skipped.
+            RuntimeError: too many images skipped in a row.
+        """
+        wanted = [self._index(index) for index in indices]
+        read = reader_of(self.dataset)
+        epoch = int(self._epoch)
+        if epoch < 0:
+            epoch = int(torch.randint(1 << 32, ()))
+        try:
+            return self._items([read(index) for index in wanted], wanted, epoch)
+        except OSError:
+            if self.on_error == "raise":
+                raise
+        return [self._first_good(index, epoch) for index in wanted]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch comes, 0 to 2**32 - 1, before its iteration begins.
+
+        Reaches DataLoader workers that are alive already (``persistent_workers``), too.
+        """
+        self.views.plan((1 << 16, 1 << 16), epoch=epoch)  # refuses what is no epoch
+        self._epoch.fill_(operator.index(epoch))
+
+    @property
+    def transform(self) -> TwoView:
+        """The views. A `TwoView` may be assigned to replace them.
+
+        Anything else that is assigned is not used, but logged: timm's ``create_loader`` assigns
+        the transform of one view that it has built from its own arguments.
+        """
+        return self.views
+
+    @transform.setter
+    def transform(self, value: object) -> None:
+        if isinstance(value, TwoView):
+            self.views = value
+        else:
+            _logger.info("TiedDataset makes its own views and does not use the transform %s", value)
+
+    def __repr__(self) -> str:
+        return f"TiedDataset({self.dataset!r}, {self.views!r}, seed={self.seed})"
+
+    def _index(self, index: int) -> int:
+        number = operator.index(index)
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"index {number} of a data set of {len(self)} samples")
+        return number % len(self)
+
+    def _items(
+        self, read: Sequence[tuple[Any, ...]], indices: Sequence[int], epoch: int
+    ) -> list[tuple[Any, ...]]:
+        images = [item[0] for item in read]
+        pixels = self.views.batch(images, indices, epoch, self.seed, threads=self.threads)
+        first, second = torch.from_numpy(pixels)
+        return [((one, two), *item[1:]) for one, two, item in zip(first, second, read, strict=True)]
+
+    def _first_good(self, index: int, epoch: int) -> tuple[Any, ...]:
+        read = reader_of(self.dataset)
+        for _ in range(_MAX_SKIPPED):
+            try:
+                return self._items([read(index)], [index], epoch)[0]
+            except OSError as error:  # noqa: PERF203
+                _logger.warning("Skipped sample %d: %s", index, error)
+                index = (index + 1) % len(self)
+        raise RuntimeError(f"{_MAX_SKIPPED} samples in a row could not be read; see the log")
+
+
+def _checked(views: object) -> TwoView:
+    if not isinstance(views, TwoView):
+        raise TypeError(f"views must be a TwoView, got {type(views).__name__}")
+    return views

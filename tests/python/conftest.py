@@ -1,0 +1,34 @@
+"""What several test files need: real photographs, and folders of them."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+# Photographs that ship in scikit-image's wheel; nothing is downloaded.
+PHOTOS = ("astronaut", "cat", "chelsea", "coffee", "rocket")
+
+
+@pytest.fixture(scope="session")
+def photos():
+    """Real photographs, (H, W, 3) uint8."""
+    images = []
+    for name in PHOTOS:
+        image = np.ascontiguousarray(getattr(data, name)()[..., :3])
+        assert image.dtype == np.uint8
+        images.append(image)
+    return images
+
+
+@pytest.fixture(scope="session")
+def image_folder(tmp_path_factory, photos):
+    """An ImageFolder of 3 classes with 4 JPEG files each, of various sizes."""
+    root = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        photo = Image.fromarray(photos[number % len(photos)])
+        width, height = rng.integers(40, 200, 2)
+        folder = root / f"class{number % 3}"
+        folder.mkdir(exist_ok=True)
+        photo.resize((int(width), int(height))).save(folder / f"{number:02}.jpg", quality=90)
+    return root
