@@ -1,10 +1,10 @@
 """The fused loss beside PyTorch's ways to the same gradients, in one run.
 
-    python benches/fused_loss.py [--dtypes float32 bfloat16] [--similarity mse] [--shapes 256,1000,2048]
+    python benches/fused_loss.py [--dtypes float32] [--similarity mse] [--shapes 256,1000,2048]
 
-Each row is one training step's loss: value and the gradients of logits and features. The rivals take
-turns within a round, and the smallest time of all rounds counts, so that other work on the machine
-touches all alike. Times are microseconds; compare those of one run only.
+Each row is one training step's loss: value and the gradients of logits and features. The rivals
+take turns within a round, and the smallest time of all rounds counts, so that other work on the
+machine touches all alike. Times are microseconds; compare those of one run only.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def rivals(
         return by_hand(logits.detach(), features.detach(), target)
 
     def fused() -> object:
-        loss, _, _ = TiedLossFunction.apply(  # type: ignore[no-untyped-call]
+        loss, _, _ = TiedLossFunction.apply(
             logits, features, target, 1.0, similarity, 0.0, "both", None
         )
         return torch.autograd.grad(loss, inputs)
@@ -137,8 +137,9 @@ def main() -> None:
     info = build_info()
     print(
         f"{platform.processor() or platform.machine()}, {info['threads']} cores, "
-        f"SIMD {info['resize_simd']}, Python {platform.python_version()}, torch {torch.__version__}, "
-        f"tied-augment {info['version']}; similarity {arguments.similarity}; microseconds"
+        f"SIMD {info['resize_simd']}, Python {platform.python_version()}, "
+        f"torch {torch.__version__}, tied-augment {info['version']}; "
+        f"similarity {arguments.similarity}; microseconds"
     )
     header = None
     for dtype in arguments.dtypes:
@@ -149,13 +150,23 @@ def main() -> None:
                 steps = rivals(shape, getattr(torch, dtype), arguments.similarity, threads)
                 times = smallest(steps, arguments.rounds, 0.02)
                 if header is None:
-                    header = ["dtype", "2B", "C", "D", "threads", *times, "fused to eager", "to best"]
+                    header = [
+                        "dtype",
+                        "2B",
+                        "C",
+                        "D",
+                        "threads",
+                        *times,
+                        "fused to eager",
+                        "to best",
+                    ]
                     print("| " + " | ".join(header) + " |")
                     print("|" + "---|" * len(header))
                 best = min(times[name] for name in times if "fused" not in name and "(" not in name)
                 gains = (times["eager"] / times["fused"], best / times["fused"])
                 # A row that belies the rule is marked.
-                rule = worthwhile(*shape, dtype, threads=threads)
+                rows, classes, width = shape
+                rule = worthwhile(rows, classes, width, dtype, threads=threads)
                 mark = "" if rule == (gains[0] > 1) else " (!)"
                 cells = [dtype, *map(str, shape), str(threads)]
                 cells += [f"{value:,.0f}" for value in times.values()]

@@ -1,8 +1,8 @@
 """The tied loss and its gradients in one pass on the CPU, for numpy and any DLPack producer.
 
-Lives here: `tied_loss`, a plain function that needs no PyTorch, and `worthwhile`, which says where it
-is faster than PyTorch's own operations. `TiedLossFunction`, for autograd, is imported on first use, as
-it needs PyTorch. It may import the core and numpy only. It must never copy an input.
+Lives here: `tied_loss`, a plain function that needs no PyTorch, and `worthwhile`, which says where
+it is faster than PyTorch's own operations. `TiedLossFunction`, for autograd, is imported on first
+use, as it needs PyTorch. It may import the core and numpy only. It must never copy an input.
 """
 
 from __future__ import annotations
@@ -172,7 +172,8 @@ def _like(name: str, value: object) -> object:
         array = np.from_dlpack(cast("Any", value))
     except (TypeError, BufferError, RuntimeError) as error:
         raise TypeError(
-            f"no gradient buffer can be made for {name} ({type(value).__name__}: {error}); pass out="
+            f"no gradient buffer can be made for {name} ({type(value).__name__}: {error}); "
+            "pass out="
         ) from error
     return np.empty(array.shape, array.dtype)
 

@@ -24,13 +24,15 @@ _FLOATS = (*_HALF, torch.float32, torch.float64)
 
 
 class TiedLossFunction(torch.autograd.Function):
-    """``apply(logits, features, target, tied_weight, similarity, label_smoothing, supervise, threads)``.
+    """The loss of `fused.tied_loss` under autograd.
 
-    Arguments as in `fused.tied_loss`, all by position; `threads` None for PyTorch's number of
-    threads (`torch.get_num_threads`). Inputs that are not contiguous are copied first.
+    ``apply(logits, features, target, tied_weight, similarity, label_smoothing, supervise,
+    threads)``: arguments as in `fused.tied_loss`, all by position; `threads` None for PyTorch's
+    number of threads (`torch.get_num_threads`). Inputs that are not contiguous are copied first.
 
     Value and gradients are computed in the forward pass; the backward pass only multiplies. Half
-    precision gives gradients in float32 until they have been multiplied, so that loss scaling works.
+    precision has its gradients in float32 until they have been multiplied, so that loss scaling
+    works. What was given must not be changed in place before the backward pass (PyTorch checks).
     With ``create_graph=True`` the backward pass computes the gradients anew with plain operations,
     which can be differentiated again.
 
@@ -52,15 +54,15 @@ class TiedLossFunction(torch.autograd.Function):
         threads: int | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Compute the loss, and the gradients that will be asked for."""
-        grads = [
-            _gradient_of(value) if needed else None
-            for value, needed in zip((logits, features), ctx.needs_input_grad, strict=False)
-        ]
+        for_logits, for_features = ctx.needs_input_grad[:2]
+        grad_logits = _gradient_of(logits) if for_logits else None
+        grad_features = _gradient_of(features) if for_features else None
         parts = _core.tied_loss(
             export("logits", logits.contiguous()),
             export("features", features.contiguous()),
             export("target", target.contiguous()),
-            *(None if grad is None else export("gradient", grad) for grad in grads),
+            None if grad_logits is None else export("grad_logits", grad_logits),
+            None if grad_features is None else export("grad_features", grad_features),
             tied_weight,
             similarity,
             label_smoothing,
@@ -68,7 +70,7 @@ class TiedLossFunction(torch.autograd.Function):
             -100,
             torch.get_num_threads() if threads is None else threads,
         )
-        ctx.save_for_backward(logits, features, target, *grads)
+        ctx.save_for_backward(logits, features, target, grad_logits, grad_features)
         ctx.options = (tied_weight, similarity, label_smoothing, supervise)
         wide = torch.float64 in (logits.dtype, features.dtype)
         dtype = torch.float64 if wide else torch.float32
@@ -78,7 +80,7 @@ class TiedLossFunction(torch.autograd.Function):
         return loss, ce, distance
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
         """Multiply the gradients by that of the loss."""
         nothing = (None,) * 6
         grad_output = grad_outputs[0]
@@ -101,11 +103,11 @@ class TiedLossFunction(torch.autograd.Function):
 def applies(logits: Tensor, features: Tensor, target: Tensor) -> bool:
     """Whether `TiedLossFunction` can stand for plain operations on these, and is worthwhile.
 
-    It can't where plain operations are wanted for what they are (a graph being traced, a transform of
-    `torch.func`, forward-mode derivatives, a subclass of Tensor), nor for shapes and dtypes that
-    are to be refused: whoever asks has the better words for that.
+    It can't where plain operations are wanted for what they are (a graph being traced, a transform
+    of `torch.func`, forward-mode derivatives, a subclass of Tensor), nor for shapes and dtypes
+    that are to be refused: whoever asks has the better words for that.
     """
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
         return False
     if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
         return False
@@ -132,11 +134,14 @@ def _differentiable(
     ctx: Any, logits: Tensor, features: Tensor, target: Tensor, grad_output: Tensor
 ) -> tuple[Tensor | None, ...]:
     """The gradients of both inputs as functions of them and of `grad_output`."""
+    from tied_augment.loss.similarity import SIMILARITIES  # which imports this
+
     tied_weight, similarity, label_smoothing, supervise = ctx.options
     needed = ctx.needs_input_grad[:2]
     wanted = [value for value, need in zip((logits, features), needed, strict=True) if need]
-    ce = _cross_entropy(logits, target, label_smoothing, supervise)
-    loss = ce + tied_weight * _distance(*_widen(features).chunk(2), similarity)
+    first, second = _widen(features).chunk(2)
+    distance = SIMILARITIES[similarity](first, second)
+    loss = _cross_entropy(logits, target, label_smoothing, supervise) + tied_weight * distance
     grads = iter(torch.autograd.grad(loss, wanted, grad_output.to(loss.dtype), create_graph=True))
     return tuple(next(grads) if need else None for need in needed)
 
@@ -148,14 +153,6 @@ def _cross_entropy(logits: Tensor, target: Tensor, smoothing: float, supervise: 
         target = torch.cat((target, target))
     target = target.to(logits.dtype) if target.is_floating_point() else target.long()
     return F.cross_entropy(logits[:rows], target[:rows], label_smoothing=smoothing)
-
-
-def _distance(first: Tensor, second: Tensor, similarity: str) -> Tensor:
-    if similarity == "mse":
-        return F.mse_loss(first, second)
-    if similarity == "l1":
-        return F.l1_loss(first, second)
-    return 1 - F.cosine_similarity(first, second).mean()
 
 
 def _gradient_of(value: Tensor) -> Tensor:

@@ -148,8 +148,8 @@ class TiedLoss(nn.Module):
 
         float16 and bfloat16 inputs are computed, and returned, in float32; float64 stays float64.
 
-        On the CPU the default criterion with mse, l1 or cosine of one layer of two views runs as one
-        fused pass (see docs/fused.md), which gives the same up to rounding.
+        On the CPU the default criterion with mse, l1 or cosine of one layer of two views runs as
+        one fused pass (see docs/fused.md), which gives the same up to rounding.
 
         Args:
             logits: ``(2B, C)``, floating, view-major.
@@ -247,7 +247,7 @@ class TiedLoss(nn.Module):
     ) -> Tensor:
         """The same loss in one pass over the CPU's memory, gradients included."""
         weight = self._weight(step)
-        loss, ce, similarity = TiedLossFunction.apply(  # type: ignore[no-untyped-call]
+        loss, ce, similarity = TiedLossFunction.apply(
             logits,
             features[0],
             target,
