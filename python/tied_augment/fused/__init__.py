@@ -50,8 +50,8 @@ def tied_loss(
     float64. A gradient is within ``16 * eps`` of the exact one, relative to the largest magnitude
     that its row can have (1 / rows for logits), plus one rounding to its own dtype; the loss
     is within ``64 * eps``, relative to 1 + loss + the largest logit's magnitude (eps: 1.2e-7 for
-    float32, 2.2e-16 for float64). Probabilities under 1.2e-38 (2.2e-308) count as 0. The result is the same
-    bit for bit for any number of threads and on every machine.
+    float32, 2.2e-16 for float64). Probabilities under 1.2e-38 (2.2e-308) count as 0. The result is
+    the same bit for bit for any number of threads and on every machine.
 
     NaN and infinities go where the formula takes them, as in PyTorch: a NaN among a row's logits
     makes the loss and this row's gradient NaN, and no other row's.
