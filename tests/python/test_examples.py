@@ -28,12 +28,9 @@ def load(name):
         ("tied_mixup", {"batch_size": 6}),
         ("tied_sam", {"batch_size": 6}),
         ("tied_fixmatch", {}),
-        ("accelerate_loop", {"batch_size": 6}),
     ],
 )
 def test_runs(name, arguments, image_folder, tmp_path, monkeypatch, capsys):
-    if name == "accelerate_loop":
-        pytest.importorskip("accelerate", reason="Accelerate is not a dependency of the tests")
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     load(name).main(str(image_folder), **arguments)
@@ -43,9 +40,18 @@ def test_runs(name, arguments, image_folder, tmp_path, monkeypatch, capsys):
     assert "loss" in printed
 
 
+@pytest.mark.filterwarnings("ignore")  # of all kinds, from the frameworks' own insides
+@pytest.mark.parametrize("framework", ["accelerate", "lightning"])
+def test_runs_in_a_framework(framework, image_folder, capsys):
+    pytest.importorskip(framework, reason="the frameworks are no dependencies of the tests")
+    load(f"{framework}_loop").main(str(image_folder), batch_size=6)
+    assert "epoch 1" in capsys.readouterr().out
+
+
 def test_every_example_is_run():
-    marks = test_runs.pytestmark[0].args[1]
-    assert {name for name, _ in marks} == {path.stem for path in EXAMPLES.glob("*.py")}
+    runs = {name for name, _ in test_runs.pytestmark[0].args[1]}
+    runs |= {f"{name}_loop" for name in test_runs_in_a_framework.pytestmark[0].args[1]}
+    assert runs == {path.stem for path in EXAMPLES.glob("*.py")}
 
 
 def test_sam_steps_with_the_gradient_at_the_worst_weights():
