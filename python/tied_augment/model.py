@@ -339,8 +339,13 @@ def _expand(module: object) -> Iterator[nn.Module]:
         if callable(get_classifier):
             yield from _expand(get_classifier())
             return
-        named = [child for name, child in module.named_children() if name in _CLASSIFIER_NAMES]
-        yield from _expand(named[-1]) if named else (module,)
+        children = dict(module.named_children())
+        named = [name for name in children if name in _CLASSIFIER_NAMES]
+        if not named:
+            yield module
+            return
+        yield from _expand(children[named[-1]])
+        yield from _expand(children.get(f"{named[-1]}_dist"))  # repvit: a twin for distillation
 
 
 def _name_of(module: nn.Module, model: nn.Module) -> str:

@@ -236,6 +236,7 @@ class TiedLoss(nn.Module):
             # A scheduled weight is a tensor, and other processes' features are not here.
             and self.schedule is None
             and not self.gather
+            and isinstance(self.tied_weight, int | float)  # may have been set to a tensor
             and type(self) is TiedLoss  # a subclass may compute something else
             and isinstance(target, Tensor)
             and target.ndim > 0
@@ -310,7 +311,7 @@ class TiedLoss(nn.Module):
         """Check `target` and give it 2B rows: class indices int64, soft ones at least float32."""
         checks.check_target(target, logits, pairs, self.num_views)
         if self.criterion is None:
-            target = checks.target_for_cross_entropy(target, logits)
+            target = checks.target_for_cross_entropy(target, logits, self.num_views)
         elif target.is_floating_point():
             target = checks.widen(target)
         # The number of rows decides: B rows are one target per sample, for all of its views.
