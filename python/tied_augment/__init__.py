@@ -15,7 +15,7 @@ from tied_augment.transforms import Plan, TwoView, View, decode
 
 if TYPE_CHECKING:
     from tied_augment.dataset import TiedDataset
-    from tied_augment.loss import TiedLoss
+    from tied_augment.loss import TiedLoss, TiedMixup
     from tied_augment.model import TiedModel
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Plan",
     "TiedDataset",
     "TiedLoss",
+    "TiedMixup",
     "TiedModel",
     "TwoView",
     "View",
@@ -34,7 +35,12 @@ __all__ = [
 
 __version__ = build_info()["version"]
 
-_NEED_TORCH = {"TiedDataset": "dataset", "TiedLoss": "loss", "TiedModel": "model"}
+_NEED_TORCH = {
+    "TiedDataset": "dataset",
+    "TiedLoss": "loss",
+    "TiedMixup": "loss",
+    "TiedModel": "model",
+}
 
 if not build_info()["jpeg_simd"]:
     warnings.warn(

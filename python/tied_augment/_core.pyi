@@ -6,7 +6,15 @@ from typing import Any, Protocol, TypedDict, final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DecodeError", "Pipeline", "build_info", "decode", "policy_remarks", "render"]
+__all__ = [
+    "DecodeError",
+    "Pipeline",
+    "build_info",
+    "decode",
+    "policy_remarks",
+    "render",
+    "tied_loss",
+]
 
 class _BuildInfo(TypedDict):
     version: str
@@ -98,3 +106,21 @@ def policy_remarks(auto_augment: str) -> list[str]:
 
 def render(sample: object, ops: object, max_pixels: int | None) -> NDArray[np.uint8]:
     """Executes a plan's `ops` on one sample, to (3, height, width)."""
+
+def tied_loss(
+    logits: object,
+    features: object,
+    target: object,
+    grad_logits: object | None,
+    grad_features: object | None,
+    tied_weight: float,
+    similarity: str,
+    label_smoothing: float,
+    first_only: bool,
+    ignore_index: int,
+    threads: int | None,
+) -> tuple[float, float, float]:
+    """(loss, ce, similarity) of one batch; writes the gradients into the buffers that are given.
+
+    Buffers are DLPack capsules or have `__dlpack__`.
+    """

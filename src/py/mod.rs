@@ -3,7 +3,9 @@
 //! The only code that knows Python. Holds no logic of its own, and no argument defaults: those are in
 //! the Python package, which is the only caller.
 
+mod dlpack;
 mod errors;
+mod loss;
 mod pipeline;
 mod plans;
 mod pools;
@@ -33,6 +35,8 @@ mod _core {
     use super::build_info;
     #[pymodule_export]
     use super::errors::DecodeError;
+    #[pymodule_export]
+    use super::loss::tied_loss;
     #[pymodule_export]
     use super::pipeline::{Pipeline, decode, render};
     #[pymodule_export]
