@@ -33,7 +33,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "padding": {"type": int, "metavar": "PIXELS", "help": "black on each side, for --crop pad"},
     "auto_augment": {
         "metavar": "POLICY",
-        "help": "timm's config string, as rand-m9-mstd0.5-inc1, or torchvision's tv-rand-n2-m9, ...",
+        "help": "timm's config string, as rand-m9-mstd0.5-inc1, or torchvision's tv-rand-n2-m9",
     },
     "color_jitter": {
         "type": float,
