@@ -246,9 +246,8 @@ def main() -> None:
     print(f"{len(paths)} files; {os.cpu_count()} cores of {platform.machine()}; {versions}")
     print(f"tied-augment: {build_info()}")
     for threads in arguments.threads:
-        print(
-            f"\n{threads} thread(s) or worker(s), {arguments.rounds} rounds, {arguments.aa or 'crop and flip'}\n"
-        )
+        work = arguments.aa or "crop and flip"
+        print(f"\n{work}, {threads} thread(s) or worker(s), {arguments.rounds} rounds\n")
         print(table(compare(paths, threads, arguments.rounds, arguments.aa)))
 
 
