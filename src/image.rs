@@ -64,7 +64,13 @@ impl Image {
     pub fn reshape(&mut self, width: u32, height: u32) {
         self.width = width;
         self.height = height;
-        self.data.resize(width as usize * height as usize * 3, 0);
+        let size = width as usize * height as usize * 3;
+        if size > self.data.capacity() {
+            // New memory from the system is zero: unlike `resize`, this touches none of it, so that a
+            // file which lies about its size costs nothing.
+            self.data = vec![0; size];
+        }
+        self.data.resize(size, 0);
     }
 
     /// Makes this a copy of `pixels`.

@@ -125,5 +125,5 @@ class Pipeline:
 def build_info() -> _BuildInfo:
     """What this build can do: versions and the SIMD in use."""
 
-def decode(sample: object, max_pixels: int | None) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """Decodes a whole image to flat RGB8, and its (height, width)."""
+def decode(sample: object, max_pixels: int | None) -> NDArray[np.uint8]:
+    """Decodes a whole image to (height, width, 3)."""

@@ -62,6 +62,14 @@ class TiedLoss(nn.Module):
             number.
     """
 
+    # Said here too: a name that torch.nn.Module.__setattr__ may take is of no type to a checker.
+    criterion: Criterion | None
+    tied_weight: float
+    similarity: str | Similarity
+    supervise: str
+    label_smoothing: float
+    last: dict[str, Tensor]
+
     def __init__(
         self,
         criterion: Criterion | None = None,
@@ -93,7 +101,7 @@ class TiedLoss(nn.Module):
         self.similarity = similarity
         self.supervise = supervise
         self.label_smoothing = float(label_smoothing)
-        self.last: dict[str, Tensor] = {}
+        self.last = {}
 
     def forward(self, logits: Tensor, features: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of one batch of pairs.
@@ -135,8 +143,9 @@ class TiedLoss(nn.Module):
             "loss": loss.detach().clone(),
             "ce": ce.detach(),
             "similarity": similarity.detach(),
-            # new_full fills on the device; torch.tensor(..., device=) would copy from the host.
-            "tied_weight": loss.detach().new_full((), self.tied_weight),
+            # A product, because torch.compile makes an input of a number that is only multiplied;
+            # new_full would burn each value of the weight into a graph of its own.
+            "tied_weight": torch.ones_like(loss) * self.tied_weight,
         }
         return loss
 

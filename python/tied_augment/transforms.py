@@ -327,8 +327,7 @@ def decode(sample: Sample, max_pixels: int | None = None) -> Pixels:
     """
     if max_pixels is not None:
         max_pixels = _number("max_pixels", max_pixels, 64, low=1)
-    pixels, (height, width) = _core.decode(sample, max_pixels)
-    return pixels.reshape(height, width, 3)
+    return _core.decode(sample, max_pixels)
 
 
 def _number(name: str, value: object, bits: int, low: int = 0) -> int:

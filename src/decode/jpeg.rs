@@ -39,7 +39,8 @@ impl Decoder {
         if !opened.ended_early() {
             return Ok(region);
         }
-        // Pillow decides: it tolerates a missing end marker, but no missing pixels anywhere.
+        // Pillow decides: it wants all pixels, wherever they are missing, and tolerates a missing end
+        // marker only if libjpeg does not wait for it.
         drop(opened);
         let mut opened = context.open(bytes, OnEnd::Suspend).map_err(fail)?;
         let whole = Rect { x: 0, y: 0, w: width, h: height };
@@ -66,6 +67,9 @@ fn read(
         cmyk.resize(columns as usize * 4, 0);
         for row in image.data.chunks_exact_mut(stride) {
             opened.read(cmyk, columns as usize * 4)?;
+            if opened.ran_out() {
+                break;
+            }
             inverted_to_rgb(cmyk, row);
         }
     } else {

@@ -34,7 +34,7 @@ type Result<T> = std::result::Result<T, Failure>;
 /// What the decompressor is told when the bytes run out before the image does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnEnd {
-    /// That the image ends here: it fills the rest, and [`Decompressor::ended_early`] tells.
+    /// That the image ends here: it fills the rest, and [`Opened::ended_early`] tells.
     EndImage,
     /// To wait for more, as Pillow does: reading fails as truncated.
     Suspend,
@@ -47,6 +47,12 @@ struct Source {
     manager: sys::jpeg_source_mgr,
     ended: bool,
     on_end: OnEnd,
+}
+
+impl Source {
+    fn gave_up(&self) -> bool {
+        self.ended && self.on_end == OnEnd::EndImage
+    }
 }
 
 /// A libjpeg decompressor, reusable whatever became of the last image.
@@ -174,7 +180,8 @@ impl Opened<'_> {
         Ok(())
     }
 
-    /// Reads as many rows of `stride` bytes as `rows` holds.
+    /// Reads as many rows of `stride` bytes as `rows` holds, or fewer if the source has
+    /// [run out](Self::ran_out).
     ///
     /// # Panics
     /// If `stride` is shorter than a row.
@@ -188,8 +195,17 @@ impl Opened<'_> {
             if guard(|| unsafe { sys::jpeg_read_scanlines(cinfo, &raw mut row, 1) })? != 1 {
                 return Err(truncated());
             }
+            if self.context.source.gave_up() {
+                break;
+            }
         }
         Ok(())
+    }
+
+    /// Whether the bytes have run out and libjpeg was told that the image ends there: all further rows
+    /// would be made up.
+    pub fn ran_out(&self) -> bool {
+        self.context.source.gave_up()
     }
 
     /// Whether the bytes ran out before the image did, or lack its end behind what has been read.

@@ -1,14 +1,20 @@
 //! Bytes of an image file to RGB8, equal to Pillow's `Image.open(...).convert('RGB')`.
 //!
 //! Imports [`crate::image`] and [`crate::error`]. JPEG goes through libjpeg and decodes only the part
-//! that is asked for; the other formats go through `image` and are decoded whole.
+//! that is asked for; the other formats ([`raster`]) are decoded whole.
 
+mod bmp;
 mod cmyk;
+mod gif;
 mod jpeg;
 mod libjpeg;
+mod png;
 mod raster;
+mod tiff;
+mod webp;
 
 pub use libjpeg::simd as jpeg_simd;
+use raster::Raster;
 
 use crate::error::{Error, Result};
 use crate::image::{Image, Rect};
@@ -42,21 +48,24 @@ impl Decoder {
         if bytes.starts_with(&[0xFF, 0xD8, 0xFF]) {
             return self.jpeg.decode(bytes, max_pixels, part, image);
         }
-        let format = raster::Format::sniff(bytes).ok_or_else(|| {
+        let raster = Raster::open(bytes, max_pixels).ok_or_else(|| {
             Error::Unidentified(match bytes.len() {
                 0 => "the file is empty".into(),
                 n => format!("{n} bytes that begin with {:02x?}", &bytes[..n.min(8)]),
             })
-        })?;
-        let (width, height) = raster::dimensions(bytes, format)?;
+        })??;
+        let (height, width) = raster.shape();
         check_pixels((height, width), max_pixels)?;
         part((height, width))?;
-        raster::decode(bytes, format, max_pixels, image)?;
+        raster.read(image)?;
         Ok(Rect { x: 0, y: 0, w: image.width, h: image.height })
     }
 }
 
 fn check_pixels((height, width): (u32, u32), limit: u64) -> Result<()> {
+    if width == 0 || height == 0 {
+        return Err(Error::decode("the image", format!("its size is {width} x {height}")));
+    }
     if u64::from(width) * u64::from(height) > limit {
         return Err(Error::TooLarge { width, height, limit });
     }

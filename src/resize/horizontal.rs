@@ -1,109 +1,95 @@
-//! The horizontal pass: interleaved rows in, three planes out, sixteen rows at a time.
+//! The horizontal pass: interleaved rows in, three planes out, 64 rows at a time.
 //!
-//! Sixteen rows are transposed so that each byte column of the input is one vector; a tap is then one
-//! multiplication of a vector by a number, with no shuffles, and channels come apart by themselves.
+//! The rows are transposed, so that a byte column of the input is 64 adjacent bytes: then weighing
+//! columns is weighing rows, with no shuffles, and channels come apart by themselves.
 
 use multiversion::multiversion;
 
 use super::Coefficients;
-use super::coefficients::PRECISION_BITS;
 use super::transpose::{Lane, transpose};
+use super::weigh::{BLOCK, Level, Rows};
 use crate::image::ImageRef;
 
-const ROWS: usize = 16;
+const LANE: usize = size_of::<Lane>();
 
-/// Reused columns of sixteen rows.
+/// The columns of a strip of rows, each `BLOCK` bytes. Reused between images.
 #[derive(Clone, Debug, Default)]
 pub struct Columns {
-    input: Vec<Lane>,
-    output: Vec<Lane>,
+    input: Vec<u8>,
+    output: Vec<u8>,
 }
 
-/// Resizes rows `first..first + rows` of `source` to `width` columns.
+/// Resizes rows `first..first + rows` of `source` to as many columns as `coefficients` has windows.
 ///
 /// Row `y` of channel `c` goes to `out[(c * rows + y) * width..]`, mirrored if `flip`.
 pub fn resize(
+    level: Level,
     source: ImageRef<'_>,
-    first: usize,
-    rows: usize,
+    (first, rows): (usize, usize),
     coefficients: &Coefficients,
     flip: bool,
     columns: &mut Columns,
     out: &mut [u8],
 ) {
     let width = coefficients.windows().len();
-    let padded = width.next_multiple_of(ROWS);
-    columns.input.resize((source.width as usize * 3).next_multiple_of(ROWS), [0; ROWS]);
-    columns.output.resize(padded * 3, [0; ROWS]);
-    for top in (0..rows).step_by(ROWS) {
-        let count = ROWS.min(rows - top);
-        let row = |y: usize| source.row((first + top + y.min(count - 1)) as u32);
-        split(std::array::from_fn(row), &mut columns.input);
-        convolve(&columns.input, coefficients, flip, padded, &mut columns.output);
-        for (channel, lanes) in columns.output.chunks_exact(padded).enumerate() {
-            let block = &mut out[(channel * rows + top) * width..][..count * width];
-            join(lanes, width, block);
+    let row_len = source.width as usize * 3;
+    columns.input.resize(row_len.next_multiple_of(LANE) * BLOCK, 0);
+    columns.output.resize((3 * width).next_multiple_of(3 * LANE) * BLOCK, 0);
+    for top in (0..rows).step_by(BLOCK) {
+        let count = BLOCK.min(rows - top);
+        split(source, first + top, count, &mut columns.input);
+        let stride = 3 * BLOCK;
+        let data = &columns.input[..row_len * BLOCK];
+        let input = Rows { data, stride, width: stride, first: 0 };
+        level.weigh(input, coefficients, flip, &mut columns.output[..width * stride]);
+        for channel in 0..3 {
+            let plane = &mut out[(channel * rows + top) * width..][..count * width];
+            join(&columns.output[channel * BLOCK..], width, plane);
         }
     }
 }
 
-/// Transposes sixteen rows into byte columns.
-fn split(rows: [&[u8]; ROWS], columns: &mut [Lane]) {
-    let len = rows[0].len();
-    for (block, lanes) in columns.chunks_exact_mut(ROWS).enumerate() {
-        let start = block * ROWS;
-        let piece = |row: &[u8]| -> Lane {
-            if let Some(whole) = row[start..].first_chunk() {
-                return *whole;
-            }
-            let mut lane = [0; ROWS];
-            lane[..len - start].copy_from_slice(&row[start..]);
-            lane
-        };
-        lanes.copy_from_slice(&transpose(rows.map(piece)));
-    }
-}
-
-/// Transposes the columns of one channel back into the rows of its plane.
-fn join(lanes: &[Lane], width: usize, block: &mut [u8]) {
-    for (number, columns) in lanes.as_chunks::<ROWS>().0.iter().enumerate() {
-        let start = number * ROWS;
-        let len = ROWS.min(width - start);
-        let rows = transpose(*columns);
-        for (row, lane) in block.chunks_exact_mut(width).zip(&rows) {
-            if let Some(whole) = row[start..].first_chunk_mut::<ROWS>() {
-                *whole = *lane;
-            } else {
-                row[start..].copy_from_slice(&lane[..len]);
-            }
-        }
-    }
-}
-
-/// `clamp((2^21 + sum of sample * weight) >> 22)` for sixteen rows and three channels at once, in i32:
-/// exact, since a window's weights sum to 1 and Pillow keeps two spare bits.
+/// Transposes `count` rows of `source` from `top` on into byte columns of `BLOCK` bytes each; what
+/// there is room for beyond them repeats the last row.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
-fn convolve(
-    input: &[Lane],
-    coefficients: &Coefficients,
-    flip: bool,
-    padded: usize,
-    output: &mut [Lane],
-) {
-    let windows = coefficients.windows();
-    for (x, &window) in windows.iter().enumerate() {
-        let mut sums = [[1i32 << (PRECISION_BITS - 1); ROWS]; 3];
-        let (pixels, _) = input[window.start * 3..].as_chunks::<3>();
-        for (pixel, &weight) in pixels.iter().zip(coefficients.of(window)) {
-            for (sum, lane) in sums.iter_mut().zip(pixel) {
-                for (s, &v) in sum.iter_mut().zip(lane) {
-                    *s += i32::from(v) * weight;
+fn split(source: ImageRef<'_>, top: usize, count: usize, columns: &mut [u8]) {
+    let rows: [&[u8]; BLOCK] = std::array::from_fn(|y| source.row((top + y.min(count - 1)) as u32));
+    for (number, columns) in columns.as_chunks_mut::<{ LANE * BLOCK }>().0.iter_mut().enumerate() {
+        let start = number * LANE;
+        for (part, rows) in rows.as_chunks::<LANE>().0.iter().enumerate() {
+            let lanes = transpose(rows.map(|row| load(row, start)));
+            for (column, lane) in columns.as_chunks_mut::<BLOCK>().0.iter_mut().zip(lanes) {
+                column[part * LANE..][..LANE].copy_from_slice(&lane);
+            }
+        }
+    }
+}
+
+/// Sixteen bytes of `row` from `start` on, with zeros for what it lacks.
+#[inline]
+fn load(row: &[u8], start: usize) -> Lane {
+    row[start..].first_chunk().copied().unwrap_or_else(|| {
+        let mut lane = [0; LANE];
+        lane[..row.len() - start].copy_from_slice(&row[start..]);
+        lane
+    })
+}
+
+/// Transposes the columns of one channel, `3 * BLOCK` bytes apart, back into rows of `width` bytes.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+fn join(columns: &[u8], width: usize, rows: &mut [u8]) {
+    for start in (0..width).step_by(LANE) {
+        let columns = &columns[start * 3 * BLOCK..];
+        for (part, rows) in rows.chunks_mut(LANE * width).enumerate() {
+            let lanes =
+                transpose(std::array::from_fn(|x| load(columns, x * 3 * BLOCK + part * LANE)));
+            for (row, lane) in rows.chunks_exact_mut(width).zip(&lanes) {
+                if let Some(whole) = row[start..].first_chunk_mut::<LANE>() {
+                    *whole = *lane;
+                } else {
+                    row[start..].copy_from_slice(&lane[..width - start]);
                 }
             }
-        }
-        let x = if flip { windows.len() - 1 - x } else { x };
-        for (channel, sum) in sums.iter().enumerate() {
-            output[channel * padded + x] = sum.map(|s| (s >> PRECISION_BITS).clamp(0, 255) as u8);
         }
     }
 }

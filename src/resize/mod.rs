@@ -7,16 +7,18 @@ mod horizontal;
 #[cfg(test)]
 mod scalar;
 mod transpose;
-mod vertical;
+mod weigh;
 
 pub use coefficients::{Coefficients, Filter, Window};
 
 use crate::image::ImageRef;
 use crate::pack;
+use weigh::{Level, Rows};
 
 /// Resizes images; keeps its buffers between them.
 #[derive(Debug, Default)]
 pub struct Resizer {
+    level: Level,
     across: Coefficients,
     down: Coefficients,
     columns: horizontal::Columns,
@@ -64,23 +66,24 @@ impl Resizer {
         let (height, width) = (size.0 as usize, size.1 as usize);
         self.across.compute(filter, source.width, size.1);
         self.down.compute(filter, source.height, size.0);
+        let Self { level, across, down, columns, between, .. } = self;
         if vertical_first((source.height, source.width), size) {
-            let stride = source.width as usize * 3;
-            self.between.resize(height * stride, 0);
-            vertical::resize(source.bytes(), 0, &self.down, vflip, stride, &mut self.between);
-            let between = ImageRef::new(source.width, size.0, &self.between);
-            horizontal::resize(between, 0, height, &self.across, hflip, &mut self.columns, out);
+            let row = source.width as usize * 3;
+            between.resize(height * row, 0);
+            let (data, stride) = source.bytes();
+            level.weigh(Rows { data, stride, width: row, first: 0 }, down, vflip, between);
+            let between = ImageRef::new(source.width, size.0, between);
+            horizontal::resize(*level, between, (0, height), across, hflip, columns, out);
             return;
         }
-        let used = self.down.used();
+        let used = down.used();
         let plane = used.len() * width;
-        self.between.resize(3 * plane, 0);
-        let (first, rows) = (used.start, used.len());
-        let columns = &mut self.columns;
-        horizontal::resize(source, first, rows, &self.across, hflip, columns, &mut self.between);
-        for (channel, out) in out.chunks_exact_mut(height * width).enumerate() {
-            let plane = &self.between[channel * plane..][..plane];
-            vertical::resize((plane, width), first, &self.down, vflip, width, out);
+        between.resize(3 * plane, 0);
+        let rows = (used.start, used.len());
+        horizontal::resize(*level, source, rows, across, hflip, columns, between);
+        for (data, out) in between.chunks_exact(plane).zip(out.chunks_exact_mut(height * width)) {
+            let rows = Rows { data, stride: width, width, first: used.start };
+            level.weigh(rows, down, vflip, out);
         }
     }
 
@@ -133,17 +136,5 @@ fn vertical_first(input: (u32, u32), output: (u32, u32)) -> bool {
 /// The instruction set that the resize uses on this machine: `avx512`, `avx2`, or that of the target.
 #[must_use]
 pub fn simd() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    {
-        let avx512 = is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512vl");
-        if avx512 {
-            return "avx512";
-        }
-        if is_x86_feature_detected!("avx2") {
-            return "avx2";
-        }
-    }
-    if cfg!(target_arch = "aarch64") { "neon" } else { "portable" }
+    Level::default().name()
 }

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::coefficients::{Coefficients, PRECISION_BITS};
+use super::weigh::Level;
 use super::{Filter, Resizer, vertical_first};
 use crate::image::ImageRef;
 
@@ -55,8 +56,8 @@ fn flip(planes: &mut [u8], (height, width): (usize, usize), (hflip, vflip): (boo
 proptest! {
     #[test]
     fn fast_equals_scalar(
-        input in (1usize..90, 1usize..90),
-        output in (1usize..70, 1usize..70),
+        input in (1usize..150, 1usize..150),
+        output in (1usize..100, 1usize..100),
         filter in proptest::sample::select(&Filter::ALL[1..]),
         flips in any::<(bool, bool)>(),
         seed in any::<u64>(),
@@ -70,10 +71,13 @@ proptest! {
         }).collect();
         let mut expected = resize(&source, input, output, filter);
         flip(&mut expected, output, flips);
-        let mut actual = vec![0; expected.len()];
         let image = ImageRef::new(input.1 as u32, input.0 as u32, &source);
         let size = (output.0 as u32, output.1 as u32);
-        Resizer::default().resize(image, size, filter, flips, &mut actual);
-        prop_assert_eq!(actual, expected);
+        for level in Level::available() {
+            let mut actual = vec![0; expected.len()];
+            let mut resizer = Resizer { level, ..Resizer::default() };
+            resizer.resize(image, size, filter, flips, &mut actual);
+            prop_assert_eq!(&actual, &expected, "{}", level.name());
+        }
     }
 }

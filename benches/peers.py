@@ -1,0 +1,212 @@
+"""Two views of every JPEG file of a folder: this package and its peers, side by side in one run.
+
+    python benches/peers.py [DIR] [--threads 1 2] [--rounds 5]
+
+The work is the same for all: file -> decode -> two independent views, each a random resized crop
+to 224 x 224 (bicubic, scale 0.08 to 1) with a flip at 0.5 -> uint8 planes -> a batch of 128 pairs.
+With one thread all run in this process, kept to one core; with more, the peers run in as many
+workers of torch's DataLoader, and we also run on threads. Peers take turns within a round, so that
+a drift of the machine's speed hits all alike; the table gives medians and ratios to timm.
+
+What is not the same: only timm's pixels and ours are Pillow's. OpenCV's cubic, which albumentations
+uses, doesn't antialias and so does less. Without DIR the folder is made by photos.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import platform
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import photos
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from timm.data import transforms as timm_transforms
+from timm.data.loader import fast_collate
+from torch.utils.data import DataLoader, Dataset
+from torchvision.io import ImageReadMode, decode_jpeg, read_file
+from torchvision.transforms import Compose, RandomHorizontalFlip, v2
+from tqdm import tqdm
+
+from tied_augment import TiedDataset, TwoView, View, build_info
+
+BATCH = 128
+SIDE = 224
+SCALE = (0.08, 1.0)
+
+Batches = Iterator[object]
+Item = tuple[Any, int]
+
+
+class Files(Dataset[Item]):
+    """Paths; what a subclass does with one is `views`."""
+
+    def __init__(self, paths: list[str]) -> None:
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Item:
+        return self.views(self.paths[index]), 0
+
+    def views(self, path: str) -> Any:
+        return path
+
+
+class Timm(Files):
+    """What timm's create_transform makes of the same arguments, applied twice."""
+
+    def __init__(self, paths: list[str]) -> None:
+        super().__init__(paths)
+        crop = timm_transforms.RandomResizedCropAndInterpolation(
+            SIDE, SCALE, interpolation="bicubic"
+        )
+        self.transform = Compose([crop, RandomHorizontalFlip(), timm_transforms.ToNumpy()])
+
+    def views(self, path: str) -> tuple[Any, Any]:
+        image = Image.open(path).convert("RGB")
+        return self.transform(image), self.transform(image)
+
+
+class Torchvision(Files):
+    """torchvision's v2 transforms on tensors."""
+
+    def __init__(self, paths: list[str]) -> None:
+        super().__init__(paths)
+        mode = v2.InterpolationMode.BICUBIC
+        crop = v2.RandomResizedCrop(SIDE, SCALE, interpolation=mode, antialias=True)
+        self.transform = v2.Compose([crop, v2.RandomHorizontalFlip()])
+
+    def views(self, path: str) -> tuple[Any, Any]:
+        image = decode_jpeg(read_file(path), ImageReadMode.RGB)
+        return self.transform(image), self.transform(image)
+
+
+class Albumentations(Files):
+    """albumentations, on OpenCV."""
+
+    def __init__(self, paths: list[str]) -> None:
+        super().__init__(paths)
+        os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+        import albumentations as A
+        import cv2
+
+        cv2.setNumThreads(0)
+        crop = A.RandomResizedCrop((SIDE, SIDE), SCALE, interpolation=cv2.INTER_CUBIC)
+        self.transform = A.Compose([crop, A.HorizontalFlip()])
+
+    def views(self, path: str) -> tuple[Any, Any]:
+        import cv2
+
+        image = cv2.imread(path, cv2.IMREAD_COLOR_RGB)
+        pair = (self.transform(image=image)["image"] for _ in range(2))
+        first, second = (torch.from_numpy(view.transpose(2, 0, 1)) for view in pair)
+        return first, second
+
+
+def in_dataloader(dataset: Dataset[Item], workers: int) -> Callable[[], Batches]:
+    """Batches by torch's DataLoader; with one worker, by this process."""
+    torch.set_num_threads(1)
+    loader = DataLoader(
+        dataset,
+        BATCH,
+        num_workers=workers if workers > 1 else 0,
+        collate_fn=fast_collate,
+        persistent_workers=workers > 1,
+    )
+    return lambda: iter(loader)
+
+
+def on_threads(paths: list[str], two: TwoView, threads: int) -> Callable[[], Batches]:
+    """Batches by the core's threads, into one buffer."""
+    out = np.empty((2, BATCH, 3, SIDE, SIDE), np.uint8)
+
+    def batches() -> Iterator[NDArray[np.uint8]]:
+        for start in range(0, len(paths), BATCH):
+            part = paths[start : start + BATCH]
+            indices = range(start, start + len(part))
+            whole = out if len(part) == BATCH else None
+            yield two.batch(part, indices, threads=threads, out=whole)
+
+    return batches
+
+
+def contestants(paths: list[str], threads: int) -> dict[str, Callable[[], Batches]]:
+    two = TwoView(View(SIDE, SCALE, interpolation="bicubic"))
+    tied = TiedDataset(Files(paths), two)
+    tied.set_epoch(0)
+    found = {
+        "timm, Pillow": in_dataloader(Timm(paths), threads),
+        "torchvision v2, tensors": in_dataloader(Torchvision(paths), threads),
+        "tied-augment, TiedDataset in a DataLoader": in_dataloader(tied, threads),
+        "tied-augment, TwoView.batch on threads": on_threads(paths, two, threads),
+    }
+    try:
+        found["albumentations, OpenCV"] = in_dataloader(Albumentations(paths), threads)
+    except ImportError:
+        print("albumentations is not installed and left out: pip install --group bench")
+    return found
+
+
+def rate(batches: Callable[[], Batches], images: int) -> float:
+    """Source images per second over one pass."""
+    start = time.perf_counter()
+    for _ in batches():
+        pass
+    return images / (time.perf_counter() - start)
+
+
+def compare(paths: list[str], threads: int, rounds: int) -> dict[str, float]:
+    """Median rates over `rounds` passes of all, after one that isn't counted."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(cores)[:threads])
+    rivals = contestants(paths, threads)
+    rates: dict[str, list[float]] = {name: [] for name in rivals}
+    for turn in tqdm(range(rounds + 1), f"{threads} thread(s)", leave=False):
+        for name, batches in rivals.items():
+            measured = rate(batches, len(paths))
+            if turn:
+                rates[name].append(measured)
+    os.sched_setaffinity(0, cores)
+    return {name: statistics.median(values) for name, values in rates.items()}
+
+
+def table(results: dict[str, float]) -> str:
+    base = results["timm, Pillow"]
+    rows = ["| | img/s | x timm |", "|---|---|---|"]
+    for name, value in sorted(results.items(), key=lambda item: item[1]):
+        rows.append(f"| {name} | {value:.0f} | {value / base:.2f} |")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("target/photos"))
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    warnings.filterwarnings("ignore", module="albumentations")
+    if not arguments.folder.exists():
+        photos.make(arguments.folder, 600)
+    paths = sorted(map(str, arguments.folder.rglob("*.jpg")))
+    names = ("torch", "torchvision", "timm", "pillow", "albumentations", "opencv-python-headless")
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+    print(f"{len(paths)} files; {os.cpu_count()} cores of {platform.machine()}; {versions}")
+    print(f"tied-augment: {build_info()}")
+    for threads in arguments.threads:
+        print(f"\n{threads} thread(s) or worker(s), {arguments.rounds} rounds\n")
+        print(table(compare(paths, threads, arguments.rounds)))
+
+
+if __name__ == "__main__":
+    main()

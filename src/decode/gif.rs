@@ -1,0 +1,97 @@
+//! GIF through the crate `gif`: its first frame, on a screen filled as Pillow fills it.
+
+use gif::{ColorOutput, DecodeOptions, Decoder, MemoryLimit};
+
+use super::raster::check_ratio;
+use crate::error::{Error, Result};
+use crate::image::Image;
+
+/// Pixels that one byte of LZW can stand for, at most: codes of 12 bits for 4096 pixels.
+const LZW_RATIO: u64 = 4096;
+
+/// A GIF whose first frame's header has been read.
+pub struct Gif<'a> {
+    decoder: Decoder<&'a [u8]>,
+    length: usize,
+    frame: Frame,
+    shape: (u32, u32),
+}
+
+/// Where the frame lies, and which colour is transparent.
+struct Frame {
+    left: u32,
+    top: u32,
+    width: u32,
+    height: u32,
+    transparent: Option<u8>,
+}
+
+impl<'a> Gif<'a> {
+    /// Reads up to the first frame's pixels.
+    pub fn open(bytes: &'a [u8], max_pixels: u64) -> Result<Self> {
+        let fail = |error: gif::DecodingError| Error::decode("GIF", error);
+        let mut options = DecodeOptions::new();
+        options.set_color_output(ColorOutput::Indexed);
+        options.check_frame_consistency(false);
+        options.set_memory_limit(match max_pixels.try_into() {
+            Ok(limit) => MemoryLimit::Bytes(limit),
+            Err(_) => MemoryLimit::Unlimited,
+        });
+        let mut decoder = options.read_info(bytes).map_err(fail)?;
+        let frame = match decoder.next_frame_info().map_err(fail)? {
+            Some(frame) => Frame {
+                left: frame.left.into(),
+                top: frame.top.into(),
+                width: frame.width.into(),
+                height: frame.height.into(),
+                transparent: frame.transparent,
+            },
+            None => return Err(Error::decode("GIF", "there is no image in the file")),
+        };
+        // A frame that sticks out enlarges the screen, as in Pillow.
+        let height = u32::from(decoder.height()).max(frame.top + frame.height);
+        let width = u32::from(decoder.width()).max(frame.left + frame.width);
+        Ok(Self { decoder, length: bytes.len(), frame, shape: (height, width) })
+    }
+
+    /// Height and width in pixels.
+    pub fn shape(&self) -> (u32, u32) {
+        self.shape
+    }
+
+    /// Decodes the first frame; transparent pixels keep their colour, as Pillow does.
+    pub fn read(mut self, image: &mut Image) -> std::result::Result<(), String> {
+        let fail = |error: gif::DecodingError| error.to_string();
+        let Frame { left, top, width, height, transparent } = self.frame;
+        let (left, width) = (left as usize, width as usize);
+        check_ratio(self.length, u64::from(height) * width as u64, LZW_RATIO)?;
+        let mut indices = vec![0; width * height as usize];
+        self.decoder.read_into_buffer(&mut indices).map_err(fail)?;
+        let mut colors = [[0; 3]; 256];
+        match self.decoder.palette() {
+            Ok(palette) => {
+                for (color, rgb) in colors.iter_mut().zip(palette.chunks_exact(3)) {
+                    color.copy_from_slice(rgb);
+                }
+            }
+            // Without a palette the indices are grey levels.
+            Err(_) => colors = std::array::from_fn(|grey| [grey as u8; 3]),
+        }
+        image.reshape(self.shape.1, self.shape.0);
+        let background = colors[usize::from(transparent.unwrap_or(0))];
+        for rgb in image.data.chunks_exact_mut(3) {
+            rgb.copy_from_slice(&background);
+        }
+        if width == 0 {
+            return Ok(());
+        }
+        let stride = self.shape.1 as usize * 3;
+        let rows = image.data.chunks_exact_mut(stride).skip(top as usize);
+        for (row, indices) in rows.zip(indices.chunks_exact(width)) {
+            for (rgb, &index) in row[left * 3..].chunks_exact_mut(3).zip(indices) {
+                rgb.copy_from_slice(&colors[usize::from(index)]);
+            }
+        }
+        Ok(())
+    }
+}

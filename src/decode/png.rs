@@ -1,0 +1,65 @@
+//! PNG through the crate `png`.
+
+use std::io::Cursor;
+
+use png::{BitDepth, ColorType, Decoder, Reader, Transformations};
+
+use super::raster::check_ratio;
+use crate::error::{Error, Result};
+use crate::image::Image;
+
+/// Bytes that one byte of a deflate stream can stand for, at most.
+const DEFLATE_RATIO: u64 = 1032;
+
+/// A PNG whose header has been read. Of an animation, its default image.
+pub struct Png<'a> {
+    reader: Reader<Cursor<&'a [u8]>>,
+    length: usize,
+}
+
+impl<'a> Png<'a> {
+    /// Reads the chunks before the pixels.
+    pub fn open(bytes: &'a [u8]) -> Result<Self> {
+        let mut decoder = Decoder::new(Cursor::new(bytes));
+        decoder.set_transformations(Transformations::EXPAND);
+        let reader = decoder.read_info().map_err(|error| Error::decode("PNG", error))?;
+        Ok(Self { reader, length: bytes.len() })
+    }
+
+    /// Height and width in pixels.
+    pub fn shape(&self) -> (u32, u32) {
+        (self.reader.info().height, self.reader.info().width)
+    }
+
+    /// Decodes the pixels; alpha is dropped, as Pillow does.
+    pub fn read(mut self, image: &mut Image) -> std::result::Result<(), String> {
+        let (height, width) = self.shape();
+        let info = self.reader.info();
+        let packed = info.raw_row_length() as u64 * u64::from(height);
+        check_ratio(self.length, packed, DEFLATE_RATIO)?;
+        let size = self.reader.output_buffer_size().ok_or("the image exceeds the memory")?;
+        let (color, depth) = self.reader.output_color_type();
+        image.reshape(width, height);
+        if (color, depth) == (ColorType::Rgb, BitDepth::Eight) {
+            self.reader.next_frame(&mut image.data).map_err(|error| error.to_string())?;
+            return Ok(());
+        }
+        let mut samples = vec![0; size];
+        self.reader.next_frame(&mut samples).map_err(|error| error.to_string())?;
+        let grey_only = color == ColorType::Grayscale
+            || (color == ColorType::GrayscaleAlpha
+                && self.reader.info().color_type == ColorType::Grayscale);
+        let bytes = if depth == BitDepth::Sixteen { 2 } else { 1 };
+        let pixels = samples.chunks_exact(color.samples() * bytes);
+        for (pixel, rgb) in pixels.zip(image.data.chunks_exact_mut(3)) {
+            match color {
+                // Pillow's mode `I;16` clips to 8 bits; its other modes keep the high byte.
+                _ if grey_only && bytes == 2 && pixel[0] != 0 => rgb.fill(255),
+                _ if grey_only && bytes == 2 => rgb.fill(pixel[1]),
+                ColorType::Grayscale | ColorType::GrayscaleAlpha => rgb.fill(pixel[0]),
+                _ => rgb.copy_from_slice(&[pixel[0], pixel[bytes], pixel[2 * bytes]]),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,180 @@
+"""Writers of image files that Pillow reads but cannot write, for the tests of the decoders."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import numpy as np
+
+
+def png(
+    samples: np.ndarray,
+    color: int,
+    bits: int,
+    *,
+    interlaced: bool = False,
+    palette: bytes = b"",
+    transparency: bytes = b"",
+) -> bytes:
+    """A PNG of ``samples``, (height, width, channels) of ``bits`` bits."""
+    height, width, _ = samples.shape
+
+    def rows(part: np.ndarray) -> bytes:
+        if part.size == 0:
+            return b""
+        flat = part.reshape(len(part), -1)
+        if bits == 16:
+            packed = flat.astype(">u2").view("u1")
+        elif bits == 8:
+            packed = flat.astype("u1")
+        else:
+            single = np.unpackbits(flat.astype("u1")[..., None], axis=-1)[..., 8 - bits :]
+            packed = np.packbits(single.reshape(len(part), -1), axis=-1)
+        return b"".join(b"\0" + row.tobytes() for row in packed)
+
+    passes = [(0, 0, 1, 1)]
+    if interlaced:
+        passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)]
+        passes += [(0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    data = b"".join(rows(samples[y::dy, x::dx]) for x, y, dx, dy in passes)
+    header = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, int(interlaced))
+    chunks = [(b"IHDR", header)]
+    if palette:
+        chunks.append((b"PLTE", palette))
+    if transparency:
+        chunks.append((b"tRNS", transparency))
+    chunks += [(b"IDAT", zlib.compress(data)), (b"IEND", b"")]
+    out = b"\x89PNG\r\n\x1a\n"
+    for kind, body in chunks:
+        out += struct.pack(">I", len(body)) + kind + body
+        out += struct.pack(">I", zlib.crc32(kind + body))
+    return out
+
+
+def bmp(
+    rows: list[bytes] | bytes,
+    width: int,
+    height: int,
+    bits: int,
+    *,
+    compression: int = 0,
+    masks: tuple[int, ...] = (),
+    palette: bytes = b"",
+    header_size: int = 40,
+) -> bytes:
+    """A BMP of ready rows (padded here) or run-length codes; a negative height is top-down."""
+    data = rows if isinstance(rows, bytes) else b"".join(r + bytes(-len(r) % 4) for r in rows)
+    if header_size == 12:
+        info = struct.pack("<IHHHH", 12, width, height, 1, bits)
+    else:
+        colors = len(palette) // 4
+        info = struct.pack(
+            "<IiiHHIIIIII",
+            header_size,
+            width,
+            height,
+            1,
+            bits,
+            compression,
+            len(data),
+            0,
+            0,
+            colors,
+            0,
+        )
+    info += b"".join(struct.pack("<I", mask) for mask in masks)
+    info += bytes(max(0, header_size - len(info)))
+    offset = 14 + len(info) + len(palette)
+    return b"BM" + struct.pack("<IHHI", offset + len(data), 0, 0, offset) + info + palette + data
+
+
+def tiff(
+    samples: np.ndarray,
+    photometric: int,
+    bits: int,
+    *,
+    order: str = "<",
+    tile: tuple[int, int] | None = None,
+    rows_per_strip: int | None = None,
+    planar: bool = False,
+    deflate: bool = False,
+    fill_order: int = 1,
+    extra: tuple[int, ...] = (),
+    colors: np.ndarray | None = None,
+    orientation: int = 1,
+) -> bytes:
+    """A TIFF of ``samples``, (height, width, channels) of ``bits`` bits."""
+    height, width, channels = samples.shape
+
+    def pack(part: np.ndarray) -> bytes:
+        flat = part.reshape(len(part), -1)
+        if bits == 16:
+            data = flat.astype(order + "u2").tobytes()
+        elif bits == 8:
+            data = flat.astype("u1").tobytes()
+        else:
+            single = np.unpackbits(flat.astype("u1")[..., None], axis=-1)[..., 8 - bits :]
+            data = np.packbits(single.reshape(len(part), -1), axis=-1).tobytes()
+        if deflate:
+            data = zlib.compress(data)
+        if fill_order == 2:
+            data = bytes(int(f"{byte:08b}"[::-1], 2) for byte in data)
+        return data
+
+    planes = [samples[..., c : c + 1] for c in range(channels)] if planar else [samples]
+    chunks = []
+    for plane in planes:
+        if tile:
+            h, w = tile
+            padded = np.pad(plane, ((0, -height % h), (0, -width % w), (0, 0)))
+            tops, lefts = range(0, height, h), range(0, width, w)
+            chunks += [pack(padded[y : y + h, x : x + w]) for y in tops for x in lefts]
+        else:
+            step = rows_per_strip or height
+            chunks += [pack(plane[y : y + step]) for y in range(0, height, step)]
+    offsets, at = [], 8
+    for chunk in chunks:
+        offsets.append(at)
+        at += len(chunk)
+    sizes = [len(chunk) for chunk in chunks]
+    tags: list[tuple[int, str, list[int]]] = [
+        (256, "I", [width]),
+        (257, "I", [height]),
+        (258, "H", [bits] * channels),
+        (259, "H", [8 if deflate else 1]),
+        (262, "H", [photometric]),
+        (266, "H", [fill_order]),
+        (274, "H", [orientation]),
+        (277, "H", [channels]),
+        (284, "H", [2 if planar else 1]),
+    ]
+    if tile:
+        tags += [
+            (322, "I", [tile[1]]),
+            (323, "I", [tile[0]]),
+            (324, "I", offsets),
+            (325, "I", sizes),
+        ]
+    else:
+        tags += [(273, "I", offsets), (278, "I", [rows_per_strip or height]), (279, "I", sizes)]
+    if colors is not None:
+        tags.append((320, "H", colors.T.ravel().tolist()))
+    if extra:
+        tags.append((338, "H", list(extra)))
+    tags.sort()
+    body = b"".join(chunks)
+    start = 8 + len(body)
+    later, entries = b"", b""
+    values_at = start + 2 + 12 * len(tags) + 4
+    for tag, kind, values in tags:
+        packed = struct.pack(f"{order}{len(values)}{kind}", *values)
+        entries += struct.pack(f"{order}HHI", tag, 3 if kind == "H" else 4, len(values))
+        if len(packed) <= 4:
+            entries += packed.ljust(4, b"\0")
+        else:
+            entries += struct.pack(f"{order}I", values_at + len(later))
+            later += packed
+    head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, start)
+    directory = struct.pack(f"{order}H", len(tags)) + entries + bytes(4)
+    return head + body + directory + later

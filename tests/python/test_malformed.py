@@ -1,0 +1,232 @@
+"""Broken input ends in a clean exception: no crash, no hang, no memory for absent pixels."""
+
+from __future__ import annotations
+
+import io
+import struct
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from image_files import bmp, tiff
+from PIL import Image
+
+from tied_augment import DecodeError, TwoView, View, decode
+
+# More pixels than these files hold, yet less than the limit; and more than the limit.
+LYING, HUGE = 13_000, 60_000
+two = TwoView(View(32))
+
+
+def files() -> dict[str, bytes]:
+    rng = np.random.default_rng(0)
+    photo = Image.fromarray(rng.integers(0, 256, (45, 61, 3), np.uint8)).resize((122, 90))
+    made = {}
+    for name, options in {
+        "JPEG": {},
+        "JPEG progressive": {"progressive": True},
+        "PNG": {},
+        "BMP": {},
+        "GIF": {},
+        "TIFF": {},
+        "TIFF lzw": {"compression": "tiff_lzw"},
+        "TIFF deflate": {"compression": "tiff_adobe_deflate"},
+        "TIFF packbits": {"compression": "packbits"},
+        "WEBP": {},
+        "WEBP lossless": {"lossless": True},
+    }.items():
+        out = io.BytesIO()
+        photo.save(out, name.split()[0], **options)
+        made[name] = out.getvalue()
+    return made
+
+
+FILES = files()
+
+
+def resized(name: str, side: int) -> bytes:
+    """The file with a header that says ``side`` x ``side``."""
+    data = bytearray(FILES[name])
+    kind = name.split()[0]
+    if kind == "JPEG":
+        at = next(data.index(m) for m in (b"\xff\xc0", b"\xff\xc2") if m in data) + 5
+        data[at : at + 4] = struct.pack(">HH", side, side)
+    elif kind == "PNG":
+        data[16:24] = struct.pack(">II", side, side)
+        data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    elif kind == "BMP":
+        data[18:26] = struct.pack("<II", side, side)
+    elif kind == "GIF":
+        comma = data.index(b"," + bytes(4), 13 + (3 << (data[10] & 7) + 1))
+        data[6:10] = data[comma + 5 : comma + 9] = struct.pack("<HH", side, side)
+    elif kind == "TIFF":
+        start = struct.unpack("<I", data[4:8])[0]
+        for at in range(start + 2, start + 2 + 12 * data[start], 12):
+            if data[at + 1] == 1 and data[at] in (0, 1):
+                data[at + 2 : at + 12] = struct.pack("<HII", 4, 1, side)
+    elif name == "WEBP":
+        data[26:30] = struct.pack("<HH", min(side, 16383), min(side, 16383))
+    else:
+        bits = int.from_bytes(data[21:25], "little") >> 28
+        value = min(side, 16383) - 1
+        data[21:25] = (value | value << 14 | bits << 28).to_bytes(4, "little")
+    return bytes(data)
+
+
+def refused(sample: object, *types: type[Exception]) -> str:
+    """Through both doors, the same kind of exception; its message."""
+    with pytest.raises(types or (DecodeError,)) as first:
+        decode(sample)
+    with pytest.raises(types or (DecodeError,)):
+        two(sample)
+    message = str(first.value)
+    assert message
+    assert "panic" not in message and "internal error" not in message  # noqa: PT018
+    return message
+
+
+def decodes(data: bytes) -> bool:
+    """Whether it does; an exception of another type than the documented one fails the test."""
+    try:
+        return decode(data, max_pixels=1_000_000).ndim == 3
+    except DecodeError:
+        return False
+
+
+class Memory:
+    """Inside ``with``, what the process held at most beyond what it held before, in MiB."""
+
+    def __enter__(self) -> Memory:
+        if sys.platform != "linux":
+            pytest.skip("only Linux tells a process's peak from a given time on")
+        Path("/proc/self/clear_refs").write_text("5")  # makes the peak the present size
+        self.before = self._status("VmRSS")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.growth = (self._status("VmHWM") - self.before) >> 10
+
+    @staticmethod
+    def _status(key: str) -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(key))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_truncated(name: str) -> None:
+    data = FILES[name]
+    whole = decode(data)
+    rng = np.random.default_rng(1)
+    ends = {*range(60), *rng.integers(0, len(data), 60).tolist(), len(data) - 40}
+    for end in sorted(ends):
+        # What is left out at the very end may be no pixels at all.
+        if decodes(data[:end]):
+            assert end > len(data) * 0.9, end
+            assert np.array_equal(decode(data[:end]), whole), end
+        else:
+            refused(data[:end])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_flipped_bits(name: str) -> None:
+    rng = np.random.default_rng(2)
+    outcomes = []
+    for _ in range(150):
+        data = bytearray(FILES[name])
+        for _ in range(int(rng.integers(1, 6))):
+            at = (
+                rng.integers(min(len(data), 600)) if rng.random() < 0.5 else rng.integers(len(data))
+            )
+            data[at] ^= 1 << rng.integers(8)
+        outcomes.append(decodes(bytes(data)))
+    assert False in outcomes
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_header_beyond_the_limit(name: str) -> None:
+    with Memory() as memory:
+        message = refused(resized(name, HUGE))
+    assert "limit" in message, message
+    assert memory.growth < 50
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_header_that_lies_costs_no_memory(name: str) -> None:
+    with Memory() as memory:
+        # Without its end marker: with it, libjpeg takes what is missing for grey, as in Pillow.
+        refused(resized(name, LYING)[: -30 if "JPEG" in name else None])
+    # A progressive JPEG's coefficients must all be there before its first row.
+    assert memory.growth < (1500 if "progressive" in name else 50)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_limit_is_pillows_and_can_be_set(name: str) -> None:
+    pixels = 122 * 90
+    assert decode(FILES[name], max_pixels=pixels).shape == (90, 122, 3)
+    with pytest.raises(DecodeError, match="max_pixels"):
+        decode(FILES[name], max_pixels=pixels - 1)
+
+
+def not_images() -> Iterator[tuple[str, bytes]]:
+    yield "empty", b""
+    yield "text", b"hello, this is no image at all"
+    yield "zeros", bytes(1000)
+    yield "noise", np.random.default_rng(3).bytes(5000)
+    yield "zip", b"PK\x03\x04" + bytes(100)
+    for magic in (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"II*\0", b"MM\0*"):
+        yield repr(magic), magic
+        yield f"{magic!r} and noise", magic + np.random.default_rng(4).bytes(3000)
+        yield f"{magic!r} and zeros", magic + bytes(3000)
+    yield "RIFF", b"RIFF\x00\x10\0\0WEBPVP8 " + bytes(300)
+
+
+@pytest.mark.parametrize(("name", "data"), list(not_images()), ids=lambda value: str(value)[:24])
+def test_not_an_image(name: str, data: bytes, tmp_path: Path) -> None:
+    refused(data)
+    path = tmp_path / "sample.jpg"
+    path.write_bytes(data)
+    assert str(path) in refused(path)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_wrong_extension_does_not_matter(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "sample.txt"
+    path.write_bytes(FILES[name])
+    assert np.array_equal(decode(path), decode(FILES[name]))
+
+
+def test_paths_that_are_no_files(tmp_path: Path) -> None:
+    assert "absent" in refused(tmp_path / "absent.jpg", FileNotFoundError)
+    assert str(tmp_path) in refused(tmp_path, OSError)
+
+
+def test_images_without_pixels() -> None:
+    for side in ("PNG", "BMP", "GIF", "TIFF"):
+        refused(resized(side, 0))
+
+
+def test_tiff_that_points_nowhere() -> None:
+    pixels = np.zeros((8, 8, 3), int)
+    good = tiff(pixels, 2, 8)
+    start = struct.unpack("<I", good[4:8])[0]
+    for at in range(start, len(good)):
+        for value in (0, 0x7F, 0xFF):
+            data = bytearray(good)
+            data[at] = value
+            decodes(bytes(data))
+
+
+def test_runs_that_skip_far() -> None:
+    with Memory() as memory:
+        data = bmp(bytes([0, 2, 255, 255]) * 200, 100, 100, 8, compression=1, palette=bytes(1024))
+        assert decode(data).shape == (100, 100, 3)
+        refused(bmp(bytes([0, 1]), LYING, LYING, 8, compression=1, palette=bytes(1024)))
+    assert memory.growth < 50
+
+
+def test_a_bad_sample_of_a_batch_is_named() -> None:
+    with pytest.raises(DecodeError, match="sample 1 of the batch"):
+        two.batch([FILES["PNG"], FILES["PNG"][:200], FILES["PNG"]])
