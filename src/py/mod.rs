@@ -6,8 +6,11 @@
 mod errors;
 mod loader;
 mod pipeline;
+mod plans;
 mod pools;
+mod replay;
 mod samples;
+mod views;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -34,5 +37,7 @@ mod _core {
     #[pymodule_export]
     use super::loader::{Catalog, Loader};
     #[pymodule_export]
-    use super::pipeline::{Pipeline, decode};
+    use super::pipeline::{Pipeline, decode, render};
+    #[pymodule_export]
+    use super::views::policy_remarks;
 }
