@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import os
 import time
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -142,7 +143,7 @@ class TiedLoader(Iterable[Any]):
         self.prefetch = _counted("prefetch", prefetch, 16, 1)
         self.batch_size: int | None = _counted("batch_size", batch_size, 32, 1)
         self.drop_last = bool(drop_last)
-        self.pin_memory = bool(pin_memory)
+        self.pin_memory = _can_pin(bool(pin_memory))
         self.repeat_targets = bool(repeat_targets)
         self.collate_fn = collate_fn
         self._output = _output(output, mean, std, channels_last, layout)
@@ -431,6 +432,17 @@ def _counted(name: str, value: object, bits: int, low: int = 0) -> int:
     if not low <= number < 1 << bits:
         raise ValueError(f"{name} must be from {low} to 2**{bits} - 1, got {number}")
     return number
+
+
+def _can_pin(wanted: bool) -> bool:
+    accelerator = getattr(torch, "accelerator", torch.cuda)
+    if wanted and not accelerator.is_available():
+        warnings.warn(
+            "pin_memory=True has no effect: torch finds no accelerator to pin memory for",
+            stacklevel=3,
+        )
+        return False
+    return wanted
 
 
 def _threads() -> int:
