@@ -4,7 +4,7 @@
 
 The work is that of peers.py: file -> decode -> two views, each a random resized crop to 224 x 224
 (bicubic) with a flip -> a (2 * 128, 3, 224, 224) uint8 tensor. All run on as many cores as there
-are threads. timm's loader is timm's own `create_loader` over its own data set; the peers run in torch's
+are threads. timm's loader is its own `create_loader` over its own data set; the peers run in torch's
 DataLoader; both with as many workers as cores and with one more, and the better counts. Loaders
 take turns, so that a drift of the machine's speed hits all alike; the table has medians, their
 ratio to timm and the time to the first batch. With --aa timm and this package apply that policy,
@@ -187,6 +187,7 @@ def main() -> None:
     parser.add_argument("--aa", help="timm's config string of a policy")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", module="albumentations")
+    warnings.filterwarnings("ignore", "This DataLoader will create")  # one more than cores, yes
     if not arguments.folder.exists():
         photos.make(arguments.folder, 600)
     paths = sorted(map(str, arguments.folder.rglob("*.jpg"))) * REPEATS
