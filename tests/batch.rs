@@ -5,6 +5,7 @@ use tied_augment::batch::{Pipeline, Run, Sample, Source};
 use tied_augment::error::Error;
 use tied_augment::image::ImageRef;
 use tied_augment::plan::{Crop, ViewSpec};
+use tied_augment::policy::Augment;
 use tied_augment::pool::Pool;
 use tied_augment::resize::Filter;
 use tied_augment::rng::Key;
@@ -19,6 +20,7 @@ fn spec() -> ViewSpec {
         interpolation: vec![Filter::Bilinear, Filter::Bicubic],
         hflip: 0.5,
         vflip: 0.5,
+        augment: Augment::default(),
     }
 }
 
@@ -119,13 +121,12 @@ fn an_empty_batch_is_no_error() {
 #[test]
 fn same_crop_repeats_the_first_plan() {
     let pipeline = Pipeline::new(vec![spec(), spec()], true, None).expect("valid views");
-    let plans = pipeline.plan((300, 200), Key { seed: 0, epoch: 0, index: 5, view: 0 });
-    let plans = plans.expect("a plan");
+    let key = Key { seed: 0, epoch: 0, index: 5, view: 0 };
+    let plans = pipeline.plan((300, 200), key).expect("a plan");
     assert_eq!(plans[0], plans[1]);
-    assert_ne!(
-        plans[0],
-        spec().plan((300, 200), Key { seed: 0, epoch: 0, index: 5, view: 1 }).unwrap()
-    );
+    let apart = Pipeline::new(vec![spec(), spec()], false, None).expect("valid views");
+    let plans = apart.plan((300, 200), key).expect("a plan");
+    assert_ne!(plans[0], plans[1]);
 }
 
 #[test]
