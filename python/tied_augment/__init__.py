@@ -17,7 +17,7 @@ from tied_augment.transforms import Plan, TwoView, View, decode
 if TYPE_CHECKING:
     from tied_augment.dataset import TiedDataset
     from tied_augment.loader import TiedLoader
-    from tied_augment.loss import TiedLoss
+    from tied_augment.loss import TiedLoss, TiedMixup
     from tied_augment.model import TiedModel
     from tied_augment.shards import TarShards
 
@@ -29,6 +29,7 @@ __all__ = [
     "TiedDataset",
     "TiedLoader",
     "TiedLoss",
+    "TiedMixup",
     "TiedModel",
     "TwoView",
     "View",
@@ -45,6 +46,7 @@ _NEED_TORCH = {
     "TiedDataset": "dataset",
     "TiedLoader": "loader",
     "TiedLoss": "loss",
+    "TiedMixup": "loss",
     "TiedModel": "model",
 }
 
@@ -63,7 +65,7 @@ def __getattr__(name: str) -> Any:
     try:
         module = importlib.import_module(f"tied_augment.{_NEED_TORCH[name]}")
     except ModuleNotFoundError as error:
-        if error.name != "torch":
+        if (error.name or "").partition(".")[0] != "torch":
             raise
         raise ImportError(
             f"{name} needs PyTorch: pip install torch, or pip install 'tied-augment[timm]'"

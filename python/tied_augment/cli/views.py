@@ -33,7 +33,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "padding": {"type": int, "metavar": "PIXELS", "help": "black on each side, for --crop pad"},
     "auto_augment": {
         "metavar": "POLICY",
-        "help": "timm's config string, as rand-m9-mstd0.5-inc1, or torchvision's tv-rand-n2-m9, ...",
+        "help": "timm's config string, as rand-m9-mstd0.5-inc1, or torchvision's tv-rand-n2-m9",
     },
     "color_jitter": {
         "type": float,
@@ -62,7 +62,7 @@ def add_view_options(parser: argparse.ArgumentParser) -> None:
         option = dict(_OPTIONS[field.name])
         default = field.default
         shown = " ".join(f"{x:.3g}" for x in default) if isinstance(default, tuple) else default
-        if default is not None:
+        if default is not None and "action" not in option:
             option["help"] += f" (default: {shown})"
         flag = f"--{field.name.replace('_', '-')}"
         group.add_argument(flag, dest=f"view_{field.name}", default=default, **option)
