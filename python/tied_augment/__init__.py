@@ -11,17 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 from tied_augment._core import DecodeError, build_info
 from tied_augment.plans import render
+from tied_augment.sources import ArrayDataset
 from tied_augment.transforms import Plan, TwoView, View, decode
 
 if TYPE_CHECKING:
     from tied_augment.dataset import TiedDataset
+    from tied_augment.loader import TiedLoader
     from tied_augment.loss import TiedLoss, TiedMixup
     from tied_augment.model import TiedModel
+    from tied_augment.shards import TarShards
 
 __all__ = [
+    "ArrayDataset",
     "DecodeError",
     "Plan",
+    "TarShards",
     "TiedDataset",
+    "TiedLoader",
     "TiedLoss",
     "TiedMixup",
     "TiedModel",
@@ -36,7 +42,9 @@ __all__ = [
 __version__ = build_info()["version"]
 
 _NEED_TORCH = {
+    "TarShards": "shards",
     "TiedDataset": "dataset",
+    "TiedLoader": "loader",
     "TiedLoss": "loss",
     "TiedMixup": "loss",
     "TiedModel": "model",

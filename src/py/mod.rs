@@ -5,6 +5,7 @@
 
 mod dlpack;
 mod errors;
+mod loader;
 mod loss;
 mod pipeline;
 mod plans;
@@ -35,6 +36,8 @@ mod _core {
     use super::build_info;
     #[pymodule_export]
     use super::errors::DecodeError;
+    #[pymodule_export]
+    use super::loader::{Catalog, Loader};
     #[pymodule_export]
     use super::loss::tied_loss;
     #[pymodule_export]

@@ -23,7 +23,7 @@ use crate::rng::Key;
 
 /// Makes all views of samples.
 #[pyclass(frozen, module = "tied_augment._core")]
-pub struct Pipeline(batch::Pipeline);
+pub struct Pipeline(pub(super) batch::Pipeline);
 
 #[pymethods]
 impl Pipeline {
