@@ -29,6 +29,7 @@ import numpy as np
 import peers
 import photos
 import torch
+from timm.data import auto_augment
 from timm.data import loader as timm_loader
 from timm.data.auto_augment import rand_augment_transform
 from timm.data.dataset import ImageDataset
