@@ -1,21 +1,25 @@
 """Two views of every JPEG file of a folder: this package and its peers, side by side in one run.
 
-    python benches/peers.py [DIR] [--threads 1 2] [--rounds 5]
+    python benches/peers.py [DIR] [--work crop-flip RandAugment] [--threads 1 2] [--rounds 5]
 
 The work is the same for all: file -> decode -> two independent views, each a random resized crop
-to 224 x 224 (bicubic, scale 0.08 to 1) with a flip at 0.5 -> uint8 planes -> a batch of 128 pairs.
+to 224 x 224 (bicubic, scale 0.08 to 1) with a flip at 0.5, and in the second work RandAugment too
+-> uint8 planes -> a batch of 128 pairs.
 With one thread all run in this process, kept to one core; with more, the peers run in as many
 workers of torch's DataLoader, and we also run on threads. Peers take turns within a round, so that
 a drift of the machine's speed hits all alike; the table gives medians and ratios to timm.
 
 What is not the same: only timm's pixels and ours are Pillow's. OpenCV's cubic, which albumentations
-uses, doesn't antialias and so does less. Without DIR the folder is made by photos.py.
+uses, doesn't antialias and so does less. RandAugment is timm's `rand-m9-mstd0.5-inc1` for timm and
+us: each of 2 ops with probability 0.5, bicubic. torchvision's and albumentations' always apply
+both, and take bilinear. Without DIR the folder is made by photos.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import itertools
 import os
 import platform
 import statistics
@@ -29,7 +33,8 @@ import numpy as np
 import photos
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
+from timm.data import auto_augment as timm_policies
 from timm.data import transforms as timm_transforms
 from timm.data.loader import fast_collate
 from torch.utils.data import DataLoader, Dataset
@@ -42,6 +47,8 @@ from tied_augment import TiedDataset, TwoView, View, build_info
 BATCH = 128
 SIDE = 224
 SCALE = (0.08, 1.0)
+POLICY = "rand-m9-mstd0.5-inc1"
+WORKS: dict[str, str | None] = {"crop-flip": None, "RandAugment": POLICY}
 
 Batches = Iterator[object]
 Item = tuple[Any, int]
@@ -66,26 +73,40 @@ class Files(Dataset[Item]):
 class Timm(Files):
     """What timm's create_transform makes of the same arguments, applied twice."""
 
-    def __init__(self, paths: list[str]) -> None:
+    def __init__(self, paths: list[str], policy: str | None) -> None:
         super().__init__(paths)
         crop = timm_transforms.RandomResizedCropAndInterpolation(
             SIDE, SCALE, interpolation="bicubic"
         )
-        self.transform = Compose([crop, RandomHorizontalFlip(), timm_transforms.ToNumpy()])
+        steps = [crop, RandomHorizontalFlip()]
+        if policy is not None:
+            # timm 1.0.31 posterizes to 0 bits now and then, which Pillow 13 refuses.
+            timm_policies.NAME_TO_OP["PosterizeIncreasing"] = posterize
+            given = {"img_mean": (124, 116, 104), "interpolation": Image.Resampling.BICUBIC}
+            steps.append(timm_policies.rand_augment_transform(policy, given))
+        self.transform = Compose([*steps, timm_transforms.ToNumpy()])
 
     def views(self, path: str) -> tuple[Any, Any]:
         image = Image.open(path).convert("RGB")
         return self.transform(image), self.transform(image)
 
 
+def posterize(image: Image.Image, bits: int, **_: object) -> Image.Image:
+    """timm's op, to one bit at least."""
+    return ImageOps.posterize(image, max(1, bits)) if bits < 8 else image
+
+
 class Torchvision(Files):
     """torchvision's v2 transforms on tensors."""
 
-    def __init__(self, paths: list[str]) -> None:
+    def __init__(self, paths: list[str], policy: str | None) -> None:
         super().__init__(paths)
         mode = v2.InterpolationMode.BICUBIC
         crop = v2.RandomResizedCrop(SIDE, SCALE, interpolation=mode, antialias=True)
-        self.transform = v2.Compose([crop, v2.RandomHorizontalFlip()])
+        steps = [crop, v2.RandomHorizontalFlip()]
+        if policy is not None:
+            steps.append(v2.RandAugment(2, 9, interpolation=v2.InterpolationMode.BILINEAR))
+        self.transform = v2.Compose(steps)
 
     def views(self, path: str) -> tuple[Any, Any]:
         image = decode_jpeg(read_file(path), ImageReadMode.RGB)
@@ -95,7 +116,7 @@ class Torchvision(Files):
 class Albumentations(Files):
     """albumentations, on OpenCV."""
 
-    def __init__(self, paths: list[str]) -> None:
+    def __init__(self, paths: list[str], policy: str | None) -> None:
         super().__init__(paths)
         os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
         import albumentations as A
@@ -103,7 +124,10 @@ class Albumentations(Files):
 
         cv2.setNumThreads(0)
         crop = A.RandomResizedCrop((SIDE, SIDE), SCALE, interpolation=cv2.INTER_CUBIC)
-        self.transform = A.Compose([crop, A.HorizontalFlip()])
+        steps = [crop, A.HorizontalFlip()]
+        if policy is not None:
+            steps.append(A.SomeOf(rand_augment_ops(A), n=2, replace=False, p=1))
+        self.transform = A.Compose(steps)
 
     def views(self, path: str) -> tuple[Any, Any]:
         import cv2
@@ -112,6 +136,29 @@ class Albumentations(Files):
         pair = (self.transform(image=image)["image"] for _ in range(2))
         first, second = (torch.from_numpy(view.transpose(2, 0, 1)) for view in pair)
         return first, second
+
+
+def rand_augment_ops(a: Any) -> list[Any]:
+    """albumentations' likes of timm's ops, at about its magnitudes."""
+    tone = (0.1, 1.9)
+    still = (1.0, 1.0)
+    given: dict[str, Any] = {"fill": (124, 116, 104), "p": 1}
+    return [
+        a.AutoContrast(p=1),
+        a.Equalize(p=1),
+        a.InvertImg(p=1),
+        a.Rotate((-27, 27), **given),
+        a.Posterize(num_bits=(1, 4), p=1),
+        a.Solarize(threshold_range=(0.0, 0.2), p=1),
+        a.ColorJitter(still, still, tone, (0, 0), p=1),
+        a.ColorJitter(still, tone, still, (0, 0), p=1),
+        a.ColorJitter(tone, still, still, (0, 0), p=1),
+        a.Sharpen(alpha=(0.1, 0.9), p=1),
+        a.Affine(shear={"x": (-15, 15), "y": (0, 0)}, **given),
+        a.Affine(shear={"x": (0, 0), "y": (-15, 15)}, **given),
+        a.Affine(translate_percent={"x": (-0.4, 0.4), "y": (0, 0)}, **given),
+        a.Affine(translate_percent={"x": (0, 0), "y": (-0.4, 0.4)}, **given),
+    ]
 
 
 def in_dataloader(dataset: Dataset[Item], workers: int) -> Callable[[], Batches]:
@@ -141,18 +188,20 @@ def on_threads(paths: list[str], two: TwoView, threads: int) -> Callable[[], Bat
     return batches
 
 
-def contestants(paths: list[str], threads: int) -> dict[str, Callable[[], Batches]]:
-    two = TwoView(View(SIDE, SCALE, interpolation="bicubic"))
+def contestants(
+    paths: list[str], policy: str | None, threads: int
+) -> dict[str, Callable[[], Batches]]:
+    two = TwoView(View(SIDE, SCALE, interpolation="bicubic", auto_augment=policy))
     tied = TiedDataset(Files(paths), two)
     tied.set_epoch(0)
     found = {
-        "timm, Pillow": in_dataloader(Timm(paths), threads),
-        "torchvision v2, tensors": in_dataloader(Torchvision(paths), threads),
+        "timm, Pillow": in_dataloader(Timm(paths, policy), threads),
+        "torchvision v2, tensors": in_dataloader(Torchvision(paths, policy), threads),
         "tied-augment, TiedDataset in a DataLoader": in_dataloader(tied, threads),
         "tied-augment, TwoView.batch on threads": on_threads(paths, two, threads),
     }
     try:
-        found["albumentations, OpenCV"] = in_dataloader(Albumentations(paths), threads)
+        found["albumentations, OpenCV"] = in_dataloader(Albumentations(paths, policy), threads)
     except ImportError:
         print("albumentations is not installed and left out: pip install --group bench")
     return found
@@ -166,11 +215,11 @@ def rate(batches: Callable[[], Batches], images: int) -> float:
     return images / (time.perf_counter() - start)
 
 
-def compare(paths: list[str], threads: int, rounds: int) -> dict[str, float]:
+def compare(paths: list[str], policy: str | None, threads: int, rounds: int) -> dict[str, float]:
     """Median rates over `rounds` passes of all, after one that isn't counted."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(cores)[:threads])
-    rivals = contestants(paths, threads)
+    rivals = contestants(paths, policy, threads)
     rates: dict[str, list[float]] = {name: [] for name in rivals}
     for turn in tqdm(range(rounds + 1), f"{threads} thread(s)", leave=False):
         for name, batches in rivals.items():
@@ -192,6 +241,7 @@ def table(results: dict[str, float]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("folder", type=Path, nargs="?", default=Path("target/photos"))
+    parser.add_argument("--work", choices=WORKS, nargs="+", default=list(WORKS))
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
@@ -203,9 +253,9 @@ def main() -> None:
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
     print(f"{len(paths)} files; {os.cpu_count()} cores of {platform.machine()}; {versions}")
     print(f"tied-augment: {build_info()}")
-    for threads in arguments.threads:
-        print(f"\n{threads} thread(s) or worker(s), {arguments.rounds} rounds\n")
-        print(table(compare(paths, threads, arguments.rounds)))
+    for work, threads in itertools.product(arguments.work, arguments.threads):
+        print(f"\n{work}, {threads} thread(s) or worker(s), {arguments.rounds} rounds\n")
+        print(table(compare(paths, WORKS[work], threads, arguments.rounds)))
 
 
 if __name__ == "__main__":
