@@ -92,7 +92,7 @@ class Timm(Files):
 
 
 def posterize(image: Image.Image, bits: int, **_: object) -> Image.Image:
-    """timm's op, to one bit at least."""
+    """What timm's op of this name does, to one bit at least."""
     return ImageOps.posterize(image, max(1, bits)) if bits < 8 else image
 
 
@@ -139,7 +139,7 @@ class Albumentations(Files):
 
 
 def rand_augment_ops(a: Any) -> list[Any]:
-    """albumentations' likes of timm's ops, at about its magnitudes."""
+    """The likes of timm's ops in albumentations, at about its magnitudes."""
     tone = (0.1, 1.9)
     still = (1.0, 1.0)
     given: dict[str, Any] = {"fill": (124, 116, 104), "p": 1}
