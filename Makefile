@@ -43,7 +43,6 @@ bench: build ## Compare speeds with the peers on this machine, in one run
 	cargo bench --locked
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python benches/peers.py
-	$(BIN)/python benches/peers.py --aa rand-m9-mstd0.5-inc1
 	$(BIN)/python benches/loader.py
 	$(BIN)/python benches/ops.py
 	$(BIN)/python benches/fused_loss.py
