@@ -8,6 +8,7 @@ use tied_augment::batch::{Pipeline, Run, Sample, Source};
 use tied_augment::decode::{Decoder, MAX_PIXELS};
 use tied_augment::image::{Image, ImageRef, Rect};
 use tied_augment::plan::{Crop, ViewSpec};
+use tied_augment::policy::Augment;
 use tied_augment::pool::Pool;
 use tied_augment::resize::{Filter, Resizer};
 
@@ -94,6 +95,7 @@ fn views() -> Vec<ViewSpec> {
         interpolation: vec![Filter::Bicubic],
         hflip: 0.5,
         vflip: 0.0,
+        augment: Augment::default(),
     };
     vec![view.clone(), view]
 }

@@ -12,9 +12,8 @@ use crate::error::{Error, Result};
 use crate::image::{Image, ImageRef, Rect};
 use crate::plan::{Plan, ViewSpec, plan_views};
 use crate::pool::{Pool, Workspace};
-use crate::resize::Resizer;
 use crate::rng::Key;
-use crate::view;
+use crate::view::{self, Renderer};
 
 /// Where a sample's pixels come from.
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +102,7 @@ impl Pipeline {
     /// The plans of all views of an image of (height, width) `shape`; the first is number `key.view`.
     ///
     /// # Errors
-    /// As [`ViewSpec::plan`], or [`Error::Argument`] for an image without pixels.
+    /// As [`plan_views`], or [`Error::Argument`] for an image without pixels.
     pub fn plan(&self, shape: (u32, u32), key: Key) -> Result<Vec<Plan>> {
         let mut plans = Vec::new();
         self.plan_into(shape, key, &mut plans)?;
@@ -184,7 +183,7 @@ impl Pipeline {
         workspace: &mut Workspace,
         outs: &mut [&mut [u8]],
     ) -> Result<()> {
-        let Workspace { decoder, file, image, plans, resizer } = workspace;
+        let Workspace { decoder, file, image, plans, renderer } = workspace;
         let mut plan = |shape| {
             self.plan_into(shape, key, plans)?;
             Ok(view::needed(plans, shape))
@@ -207,12 +206,12 @@ impl Pipeline {
         };
         let views = plans.par_iter().zip(outs.par_iter_mut());
         if split_views {
-            views.for_each_init(Resizer::default, |resizer, (plan, out)| {
-                view::render(pixels, region, plan, resizer, out);
+            views.for_each_init(Renderer::default, |renderer, (plan, out)| {
+                renderer.render(pixels, region, plan, out);
             });
         } else {
             for (plan, out) in plans.iter().zip(outs) {
-                view::render(pixels, region, plan, resizer, out);
+                renderer.render(pixels, region, plan, out);
             }
         }
         Ok(())
@@ -239,6 +238,37 @@ pub fn decode(sample: &Sample<'_>, max_pixels: Option<u64>, image: &mut Image) -
         Source::Bytes(bytes) => decode(bytes).map(drop),
         Source::Path(path) => (|| decode(&std::fs::read(path)?).map(drop))()
             .map_err(|error| error.at(path.display().to_string())),
+    }
+}
+
+/// Executes `plan` on one sample, with its place in front of an error.
+///
+/// # Errors
+/// As [`Plan::validate`] and [`Decoder::decode`], and [`Error::Io`].
+pub fn render(sample: &Sample<'_>, plan: &Plan, max_pixels: Option<u64>) -> Result<Vec<u8>> {
+    let max_pixels = max_pixels.unwrap_or(MAX_PIXELS);
+    let mut image = Image::default();
+    let needed = |shape| {
+        plan.validate(shape)?;
+        Ok(view::needed(std::slice::from_ref(plan), shape))
+    };
+    let draw = |pixels: ImageRef<'_>, region| {
+        let mut out = vec![0; 3 * plan.size.0 as usize * plan.size.1 as usize];
+        Renderer::default().render(pixels, region, plan, &mut out);
+        out
+    };
+    let mut decode = |bytes: &[u8]| {
+        let region = Decoder::default().decode(bytes, max_pixels, needed, &mut image)?;
+        Ok(draw(image.as_ref(), region))
+    };
+    match sample.source {
+        Source::Pixels(pixels) => {
+            plan.validate((pixels.height, pixels.width))?;
+            Ok(draw(pixels, Rect { x: 0, y: 0, w: pixels.width, h: pixels.height }))
+        }
+        Source::Bytes(bytes) => decode(bytes),
+        Source::Path(path) => (|| decode(&std::fs::read(path)?))()
+            .map_err(|error: Error| error.at(path.display().to_string())),
     }
 }
 

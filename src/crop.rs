@@ -63,6 +63,59 @@ pub fn padded(
     Some(Rect { x, y, w: size.1, h: size.0 })
 }
 
+/// The (height, width) that timm's `ResizeKeepRatio` resizes an image to, with the arguments that
+/// timm's training transform gives it (timm 1.0.31 `data/transforms.py`).
+///
+/// The shorter side, relative to `size`, fits; then, each with probability one half, a zoom by an
+/// area from `scale` and a log-uniform change of the aspect ratio from `ratio`.
+pub fn keep_ratio(
+    stream: &mut Stream,
+    (height, width): (u32, u32),
+    size: (u32, u32),
+    scale: (f64, f64),
+    ratio: (f64, f64),
+) -> (u32, u32) {
+    let (height, width) = (f64::from(height), f64::from(width));
+    let fit = (height / f64::from(size.0)).min(width / f64::from(size.1));
+    let zoom = if stream.chance(0.5) { 1.0 / stream.uniform(scale.0, scale.1).sqrt() } else { 1.0 };
+    let mut factor = (zoom, zoom);
+    if stream.chance(0.5) {
+        let log_ratio = (libm::log(ratio.0), libm::log(ratio.1));
+        let aspect = libm::exp(stream.uniform(log_ratio.0, log_ratio.1)).sqrt();
+        factor = (zoom / aspect, zoom * aspect);
+    }
+    let side = |side: f64, factor: f64| (side * factor / fit).round_ties_even().max(1.0) as u32;
+    (side(height, factor.0), side(width, factor.1))
+}
+
+/// The (height, width) of torchvision's `Resize(side)`: the shorter side becomes `side`.
+pub fn short_side((height, width): (u32, u32), side: u32) -> (u32, u32) {
+    let long = |long, short| (f64::from(side) * f64::from(long) / f64::from(short)) as u32;
+    if width <= height { (long(height, width), side) } else { (side, long(width, height)) }
+}
+
+/// The (y, x) at which timm's `RandomCropOrPad` puts an output of `size` in an image of (height,
+/// width) `resized`: within a larger image, or with a smaller one somewhere in its margin.
+pub fn random_corner(stream: &mut Stream, resized: (u32, u32), size: (u32, u32)) -> (i32, i32) {
+    let mut place = |image: u32, output: u32| {
+        let offset = stream.below(image.abs_diff(output) + 1) as i32;
+        if image < output { -offset } else { offset }
+    };
+    (place(resized.0, size.0), place(resized.1, size.1))
+}
+
+/// The (y, x) at which timm's `CenterCropOrPad` puts it, as torchvision's `CenterCrop` does.
+pub fn central_corner(resized: (u32, u32), size: (u32, u32)) -> (i32, i32) {
+    let place = |image: u32, output: u32| {
+        if image < output {
+            -(((output - image) / 2) as i32)
+        } else {
+            (f64::from(image - output) / 2.0).round_ties_even() as i32
+        }
+    };
+    (place(resized.0, size.0), place(resized.1, size.1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{central, padded, random_resized};

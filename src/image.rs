@@ -5,7 +5,7 @@
 /// A box of pixels: `x`, `y` of the upper left corner, `w` columns, `h` rows.
 ///
 /// The corner may lie outside the image (a padded crop); what is outside is filled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Rect {
     /// Leftmost column.
     pub x: i32,

@@ -1,7 +1,7 @@
 //! Exact and fast two-view augmentation: the core of the Python package `tied-augment`.
 //!
 //! Data flows one way, and the modules show it: bytes are decoded ([`decode`]), all randomness is drawn
-//! ([`plan`], from [`rng`]), the plan is executed ([`view`]: [`resize`], flips, [`pack`]), and
+//! ([`plan`] with [`policy`], from [`rng`]), the plan is executed ([`view`]: [`resize`], flips, [`pack`], [`ops`]), and
 //! [`batch`] does so for many samples on all threads of a [`pool`]. Nothing here knows Python but the
 //! module `py`, behind the feature `python`.
 //!
@@ -15,8 +15,10 @@ mod crop;
 pub mod decode;
 pub mod error;
 pub mod image;
+pub mod ops;
 pub mod pack;
 pub mod plan;
+pub mod policy;
 pub mod pool;
 #[cfg(feature = "python")]
 mod py;

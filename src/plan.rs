@@ -4,8 +4,14 @@
 use crate::crop;
 use crate::error::{Error, Result};
 use crate::image::Rect;
+use crate::ops::Op;
+use crate::policy::Augment;
 use crate::resize::Filter;
 use crate::rng::{Key, Stream};
+
+/// The most pixels that a crop of a resized image may need: a strip of 224 pixels is then a million
+/// long, and no photo.
+const MAX_RESIZED: u64 = 1 << 28;
 
 /// How the crop of a view is chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,6 +28,20 @@ pub enum Crop {
         /// Pixels on each side.
         padding: u32,
     },
+    /// timm's `ResizeKeepRatio` of the whole image, then its `CenterCropOrPad` or `RandomCropOrPad`.
+    KeepRatio {
+        /// Bounds of the random zoom's area; below 1 zooms in.
+        scale: (f64, f64),
+        /// Bounds of the random change of the aspect ratio.
+        ratio: (f64, f64),
+        /// Whether the output is placed at random, not in the centre.
+        random: bool,
+    },
+    /// torchvision's `Resize` of the shorter side to the output's and `CenterCrop`: the square crop
+    /// of timm's `no_aug`.
+    Center,
+    /// The whole image, whatever its aspect ratio: timm's `no_aug` where the size is a pair.
+    Squash,
 }
 
 /// One view, declared.
@@ -37,21 +57,88 @@ pub struct ViewSpec {
     pub hflip: f64,
     /// The probability of a top-bottom flip.
     pub vflip: f64,
+    /// What happens after them.
+    pub augment: Augment,
 }
 
-/// One view of one image, decided.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Plan {
+/// Where the output lies in an image that was resized to a size of its own: what timm's
+/// `ResizeKeepRatio` and `CenterCropOrPad` or `RandomCropOrPad` decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Height and width that the crop is resized to.
+    pub resized: (u32, u32),
+    /// The output's leftmost column there; what reaches outside is mirrored (numpy's `reflect`).
+    pub x: i32,
+    /// The output's topmost row there.
+    pub y: i32,
+}
+
+/// Where a view's pixels come from: all of it but the ops.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Geometry {
     /// The part of the image that is seen.
     pub crop: Rect,
-    /// Height and width of the output.
-    pub size: (u32, u32),
     /// The resize filter; `None` if the crop has the output's size by construction.
     pub interpolation: Option<Filter>,
+    /// Where the output lies in the resized crop; `None` if it is all of it.
+    pub frame: Option<Frame>,
     /// Whether left and right are exchanged.
     pub hflip: bool,
     /// Whether top and bottom are exchanged.
     pub vflip: bool,
+}
+
+/// One view of one image, decided.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Height and width of the output.
+    pub size: (u32, u32),
+    /// Where the pixels come from.
+    pub geometry: Geometry,
+    /// What is then done to them, in order.
+    pub ops: Vec<Op>,
+}
+
+impl Plan {
+    /// Says what makes it impossible to execute this for an image of (height, width) `shape`, if
+    /// something does: plans may come from outside.
+    ///
+    /// # Errors
+    /// [`Error::Argument`].
+    pub fn validate(&self, (height, width): (u32, u32)) -> Result<()> {
+        let refuse = |message: String| Err(Error::Argument(message));
+        let Geometry { crop, interpolation, frame, .. } = self.geometry;
+        for side in [self.size.0, self.size.1] {
+            if side == 0 || side > 1 << 15 {
+                return refuse(format!("a plan's size must be from 1 to 32768 a side, not {side}"));
+            }
+        }
+        if let Some(Frame { resized: (h, w), .. }) = frame {
+            if h == 0 || w == 0 || u64::from(h) * u64::from(w) > MAX_RESIZED {
+                return refuse(format!(
+                    "an image cannot be resized to {h} x {w} pixels for a frame"
+                ));
+            }
+        }
+        let near = [crop.x, crop.y].iter().all(|v| v.unsigned_abs() <= 1 << 30);
+        if crop.w == 0 || crop.h == 0 || crop.w.max(crop.h) > 1 << 30 || !near {
+            return refuse(format!("{crop:?} is no part of an image"));
+        }
+        match interpolation {
+            Some(_) if crop.clip(width, height) != Some(crop) => {
+                return refuse(format!(
+                    "the crop {crop:?} reaches outside the image of (height, width) {:?}; only a \
+                     crop that isn't resized may",
+                    (height, width)
+                ));
+            }
+            None if (crop.h, crop.w) != self.size || frame.is_some() => {
+                return refuse("a crop that isn't resized must have the output's size".into());
+            }
+            _ => {}
+        }
+        self.ops.iter().try_for_each(Op::validate)
+    }
 }
 
 impl ViewSpec {
@@ -73,42 +160,47 @@ impl ViewSpec {
         if self.interpolation.is_empty() {
             return refuse("interpolation must name at least one filter".into());
         }
+        let ordered = |(low, high): (f64, f64), most: f64| 0.0 < low && low <= high && high <= most;
         match self.crop {
-            Crop::RandomResized { scale: (low, high), .. }
-                if !(0.0 < low && low <= high && high <= 1.0) =>
-            {
-                refuse(format!(
-                    "scale must be (low, high) with 0 < low <= high <= 1, not ({low}, {high})"
-                ))
+            Crop::RandomResized { scale, .. } if !ordered(scale, 1.0) => {
+                let message = "scale must be (low, high) with 0 < low <= high <= 1";
+                return refuse(format!("{message}, not {scale:?}"));
             }
-            Crop::RandomResized { ratio: (low, high), .. }
-                if !(0.0 < low && low <= high && high < 1e6) =>
+            Crop::KeepRatio { scale, .. } if !ordered(scale, 1e3) => {
+                let message = "scale must be (low, high) with 0 < low <= high <= 1000";
+                return refuse(format!("{message}, not {scale:?}"));
+            }
+            Crop::RandomResized { ratio, .. } | Crop::KeepRatio { ratio, .. }
+                if !ordered(ratio, 1e6) =>
             {
-                refuse(format!(
-                    "ratio must be (low, high) with 0 < low <= high, not ({low}, {high})"
-                ))
+                let message = "ratio must be (low, high) with 0 < low <= high";
+                return refuse(format!("{message}, not {ratio:?}"));
             }
             Crop::Padded { padding } if padding > 1 << 15 => {
-                refuse(format!("padding must be from 0 to 32768, not {padding}"))
+                return refuse(format!("padding must be from 0 to 32768, not {padding}"));
             }
-            _ => Ok(()),
+            Crop::Center if self.size.0 != self.size.1 => {
+                let message = "crop='center' needs a square size";
+                return refuse(format!("{message}, not {:?}; use crop='squash'", self.size));
+            }
+            _ => {}
         }
+        self.augment.validate(self.size)
     }
 
-    /// Decides everything random about the view `key` of an image of (height, width) `shape`.
+    /// Decides where the pixels of a view of an image of (height, width) `shape` come from.
     ///
     /// # Errors
-    /// [`Error::Argument`] if a padded image is smaller than the output.
-    pub fn plan(&self, shape: (u32, u32), key: Key) -> Result<Plan> {
-        let mut stream = Stream::new(key);
-        let (crop, interpolation) = match self.crop {
+    /// [`Error::Argument`] if a padded image is smaller than the output, or an image that is resized
+    /// as a whole would become huge.
+    fn geometry(&self, shape: (u32, u32), stream: &mut Stream) -> Result<Geometry> {
+        let whole = Rect { x: 0, y: 0, w: shape.1, h: shape.0 };
+        let (crop, frame) = match self.crop {
             Crop::RandomResized { scale, ratio } => {
-                let crop = crop::random_resized(&mut stream, shape, scale, ratio);
-                let choice = stream.below(self.interpolation.len() as u32);
-                (crop, Some(self.interpolation[choice as usize]))
+                (crop::random_resized(stream, shape, scale, ratio), None)
             }
             Crop::Padded { padding } => {
-                let crop = crop::padded(&mut stream, shape, self.size, padding).ok_or_else(|| {
+                let crop = crop::padded(stream, shape, self.size, padding).ok_or_else(|| {
                     Error::Argument(format!(
                         "an image of (height, width) {shape:?} padded by {padding} is smaller than the \
                          crop {:?}; use crop='rrc' or a larger padding",
@@ -117,20 +209,49 @@ impl ViewSpec {
                 })?;
                 (crop, None)
             }
+            Crop::KeepRatio { scale, ratio, random } => {
+                let resized = crop::keep_ratio(stream, shape, self.size, scale, ratio);
+                let (y, x) = if random {
+                    crop::random_corner(stream, resized, self.size)
+                } else {
+                    crop::central_corner(resized, self.size)
+                };
+                (whole, Some(Frame { resized, x, y }))
+            }
+            Crop::Center => {
+                let resized = crop::short_side(shape, self.size.0);
+                let (y, x) = crop::central_corner(resized, self.size);
+                (whole, Some(Frame { resized, x, y }))
+            }
+            Crop::Squash => (whole, None),
+        };
+        if let Some(Frame { resized: (h, w), .. }) = frame {
+            if u64::from(h) * u64::from(w) > MAX_RESIZED {
+                return Err(Error::Argument(format!(
+                    "an image of (height, width) {shape:?} is too long and thin for this crop, which \
+                     would resize it to {:?}; use crop='rrc'",
+                    (h, w)
+                )));
+            }
+        }
+        let interpolation = match self.crop {
+            Crop::Padded { .. } => None,
+            _ => Some(stream.choose(&self.interpolation)),
         };
         let hflip = stream.chance(self.hflip);
         let vflip = stream.chance(self.vflip);
-        Ok(Plan { crop, size: self.size, interpolation, hflip, vflip })
+        Ok(Geometry { crop, interpolation, frame, hflip, vflip })
     }
 }
 
 /// The plans of all views of a sample, numbered from `key.view` on, written into `plans`.
 ///
 /// With `same_crop` every view takes the crop, filter and flips of the first, as timm's
-/// `AugMixDataset` does: what is drawn after them still differs.
+/// `AugMixDataset` does: what is drawn after them still differs. The buffers in `plans` are reused.
 ///
 /// # Errors
-/// As [`ViewSpec::plan`].
+/// [`Error::Argument`] if a padded image is smaller than the output, or an image that is resized as a
+/// whole would become huge.
 pub fn plan_views(
     specs: &[ViewSpec],
     same_crop: bool,
@@ -138,13 +259,20 @@ pub fn plan_views(
     key: Key,
     plans: &mut Vec<Plan>,
 ) -> Result<()> {
-    plans.clear();
-    for (view, spec) in specs.iter().enumerate() {
-        let plan = match plans.first() {
-            Some(&first) if same_crop => first,
-            _ => spec.plan(shape, Key { view: key.view.wrapping_add(view as u16), ..key })?,
+    plans.resize_with(specs.len(), Plan::default);
+    let mut first = None;
+    for (view, (spec, plan)) in specs.iter().zip(plans).enumerate() {
+        let number = key.view.wrapping_add(view as u16);
+        let mut stream = Stream::new(Key { view: number, ..key });
+        let geometry = match first {
+            Some(geometry) if same_crop => geometry,
+            _ => spec.geometry(shape, &mut stream)?,
         };
-        plans.push(plan);
+        first = first.or(Some(geometry));
+        plan.size = spec.size;
+        plan.geometry = geometry;
+        plan.ops.clear();
+        spec.augment.draw(spec.size, number, &mut stream, &mut plan.ops);
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use crate::decode::Decoder;
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::plan::Plan;
-use crate::resize::Resizer;
+use crate::view::Renderer;
 
 /// A workspace larger than this is given back after its sample: one huge image must not cost its
 /// memory on every thread for good.
@@ -19,7 +19,7 @@ pub(crate) struct Workspace {
     pub file: Vec<u8>,
     pub image: Image,
     pub plans: Vec<Plan>,
-    pub resizer: Resizer,
+    pub renderer: Renderer,
 }
 
 /// A thread pool with its workspaces.

@@ -73,6 +73,11 @@ impl Stream {
         (high * 67_108_864.0 + low) / 9_007_199_254_740_992.0
     }
 
+    /// 64 random bits.
+    pub fn bits(&mut self) -> u64 {
+        u64::from(self.word()) << 32 | u64::from(self.word())
+    }
+
     /// Uniform over [low, high].
     pub fn uniform(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit()
@@ -96,6 +101,53 @@ impl Stream {
     /// True with probability `p`.
     pub fn chance(&mut self, p: f64) -> bool {
         self.unit() < p
+    }
+
+    /// One of `items`, with equal chances.
+    ///
+    /// # Panics
+    /// If there are none.
+    pub fn choose<T: Copy>(&mut self, items: &[T]) -> T {
+        items[self.below(items.len() as u32) as usize]
+    }
+
+    /// Standard normal (Box and Muller 1958). Two uniform draws a value: the other half is not kept,
+    /// so that a stream's state is its position.
+    pub fn normal(&mut self) -> f64 {
+        // 1 - unit is in (0, 1], where the logarithm is finite.
+        let radius = (-2.0 * libm::log(1.0 - self.unit())).sqrt();
+        radius * libm::cos(std::f64::consts::TAU * self.unit())
+    }
+
+    /// Gamma with `shape` > 0 and scale 1 (Marsaglia and Tsang 2000).
+    pub fn gamma(&mut self, shape: f64) -> f64 {
+        // Below 1 by Gamma(shape + 1) * U^(1 / shape).
+        let boost = if shape < 1.0 { libm::exp(libm::log(1.0 - self.unit()) / shape) } else { 1.0 };
+        let d = if shape < 1.0 { shape + 1.0 } else { shape } - 1.0 / 3.0;
+        let c = 1.0 / (9.0 * d).sqrt();
+        loop {
+            let x = self.normal();
+            let v = (1.0 + c * x).powi(3);
+            let u = 1.0 - self.unit();
+            if v > 0.0 && libm::log(u) < 0.5 * x * x + d - d * v + d * libm::log(v) {
+                return boost * d * v;
+            }
+        }
+    }
+
+    /// Symmetric Dirichlet: `n` weights that sum to 1, appended to `weights`.
+    pub fn dirichlet(&mut self, concentration: f64, n: usize, weights: &mut Vec<f64>) {
+        let start = weights.len();
+        weights.extend((0..n).map(|_| self.gamma(concentration)));
+        let sum: f64 = weights[start..].iter().sum();
+        for weight in &mut weights[start..] {
+            *weight /= sum;
+        }
+        // A tiny concentration makes every draw underflow; in its limit one weight takes all.
+        if sum == 0.0 && n > 0 {
+            weights[start..].fill(0.0);
+            weights[start + self.below(n as u32) as usize] = 1.0;
+        }
     }
 }
 
@@ -131,6 +183,38 @@ mod tests {
             Key { view: 5, ..key },
         ] {
             assert_ne!(first(key), first(other), "{other:?}");
+        }
+    }
+
+    /// Mean and variance of 100,000 draws.
+    fn moments(mut draw: impl FnMut(&mut Stream) -> f64) -> (f64, f64) {
+        let mut stream = Stream::new(Key { seed: 0, epoch: 0, index: 0, view: 0 });
+        let draws: Vec<f64> = (0..100_000).map(|_| draw(&mut stream)).collect();
+        let mean = draws.iter().sum::<f64>() / 1e5;
+        (mean, draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 1e5)
+    }
+
+    #[test]
+    fn normal_and_gamma_have_their_moments() {
+        // Five standard errors of the mean; the variance's error is a few times larger.
+        let near = |(mean, variance): (f64, f64), (m, v): (f64, f64)| {
+            let error = 5.0 * (v / 1e5).sqrt();
+            assert!((mean - m).abs() < error, "mean {mean}, not {m}");
+            assert!((variance / v - 1.0).abs() < 0.1, "variance {variance}, not {v}");
+        };
+        near(moments(Stream::normal), (0.0, 1.0));
+        for shape in [0.2, 0.5, 1.0, 3.5] {
+            near(moments(|stream| stream.gamma(shape)), (shape, shape));
+        }
+    }
+
+    #[test]
+    fn dirichlet_sums_to_one() {
+        let mut stream = Stream::new(Key { seed: 0, epoch: 0, index: 0, view: 0 });
+        for concentration in [1e-6, 0.1, 1.0, 20.0] {
+            let mut weights = vec![9.0];
+            stream.dirichlet(concentration, 3, &mut weights);
+            assert!((weights[1..].iter().sum::<f64>() - 1.0).abs() < 1e-12, "{weights:?}");
         }
     }
 

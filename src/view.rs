@@ -1,35 +1,94 @@
 //! Executes plans: pixels in, planes out, nothing drawn.
 
 use crate::image::{ImageRef, Rect};
+use crate::ops::{self, Scratch};
 use crate::pack;
-use crate::plan::Plan;
+use crate::plan::{Frame, Plan};
 use crate::resize::Resizer;
 
 /// The part of an image of (height, width) `shape` that `plans` look at; the whole image if none.
 #[must_use]
 pub fn needed(plans: &[Plan], (height, width): (u32, u32)) -> Rect {
     let whole = Rect { x: 0, y: 0, w: width, h: height };
-    let parts = plans.iter().filter_map(|plan| plan.crop.clip(width, height));
+    let parts = plans.iter().filter_map(|plan| plan.geometry.crop.clip(width, height));
     parts.reduce(Rect::union).unwrap_or(whole)
 }
 
-/// Writes the view that `plan` decided into three planes.
-///
-/// `image` is the part `region` of the whole image, and holds all that the plan looks at.
-///
-/// # Panics
-/// If `out` does not hold `3 * height * width` bytes of the plan's size, or `image` lacks a pixel.
-pub fn render(
-    image: ImageRef<'_>,
-    region: Rect,
-    plan: &Plan,
-    resizer: &mut Resizer,
+/// Makes views; keeps its buffers between them.
+#[derive(Debug, Default)]
+pub struct Renderer {
+    resizer: Resizer,
+    resized: Vec<u8>,
+    scratch: Scratch,
+}
+
+impl Renderer {
+    /// Writes the view that `plan` decided into three planes.
+    ///
+    /// `image` is the part `region` of the whole image, and holds all that the plan looks at.
+    ///
+    /// # Panics
+    /// If `out` does not hold `3 * height * width` bytes of the plan's size, or `image` lacks a pixel.
+    pub fn render(&mut self, image: ImageRef<'_>, region: Rect, plan: &Plan, out: &mut [u8]) {
+        let geometry = &plan.geometry;
+        let crop = geometry.crop.relative_to(region.x, region.y);
+        let flips = (geometry.hflip, geometry.vflip);
+        match (geometry.interpolation, geometry.frame) {
+            (None, _) => pack::padded(image, crop, flips, out),
+            (Some(filter), None) => {
+                self.resizer.resize(image.crop(crop), plan.size, filter, flips, out);
+            }
+            (Some(filter), Some(frame)) => {
+                let (height, width) = frame.resized;
+                self.resized.resize(3 * height as usize * width as usize, 0);
+                let resized = &mut self.resized;
+                self.resizer.resize(
+                    image.crop(crop),
+                    frame.resized,
+                    filter,
+                    (false, false),
+                    resized,
+                );
+                window(resized, frame, plan.size, flips, out);
+            }
+        }
+        ops::apply(&plan.ops, plan.size, out, &mut self.scratch);
+    }
+}
+
+/// Writes the box of `size` at the frame's corner, mirrored outside and then flipped.
+fn window(
+    resized: &[u8],
+    frame: Frame,
+    size: (u32, u32),
+    (hflip, vflip): (bool, bool),
     out: &mut [u8],
 ) {
-    let crop = plan.crop.relative_to(region.x, region.y);
-    let flips = (plan.hflip, plan.vflip);
-    match plan.interpolation {
-        Some(filter) => resizer.resize(image.crop(crop), plan.size, filter, flips, out),
-        None => pack::padded(image, crop, flips, out),
+    let (from_h, from_w) = (frame.resized.0 as usize, frame.resized.1 as usize);
+    let (height, width) = (size.0 as usize, size.1 as usize);
+    let planes = resized.chunks_exact(from_h * from_w).zip(out.chunks_exact_mut(height * width));
+    for (from, to) in planes {
+        for (y, row) in to.chunks_exact_mut(width).enumerate() {
+            let y = if vflip { height - 1 - y } else { y };
+            let from = &from[mirrored(frame.y, y, from_h) * from_w..][..from_w];
+            let left = frame.x.max(0) as usize;
+            if frame.x >= 0 && left + width <= from_w {
+                row.copy_from_slice(&from[left..left + width]);
+            } else {
+                for (x, pixel) in row.iter_mut().enumerate() {
+                    *pixel = from[mirrored(frame.x, x, from_w)];
+                }
+            }
+            if hflip {
+                row.reverse();
+            }
+        }
     }
+}
+
+/// Index `start + i` of a line of `len`, mirrored at its first and last element as often as needed.
+fn mirrored(start: i32, i: usize, len: usize) -> usize {
+    let period = (2 * len as i64 - 2).max(1);
+    let i = (i64::from(start) + i as i64).rem_euclid(period);
+    i.min(period - i).min(len as i64 - 1) as usize
 }

@@ -10,6 +10,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from tied_augment._core import DecodeError, build_info
+from tied_augment.plans import render
 from tied_augment.transforms import Plan, TwoView, View, decode
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ __all__ = [
     "__version__",
     "build_info",
     "decode",
+    "render",
 ]
 
 __version__ = build_info()["version"]

@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypedDict, final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DecodeError", "Pipeline", "build_info", "decode"]
+__all__ = ["DecodeError", "Pipeline", "build_info", "decode", "policy_remarks", "render"]
 
 class _BuildInfo(TypedDict):
     version: str
@@ -33,6 +33,32 @@ class _View(Protocol):
     def crop(self) -> str: ...
     @property
     def padding(self) -> int: ...
+    @property
+    def auto_augment(self) -> str | None: ...
+    @property
+    def color_jitter(self) -> tuple[float, float, float, float] | None: ...
+    @property
+    def color_jitter_prob(self) -> float | None: ...
+    @property
+    def force_color_jitter(self) -> bool: ...
+    @property
+    def grayscale_prob(self) -> float: ...
+    @property
+    def gaussian_blur_prob(self) -> float: ...
+    @property
+    def cutout(self) -> int: ...
+    @property
+    def re_prob(self) -> float: ...
+    @property
+    def re_mode(self) -> str: ...
+    @property
+    def re_count(self) -> int: ...
+    @property
+    def re_num_splits(self) -> int: ...
+    @property
+    def mean(self) -> tuple[float, float, float]: ...
+    @property
+    def std(self) -> tuple[float, float, float]: ...
 
 class DecodeError(OSError):
     """A file is no image, a broken one, or one beyond `max_pixels`."""
@@ -66,3 +92,11 @@ def build_info() -> _BuildInfo:
 
 def decode(sample: object, max_pixels: int | None) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """Decodes a whole image to flat RGB8, and its (height, width)."""
+
+def policy_remarks(auto_augment: str) -> list[str]:
+    """What timm accepts in a config string and ignores, as sentences."""
+
+def render(
+    sample: object, ops: object, max_pixels: int | None
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Executes a plan's `ops` on one sample: flat planes, and their (height, width)."""

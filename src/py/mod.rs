@@ -5,8 +5,11 @@
 
 mod errors;
 mod pipeline;
+mod plans;
 mod pools;
+mod replay;
 mod samples;
+mod views;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -31,5 +34,7 @@ mod _core {
     #[pymodule_export]
     use super::errors::DecodeError;
     #[pymodule_export]
-    use super::pipeline::{Pipeline, decode};
+    use super::pipeline::{Pipeline, decode, render};
+    #[pymodule_export]
+    use super::views::policy_remarks;
 }

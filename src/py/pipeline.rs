@@ -7,53 +7,18 @@ use numpy::{
 };
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::PyList;
 
 use super::errors::{detached, to_python};
+use super::plans::dict;
 use super::pools;
+use super::replay;
 use super::samples::Held;
+use super::views::View;
 use crate::batch::{self, Run, Sample};
 use crate::error::Error;
 use crate::image::Image;
-use crate::plan::{Crop, Plan, ViewSpec};
-use crate::resize::Filter;
 use crate::rng::Key;
-
-/// The fields of the Python class `View`.
-#[derive(FromPyObject)]
-struct View {
-    size: (u32, u32),
-    scale: (f64, f64),
-    ratio: (f64, f64),
-    filters: Vec<String>,
-    hflip: f64,
-    vflip: f64,
-    crop: String,
-    padding: u32,
-}
-
-impl View {
-    fn spec(self) -> PyResult<ViewSpec> {
-        let crop = match self.crop.as_str() {
-            "rrc" => Crop::RandomResized { scale: self.scale, ratio: self.ratio },
-            "pad" => Crop::Padded { padding: self.padding },
-            other => {
-                let message = format!("crop must be 'rrc' or 'pad', not '{other}'");
-                return Err(PyValueError::new_err(message));
-            }
-        };
-        let filter = |name: &String| {
-            Filter::from_name(name).ok_or_else(|| {
-                let known = Filter::ALL.map(Filter::name).join("', '");
-                let message = format!("interpolation must be of 'random', '{known}', not '{name}'");
-                PyValueError::new_err(message)
-            })
-        };
-        let interpolation = self.filters.iter().map(filter).collect::<PyResult<_>>()?;
-        let Self { size, hflip, vflip, .. } = self;
-        Ok(ViewSpec { size, crop, interpolation, hflip, vflip })
-    }
-}
 
 /// Makes all views of samples.
 #[pyclass(frozen, module = "tied_augment._core")]
@@ -174,35 +139,17 @@ pub fn decode<'py>(
     Ok((PyArray1::from_vec(py, image.data), shape))
 }
 
-/// A plan as the dict that `View.plan` documents.
-fn dict<'py>(py: Python<'py>, plan: &Plan) -> PyResult<Bound<'py, PyDict>> {
-    let crop = (plan.crop.x, plan.crop.y, plan.crop.w, plan.crop.h);
-    let interpolation = plan.interpolation.map(Filter::name);
-    let ops = PyList::empty(py);
-    let arguments = PyDict::new(py);
-    for (name, value) in ["x", "y"].into_iter().zip([plan.crop.x, plan.crop.y]) {
-        arguments.set_item(name, value)?;
-    }
-    for (name, value) in ["w", "h"].into_iter().zip([plan.crop.w, plan.crop.h]) {
-        arguments.set_item(name, value)?;
-    }
-    ops.append(("crop", arguments))?;
-    if let Some(filter) = interpolation {
-        let arguments = PyDict::new(py);
-        arguments.set_item("size", plan.size)?;
-        arguments.set_item("interpolation", filter)?;
-        ops.append(("resize", arguments))?;
-    }
-    for (name, done) in [("hflip", plan.hflip), ("vflip", plan.vflip)] {
-        if done {
-            ops.append((name, PyDict::new(py)))?;
-        }
-    }
-    let dict = PyDict::new(py);
-    dict.set_item("crop", crop)?;
-    dict.set_item("interpolation", interpolation)?;
-    dict.set_item("hflip", plan.hflip)?;
-    dict.set_item("vflip", plan.vflip)?;
-    dict.set_item("ops", ops)?;
-    Ok(dict)
+/// Executes a plan's `ops` on one sample: (3, height, width) uint8, flat, and its height and width.
+#[pyfunction]
+pub fn render<'py>(
+    py: Python<'py>,
+    sample: &Bound<'py, PyAny>,
+    ops: &Bound<'py, PyAny>,
+    max_pixels: Option<u64>,
+) -> PyResult<(Bound<'py, PyArray1<u8>>, (u32, u32))> {
+    let plan = replay::plan(ops)?;
+    let held = Held::new(sample)?;
+    let sample = held.sample(0)?;
+    let out = detached(py, || batch::render(&sample, &plan, max_pixels))?;
+    Ok((PyArray1::from_vec(py, out), plan.size))
 }

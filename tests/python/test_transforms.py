@@ -184,7 +184,7 @@ def test_refuses_other_buffers(photos):
         ({"interpolation": "cubic"}, ValueError, "interpolation must be of 'random', .*'cubic'"),
         ({"hflip": 1.5}, ValueError, "hflip must be a probability"),
         ({"vflip": float("nan")}, ValueError, "vflip must be a probability"),
-        ({"crop": "center"}, ValueError, "crop must be 'rrc' or 'pad', not 'center'"),
+        ({"crop": "middle"}, ValueError, "crop must be 'rrc', .* not 'middle'"),
         ({"padding": -1}, ValueError, "padding must be from 0"),
         ({"padding": 1 << 20}, ValueError, "padding must be from 0 to 32768"),
     ],

@@ -1,0 +1,67 @@
+"""Plans executed: what `View.plan` decided, or what somebody edited or stored, made into pixels.
+
+Lives here: `render`. May import numpy and the core. Draws nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tied_augment import _core
+from tied_augment.transforms import Pixels, Plan, Sample
+
+__all__ = ["render"]
+
+_SUMMARY = ("crop", "interpolation", "hflip", "vflip")
+
+
+def render(
+    sample: Sample, plan: Plan | Mapping[str, Any], max_pixels: int | None = None
+) -> Pixels:
+    """Make the view that a plan decided: the pixels that the planning `View` makes of `sample`.
+
+    A plan is data: it may be stored (also as JSON), edited and replayed. Its ``ops`` are what is
+    done, in order: ``crop``, then ``resize``, ``frame``, ``hflip`` and ``vflip`` if at all, then any
+    others as often as wanted. The other entries of a plan say the same in short; leave them out of a
+    plan that you edit, or change both.
+
+    Args:
+        sample: as in `TwoView.__call__`.
+        plan: what `View.plan` gave, or a mapping with ``ops`` in the same form.
+        max_pixels: as in `TwoView`.
+
+    Returns:
+        ``(3, height, width)`` uint8.
+
+    Raises:
+        ValueError: an op that is not known, out of order, without an argument, with one too many or
+            with a value out of its range; a crop outside `sample`; a summary that contradicts the
+            ``ops``.
+        TypeError: an entry of ``ops`` that is no pair of a name and a mapping.
+        OSError, DecodeError, TypeError: as `TwoView.__call__`, for `sample`.
+    """
+    if not isinstance(plan, Mapping) or "ops" not in plan:
+        raise TypeError(f"plan must be a mapping with 'ops', as View.plan gives it, got {plan!r}")
+    _check_summary(plan, plan["ops"])
+    pixels, (height, width) = _core.render(sample, plan["ops"], max_pixels)
+    return pixels.reshape(3, height, width)
+
+
+def _check_summary(plan: Mapping[str, Any], ops: Sequence[tuple[str, Any]]) -> None:
+    """Refuse a plan that was edited in one place only."""
+    done = {op[0]: op[1] for op in ops if len(op) == 2}
+    crop, resize = done.get("crop", {}), done.get("resize", {})
+    said = {
+        "crop": [crop.get(name) for name in "xywh"],
+        "interpolation": resize.get("interpolation"),
+        "hflip": "hflip" in done,
+        "vflip": "vflip" in done,
+    }
+    for name in _SUMMARY:
+        value = plan.get(name, said[name])
+        if (list(value) if name == "crop" else value) != said[name]:
+            raise ValueError(
+                f"the plan's {name} is {value!r}, but its ops say {said[name]!r}: change both, or "
+                f"leave {name} out"
+            )

@@ -1,0 +1,102 @@
+//! Where each output pixel is looked up, row by row.
+
+use std::ops::Range;
+
+use multiversion::multiversion;
+
+use super::PAD;
+
+/// Where an output pixel is looked up: the pixel at or before it in the padded copy, and how far it is
+/// from there to the next.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Place {
+    pub dx: f64,
+    pub dy: f64,
+    pub at: u32,
+}
+
+/// A transform of an image of `width` x `height`.
+#[derive(Clone, Copy, Debug)]
+pub struct Map<'a> {
+    pub matrix: &'a [f64; 6],
+    pub height: usize,
+    pub width: usize,
+}
+
+impl Map<'_> {
+    /// Input coordinates of the output pixel's centre, in Pillow's order of operations.
+    #[inline(always)]
+    fn at(&self, x: usize, y: usize) -> (f64, f64) {
+        let [a, b, c, d, e, f] = *self.matrix;
+        let (x, y) = (x as i32 as f64 + 0.5, y as i32 as f64 + 0.5);
+        (a * x + b * y + c, d * x + e * y + f)
+    }
+
+    /// The columns of output row `y` that lie inside the image.
+    ///
+    /// Rounded sums and products are monotone, so the columns are an interval.
+    pub fn span(&self, y: usize) -> Range<usize> {
+        let [a, _, _, d, ..] = *self.matrix;
+        let (height, width) = (self.height as f64, self.width as f64);
+        let (at_x, at_y) = (|x| self.at(x, y).0, |x| self.at(x, y).1);
+        let xs = interval(self.width, a >= 0.0, |x| at_x(x) >= 0.0, |x| at_x(x) < width);
+        let ys = interval(self.width, d >= 0.0, |x| at_y(x) >= 0.0, |x| at_y(x) < height);
+        let start = xs.start.max(ys.start);
+        start..xs.end.min(ys.end).max(start)
+    }
+
+    /// Whether no output pixel lies between two columns of the input, or two rows.
+    pub fn aligned(&self) -> (bool, bool) {
+        let [a, b, c, d, e, f] = *self.matrix;
+        (a == 1.0 && b == 0.0 && c.fract() == 0.0, d == 0.0 && e == 1.0 && f.fract() == 0.0)
+    }
+
+    /// The places of the columns `span` of output row `y`.
+    pub fn places(&self, y: usize, span: Range<usize>, places: &mut Vec<Place>) {
+        places.resize(span.len(), Place::default());
+        fill(*self, y, span.start, places);
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+fn fill(map: Map<'_>, y: usize, start: usize, places: &mut [Place]) {
+    let stride = (map.width + 2 * PAD) as i32;
+    for (i, place) in places.iter_mut().enumerate() {
+        let (x, y) = map.at(start + i, y);
+        let ((x, dx), (y, dy)) = (split(x - 0.5), split(y - 0.5));
+        let at = ((y + PAD as i32) * stride + x + PAD as i32) as u32;
+        *place = Place { dx, dy, at };
+    }
+}
+
+/// The whole number below `v`, from -0.5 to 2^30, and the rest.
+#[inline(always)]
+fn split(v: f64) -> (i32, f64) {
+    // SAFETY: within the range of i32.
+    let whole = unsafe { v.to_int_unchecked::<i32>() };
+    let whole = whole - i32::from(f64::from(whole) > v);
+    (whole, v - f64::from(whole))
+}
+
+/// The `x` below `len` for which a monotone value, rising or falling, is neither below its range nor
+/// beyond it.
+pub fn interval(
+    len: usize,
+    rising: bool,
+    not_below: impl Fn(usize) -> bool,
+    not_beyond: impl Fn(usize) -> bool,
+) -> Range<usize> {
+    let first = |reached: &dyn Fn(usize) -> bool| {
+        let (mut low, mut high) = (0, len);
+        while low < high {
+            let middle = (low + high) / 2;
+            if reached(middle) { high = middle } else { low = middle + 1 }
+        }
+        low
+    };
+    if rising {
+        first(&not_below)..first(&|x| !not_beyond(x))
+    } else {
+        first(&not_beyond)..first(&|x| !not_below(x))
+    }
+}

@@ -1,0 +1,114 @@
+//! Everything that happens to a view after its crop and flips, in timm's order.
+
+use super::erase::{self, Normalization, RandomErasing};
+use super::jitter::{self, ColorJitter};
+use super::{Policy, Scope};
+use crate::error::{Error, Result};
+use crate::ops::{Interpolation, Op};
+use crate::rng::Stream;
+
+/// The rest of timm's training transform, declared: a policy, colour jitter, grayscale, blur, and
+/// what is erased.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Augment {
+    /// The augmentation policy.
+    pub policy: Option<Policy>,
+    /// The filters of timm's geometric ops, one drawn per op.
+    pub filters: Vec<Interpolation>,
+    /// Colour jitter after the policy.
+    pub color_jitter: Option<ColorJitter>,
+    /// The probability of a gray image.
+    pub grayscale: f64,
+    /// The probability of a blurred image.
+    pub gaussian_blur: f64,
+    /// The side of Cutout's square, in pixels; 0 for none.
+    pub cutout: u32,
+    /// timm's random erasing.
+    pub erasing: Option<RandomErasing>,
+    /// The model's normalisation, for colours that stand for 'nothing'.
+    pub normalization: Normalization,
+}
+
+/// Nothing, with ImageNet's normalisation.
+impl Default for Augment {
+    fn default() -> Self {
+        Self {
+            policy: None,
+            filters: Vec::new(),
+            color_jitter: None,
+            grayscale: 0.0,
+            gaussian_blur: 0.0,
+            cutout: 0,
+            erasing: None,
+            normalization: Normalization {
+                mean: [0.485, 0.456, 0.406],
+                std: [0.229, 0.224, 0.225],
+            },
+        }
+    }
+}
+
+impl Augment {
+    /// Whether timm keeps colour jitter beside the policy that a config string names.
+    #[must_use]
+    pub fn keeps_color_jitter(auto_augment: &str) -> bool {
+        auto_augment.contains("3a")
+    }
+
+    /// Says which value makes no sense for views of (height, width) `size`, if one does.
+    ///
+    /// # Errors
+    /// [`Error::Argument`].
+    pub fn validate(&self, size: (u32, u32)) -> Result<()> {
+        let refuse = |message: String| Err(Error::Argument(message));
+        let re_prob = self.erasing.as_ref().map_or(0.0, |erasing| erasing.prob);
+        for (name, p) in [
+            ("grayscale_prob", self.grayscale),
+            ("gaussian_blur_prob", self.gaussian_blur),
+            ("re_prob", re_prob),
+        ] {
+            if !(0.0..=1.0).contains(&p) {
+                return refuse(format!("{name} must be a probability from 0 to 1, not {p}"));
+            }
+        }
+        if self.filters.is_empty() && self.policy.as_ref().is_some_and(Policy::samples) {
+            return refuse(
+                "interpolation must be 'random', 'nearest', 'bilinear' or 'bicubic' for the \
+                 rotations, shears and translations of this auto_augment: Pillow knows no others there"
+                    .into(),
+            );
+        }
+        if self.cutout > 1 << 15 {
+            return refuse(format!("cutout must be at most 32768, not {}", self.cutout));
+        }
+        if self.erasing.as_ref().is_some_and(|e| !(1..=1000).contains(&e.max_count)) {
+            return refuse("re_count must be from 1 to 1000".into());
+        }
+        for (name, values) in [("mean", self.normalization.mean), ("std", self.normalization.std)] {
+            if let Some(value) = values.iter().find(|v| !(0.0..=1.0).contains(*v)) {
+                return refuse(format!("{name} must be of values from 0 to 1, not {value}"));
+            }
+        }
+        jitter::check_blur(self.gaussian_blur, size)
+    }
+
+    /// Appends what happens to view number `view`, of (height, width) `size`.
+    pub fn draw(&self, size: (u32, u32), view: u16, stream: &mut Stream, ops: &mut Vec<Op>) {
+        if let Some(policy) = &self.policy {
+            let fill = self.normalization.fill();
+            let scope = Scope { size, fill, filters: &self.filters, translate_pct: 0.45 };
+            policy.draw(&scope, stream, ops);
+        }
+        if let Some(color_jitter) = &self.color_jitter {
+            color_jitter.draw(stream, ops);
+        }
+        jitter::grayscale(self.grayscale, stream, ops);
+        jitter::gaussian_blur(self.gaussian_blur, stream, ops);
+        erase::cutout(self.cutout, size, &self.normalization, stream, ops);
+        if let Some(erasing) = &self.erasing {
+            if !(erasing.skip_first && view == 0) {
+                erasing.draw(size, &self.normalization, stream, ops);
+            }
+        }
+    }
+}

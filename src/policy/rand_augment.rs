@@ -1,0 +1,205 @@
+//! RandAugment as timm has it (`rand_augment_transform`, timm 1.0.31 `data/auto_augment.py`).
+
+use super::parse::Config;
+use super::{Level, Name, Scope};
+use crate::error::Result;
+use crate::ops::Op;
+use crate::rng::Stream;
+
+/// The ops to choose from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Choice {
+    /// With equal chances, one op possibly several times.
+    Even(&'static [Name]),
+    /// With chances in proportion to the weights, no op twice.
+    Weighted(&'static [(Name, f64)]),
+}
+
+/// A number of random ops, each with its own magnitude.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RandAugment {
+    /// How many ops are chosen.
+    pub num_ops: u32,
+    /// The probability of applying a chosen op.
+    pub prob: f64,
+    /// The magnitude.
+    pub level: Level,
+    /// What is chosen from.
+    pub choice: Choice,
+}
+
+const SECTIONS: &str = "m (magnitude, integer), n (number of ops, integer), p (probability), mstd \
+                        (the magnitude's standard deviation; above 100 uniform), mmax (its bound, \
+                        integer), inc (0 or 1) and t (weights, 3a or 3aw)";
+
+impl RandAugment {
+    pub(super) fn parse(config: &mut Config<'_>) -> Result<Self> {
+        let mut level = Level { magnitude: 10.0, std: 0.0, max: Level::DENOMINATOR };
+        let (mut num_ops, mut prob, mut increasing) = (2, 0.5, false);
+        let (mut set, mut std, mut max) = (None, None, None);
+        for section in config.sections() {
+            if let Some(name) = section.text.strip_prefix('t') {
+                if set.is_some() {
+                    config.ignored(section, "as a set of transforms is given already");
+                }
+                set.get_or_insert((name, section));
+                continue;
+            }
+            if config.skips(section) {
+                continue;
+            }
+            match section.key {
+                "m" => level.magnitude = config.integer(section)?,
+                "n" => num_ops = config.count(section)?,
+                "p" => prob = config.number(section)?,
+                "inc" => increasing = config.integer(section)? != 0.0,
+                "mstd" => config.once(section, &mut std, Config::number)?,
+                "mmax" => config.once(section, &mut max, Config::integer)?,
+                "w" => {
+                    return config.refuse(&format!(
+                        "'{}': timm removed the key w; 'tweights' chooses by weights",
+                        section.text
+                    ));
+                }
+                _ => return config.unknown(section, SECTIONS),
+            }
+        }
+        if let Some(std) = std {
+            level.std = if std > 100.0 { f64::INFINITY } else { std };
+        }
+        // timm reads mmax0 as no mmax.
+        if let Some(max) = max.filter(|&max| max > 0.0) {
+            level.max = max;
+        }
+        let choice = match set {
+            Some(("weights", _)) => Choice::Weighted(WEIGHTED),
+            Some(("3aw", _)) => Choice::Weighted(WEIGHTED_3A),
+            Some(("3a", _)) => Choice::Even(THREE),
+            Some((_, section)) => {
+                config.ignored(section, "as the sets are weights, 3a and 3aw");
+                Choice::Even(if increasing { INCREASING } else { PLAIN })
+            }
+            None => Choice::Even(if increasing { INCREASING } else { PLAIN }),
+        };
+        match choice {
+            Choice::Weighted(set) if num_ops as usize > set.len() => config.refuse(&format!(
+                "'n{num_ops}' is more than the {} ops of the set, which are chosen without repetition",
+                set.len()
+            )),
+            _ => Ok(Self { num_ops, prob, level, choice }),
+        }
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = Name> {
+        let (even, weighted): (&[Name], &[(Name, f64)]) = match self.choice {
+            Choice::Even(names) => (names, &[]),
+            Choice::Weighted(set) => (&[], set),
+        };
+        even.iter().copied().chain(weighted.iter().map(|&(name, _)| name))
+    }
+
+    pub(super) fn draw(&self, scope: &Scope<'_>, stream: &mut Stream, ops: &mut Vec<Op>) {
+        // A bit per op that was chosen.
+        let mut chosen = 0u32;
+        for _ in 0..self.num_ops {
+            let name = match self.choice {
+                Choice::Even(names) => stream.choose(names),
+                Choice::Weighted(set) => weighted(set, &mut chosen, stream),
+            };
+            name.draw(self.prob, self.level, scope, stream, ops);
+        }
+    }
+}
+
+/// One of the ops that are not `chosen`, with chances in proportion to the weights: what
+/// `numpy.random.choice(..., replace=False, p=weights)` comes to.
+fn weighted(set: &[(Name, f64)], chosen: &mut u32, stream: &mut Stream) -> Name {
+    let left = || set.iter().enumerate().filter(|&(i, _)| *chosen >> i & 1 == 0);
+    let total: f64 = left().map(|(_, (_, weight))| weight).sum();
+    let mut rest = total * stream.unit();
+    // The last one takes what rounding leaves.
+    let mut pick = None;
+    for (i, &(name, weight)) in left() {
+        pick = Some((i, name));
+        rest -= weight;
+        if rest < 0.0 {
+            break;
+        }
+    }
+    let (i, name) = pick.expect("the parser bounds num_ops by the size of the set");
+    *chosen |= 1 << i;
+    name
+}
+
+const PLAIN: &[Name] = &[
+    Name::AutoContrast,
+    Name::Equalize,
+    Name::Invert,
+    Name::Rotate,
+    Name::Posterize,
+    Name::Solarize,
+    Name::SolarizeAdd,
+    Name::Color,
+    Name::Contrast,
+    Name::Brightness,
+    Name::Sharpness,
+    Name::ShearX,
+    Name::ShearY,
+    Name::TranslateXRel,
+    Name::TranslateYRel,
+];
+
+const INCREASING: &[Name] = &[
+    Name::AutoContrast,
+    Name::Equalize,
+    Name::Invert,
+    Name::Rotate,
+    Name::PosterizeIncreasing,
+    Name::SolarizeIncreasing,
+    Name::SolarizeAdd,
+    Name::ColorIncreasing,
+    Name::ContrastIncreasing,
+    Name::BrightnessIncreasing,
+    Name::SharpnessIncreasing,
+    Name::ShearX,
+    Name::ShearY,
+    Name::TranslateXRel,
+    Name::TranslateYRel,
+];
+
+const THREE: &[Name] = &[Name::SolarizeIncreasing, Name::Desaturate, Name::GaussianBlur];
+
+const WEIGHTED_3A: &[(Name, f64)] = &[
+    (Name::SolarizeIncreasing, 6.0),
+    (Name::Desaturate, 6.0),
+    (Name::GaussianBlur, 6.0),
+    (Name::Rotate, 3.0),
+    (Name::ShearX, 2.0),
+    (Name::ShearY, 2.0),
+    (Name::PosterizeIncreasing, 1.0),
+    (Name::AutoContrast, 1.0),
+    (Name::ColorIncreasing, 1.0),
+    (Name::SharpnessIncreasing, 1.0),
+    (Name::ContrastIncreasing, 1.0),
+    (Name::BrightnessIncreasing, 1.0),
+    (Name::Equalize, 1.0),
+    (Name::Invert, 1.0),
+];
+
+const WEIGHTED: &[(Name, f64)] = &[
+    (Name::Rotate, 3.0),
+    (Name::ShearX, 2.0),
+    (Name::ShearY, 2.0),
+    (Name::TranslateXRel, 1.0),
+    (Name::TranslateYRel, 1.0),
+    (Name::ColorIncreasing, 0.25),
+    (Name::SharpnessIncreasing, 0.25),
+    (Name::AutoContrast, 0.25),
+    (Name::SolarizeIncreasing, 0.05),
+    (Name::SolarizeAdd, 0.05),
+    (Name::ContrastIncreasing, 0.05),
+    (Name::BrightnessIncreasing, 0.05),
+    (Name::Equalize, 0.05),
+    (Name::PosterizeIncreasing, 0.05),
+    (Name::Invert, 0.05),
+];
