@@ -80,7 +80,7 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
         self.on_error = on_error
         # Shared memory: set_epoch must reach workers that live on from epoch to epoch.
         self._epoch = torch.tensor(-1)
-        self._epoch.share_memory_()  # type: ignore[no-untyped-call]
+        self._epoch.share_memory_()
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -1,0 +1,82 @@
+"""``tied-augment demo``: train a small model three ways on this machine's CPU, and show it.
+
+Lives here: the command. `digits` makes the images, `training` is the loop, `report` the outcome.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from tied_augment.cli.errors import CommandError, needs_extra, writing
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add this command."""
+    parser = subparsers.add_parser(
+        "demo",
+        help="train a small model three ways and write pictures",
+        description="Trains a small timm model on handwritten digits (no download) with one view, "
+        "with two views, and with two tied views, in equally many steps, and compares them.",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("tied-augment-demo"),
+        metavar="DIR",
+        help="where images, pictures and figures go (default: tied-augment-demo)",
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=3, metavar="N", help="runs of each way (default: 3)"
+    )
+    parser.add_argument("--epochs", type=int, default=60, metavar="N", help="passes over the training images (default: 60)")
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="CPU threads (default: one per core)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the images, train, and report."""
+    with needs_extra("demo"):
+        import torch
+        from tqdm import tqdm
+
+        from tied_augment.cli.demo import report
+        from tied_augment.cli.demo.digits import TRAIN_PER_CLASS, write_digits
+        from tied_augment.cli.demo.training import BATCH, MODEL, WAYS, train
+    threads = torch.get_num_threads() if args.threads is None else args.threads
+    for name, value in (("seeds", args.seeds), ("epochs", args.epochs), ("threads", threads)):
+        if value < 1:
+            raise CommandError(f"--{name} must be at least 1, got {value}")
+    torch.set_num_threads(threads)
+
+    started = time.perf_counter()
+    data = args.out / "digits"
+    with writing(args.out):
+        training, validation = write_digits(data)
+    steps = args.epochs * (training // BATCH)
+    print(
+        f"Digits: {training} training images ({TRAIN_PER_CLASS} a class), {validation} for val. "
+        f"Model: {MODEL}. {steps} steps of {BATCH} images, {args.seeds} seeds, {threads} threads."
+    )
+    rows = []
+    # Without a terminal there is no bar, only the line that each run prints.
+    with tqdm(total=args.seeds * len(WAYS) * steps, unit="step", disable=None) as bar:
+        for seed in range(args.seeds):
+            for way in WAYS:
+                bar.set_description(f"seed {seed}, {way.name}")
+                rows += train(way, seed, data, args.epochs, threads, bar.update)
+                tqdm.write(f"seed {seed}  {way.name:22}{rows[-1].val_accuracy:5.1f}% on val")
+    with writing(args.out):
+        report.write_csv(rows, args.out / "results.csv")
+        report.write_plot(rows, args.out / "curves.png")
+        report.write_sheet(data, args.out / "views.png")
+    print(f"\n{report.table(rows)}\n")
+    print(
+        f"{time.perf_counter() - started:.0f} s. Written to {args.out}: views.png (view pairs), "
+        "curves.png, results.csv, digits (the images)."
+    )
+    return 0

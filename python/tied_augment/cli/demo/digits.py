@@ -1,0 +1,45 @@
+"""The demo's images: scikit-learn's handwritten digits, written as JPEG files.
+
+1,797 real digits of 8 x 8 pixels (UCI, Alpaydin and Kaynak) that ship with scikit-learn, so that
+nothing is downloaded. They are enlarged: views are cropped from them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from sklearn.datasets import load_digits
+
+__all__ = ["SIDE", "TRAIN_PER_CLASS", "write_digits"]
+
+SIDE = 48
+TRAIN_PER_CLASS = 10
+
+
+def write_digits(folder: Path) -> tuple[int, int]:
+    """Write ``train/CLASS/*.jpg`` and ``val/CLASS/*.jpg``, the same files each time.
+
+    Returns:
+        The numbers of images in train (`TRAIN_PER_CLASS` of each class) and in val (the rest).
+    """
+    digits = load_digits()
+    counts = {"train": 0, "val": 0}
+    order = np.random.default_rng(0).permutation(len(digits.target))
+    for label in range(10):
+        members = order[digits.target[order] == label]
+        parts = {"train": members[:TRAIN_PER_CLASS], "val": members[TRAIN_PER_CLASS:]}
+        for part, indices in parts.items():
+            target = folder / part / str(label)
+            target.mkdir(parents=True, exist_ok=True)
+            for index in indices:
+                _picture(digits.images[index]).save(target / f"{index:04}.jpg", quality=95)
+            counts[part] += len(indices)
+    return counts["train"], counts["val"]
+
+
+def _picture(ink: np.ndarray) -> Image.Image:
+    """Dark on white, as written: `ink` is ``(8, 8)`` from 0 to 16."""
+    gray = Image.fromarray(np.uint8(255 - ink / 16 * 255))
+    return gray.resize((SIDE, SIDE), Image.Resampling.BICUBIC).convert("RGB")

@@ -1,0 +1,112 @@
+"""What the demo leaves behind: a table for the terminal, a CSV, a plot and a contact sheet."""
+
+from __future__ import annotations
+
+import csv
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from tied_augment import TwoView, decode
+from tied_augment.cli.demo.training import VIEW, WAYS, Row, Way
+from tied_augment.cli.sheet import contact_sheet, make_pair
+
+__all__ = ["table", "write_csv", "write_plot", "write_sheet"]
+
+# Told apart by people who see red and green alike, too (Okabe and Ito).
+_COLORS = ("#6e7781", "#0072b2", "#d55e00")
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Accuracies after the last epoch and timings: a line per way, and the differences."""
+    lines = [
+        f"{'':22}{'images':>8}{'val accuracy, %':>18}{'ms per':>9}{'of it':>9}",
+        f"{'':22}{'a step':>8}{'mean +- std':>18}{'step':>9}{'data':>9}",
+    ]
+    lines.insert(0, "-" * len(lines[0]))
+    lines.append("-" * len(lines[0]))
+    for way in WAYS:
+        mine = [row for row in rows if row.way == way.name]
+        speed = statistics.median(row.ms_per_step for row in mine)
+        share = statistics.median(row.data_share for row in mine)
+        lines.append(
+            f"{_label(way):22}{way.images_per_step:>8}{_spread(_final(rows, way)):>18}"
+            f"{speed:>9.1f}{share:>9.1%}"
+        )
+    lines.append("-" * len(lines[0]))
+    *others, tied = WAYS
+    for other in others:
+        gains = [a - b for a, b in zip(_final(rows, tied), _final(rows, other), strict=True)]
+        lines.append(f"{'tied minus ' + other.name:30}{_spread(gains, sign=True):>18} points")
+    return "\n".join(lines)
+
+
+def write_csv(rows: Sequence[Row], path: Path) -> None:
+    """Write every row; the columns are the fields of `Row`."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Row)])
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+
+
+def write_plot(rows: Sequence[Row], path: Path) -> None:
+    """Draw accuracy and similarity by epoch: the mean over the seeds, and their range."""
+    seeds = len({row.seed for row in rows})
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    axes = figure.subplots(1, 2)
+    panels = (
+        ("val_accuracy", "Val accuracy", "top-1, %"),
+        ("val_similarity", "Feature similarity of two views of val images", "mean cosine"),
+    )
+    for axis, (field, title, unit) in zip(axes, panels, strict=True):
+        for way, color in zip(WAYS, _COLORS, strict=True):
+            curve: dict[int, list[float]] = {}
+            for row in rows:
+                if row.way == way.name:
+                    curve.setdefault(row.epoch, []).append(getattr(row, field))
+            epochs = list(curve)
+            means = [statistics.mean(values) for values in curve.values()]
+            axis.plot(epochs, means, color=color, linewidth=2, marker=".", label=_label(way))
+            if seeds > 1:
+                low, high = map(min, curve.values()), map(max, curve.values())
+                axis.fill_between(epochs, list(low), list(high), color=color, alpha=0.15, lw=0)
+        axis.set_title(title, loc="left", fontsize=11)
+        axis.set(xlabel="epoch", ylabel=unit)
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].legend(frameon=False, loc="lower right")
+    if seeds > 1:
+        figure.supxlabel(
+            f"mean of {seeds} seeds, shaded from the lowest to the highest", fontsize=9
+        )
+    figure.savefig(path, dpi=140)
+
+
+def write_sheet(data: Path, path: Path) -> None:
+    """Draw a pair of views of one training image per class, as epoch 0 of seed 0 sees it."""
+    two = TwoView(VIEW)
+    files = sorted((data / "train").glob("*/*.jpg"))
+    first = {file.parent.name: index for index, file in reversed(list(enumerate(files)))}
+    pairs = [
+        make_pair(two, decode(files[index]), [f"digit {label}", files[index].name], index, 0, 0)
+        for label, index in sorted(first.items())
+    ]
+    contact_sheet(pairs, "View pairs of the training images, epoch 0", columns=2).save(path)
+
+
+def _label(way: Way) -> str:
+    return f"{way.name}, {way.tied_weight:g}" if way.tied_weight else way.name
+
+
+def _final(rows: Sequence[Row], way: Way) -> list[float]:
+    """The accuracy of each seed after the last epoch."""
+    last = max(row.epoch for row in rows)
+    return [row.val_accuracy for row in rows if row.way == way.name and row.epoch == last]
+
+
+def _spread(values: Sequence[float], sign: bool = False) -> str:
+    mean = f"{statistics.mean(values):{'+' if sign else ''}.1f}"
+    return f"{mean} +- {statistics.stdev(values):.1f}" if len(values) > 1 else mean

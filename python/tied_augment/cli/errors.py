@@ -1,0 +1,36 @@
+"""What goes wrong by the user's doing, said in one line instead of a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["CommandError", "needs_extra", "writing"]
+
+
+class CommandError(Exception):
+    """A mistake that the user can put right; its text names the remedy."""
+
+
+@contextmanager
+def needs_extra(extra: str) -> Iterator[None]:
+    """Say how to install the optional package that an import in the block doesn't find."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("", "tied_augment"):
+            raise
+        raise CommandError(
+            f"{missing} is not installed: pip install 'tied-augment[{extra}]'"
+        ) from error
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name `path` and the cause if writing to it in the block fails."""
+    try:
+        yield
+    except OSError as error:
+        raise CommandError(f"can't write {path}: {error.strerror or error}") from error

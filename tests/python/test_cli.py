@@ -1,0 +1,287 @@
+import csv
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tied_augment import TwoView, View, decode
+from tied_augment.cli import main
+from tied_augment.cli.errors import CommandError, needs_extra
+from tied_augment.cli.sheet import contact_sheet, describe, make_pair
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "custom_loop.py"
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """A JPEG file whose left half is red and whose right half is blue."""
+    pixels = np.zeros((90, 160, 3), np.uint8)
+    pixels[:, :80, 0] = pixels[:, 80:, 2] = 255
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(pixels).save(path, quality=95)
+    return path
+
+
+def colors(path):
+    with Image.open(path) as image:
+        return image.size, len(image.convert("RGB").getcolors(1 << 24))
+
+
+def error_of(capsys, *argv):
+    """Run a command line that must fail by the user's doing: one line on stderr."""
+    assert main([str(part) for part in argv]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith(f"tied-augment {argv[0]}: error: ")
+    return err
+
+
+# --- demo
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """The output folder and the printed text of a very short demo, with two seeds."""
+    out = tmp_path_factory.mktemp("demo")
+    done = subprocess.run(
+        [sys.executable, "-m", "tied_augment", "demo", "--seeds=2", "--epochs=1", "--threads=1"],
+        cwd=out,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return out / "tied-augment-demo", done
+
+
+def test_demo_writes_an_image_folder(demo):
+    files = sorted((demo[0] / "digits").glob("*/*/*.jpg"))
+    assert len(files) == 1797
+    assert {file.parent.name for file in files} == set("0123456789")
+    assert decode(files[0]).ndim == 3
+
+
+def test_demo_csv_has_every_run(demo):
+    from tied_augment.cli.demo.training import BATCH, WAYS, Row
+
+    with (demo[0] / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == [field.name for field in fields(Row)]
+    runs = {(row["way"], row["seed"], row["epoch"]) for row in rows}
+    assert runs == {(way.name, s, e) for way in WAYS for s in "01" for e in "1"}
+    training = len(list((demo[0] / "digits" / "train").glob("*/*.jpg")))
+    for row in rows:
+        # All ways make equally many steps, or the comparison means nothing.
+        assert int(row["step"]) == int(row["epoch"]) * (training // BATCH)
+        assert 0 <= float(row["val_accuracy"]) <= 100
+        assert -1 <= float(row["val_similarity"]) <= 1
+        assert float(row["ms_per_step"]) > 0
+        assert 0 < float(row["data_share"]) < 1
+
+
+def test_demo_pictures_are_not_blank(demo):
+    size, count = colors(demo[0] / "curves.png")
+    assert size == (1400, 588)
+    assert count > 100
+    size, count = colors(demo[0] / "views.png")
+    assert size[0] == 1152
+    assert count > 100
+
+
+def test_demo_prints_the_table_and_no_bar_without_a_terminal(demo):
+    out, done = demo
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert sum(line.startswith("seed ") for line in lines) == 6
+    for start in ("one view ", "two views, weight 0 ", "tied minus two views, weight 0 "):
+        assert any(line.startswith(start) and "+-" in line for line in lines), start
+    assert out.name in lines[-1]
+
+
+def test_one_view_is_the_first_of_the_two(demo):
+    from torchvision.datasets import ImageFolder
+
+    from tied_augment import TiedDataset
+    from tied_augment.cli.demo.training import VIEW, OneView
+
+    folder = ImageFolder(demo[0] / "digits" / "val")
+    one, two = OneView(folder, VIEW, 5, 1), TiedDataset(folder, TwoView(VIEW), seed=5)
+    one.set_epoch(3)
+    two.set_epoch(3)
+    for a, b in zip(one.__getitems__([700, 2]), two.__getitems__([700, 2]), strict=True):
+        assert (a[0] != b[0][0]).sum() == 0
+        assert a[1] == b[1]
+
+
+@pytest.mark.parametrize("option", ["seeds", "epochs", "threads"])
+def test_demo_refuses_numbers_below_one(capsys, tmp_path, option):
+    message = error_of(capsys, "demo", "--out", tmp_path, f"--{option}=0")
+    assert f"--{option} must be at least 1, got 0" in message
+
+
+def test_demo_names_a_folder_that_is_a_file(capsys, photo):
+    assert f"can't write {photo}: Not a directory" in error_of(capsys, "demo", "--out", photo)
+
+
+# --- preview
+
+
+def test_preview_writes_a_sheet(photo, tmp_path, capsys):
+    out = tmp_path / "sheet.png"
+    assert main(["preview", str(photo), str(photo), "--out", str(out), "--pairs=3"]) == 0
+    assert capsys.readouterr().out == f"6 view pairs written to {out}\n"
+    size, count = colors(out)
+    assert size[0] > 700
+    assert size[1] > 6 * 232
+    assert count > 50
+
+
+def test_preview_shows_the_views_of_training(photo):
+    two = TwoView(View(160, interpolation="bicubic"))
+    pixels = decode(photo)
+    sheet = np.asarray(contact_sheet([make_pair(two, pixels, ["x"], 4, 2, 7)], "title"))
+    for view in two(photo, index=4, epoch=2, seed=7).transpose(0, 2, 3, 1):
+        windows = np.lib.stride_tricks.sliding_window_view(sheet[:, :, 0], 160, axis=1)
+        hits = [
+            (y, x)
+            for y, x in np.argwhere((windows == view[0, :, 0]).all(-1))
+            if np.array_equal(sheet[y : y + 160, x : x + 160], view)
+        ]
+        assert len(hits) >= 1
+
+
+def test_preview_options_reach_the_view(photo, tmp_path):
+    whole = ["--scale", "1", "1", "--ratio", "1.777", "1.778", "--hflip=0"]
+    sheets = []
+    for name, options in {
+        "a": [],
+        "b": [],
+        "c": ["--seed=1"],
+        "d": [*whole],
+        "e": [*whole, "--seed=1", "--interpolation=bicubic"],
+        "f": ["--same-crop"],
+    }.items():
+        out = tmp_path / f"{name}.png"
+        argv = ["preview", str(photo), "--out", str(out), "--pairs=1", "--size=64", *options]
+        assert main(argv) == 0
+        sheets.append(out.read_bytes())
+    assert sheets[0] == sheets[1]
+    assert len(set(sheets)) == 5
+
+
+def test_every_field_of_view_is_an_option(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["preview", "--help"])
+    text = capsys.readouterr().out
+    for field in fields(View):
+        assert f"--{field.name.replace('_', '-')} " in text
+
+
+def test_describe_says_the_plan():
+    plan = {
+        "crop": (1, 2, 30, 40),
+        "interpolation": "bicubic",
+        "hflip": True,
+        "vflip": False,
+        "ops": [("crop", {"x": 1}), ("Rotate", {"degrees": 12.3456, "fill": (1, 2, 3)})],
+    }
+    assert describe(plan) == [
+        "crop 30 x 40 at (1, 2)",
+        "bicubic, hflip",
+        "Rotate degrees 12.3, fill (1, 2, 3)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["missing.jpg"], "missing.jpg"),
+        (["."], "."),
+        ([__file__], __file__),
+        (["PHOTO", "--scale", "0", "1"], "scale"),
+        (["PHOTO", "--size", "0"], "size"),
+        (["PHOTO", "--hflip", "2"], "hflip"),
+        (["PHOTO", "--interpolation", "cubic"], "interpolation"),
+        (["PHOTO", "--crop", "middle"], "crop"),
+        (["PHOTO", "--crop", "pad", "--size", "500"], "photo.jpg: "),
+        (["PHOTO", "--pairs", "0"], "--pairs must be at least 1, got 0"),
+        (["PHOTO", "--seed", "-1"], "seed"),
+        (["PHOTO", "--out", "a.xyz"], "--out a.xyz"),
+        (["PHOTO", "--out", "none/a.png"], "can't write none/a.png: No such file or directory"),
+    ],
+)
+def test_preview_errors(capsys, photo, tmp_path, monkeypatch, argv, says):
+    monkeypatch.chdir(tmp_path)
+    argv = [str(photo) if part == "PHOTO" else part for part in argv]
+    assert says in error_of(capsys, "preview", *argv)
+    assert not (tmp_path / "preview.png").exists()
+
+
+# --- the command itself
+
+
+@pytest.mark.parametrize("argv", [[], ["nothing"], ["preview"], ["demo", "--seeds=many"]])
+def test_usage_errors_exit_with_two(capsys, argv):
+    with pytest.raises(SystemExit) as exit_:
+        main(argv)
+    assert exit_.value.code == 2
+    assert "usage: tied-augment" in capsys.readouterr().err
+
+
+def test_a_missing_package_names_the_extra():
+    with (
+        pytest.raises(CommandError, match=r"pip install 'tied-augment\[demo\]'"),
+        needs_extra("demo"),
+    ):
+        import no_such_package.module  # noqa: F401
+
+
+def test_interrupt_is_quiet(capsys, monkeypatch, photo):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tied_augment.cli.preview.decode", interrupt)
+    assert main(["preview", str(photo)]) == 130
+    assert capsys.readouterr().err == "\ntied-augment preview: interrupted\n"
+
+
+def test_help_needs_neither_torch_nor_pillow():
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['torch', 'PIL', 'timm', 'matplotlib']))\n"
+        "from tied_augment.cli import main; main(['demo', '--help'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--seeds" in done.stdout
+
+
+# --- the example
+
+
+def test_custom_loop_trains_on_an_image_folder(tmp_path):
+    rng = np.random.default_rng(0)
+    for label in ("bird", "fish"):
+        (tmp_path / "images" / label).mkdir(parents=True)
+        for i in range(8):
+            pixels = rng.integers(0, 256, (40, 50, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / label / f"{i}.jpg")
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLE), "images"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1].startswith("epoch 1: loss ")
+
+    import timm
+    import torch
+
+    plain = timm.create_model("resnet10t", num_classes=2)
+    plain.load_state_dict(torch.load(tmp_path / "model.pth"), strict=True)
