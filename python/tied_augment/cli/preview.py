@@ -30,7 +30,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image files")
     parser.add_argument(
-        "--out", type=Path, default=Path("preview.png"), help="the sheet (default: preview.png)"
+        "--out",
+        type=Path,
+        default=Path("preview.png"),
+        metavar="FILE",
+        help="the sheet (default: preview.png)",
     )
     parser.add_argument(
         "--pairs", type=int, default=2, metavar="N", help="pairs of each image (default: 2)"
@@ -59,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     ]
     with writing(args.out):
         contact_sheet(pairs, "View pairs", columns=2 - args.pairs % 2).save(args.out)
-    print(f"{len(pairs)} view pairs written to {args.out}")
+    print(f"{len(pairs)} view pair{'s' * (len(pairs) > 1)} written to {args.out}")
     return 0
 
 

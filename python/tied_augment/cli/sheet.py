@@ -156,15 +156,17 @@ def _with_crops(pair: Pair, cell: _Cell) -> Image.Image:
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     filter_ = Image.Resampling.NEAREST if scale >= 2 else Image.Resampling.LANCZOS
     picture = Image.new("RGB", (cell.width, cell.height), _PAPER)
-    picture.paste(image.resize(size, filter_), (_BORDER, _BORDER))
+    # In the middle, since a padded crop may reach out on every side.
+    left, top = (picture.width - size[0]) // 2, (picture.height - size[1]) // 2
+    picture.paste(image.resize(size, filter_), (left, top))
     draw = ImageDraw.Draw(picture)
     for plan, color in zip(pair.plans, _COLORS, strict=True):
         x, y, width, height = plan["crop"]
         box = (
-            max(_BORDER + round(x * scale) - 2, 0),
-            max(_BORDER + round(y * scale) - 2, 0),
-            min(_BORDER + round((x + width) * scale) + 1, picture.width - 1),
-            min(_BORDER + round((y + height) * scale) + 1, picture.height - 1),
+            max(left + round(x * scale) - 2, 0),
+            max(top + round(y * scale) - 2, 0),
+            min(left + round((x + width) * scale) + 1, picture.width - 1),
+            min(top + round((y + height) * scale) + 1, picture.height - 1),
         )
         draw.rectangle(box, outline=color, width=3)
     return picture

@@ -32,7 +32,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--seeds", type=int, default=3, metavar="N", help="runs of each way (default: 3)"
     )
-    parser.add_argument("--epochs", type=int, default=60, metavar="N", help="passes over the training images (default: 60)")
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        default=40,
+        metavar="N",
+        help="passes over the training images (default: 40)",
+    )
     parser.add_argument(
         "--threads", type=int, metavar="N", help="CPU threads (default: one per core)"
     )

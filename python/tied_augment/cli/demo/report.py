@@ -9,6 +9,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from tied_augment import TwoView, decode
 from tied_augment.cli.demo.training import VIEW, WAYS, Row, Way
@@ -23,8 +24,8 @@ _COLORS = ("#6e7781", "#0072b2", "#d55e00")
 def table(rows: Sequence[Row]) -> str:
     """Accuracies after the last epoch and timings: a line per way, and the differences."""
     lines = [
-        f"{'':22}{'images':>8}{'val accuracy, %':>18}{'ms per':>9}{'of it':>9}",
-        f"{'':22}{'a step':>8}{'mean +- std':>18}{'step':>9}{'data':>9}",
+        f"{'':26}{'images':>8}{'val accuracy, %':>18}{'ms per':>9}{'of it':>9}",
+        f"{'':26}{'a step':>8}{'mean +- std':>18}{'step':>9}{'data':>9}",
     ]
     lines.insert(0, "-" * len(lines[0]))
     lines.append("-" * len(lines[0]))
@@ -33,14 +34,14 @@ def table(rows: Sequence[Row]) -> str:
         speed = statistics.median(row.ms_per_step for row in mine)
         share = statistics.median(row.data_share for row in mine)
         lines.append(
-            f"{_label(way):22}{way.images_per_step:>8}{_spread(_final(rows, way)):>18}"
+            f"{_label(way):26}{way.images_per_step:>8}{_spread(_final(rows, way)):>18}"
             f"{speed:>9.1f}{share:>9.1%}"
         )
     lines.append("-" * len(lines[0]))
     *others, tied = WAYS
     for other in others:
         gains = [a - b for a, b in zip(_final(rows, tied), _final(rows, other), strict=True)]
-        lines.append(f"{'tied minus ' + other.name:30}{_spread(gains, sign=True):>18} points")
+        lines.append(f"{'tied minus ' + other.name:34}{_spread(gains, sign=True):>18} points")
     return "\n".join(lines)
 
 
@@ -75,6 +76,7 @@ def write_plot(rows: Sequence[Row], path: Path) -> None:
                 axis.fill_between(epochs, list(low), list(high), color=color, alpha=0.15, lw=0)
         axis.set_title(title, loc="left", fontsize=11)
         axis.set(xlabel="epoch", ylabel=unit)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].legend(frameon=False, loc="lower right")
@@ -98,7 +100,7 @@ def write_sheet(data: Path, path: Path) -> None:
 
 
 def _label(way: Way) -> str:
-    return f"{way.name}, {way.tied_weight:g}" if way.tied_weight else way.name
+    return f"{way.name}, weight {way.tied_weight:g}" if way.tied_weight else way.name
 
 
 def _final(rows: Sequence[Row], way: Way) -> list[float]:
