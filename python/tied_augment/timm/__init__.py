@@ -1,0 +1,30 @@
+"""Tied-Augment in timm: a task for ``timm.task``, and what runs the user's own train.py.
+
+`task` is for training loops of one's own. For timm's train.py: `launcher` loads the script,
+`arguments` adds the options and refuses what can't work, `seam` names what is substituted in it,
+`tied_run` makes the substitutes out of `views`, `pairs`, `mixup`, `tap`, `criterion` and `task`,
+and `report` logs. May import torch and timm, both on first use only: a train.py that runs in a
+clone of timm's repository imports that timm, once its folder is on the path.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tied_augment.timm.task import TiedTask
+
+__all__ = ["TiedTask"]
+
+_MODULES = {"TiedTask": "task"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_MODULES))
