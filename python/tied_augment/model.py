@@ -7,7 +7,7 @@ wrapped model computes, add a parameter, buffer or state_dict key, or keep a ten
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,10 +20,16 @@ _REMEDY = (
 )
 # torchvision's names of the classifier, and timm's within a head that has pooling inside.
 _CLASSIFIER_NAMES = ("fc", "classifier", "head", "heads")
+_FORWARDS = ("joint", "separate")
 
 
 class TiedModel(nn.Module):
     """A classifier that in train mode returns ``(logits, features)`` from a single forward.
+
+    BatchNorm sees both views at once with ``forward='joint'`` (the reference's ImageNet code), and
+    one view at a time, its running statistics updated once for each, with ``'separate'`` (its Flax
+    code). For statistics and weights of its own for view 2, joint, convert the plain model first:
+    ``timm.layers.convert_splitbn_model(model, 2)``.
 
     A forward pre-hook on the classifier records its input, the features. All else is the plain
     model's: parameters, buffers and children with their names and order, `state_dict`, attributes,
@@ -44,11 +50,14 @@ class TiedModel(nn.Module):
     Args:
         model: the plain model. It is wrapped, not copied, and its train or eval mode is kept.
         feature_module: dotted name, as in ``model.named_modules()``, of the module whose first
-            positional input are the features; taken as it is, instead of the search above.
+            positional input are the features; taken instead of the search above, and flattened
+            from dim 1 on. A list of names ties layer by layer: `features` is then a list.
+        forward: ``'joint'``, one forward of all views, or ``'separate'``, one for each view.
+        num_views: views of each image, at least 2.
 
     Raises:
-        ValueError: no classifier was found, it is an Identity (timm's ``num_classes=0``), or
-            there is no module called `feature_module`.
+        ValueError: no classifier was found, it is an Identity (timm's ``num_classes=0``), there is
+            no module called `feature_module`, or an unknown `forward` or `num_views`.
         TypeError: `model` is no module, or a TiedModel already.
 
     Source: the features are those of Kurtulus et al., "Tied-Augment", ICML 2023 (the input of the
@@ -58,12 +67,23 @@ class TiedModel(nn.Module):
     _is_replica = False  # nn.DataParallel sets it on its replicas
     _plain: nn.Module
 
-    def __init__(self, model: nn.Module, feature_module: str | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        feature_module: str | Sequence[str] | None = None,
+        *,
+        forward: str = "joint",
+        num_views: int = 2,
+    ) -> None:
         super().__init__()
         if not isinstance(model, nn.Module):
             raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
         if isinstance(model, TiedModel):
             raise TypeError("model is a TiedModel already: give TiedModel the plain model")
+        if forward not in _FORWARDS:
+            raise ValueError(f"forward must be one of {_FORWARDS}, got {forward!r}")
+        if num_views < 2:
+            raise ValueError(f"num_views must be at least 2, got {num_views}")
         heads = _find_heads(model, feature_module)
         # Both modules share one set of registries, instead of one being the other's child: then
         # no name has a prefix to be added and dropped, and nothing can be set in one of them only.
@@ -74,7 +94,11 @@ class TiedModel(nn.Module):
         self._non_persistent_buffers_set = model._non_persistent_buffers_set
         self._modules = model._modules
         self.training = model.training
-        self._taps = [_Tap(_name_of(head, model)) for head in heads]
+        self._num_views = num_views
+        self._separate = forward == "separate"
+        self._layered = feature_module is not None and not isinstance(feature_module, str)
+        named = feature_module is not None
+        self._taps = [_Tap(_name_of(head, model), flatten=named) for head in heads]
         for tap, head in zip(self._taps, heads, strict=True):
             head.register_forward_pre_hook(tap)
 
@@ -86,20 +110,22 @@ class TiedModel(nn.Module):
     def forward(
         self, images: Tensor | Sequence[Tensor], /, *args: Any, **kwargs: Any
     ) -> Any:  # Any: in eval mode it is whatever the plain model returns
-        """Run the model once.
+        """Run the model once, or once for each view.
 
         Args:
             images: in train mode ``(2B, ...)``, view-major: all of view 1, then all of view 2;
                 ``(2, B, C, H, W)``; or a list or tuple of both views' ``(B, ...)`` tensors.
                 In eval mode whatever the plain model takes. The dtype is the model's business.
+                With `num_views` above 2 read that number for 2.
             *args: passed on to the model.
             **kwargs: passed on to the model.
 
         Returns:
             In train mode, with or without grad, ``(logits, features)``: ``(2B, C)`` and
             ``(2B, D)``, both view-major and in the dtype that the model (under autocast) computes.
-            `logits` is passed on as it came; some models return a tuple in train mode. In eval
-            mode exactly the plain model's output.
+            `features` is a list of such for a list of `feature_module`. `logits` is passed on as
+            it came; some models return a tuple in train mode. Of a mapping (Hugging Face) it is
+            the item ``'logits'``. In eval mode exactly the plain model's output.
 
         Raises:
             TypeError: views that are no tensors.
@@ -114,16 +140,34 @@ class TiedModel(nn.Module):
             )
         if not self.training:
             return self._plain(images, *args, **kwargs)
-        batch = _join_views(images)
+        batch = _join_views(images, self._num_views)
+        if not self._separate:
+            logits, features = self._run(batch, args, kwargs)
+        else:
+            views = _split_views(batch, self._num_views)
+            parts = [self._run(view, args, kwargs) for view in views]
+            logits = _concatenate([part[0] for part in parts])
+            features = [
+                torch.cat(layer) for layer in zip(*(part[1] for part in parts), strict=True)
+            ]
+        if self._layered:
+            return logits, features
+        return logits, features[0] if len(features) == 1 else torch.cat(features, dim=1)
+
+    def _run(
+        self, batch: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Any, list[Tensor]]:
+        """One forward of the plain model with open taps: its logits and what each tap got."""
         for tap in self._taps:
             tap.open()
         try:
-            logits = self._plain(batch, *args, **kwargs)
+            output = self._plain(batch, *args, **kwargs)
             features = [tap.features() for tap in self._taps]
         finally:
             for tap in self._taps:
                 tap.close()
-        return logits, features[0] if len(features) == 1 else torch.cat(features, dim=1)
+        # Hugging Face's ModelOutput is a dict.
+        return output["logits"] if isinstance(output, Mapping) else output, features
 
     def train(self, mode: bool = True) -> TiedModel:
         """Set the mode of this and of the plain model."""
@@ -151,7 +195,8 @@ class TiedModel(nn.Module):
     def extra_repr(self) -> str:
         """Name the plain model and the tapped modules."""
         taps = ", ".join(repr(tap.name) for tap in self._taps)
-        return f"{type(self._plain).__name__}, features=input of {taps}"
+        separate = ", forward='separate'" if self._separate else ""
+        return f"{type(self._plain).__name__}, features=input of {taps}{separate}"
 
 
 class _Tap:
@@ -162,8 +207,9 @@ class _Tap:
     activation checkpointing, which runs the forward again in backward, is not recorded twice.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, flatten: bool) -> None:
         self.name = name
+        self._flatten = flatten  # the caller chose the module, and with it maps and tokens
         self._inputs: list[Any] | None = None  # None while closed
 
     def __call__(self, _module: nn.Module, args: tuple[Any, ...]) -> None:
@@ -190,8 +236,9 @@ class _Tap:
                 f"the first positional input of {self.name!r} is no tensor but "
                 f"{type(value).__name__}; {_REMEDY}"
             )
-        if value.ndim == 4 and value.shape[2] == 1 and value.shape[3] == 1:
-            value = value.flatten(1)  # a pooled map for a 1x1 convolution: dla, dpn, resnetv2
+        pooled = value.ndim == 4 and value.shape[2] == 1 and value.shape[3] == 1
+        if pooled or (self._flatten and value.ndim > 2):
+            value = value.flatten(1)  # pooled: for a 1x1 convolution, as in dla, dpn, resnetv2
         if value.ndim != 2:
             raise RuntimeError(
                 f"the input of {self.name!r} has shape {tuple(value.shape)}, expected (2B, D) "
@@ -200,14 +247,15 @@ class _Tap:
         return value
 
 
-def _join_views(images: Tensor | Sequence[Tensor]) -> Tensor:
+def _join_views(images: Tensor | Sequence[Tensor], num_views: int) -> Tensor:
     """View-major ``(2B, ...)``; a tensor that is not 5-D is that already."""
     if isinstance(images, Tensor):
         if images.ndim != 5:
             return images
-        if images.shape[0] != 2:
+        if images.shape[0] != num_views:
             raise ValueError(
-                f"5-D images must be (2, B, C, H, W), views first, got {tuple(images.shape)}"
+                f"5-D images must be ({num_views}, B, C, H, W), views first, got "
+                f"{tuple(images.shape)}"
             )
         return images.flatten(0, 1)
     if not isinstance(images, list | tuple) or not all(isinstance(v, Tensor) for v in images):
@@ -215,9 +263,31 @@ def _join_views(images: Tensor | Sequence[Tensor]) -> Tensor:
             f"images must be a tensor, or a list of one tensor per view, got {_describe(images)}"
         )
     shapes = [tuple(view.shape) for view in images]
-    if len(shapes) != 2 or shapes[0] != shapes[1]:
-        raise ValueError(f"images must be two views of one shape, got the shapes {shapes}")
+    if len(shapes) != num_views or len(set(shapes)) != 1:
+        raise ValueError(f"images must be {num_views} views of one shape, got the shapes {shapes}")
     return torch.cat(list(images))
+
+
+def _split_views(batch: Tensor, num_views: int) -> tuple[Tensor, ...]:
+    if batch.shape[0] == 0 or batch.shape[0] % num_views:
+        raise ValueError(
+            f"images must have {num_views}B rows, all of view 1 first, got {batch.shape[0]} rows"
+        )
+    return batch.chunk(num_views)
+
+
+def _concatenate(outputs: list[Any]) -> Any:
+    """Join what the model returned for each view, in the form in which it came."""
+    first = outputs[0]
+    if isinstance(first, Tensor):
+        return torch.cat(outputs)
+    if isinstance(first, list | tuple):
+        parts = [_concatenate(list(same)) for same in zip(*outputs, strict=True)]
+        # A namedtuple takes its fields apart.
+        return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
+    raise TypeError(
+        f"forward='separate' can't join outputs of type {type(first).__name__}; use 'joint'"
+    )
 
 
 def _describe(images: object) -> str:
@@ -226,17 +296,13 @@ def _describe(images: object) -> str:
     return f"{type(images).__name__} of " + ", ".join(type(view).__name__ for view in images)
 
 
-def _find_heads(model: nn.Module, feature_module: str | None) -> list[nn.Module]:
+def _find_heads(model: nn.Module, feature_module: str | Sequence[str] | None) -> list[nn.Module]:
     """The modules to tap, in the order of their features."""
     if feature_module is not None:
-        try:
-            return [model.get_submodule(feature_module)]
-        except AttributeError as error:
-            names = ", ".join(name for name, _ in model.named_children())
-            raise ValueError(
-                f"feature_module: {type(model).__name__} has no module {feature_module!r}; choose "
-                f"a name from model.named_modules(); its children are {names}"
-            ) from error
+        names = [feature_module] if isinstance(feature_module, str) else list(feature_module)
+        if not names:
+            raise ValueError("feature_module must name at least one module, got an empty list")
+        return [_module_of(model, name) for name in names]
     heads = list(_expand(model))
     if not heads or heads == [model]:
         raise ValueError(f"{type(model).__name__} has no classifier that can be found; {_REMEDY}")
@@ -247,6 +313,17 @@ def _find_heads(model: nn.Module, feature_module: str | None) -> list[nn.Module]
                 f"Identity (num_classes=0?): there are no logits; set num_classes, or {_REMEDY}"
             )
     return heads
+
+
+def _module_of(model: nn.Module, name: str) -> nn.Module:
+    try:
+        return model.get_submodule(name)
+    except AttributeError as error:
+        names = ", ".join(name for name, _ in model.named_children())
+        raise ValueError(
+            f"feature_module: {type(model).__name__} has no module {name!r}; choose "
+            f"a name from model.named_modules(); its children are {names}"
+        ) from error
 
 
 def _expand(module: object) -> Iterator[nn.Module]:

@@ -198,11 +198,24 @@ def test_last_holds_the_detached_parts():
     assert criterion.last == {}
     loss = criterion(logits, features, target)
     last = criterion.last
-    assert list(last) == ["loss", "ce", "similarity", "tied_weight"]
+    assert list(last) == [
+        "loss",
+        "ce",
+        "similarity",
+        "tied_weight",
+        "cosine",
+        "feature_norm",
+        "spread",
+    ]
     assert not any(part.requires_grad or part.ndim for part in last.values())
     assert last["loss"] == loss
     assert last["tied_weight"] == 0.25
     assert_close(last["similarity"], mean_square(features.detach()), **EXACT)
+    first, second = features.detach().chunk(2)
+    cosines = (first * second).sum(1) / (first.norm(dim=1) * second.norm(dim=1))
+    assert_close(last["cosine"], cosines.mean(), **EXACT)
+    assert_close(last["feature_norm"], features.detach().norm(dim=1).mean(), **EXACT)
+    assert last["spread"] == 1  # of its own
     assert_close(last["ce"] + 0.25 * last["similarity"], last["loss"], **EXACT)
 
 
@@ -292,7 +305,15 @@ def test_compiles_to_one_graph_whatever_the_weight(kind):
         ({"tied_weight": float("-inf")}, ValueError, "tied_weight must be finite, got -inf"),
         ({"tied_weight": "1"}, TypeError, "tied_weight must be a number, got str"),
         ({"supervise": "second"}, ValueError, r"supervise must be one of .*, got 'second'"),
-        ({"similarity": "cosine"}, ValueError, r"similarity must be one of \('mse',\) or a call"),
+        ({"similarity": "l2"}, ValueError, r"similarity must be one of \('mse', 'l1', .*got 'l2'"),
+        ({"num_views": 1}, ValueError, "num_views must be at least 2, got 1"),
+        ({"schedule": "step"}, ValueError, r"schedule must be one of .*, got 'step'"),
+        ({"layer_weights": [1.0, "2"]}, TypeError, "each of layer_weights must be a number"),
+        (
+            {"schedule": "cosine"},
+            ValueError,
+            r"'cosine' needs the number of steps: Schedule\('cosine', steps=",
+        ),
         ({"similarity": 1}, TypeError, "similarity must be a name or callable, got int"),
     ],
 )

@@ -422,12 +422,12 @@ def test_refuses_wrong_arguments(make, error, message):
     [
         (small_net, "images", TypeError, "images must be a tensor, or a list .*, got str"),
         (small_net, [torch.zeros(1, 3, 8, 8), None], TypeError, "list of Tensor, NoneType"),
-        (small_net, [torch.zeros(1, 3, 8, 8)], ValueError, "two views of one shape, got the"),
+        (small_net, [torch.zeros(1, 3, 8, 8)], ValueError, "2 views of one shape, got the"),
         (
             small_net,
             [torch.zeros(1, 3, 8, 8), torch.zeros(2, 3, 8, 8)],
             ValueError,
-            "two views of one shape",
+            "2 views of one shape",
         ),
         (small_net, torch.zeros(3, 1, 3, 8, 8), ValueError, r"must be \(2, B, C, H, W\), views"),
         (twice, torch.zeros(4, 4), RuntimeError, "was called 2 times in one forward"),

@@ -1,0 +1,165 @@
+"""Write docs/models.md: what TiedModel does with the smallest model of every timm architecture.
+
+    python docs/generate_models.py [module ...]
+
+For each of timm's model modules (``timm.models.resnet``, ...) the model with the fewest parameters
+is run in train mode, with and without the tap, and the outcome is one row of the table. Nothing in
+models.md is typed by hand. Takes some minutes on one core; `tests/python/test_sweep.py` runs the
+same checks and fails when models.md tells another story.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from tied_augment import TiedModel
+
+OUTPUT = Path(__file__).with_name("models.md")
+CLASSES = 7
+# Cut down, for their memory and time on a CPU: none has a smaller model.
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "beit_base_patch16_224": {"depth": 2},
+    "deepseek_vit_412m": {"depth": 2},
+    "gemma4_vit_167m": {"depth": 2},
+    "naflexvit_base_patch16_parfac_gap": {"depth": 2},
+    "qwen3_vit_88m": {"depth": 2},
+    "samvit_base_patch16_224": {"depth": 2},
+    "sam2_hiera_tiny": {"img_size": 256},
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """The outcome for one architecture."""
+
+    module: str
+    model: str
+    tapped: str = ""
+    features: str = ""
+    trouble: str = ""  # why it can't be tied; empty for a supported model
+
+
+def smallest(module: str) -> str:
+    """The model of a timm module with the fewest parameters, counted without allocating them."""
+    sizes = {}
+    for name in timm.list_models(module=module):
+        try:
+            with torch.device("meta"):
+                model = timm.create_model(name, **ARGUMENTS.get(name, {}))
+        except (NotImplementedError, RuntimeError, TypeError):  # computes while it is being made
+            continue
+        sizes[name] = sum(parameter.numel() for parameter in model.parameters())
+    if not sizes:
+        return timm.list_models(module=module)[0]
+    return min(sizes, key=lambda name: (sizes[name], name))
+
+
+def check(module: str, name: str) -> Row:
+    """Run `name` with and without the tap; any difference in a bit raises AssertionError."""
+    torch.manual_seed(0)
+    try:
+        model: Any = timm.create_model(name, num_classes=CLASSES, **ARGUMENTS.get(name, {}))
+    except TypeError as error:  # an encoder takes no num_classes: it has no classifier
+        return Row(module, name, trouble=f"no classifier ({error})")
+    twin = copy.deepcopy(model.train())
+    shape = model.default_cfg["input_size"]
+    size = ARGUMENTS.get(name, {}).get("img_size", shape[-1])
+    batch = torch.randn(2, shape[0], size, size)
+    with torch.no_grad():
+        torch.manual_seed(1)  # dropout and drop path
+        expected = twin(batch)
+        torch.manual_seed(1)
+        try:
+            tied = TiedModel(model)
+            logits, features = tied(batch)
+        except (ValueError, RuntimeError) as error:
+            return Row(module, name, trouble=str(error))
+    for ours, theirs in zip(_leaves(logits), _leaves(expected), strict=True):
+        assert torch.equal(ours, theirs), f"{name}: the tap changed the logits"
+    assert list(tied.state_dict()) == list(twin.state_dict()), f"{name}: other keys"
+    _check_features(name, tied, features, _leaves(logits))
+    taps = ", ".join(f"`{tap.name}`" for tap in tied._taps)
+    return Row(module, name, taps, str(features.shape[1]))
+
+
+def _check_features(name: str, tied: TiedModel, features: Tensor, logits: list[Tensor]) -> None:
+    """The classifier, fed the features by hand, must give the logits again."""
+    heads = [tied.model.get_submodule(tap.name) for tap in tied._taps]
+    layers = [head for head in heads if isinstance(head, nn.Linear | nn.Conv2d)]
+    if len(layers) < len(heads):
+        return  # a head of the model's own class, whose width is not known; the logits were equal
+    parts = torch.split_with_sizes(features, [head.weight.shape[1] for head in layers], dim=1)
+    outputs = []
+    for head, part in zip(layers, parts, strict=True):
+        fed = part[:, :, None, None] if isinstance(head, nn.Conv2d) else part
+        outputs.append(head(fed).flatten(1))
+    if len(outputs) == 1 and len(logits) == 1:
+        assert torch.equal(outputs[0], logits[0]), f"{name}: the features give other logits"
+    elif len(outputs) == len(logits):
+        same = zip(outputs, logits, strict=True)
+        assert all(torch.equal(a, b) for a, b in same), f"{name}: the features give other logits"
+    else:  # several heads whose mean is the model's output
+        torch.testing.assert_close(torch.stack(outputs).mean(0), logits[0])
+
+
+def _leaves(output: object) -> list[Tensor]:
+    if isinstance(output, Tensor):
+        return [output]
+    assert isinstance(output, tuple | list)
+    return [leaf for item in output for leaf in _leaves(item)]
+
+
+def page(rows: list[Row]) -> str:
+    """The text of models.md."""
+    tied = [row for row in rows if not row.trouble]
+    lines = [
+        "# Models",
+        "",
+        "Made by `python docs/generate_models.py`; not to be edited. timm's architectures, each by",
+        "its smallest model, run in train mode with and without the tap of `TiedModel`: logits",
+        "equal in every bit, the same state_dict keys, and features that give the logits when fed",
+        "to the classifier.",
+        "",
+        f"timm {timm.__version__}: {len(tied)} of {len(rows)} architectures work as they are.",
+        "",
+        "## Not as they are",
+        "",
+        "| timm module | model | why |",
+        "|---|---|---|",
+        *(f"| {row.module} | {row.model} | {_cell(row.trouble)} |" for row in rows if row.trouble),
+        "",
+        "## As they are",
+        "",
+        "| timm module | model | tapped | D |",
+        "|---|---|---|---|",
+        *(f"| {row.module} | {row.model} | {row.tapped} | {row.features} |" for row in tied),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def main(modules: list[str]) -> None:
+    """Check the given modules, or all and write the page."""
+    rows = []
+    for module in modules or timm.list_modules():
+        row = check(module, smallest(module))
+        print(row, flush=True)
+        rows.append(row)
+    if not modules:
+        OUTPUT.write_text(page(rows))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

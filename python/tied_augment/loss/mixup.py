@@ -1,0 +1,218 @@
+"""Tied-mixup and Tied-CutMix for training loops of one's own.
+
+View 1 is mixed with the reversed batch, view 2 stays clean, and the features of view 2 are mixed as
+the images of view 1 were before the two are compared. The draws are numpy's, from a generator that
+the object owns; torch's and numpy's global generators are left alone.
+
+Source: the reference's Flax code (mixup); timm 1.0.31 `timm.data.Mixup` for the arguments, modes
+and boxes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_MODES = ("batch", "pair", "elem")
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What `TiedMixup` did to one batch.
+
+    Attributes:
+        lam: ``(B,)`` float32, the share that each sample kept of itself in view 1.
+    """
+
+    lam: Tensor
+
+    def features(self, features: Tensor) -> Tensor:
+        """Mix view 2 of ``(2B, D)`` features as view 1 of the images was; view 1 is passed on."""
+        if features.shape[0] != 2 * len(self.lam):
+            raise ValueError(
+                f"features must have the batch's 2B={2 * len(self.lam)} rows, "
+                f"got shape {tuple(features.shape)}"
+            )
+        first, second = features.chunk(2)
+        return torch.cat((first, _blend(second, self.lam)))
+
+
+class TiedMixup:
+    """Mix view 1 of a batch, and tell how to mix view 2's features.
+
+    ::
+
+        images, target, mix = mixup(images, target)
+        logits, features = model(images)
+        loss = criterion(logits, mix.features(features), target)
+
+    Args:
+        mixup_alpha: of the Beta(alpha, alpha) that the share is drawn from; 0 is no mixup.
+        cutmix_alpha: likewise for CutMix; 0 is no CutMix.
+        prob: the chance that a batch (a pair, a sample) is mixed.
+        switch_prob: the chance of CutMix where both are on.
+        mode: ``'batch'``, one draw for all; ``'pair'``, one for each two samples that are mixed
+            with each other (B must be even); ``'elem'``, one for each sample.
+        label_smoothing: in [0, 1], of the targets of both views.
+        num_classes: C.
+        seed: of the draws.
+
+    Raises:
+        ValueError: an unknown mode, or numbers out of range.
+    """
+
+    def __init__(
+        self,
+        mixup_alpha: float = 1.0,
+        cutmix_alpha: float = 0.0,
+        prob: float = 1.0,
+        switch_prob: float = 0.5,
+        mode: str = "batch",
+        label_smoothing: float = 0.1,
+        num_classes: int = 1000,
+        seed: int = 0,
+    ) -> None:
+        if mode not in _MODES:
+            raise ValueError(f"mode must be one of {_MODES}, got {mode!r}")
+        if mixup_alpha < 0 or cutmix_alpha < 0 or mixup_alpha + cutmix_alpha == 0:
+            raise ValueError(
+                "mixup_alpha and cutmix_alpha must not be negative, and one must be above 0, got "
+                f"{mixup_alpha} and {cutmix_alpha}"
+            )
+        for name, value in (
+            ("prob", prob),
+            ("switch_prob", switch_prob),
+            ("label_smoothing", label_smoothing),
+        ):
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} must be in [0, 1], got {value}")
+        if num_classes < 1:
+            raise ValueError(f"num_classes must be at least 1, got {num_classes}")
+        self.mixup_alpha = mixup_alpha
+        self.cutmix_alpha = cutmix_alpha
+        self.prob = prob
+        self.switch_prob = switch_prob
+        self.mode = mode
+        self.label_smoothing = label_smoothing
+        self.num_classes = num_classes
+        self._random = np.random.default_rng(seed)
+
+    def __call__(
+        self, images: Tensor | Sequence[Tensor], target: Tensor
+    ) -> tuple[Tensor, Tensor, Mix]:
+        """Mix one batch.
+
+        Args:
+            images: floating; ``(2B, c, h, w)`` view-major, ``(2, B, c, h, w)``, or both views.
+            target: class indices ``(B,)``.
+
+        Returns:
+            The images ``(2B, c, h, w)``, the soft targets ``(2B, num_classes)`` float32, of view 1
+            mixed and of view 2 clean, and the `Mix` for the features.
+
+        Raises:
+            TypeError: images that are not floating, targets that are no class indices.
+            ValueError: shapes that don't fit, or an odd B with ``mode='pair'``.
+        """
+        first, second = _both_views(images)
+        batch, _, height, width = first.shape
+        if target.is_floating_point() or target.shape != (batch,):
+            raise ValueError(
+                f"target must be class indices (B,) = ({batch},), got {target.dtype} of shape "
+                f"{tuple(target.shape)}"
+            )
+        if self.mode == "pair" and batch % 2:
+            raise ValueError(f"mode='pair' needs an even batch, got {batch} samples")
+        shares, boxes = self._draw(batch, height, width)
+        device = first.device
+        lam = torch.from_numpy(shares.astype(np.float32)).to(device, non_blocking=True)
+        if boxes.any():
+            inside = _inside(torch.from_numpy(boxes).to(device, non_blocking=True), height, width)
+            cut = (inside.flatten(1).any(1))[:, None, None, None]
+            mixed = torch.where(cut, first.flip(0).where(inside, first), _blend(first, lam))
+        else:
+            mixed = _blend(first, lam)
+        clean = F.one_hot(target.long(), self.num_classes).float()
+        clean = clean * (1 - self.label_smoothing) + self.label_smoothing / self.num_classes
+        targets = torch.cat((_blend(clean, lam), clean))
+        return torch.cat((mixed, second)), targets, Mix(lam)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of the generator."""
+        return {"random": self._random.bit_generator.state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where another `TiedMixup` was."""
+        self._random.bit_generator.state = state["random"]
+
+    def __repr__(self) -> str:
+        names = ("mixup_alpha", "cutmix_alpha", "prob", "switch_prob", "mode", "label_smoothing")
+        given = ", ".join(f"{name}={getattr(self, name)!r}" for name in (*names, "num_classes"))
+        return f"TiedMixup({given})"
+
+    def _draw(self, batch: int, height: int, width: int) -> tuple[Any, Any]:
+        """Shares ``(B,)`` and boxes ``(B, 4)`` (top, bottom, left, right; 0 where not cut)."""
+        draws = {"batch": 1, "pair": batch // 2, "elem": batch}[self.mode]
+        shares, boxes = np.ones(draws), np.zeros((draws, 4), dtype=np.int64)
+        for index in range(draws):
+            if self._random.random() >= self.prob:
+                continue
+            both = self.mixup_alpha > 0 and self.cutmix_alpha > 0
+            cut = self.mixup_alpha == 0 or (both and self._random.random() < self.switch_prob)
+            alpha = self.cutmix_alpha if cut else self.mixup_alpha
+            shares[index] = self._random.beta(alpha, alpha)
+            if cut:
+                boxes[index] = self._box(shares[index], height, width)
+                top, bottom, left, right = boxes[index]
+                # What the box, clipped at the border, left of the sample.
+                shares[index] = 1 - (bottom - top) * (right - left) / (height * width)
+        if self.mode == "batch":
+            return shares.repeat(batch), boxes.repeat(batch, axis=0)
+        if self.mode == "pair":  # sample i is mixed with sample B - 1 - i
+            return np.concatenate((shares, shares[::-1])), np.concatenate((boxes, boxes[::-1]))
+        return shares, boxes
+
+    def _box(self, share: float, height: int, width: int) -> tuple[int, int, int, int]:
+        """A box of the area ``1 - share``, its centre anywhere, clipped (timm's `rand_bbox`)."""
+        ratio = np.sqrt(1 - share)
+        tall, wide = int(height * ratio), int(width * ratio)
+        y, x = self._random.integers(height), self._random.integers(width)
+        top, bottom = np.clip((y - tall // 2, y + tall // 2), 0, height)
+        left, right = np.clip((x - wide // 2, x + wide // 2), 0, width)
+        return int(top), int(bottom), int(left), int(right)
+
+
+def _both_views(images: Tensor | Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    if isinstance(images, Tensor):
+        views = tuple(images.unbind(0)) if images.ndim == 5 else images.chunk(2)
+    else:
+        views = tuple(images)
+    if len(views) != 2 or views[0].ndim != 4 or views[0].shape != views[1].shape:
+        raise ValueError(
+            "images must be two views of one shape: (2B, c, h, w), (2, B, c, h, w) or a pair, got "
+            f"the shapes {[tuple(view.shape) for view in views]}"
+        )
+    if not views[0].is_floating_point():
+        raise TypeError(f"images must be floating (normalised) to be mixed, got {views[0].dtype}")
+    return views[0], views[1]
+
+
+def _blend(values: Tensor, lam: Tensor) -> Tensor:
+    """``lam * values + (1 - lam) * reversed values``, row by row, in the dtype of `values`."""
+    lam = lam.to(values.dtype).reshape(-1, *(1,) * (values.ndim - 1))
+    return lam * values + (1 - lam) * values.flip(0)
+
+
+def _inside(boxes: Tensor, height: int, width: int) -> Tensor:
+    """The boxes as masks ``(B, 1, h, w)``."""
+    rows = torch.arange(height, device=boxes.device)[None, :, None]
+    columns = torch.arange(width, device=boxes.device)[None, None, :]
+    top, bottom, left, right = boxes[:, :, None, None].unbind(1)
+    inside = (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
+    return inside[:, None]

@@ -1,0 +1,145 @@
+"""Schedules of the tied weight, computed on tensors.
+
+Lives here: `Schedule`, which holds the step in a buffer, so that it is saved with the loss, moves
+with it, and torch.compile sees one graph and not a number that differs at each step.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+_NEED_STEPS = ("linear_up", "linear_down", "warmup", "cosine")
+SCHEDULES = (
+    "constant",
+    *_NEED_STEPS,
+    "random",
+    "probabilistic",
+    "negate_even",
+    "negate_odd",
+)
+
+
+class Schedule(nn.Module):
+    """A factor of the tied weight that depends on the step.
+
+    ===============  ==========================================================================
+    `name`           factor at step t = 0, 1, ...
+    ===============  ==========================================================================
+    constant         1
+    linear_up        ``t / (steps - 1)``, from 0 to 1, then 1
+    linear_down      ``1 - t / (steps - 1)``, from 1 to 0, then 0
+    cosine           ``(1 + cos(pi * t / steps)) / 2``, from 1 towards 0, then 0
+    warmup           ``t / warmup_steps`` for the first `warmup_steps`, then 1
+    random           uniform in [-1, 1)
+    probabilistic    1 or -1 with equal chances
+    negate_even      -1 at even steps, 1 at odd ones
+    negate_odd       1 at even steps, -1 at odd ones
+    ===============  ==========================================================================
+
+    The random ones depend on (`seed`, t) alone: a resumed run draws what the unbroken run would
+    have drawn, and all processes of a distributed run draw the same.
+
+    Args:
+        name: one of the above.
+        steps: of the whole run, counted in calls of the loss; for linear_up, linear_down, cosine,
+            and for warmup without `warmup_steps`.
+        warmup_steps: for warmup; None is a tenth of `steps`.
+        seed: of random and probabilistic, in [0, 2**31).
+
+    Attributes:
+        step: the step to come, an int64 scalar, in the state_dict.
+
+    Raises:
+        ValueError: an unknown name, or numbers that are missing or out of range.
+
+    Source: the reference's torch code (linear, warmup, random, probabilistic, negate) and its Flax
+    code (cosine, linear_down).
+    """
+
+    step: Tensor
+
+    def __init__(
+        self,
+        name: str,
+        steps: int | None = None,
+        *,
+        warmup_steps: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if name not in SCHEDULES:
+            raise ValueError(f"schedule must be one of {SCHEDULES}, got {name!r}")
+        if name in _NEED_STEPS and steps is None and (name != "warmup" or warmup_steps is None):
+            raise ValueError(
+                f"schedule {name!r} needs the number of steps: "
+                f"Schedule({name!r}, steps=epochs * steps_per_epoch)"
+            )
+        for key, value in (("steps", steps), ("warmup_steps", warmup_steps)):
+            if value is not None and value < 1:
+                raise ValueError(f"{key} must be at least 1, got {value}")
+        if not 0 <= seed < 2**31:
+            raise ValueError(f"seed must be in [0, 2**31), got {seed}")
+        self.name = name
+        self.steps = steps
+        self.warmup_steps = warmup_steps
+        self.seed = seed
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, step: int | Tensor | None = None) -> Tensor:
+        """Return the factor of this step; in train mode, go on to the next.
+
+        Args:
+            step: go on from here, instead of from the step after the latest.
+
+        Returns:
+            A float32 scalar on the device of the buffer.
+        """
+        if isinstance(step, Tensor):
+            self.step.copy_(step)
+        elif step is not None:
+            self.step.fill_(step)
+        factor = self.factor(self.step)
+        if self.training:
+            self.step.add_(1)
+        return factor
+
+    def factor(self, step: Tensor) -> Tensor:
+        """The factor at `step`, an int64 tensor of any shape; float32, of that shape."""
+        even = step % 2 == 0
+        ones = torch.ones_like(step, dtype=torch.float32)
+        match self.name:
+            case "linear_up":
+                return self._ramp(step)
+            case "linear_down":
+                return 1 - self._ramp(step)
+            case "cosine":
+                return (1 + torch.cos((step / (self.steps or 1)).clamp(0, 1) * torch.pi)) / 2
+            case "warmup":
+                warmup = self.warmup_steps or max((self.steps or 10) // 10, 1)
+                return (step / warmup).clamp(0, 1)
+            case "random":
+                return 2 * self._uniform(step) - 1
+            case "probabilistic":
+                return ones.where(self._uniform(step) < 0.5, -ones)
+            case "negate_even":
+                return ones.where(~even, -ones)
+            case "negate_odd":
+                return ones.where(even, -ones)
+        return ones
+
+    def _ramp(self, step: Tensor) -> Tensor:
+        return (step / max((self.steps or 2) - 1, 1)).clamp(0, 1)
+
+    def _uniform(self, step: Tensor) -> Tensor:
+        """In [0, 1), a hash of (seed, step); all products stay below 2**62."""
+        mask = 0x7FFFFFFF
+        value = (step * 0x2545F491 + self.seed * 0x3C6EF372 + 0x1B873593) & mask
+        for factor in (0x45D9F3B, 0x2C1B3C6D, 0x297A2D39):
+            value = ((value ^ (value >> 15)) * factor) & mask
+        return ((value ^ (value >> 15)) >> 7) / 2.0**24
+
+    def extra_repr(self) -> str:
+        """Describe the arguments that were given."""
+        given = [f"{key}={getattr(self, key)}" for key in ("steps", "warmup_steps", "seed")]
+        return ", ".join([repr(self.name), *(text for text in given if not text.endswith("None"))])

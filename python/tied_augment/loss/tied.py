@@ -1,0 +1,329 @@
+"""The tied loss: supervision of the logits plus a distance between the views' features.
+
+Lives here: `TiedLoss`. It must never read a tensor's values in Python (a device sync, and a graph
+break under `torch.compile`), but for the collapse watch at its intervals.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from numbers import Real
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tied_augment.loss import checks
+from tied_augment.loss.collapse import CollapseWatch
+from tied_augment.loss.gather import gather
+from tied_augment.loss.schedule import Schedule
+from tied_augment.loss.similarity import SIMILARITIES, Similarity, cosine
+
+__all__ = ["TiedLoss"]
+
+Criterion = Callable[[Tensor, Tensor], Tensor]
+
+_SUPERVISE = ("both", "first")
+
+
+class TiedLoss(nn.Module):
+    """Supervised loss of two views plus a weighted distance between their features.
+
+    ``loss = criterion(logits, target) + tied_weight * similarity(features1, features2)``
+
+    Rows are view-major: row ``i`` and row ``B + i`` are the two views of sample ``i``. Gradients
+    flow into both views' features. NaN and Inf in the inputs give a NaN or Inf loss, as a
+    GradScaler expects; an empty batch is an error.
+
+    Under DistributedDataParallel with equal batches the gradients are those of one process with
+    the whole batch, for all similarities that are means over samples (mse, l1, cosine, js); the
+    others need ``gather=True`` for that.
+
+    Source: Kurtulus et al., "Tied-Augment: Controlling Representation Similarity Improves Data
+    Augmentation", ICML 2023, and its code: ``supervise='both'`` is its ImageNet recipe (mean cross
+    entropy over 2B), ``supervise='first'`` its CIFAR default.
+
+    Args:
+        criterion: ``(logits, target) -> scalar``, any timm or torch criterion that reduces to a
+            scalar. None is the mean cross entropy (`torch.nn.functional.cross_entropy`), which
+            takes class indices and soft targets.
+        tied_weight: finite factor of the similarity. Positive pulls the views' features together,
+            negative pushes them apart, 0 leaves the similarity to `last` only. Kept as the
+            attribute of the same name, which may be set between steps.
+        similarity: a name in `tied_augment.loss.SIMILARITIES`: ``'mse'``, the mean over all B*D
+            elements of ``(features1 - features2)**2``, ``'l1'``, ``'cosine'``, ``'l2_norm'``,
+            ``'cosine_l2_norm'``, ``'cka'``, ``'linear_cka'``, ``'vicreg'``, all of the features,
+            or ``'js'``, of the logits; or a callable ``(features1, features2) -> scalar`` that
+            gets two ``(B, D)`` tensors of at least 32-bit floats, with autocast off.
+        supervise: ``'both'`` gives the criterion all 2B rows, ``'first'`` view 1 only.
+        label_smoothing: in [0, 1], for the default criterion only.
+        num_views: views of each sample, at least 2. Of more than two the similarity is the mean
+            over all pairs of views, and below ``2B`` reads ``num_views * B``.
+        layer_weights: finite weights of the layers when `features` is a list: the similarity is
+            the weighted sum over the layers. None is a weight of 1 each.
+        schedule: of `tied_weight`: a `Schedule`, or the name of one that needs no number of steps.
+            Its step counts the calls in train mode, and is in the state_dict.
+        gather: compare the features of all processes; of use for similarities between samples
+            (cka, linear_cka, vicreg). Needs equal batches on all processes.
+        watch_collapse: warn, once, when the features' spread falls to near zero. Looks at every
+            100th call in train mode, with one device sync; under torch.compile instead when `last`
+            is read, which then syncs.
+
+    Raises:
+        ValueError: unknown `similarity`, `supervise` or `schedule`, `label_smoothing` out of range
+            or given with a criterion, `num_views` below 2, a weight that is not finite.
+        TypeError: a criterion or similarity that can't be called, or a weight that is no number.
+    """
+
+    # Said here too: what torch.nn.Module.__setattr__ may take has no type to a checker.
+    criterion: Criterion | None
+    tied_weight: float
+    similarity: str | Similarity
+    schedule: Schedule | None
+
+    def __init__(
+        self,
+        criterion: Criterion | None = None,
+        tied_weight: float = 1.0,
+        similarity: str | Similarity = "mse",
+        *,
+        supervise: str = "both",
+        label_smoothing: float = 0.0,
+        num_views: int = 2,
+        layer_weights: Sequence[float] | None = None,
+        schedule: str | Schedule = "constant",
+        gather: bool = False,
+        watch_collapse: bool = True,
+    ) -> None:
+        super().__init__()
+        if criterion is not None and not callable(criterion):
+            raise TypeError(f"criterion must be callable or None, got {type(criterion).__name__}")
+        if criterion is not None and label_smoothing != 0:
+            raise ValueError(
+                f"label_smoothing={label_smoothing} belongs to the default criterion; "
+                "give it to your own criterion instead"
+            )
+        if not 0 <= label_smoothing <= 1:
+            raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing}")
+        if supervise not in _SUPERVISE:
+            raise ValueError(f"supervise must be one of {_SUPERVISE}, got {supervise!r}")
+        if num_views < 2:
+            raise ValueError(f"num_views must be at least 2, got {num_views}")
+        _check_similarity(similarity)
+        self.criterion = criterion
+        self.tied_weight = _finite("tied_weight", tied_weight)
+        self.similarity = similarity
+        self.supervise = supervise
+        self.label_smoothing = float(label_smoothing)
+        self.num_views = num_views
+        self.layer_weights = (
+            None
+            if layer_weights is None
+            else tuple(_finite("each of layer_weights", weight) for weight in layer_weights)
+        )
+        if not isinstance(schedule, Schedule):
+            schedule = Schedule(schedule)
+        # A constant weight has no state: the plain loss adds no key to a checkpoint.
+        self.schedule = None if schedule.name == "constant" else schedule
+        self.gather = gather
+        self._watch = CollapseWatch() if watch_collapse else None
+        self._unwatched = False  # the latest call was compiled
+        self._parts: dict[str, Tensor] = {}
+        self._recorded: list[Tensor] = []  # features of the latest call, for `last`
+
+    def forward(
+        self,
+        logits: Tensor,
+        features: Tensor | Sequence[Tensor],
+        target: Tensor,
+        *,
+        step: int | Tensor | None = None,
+    ) -> Tensor:
+        """Compute the loss of one batch of pairs.
+
+        float16 and bfloat16 inputs are computed, and returned, in float32; float64 stays float64.
+
+        Args:
+            logits: ``(2B, C)``, floating, view-major.
+            features: ``(2B, D)``, floating, view-major, the rows of `logits`; or a list of such,
+                one for each layer.
+            target: class indices ``(B,)`` or ``(2B,)`` (any integer dtype), or soft targets
+                ``(B, C)`` or ``(2B, C)`` (floating). B rows serve both views. With a criterion of
+                your own only the number of rows is checked.
+            step: of the schedule, to go on from; None is the one after the latest call's.
+
+        Returns:
+            The loss, a scalar tensor.
+
+        Raises:
+            TypeError: not tensors, not floating, or a target dtype that the default criterion
+                can't take.
+            ValueError: shapes that don't fit, a criterion or similarity that returns no scalar,
+                or a step without a schedule.
+        """
+        pairs = checks.check_logits(logits, self.num_views)
+        layers = None if self.layer_weights is None else len(self.layer_weights)
+        parts = checks.check_features(features, logits.shape[0], self.num_views, layers)
+        logits, parts = checks.widen(logits), [checks.widen(part) for part in parts]
+        target = self._target_of_all(target, logits, pairs)
+
+        ce, similarity = self._terms(logits, parts, target)
+        weight = self._weight(step)
+        loss = ce + weight * similarity
+        self._record(loss, ce, similarity, weight, parts)
+        return loss
+
+    @property
+    def last(self) -> dict[str, Tensor]:
+        """The parts of the latest call, detached scalar tensors; empty before the first.
+
+        ``'loss'``, ``'ce'`` (what the criterion returned), ``'similarity'`` (not weighted),
+        ``'tied_weight'`` (scheduled) and, of the features, ``'cosine'`` (mean over the pairs),
+        ``'feature_norm'`` (mean Euclidean norm of a row), both of the last layer, and
+        ``'spread'`` (root mean square distance of the rows from their mean, relative to that of
+        the first call; of the layer where it is least). The last three are computed when asked
+        for. The features are kept until then, or until the next call.
+        """
+        if self._recorded:
+            features, self._recorded = self._recorded, []
+            watch = self._watch or CollapseWatch()
+            with torch.no_grad(), torch.autocast(features[0].device.type, enabled=False):
+                self._parts["cosine"] = 1 - self._over_pairs(cosine, features[-1])
+                self._parts["feature_norm"] = features[-1].norm(dim=1).mean()
+                self._parts["spread"] = watch.relative(features)
+            if self._unwatched and self._watch is not None:
+                self._watch.look(self._parts["spread"])
+        return self._parts
+
+    def extra_repr(self) -> str:
+        """Describe the arguments; modules among them are printed by torch."""
+        parts = [f"tied_weight={self.tied_weight:g}", f"supervise={self.supervise!r}"]
+        if not isinstance(self.similarity, nn.Module):
+            parts.append(f"similarity={self.similarity!r}")
+        if self.criterion is None:
+            parts.append(f"label_smoothing={self.label_smoothing:g}")
+        elif not isinstance(self.criterion, nn.Module):
+            parts.append(f"criterion={self.criterion!r}")
+        if self.num_views != 2:
+            parts.append(f"num_views={self.num_views}")
+        if self.layer_weights is not None:
+            parts.append(f"layer_weights={self.layer_weights}")
+        if self.gather:
+            parts.append("gather=True")
+        return ", ".join(parts)
+
+    def _terms(
+        self, logits: Tensor, features: list[Tensor], target: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The supervised loss and the similarity, not weighted, of checked inputs.
+
+        All are wide (at least float32), view-major and of ``num_views * B`` rows, `target` too.
+        """
+        rows = logits.shape[0] // (self.num_views if self.supervise == "first" else 1)
+        ce = self._supervised(logits[:rows], target[:rows])
+        checks.check_scalar("criterion", ce)
+        with torch.autocast(logits.device.type, enabled=False):
+            similarity = self._similarity(logits, features)
+        return ce, similarity
+
+    def _supervised(self, logits: Tensor, target: Tensor) -> Tensor:
+        if self.criterion is not None:
+            return self.criterion(logits, target)
+        return F.cross_entropy(logits, target, label_smoothing=self.label_smoothing)
+
+    def _similarity(self, logits: Tensor, features: list[Tensor]) -> Tensor:
+        if isinstance(self.similarity, str):
+            distance = SIMILARITIES[self.similarity]
+            if self.similarity == "js":
+                return self._over_pairs(distance, logits)
+        else:
+            distance = self.similarity
+        weights = self.layer_weights or (1.0,) * len(features)
+        total = None
+        for weight, layer in zip(weights, features, strict=True):
+            value = self._over_pairs(distance, layer)
+            value = value if weight == 1 else weight * value
+            total = value if total is None else total + value
+        assert total is not None  # there is at least one layer
+        return total
+
+    def _over_pairs(self, distance: Similarity, values: Tensor) -> Tensor:
+        """Mean of `distance` over all pairs of views of ``(num_views * B, ...)``."""
+        views: Sequence[Tensor] = values.chunk(self.num_views)
+        if self.gather:
+            views = [gather(view).flatten(0, 1) for view in views]
+        results = []
+        for first, second in combinations(views, 2):
+            results.append(distance(first, second))
+            checks.check_scalar("similarity", results[-1])
+        return results[0] if len(results) == 1 else torch.stack(results).mean()
+
+    def _target_of_all(self, target: Tensor, logits: Tensor, pairs: int) -> Tensor:
+        """Check `target` and give it 2B rows: class indices int64, soft ones at least float32."""
+        checks.check_target(target, logits, pairs, self.num_views)
+        if self.criterion is None:
+            target = checks.target_for_cross_entropy(target, logits)
+        elif target.is_floating_point():
+            target = checks.widen(target)
+        # The number of rows decides: B rows are one target per sample, for all of its views.
+        return torch.cat([target] * self.num_views) if target.shape[0] == pairs else target
+
+    def _weight(self, step: int | Tensor | None) -> float | Tensor:
+        if self.schedule is not None:
+            factor: Tensor = self.schedule(step)
+            return self.tied_weight * factor
+        if step is not None:
+            raise ValueError("step is that of a schedule, and this loss has none: leave it out")
+        return self.tied_weight
+
+    def _record(
+        self,
+        loss: Tensor,
+        ce: Tensor,
+        similarity: Tensor,
+        weight: float | Tensor,
+        features: list[Tensor],
+    ) -> None:
+        """Keep the parts for `last`, and let the watch look when it is due."""
+        self._parts = {
+            # A copy: `loss /= accumulation_steps` in the training loop must not change it.
+            "loss": loss.detach().clone(),
+            "ce": ce.detach(),
+            "similarity": similarity.detach(),
+            # A product, because torch.compile makes an input of a number that is only multiplied;
+            # new_full would burn each value of the weight into a graph of its own.
+            "tied_weight": torch.ones_like(loss) * weight,
+        }
+        self._recorded = [part.detach() for part in features]
+        self._unwatched = torch.compiler.is_compiling()
+        # A count in Python, and a look, would be a new graph or a break in one.
+        if self.training and self._watch is not None and not torch.compiler.is_compiling():
+            capturing = loss.is_cuda and torch.cuda.is_current_stream_capturing()
+            if not capturing and self._watch.due():
+                self._watch.look(self._watch.relative(self._recorded))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the features of the latest call out of copies."""
+        return self.__dict__ | {"_recorded": []}
+
+
+def _finite(name: str, value: float) -> float:
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}")
+    return float(value)
+
+
+def _check_similarity(similarity: object) -> None:
+    if isinstance(similarity, str):
+        if similarity not in SIMILARITIES:
+            raise ValueError(
+                f"similarity must be one of {tuple(SIMILARITIES)} or a callable "
+                f"(features1, features2) -> scalar, got {similarity!r}"
+            )
+    elif not callable(similarity):
+        raise TypeError(f"similarity must be a name or callable, got {type(similarity).__name__}")

@@ -1,0 +1,100 @@
+"""The loss in two processes (gloo) against one process that has the whole batch."""
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.testing import assert_close
+
+from tied_augment import TiedLoss
+from tied_augment.loss import Schedule
+
+PROCESSES = 2
+# name, gather: means over samples need no gathering, similarities between samples do.
+CASES = [
+    ("mse", False),
+    ("cosine", False),
+    ("js", False),
+    ("cka", True),
+    ("linear_cka", True),
+    ("vicreg", True),
+    ("mse", True),
+]
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.body = nn.Parameter(torch.randn(6, 4, generator=generator, dtype=torch.float64))
+        self.head = nn.Parameter(torch.randn(4, 3, generator=generator, dtype=torch.float64))
+
+    def forward(self, images):
+        features = (images @ self.body).tanh()
+        return features @ self.head, features
+
+
+def batch(pairs=8):
+    generator = torch.Generator().manual_seed(1)
+    views = torch.randn(2, pairs, 6, generator=generator, dtype=torch.float64)
+    return views, torch.arange(pairs) % 3
+
+
+def loss_of(name, gather):
+    schedule = Schedule("random", seed=3)  # the same in all processes
+    return TiedLoss(tied_weight=2.0, similarity=name, gather=gather, schedule=schedule)
+
+
+def two_processes(rank, folder):
+    torch.set_num_threads(1)
+    meet = f"file://{folder}/meet"
+    dist.init_process_group("gloo", init_method=meet, rank=rank, world_size=PROCESSES)
+    views, target = batch()
+    mine = slice(rank, None, PROCESSES)  # as DistributedSampler deals
+    results = []
+    for name, gather in CASES:
+        net = nn.parallel.DistributedDataParallel(Net())
+        loss = loss_of(name, gather)(*net(views[:, mine].flatten(0, 1)), target[mine])
+        loss.backward()
+        mean = loss.detach() / PROCESSES
+        dist.all_reduce(mean)
+        results.append((mean, [parameter.grad for parameter in net.parameters()]))
+    if rank == 0:
+        torch.save(results, f"{folder}/results.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("processes")
+    torch.multiprocessing.spawn(two_processes, (str(folder),), PROCESSES)
+    return torch.load(folder / "results.pt")
+
+
+@pytest.mark.parametrize("index", range(len(CASES)), ids=[f"{n}-{g}" for n, g in CASES])
+def test_value_and_gradients_equal_those_of_one_process(results, index):
+    value, gradients = results[index]
+    net, (views, target) = Net(), batch()
+    loss = loss_of(*CASES[index])(*net(views.flatten(0, 1)), target)
+    loss.backward()
+    # float64; sums in another order, and cka's cancellations.
+    assert_close(value, loss.detach(), rtol=1e-10, atol=1e-12)
+    expected = [parameter.grad for parameter in net.parameters()]
+    assert_close(gradients, expected, rtol=1e-8, atol=1e-11)
+
+
+def test_without_gathering_cka_is_another(results):
+    """The test above would see it: CKA of half the batch is not that of the whole."""
+    views, target = batch()
+    net = Net()
+    halves = [
+        loss_of("cka", False)(*net(views[:, rank::2].flatten(0, 1)), target[rank::2])
+        for rank in range(PROCESSES)
+    ]
+    assert abs(sum(halves) / 2 - results[CASES.index(("cka", True))][0]) > 1e-3
+
+
+def test_gathering_alone_is_the_plain_loss():
+    views, target = batch()
+    outputs = Net()(views.flatten(0, 1))
+    assert_close(loss_of("cka", True)(*outputs, target), loss_of("cka", False)(*outputs, target))

@@ -1,0 +1,171 @@
+"""TiedMixup against the formula, sample by sample, and its draws."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from tied_augment import TiedLoss
+from tied_augment.loss import Mix, TiedMixup
+
+B, C = 6, 5
+TARGET = torch.tensor([0, 4, 2, 2, 1, 3])
+FIRST, SECOND = torch.randn(
+    2, B, 3, 12, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+)
+
+
+def mixed(**arguments):
+    return TiedMixup(**{"num_classes": C, "label_smoothing": 0.0} | arguments)
+
+
+def smooth(target, smoothing):
+    return torch.eye(C)[target] * (1 - smoothing) + smoothing / C
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("mode", ["batch", "pair", "elem"])
+def test_mixup_follows_the_formula(mode, smoothing):
+    images, target, mix = mixed(mode=mode, label_smoothing=smoothing)((FIRST, SECOND), TARGET)
+    assert images.shape == (2 * B, 3, 12, 16)
+    assert torch.equal(images[B:], SECOND)
+    assert_close(target[B:], smooth(TARGET, smoothing))
+    for i, lam in enumerate(mix.lam.tolist()):
+        partner = B - 1 - i
+        assert_close(images[i], lam * FIRST[i] + (1 - lam) * FIRST[partner])
+        labels = smooth(TARGET, smoothing)
+        assert_close(target[i], lam * labels[i] + (1 - lam) * labels[partner])
+    assert_close(target.sum(1), torch.ones(2 * B))
+
+
+@pytest.mark.parametrize("mode", ["batch", "pair", "elem"])
+def test_cutmix_pastes_a_box_of_the_partner(mode):
+    images, target, mix = mixed(mixup_alpha=0.0, cutmix_alpha=1.0, mode=mode, seed=3)(
+        torch.stack((FIRST, SECOND)), TARGET
+    )
+    assert torch.equal(images[B:], SECOND)
+    for i in range(B):
+        pasted = (images[i] != FIRST[i]).all(0)
+        rows, columns = np.flatnonzero(pasted.any(1)), np.flatnonzero(pasted.any(0))
+        box = torch.zeros_like(pasted)
+        if len(rows):
+            box[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
+        assert torch.equal(pasted, box)
+        assert torch.equal(images[i], torch.where(box, FIRST[B - 1 - i], FIRST[i]))
+        lam = 1 - box.double().mean().item()
+        assert mix.lam[i].item() == pytest.approx(lam)
+        one_hot = torch.eye(C)
+        expected = lam * one_hot[TARGET[i]] + (1 - lam) * one_hot[TARGET[B - 1 - i]]
+        assert_close(target[i], expected.float())
+    assert (mix.lam < 1).any()
+
+
+def test_the_modes_share_their_draws_as_they_say():
+    batch, pair, elem = (
+        mixed(mode=mode)((FIRST, SECOND), TARGET)[2].lam for mode in ("batch", "pair", "elem")
+    )
+    assert len(set(batch.tolist())) == 1
+    assert torch.equal(pair, pair.flip(0))
+    assert len(set(pair.tolist())) == B // 2
+    assert len(set(elem.tolist())) == B
+
+
+def test_the_features_of_view_2_are_mixed_as_the_images_of_view_1():
+    generator = torch.Generator().manual_seed(1)
+    features = torch.randn(2 * B, 7, generator=generator, dtype=torch.float64, requires_grad=True)
+    logits = torch.randn(2 * B, C, generator=generator, dtype=torch.float64)
+    _, target, mix = mixed(mode="elem")((FIRST, SECOND), TARGET)
+    loss = TiedLoss(tied_weight=0.5)(logits, mix.features(features), target)
+
+    first, second = features[:B], features[B:]
+    lam = mix.lam.double()[:, None]
+    distance = ((first - lam * second - (1 - lam) * second.flip(0)) ** 2).mean()
+    ce = -(target.double() * logits.log_softmax(1)).sum(1).mean()
+    expected = ce + 0.5 * distance
+    assert_close(loss, expected)
+    assert_close(
+        torch.autograd.grad(loss, features),
+        torch.autograd.grad(expected, features),
+        rtol=1e-7,
+        atol=1e-9,
+    )
+
+
+def test_a_linear_model_has_equal_features_for_equal_views():
+    images, _, mix = mixed()((FIRST, FIRST), TARGET)
+    weight = torch.randn(3 * 12 * 16, 4, dtype=torch.float64)
+    first, second = mix.features(images.flatten(1) @ weight).chunk(2)
+    assert_close(first, second)
+
+
+def test_the_chances_are_kept():
+    never = mixed(prob=0.0)((FIRST, SECOND), TARGET)
+    assert torch.equal(never[0], torch.cat((FIRST, SECOND)))
+    assert torch.equal(never[2].lam, torch.ones(B))
+    mixup = mixed(cutmix_alpha=1.0, prob=0.5, switch_prob=0.25, mode="elem")
+    drawn = [mixup._draw(1000, 32, 32) for _ in range(4)]
+    shares = np.concatenate([shares for shares, _ in drawn])
+    boxes = np.concatenate([boxes for _, boxes in drawn]).any(1)
+    # 4,000 draws: five standard deviations of the shares are 0.040 and 0.027. A cut may be empty.
+    assert abs((shares < 1).mean() - 0.5) < 0.04
+    assert abs(boxes.mean() - 0.125) < 0.027
+
+
+def test_draws_are_its_own_and_go_on_after_a_resume():
+    torch.manual_seed(0)
+    np_state, torch_state = np.random.get_state()[1].copy(), torch.get_rng_state()
+    mixup, other = mixed(seed=1), mixed(seed=2)
+    first = mixup((FIRST, SECOND), TARGET)[2].lam
+    assert not torch.equal(first, other((FIRST, SECOND), TARGET)[2].lam)
+    other.load_state_dict(copy.deepcopy(mixup.state_dict()))
+    assert torch.equal(mixup((FIRST, SECOND), TARGET)[2].lam, other((FIRST, SECOND), TARGET)[2].lam)
+    assert (np.random.get_state()[1] == np_state).all()
+    assert torch.equal(torch.get_rng_state(), torch_state)
+
+
+def test_keeps_the_dtype_of_the_images():
+    images, target, mix = mixed()(torch.cat((FIRST, SECOND)).bfloat16(), TARGET)
+    assert (images.dtype, target.dtype) == (torch.bfloat16, torch.float32)
+    assert mix.features(torch.zeros(2 * B, 3, dtype=torch.bfloat16)).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"mode": "half"}, r"mode must be one of \('batch', 'pair', 'elem'\), got 'half'"),
+        ({"mixup_alpha": 0.0}, "one must be above 0, got 0.0 and 0.0"),
+        ({"mixup_alpha": -1.0}, "must not be negative"),
+        ({"prob": 1.5}, r"prob must be in \[0, 1\], got 1.5"),
+        ({"num_classes": 0}, "num_classes must be at least 1, got 0"),
+    ],
+)
+def test_refuses_wrong_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        TiedMixup(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("images", "target", "error", "message"),
+    [
+        ((FIRST,), TARGET, ValueError, "images must be two views of one shape"),
+        ((FIRST, SECOND[:2]), TARGET, ValueError, "images must be two views of one shape"),
+        ((FIRST.byte(), SECOND.byte()), TARGET, TypeError, "must be floating .* got torch.uint8"),
+        ((FIRST, SECOND), TARGET[:3], ValueError, r"class indices \(B,\) = \(6,\), got torch.int"),
+        ((FIRST, SECOND), torch.zeros(B, C), ValueError, "class indices .*got torch.float32"),
+        ((FIRST[:3], SECOND[:3]), TARGET[:3], ValueError, "mode='pair' needs an even batch, got 3"),
+    ],
+)
+def test_refuses_wrong_inputs(images, target, error, message):
+    with pytest.raises(error, match=message):
+        mixed(mode="pair")(images, target)
+
+
+def test_refuses_features_of_another_batch():
+    with pytest.raises(ValueError, match="features must have the batch's 2B=4 rows, got shape"):
+        Mix(torch.ones(2)).features(torch.zeros(6, 3))
+
+
+def test_repr():
+    assert repr(mixed()).startswith("TiedMixup(mixup_alpha=1.0, cutmix_alpha=0.0, prob=1.0, switch")

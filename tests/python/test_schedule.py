@@ -1,0 +1,141 @@
+"""Schedules of the tied weight: their values, their state, and the loss that steps them."""
+
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from tied_augment import TiedLoss
+from tied_augment.loss import SCHEDULES, Schedule
+
+LOGITS = torch.zeros(4, 2)
+FEATURES = torch.tensor([[0.0], [0.0], [1.0], [1.0]])  # at the mean square distance 1
+TARGET = torch.zeros(2, dtype=torch.int64)
+
+
+def weights(criterion, calls):
+    result = []
+    for _ in range(calls):
+        criterion(LOGITS, FEATURES, TARGET)
+        result.append(criterion.last["tied_weight"].item())
+    return result
+
+
+def rounded(values):
+    return pytest.approx(values, abs=1e-6)  # the factors are float32
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [3, 3, 3, 3]),
+        ("negate_even", [-3, 3, -3, 3]),
+        ("negate_odd", [3, -3, 3, -3]),
+        (Schedule("linear_up", 4), [0, 1, 2, 3, 3, 3]),
+        (Schedule("linear_down", 4), [3, 2, 1, 0, 0, 0]),
+        (Schedule("cosine", 2), [3, 1.5, 0, 0]),
+        (Schedule("cosine", 6), [1.5 * (1 + math.cos(math.pi * t / 6)) for t in range(7)]),
+        (Schedule("warmup", warmup_steps=3), [0, 1, 2, 3, 3]),
+        (Schedule("warmup", 20), [0, 1.5, 3, 3]),
+        (Schedule("warmup", 5), [0, 3, 3]),
+        (Schedule("linear_up", 1), [0, 3]),
+    ],
+)
+def test_the_loss_follows_the_schedule(schedule, expected):
+    criterion = TiedLoss(tied_weight=3.0, schedule=schedule)
+    assert weights(criterion, len(expected)) == rounded(expected)
+    assert criterion.last["loss"].item() == rounded(math.log(2) + expected[-1])
+
+
+def test_random_schedules_are_what_they_say():
+    steps = torch.arange(20_000)
+    uniform = Schedule("random", seed=5).factor(steps)
+    # 20,000 draws: the mean of the first has a standard deviation of 0.0041, so 5 of them.
+    assert uniform.mean().abs() < 0.021
+    assert -1 <= uniform.min() < -0.99
+    assert 0.99 < uniform.max() < 1
+    counts = torch.histc(uniform, 10, -1, 1)
+    assert ((counts - 2000) ** 2 / 2000).sum() < 33.7  # chi-squared, 9 degrees: 1 in 10,000
+    signs = Schedule("probabilistic", seed=5).factor(steps)
+    assert set(signs.tolist()) == {1.0, -1.0}
+    assert signs.mean().abs() < 0.036  # 5 standard deviations
+    for values in (uniform, signs):
+        for lag in (1, 2, 7):
+            product = values[lag:] * values[:-lag]
+            assert product.mean().abs() < 5 * product.std() / len(product) ** 0.5
+    assert not torch.equal(uniform, Schedule("random", seed=6).factor(steps))
+
+
+@pytest.mark.parametrize("name", [name for name in SCHEDULES if name != "constant"])
+def test_a_resumed_run_goes_on_as_the_unbroken_one(name):
+    def make():
+        return TiedLoss(tied_weight=3.0, schedule=Schedule(name, 20, seed=1))
+
+    expected = weights(make(), 10)
+    first, second = make(), make()
+    assert weights(first, 4) == expected[:4]
+    assert list(first.state_dict()) == ["schedule.step"]
+    second.load_state_dict(first.state_dict())
+    assert weights(second, 6) == expected[4:]
+
+
+def test_a_given_step_is_gone_on_from():
+    criterion = TiedLoss(tied_weight=3.0, schedule=Schedule("linear_up", 4))
+    for step in (2, torch.tensor(2)):
+        criterion(LOGITS, FEATURES, TARGET, step=step)
+        assert criterion.last["tied_weight"].item() == rounded(2)
+        assert weights(criterion, 1) == rounded([3])
+    with pytest.raises(ValueError, match="step is that of a schedule, and this loss has none"):
+        TiedLoss()(LOGITS, FEATURES, TARGET, step=1)
+
+
+def test_evaluation_does_not_step():
+    criterion = TiedLoss(tied_weight=3.0, schedule=Schedule("linear_up", 4))
+    weights(criterion, 2)
+    assert weights(criterion.eval(), 2) == rounded([2, 2])
+    assert weights(criterion.train(), 2) == rounded([2, 3])
+
+
+def test_the_plain_loss_has_no_state():
+    assert TiedLoss(schedule=Schedule("constant", 5)).state_dict() == {}
+
+
+# torch's compiler imports and calls deprecated parts of torch itself.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("name", ["cosine", "random", "negate_even"])
+def test_compiles_to_one_graph_whatever_the_step(name, given):
+    torch._dynamo.reset()
+    criterion, eager = (TiedLoss(schedule=Schedule(name, 30)) for _ in range(2))
+    compiled = torch.compile(criterion, backend="aot_eager", fullgraph=True)
+    for call in range(10):  # more steps than the compiler may specialise on
+        step = {"step": 2 * call + 3} if given else {}
+        loss = compiled(LOGITS, FEATURES, TARGET, **step)
+        assert_close(loss, eager(LOGITS, FEATURES, TARGET, **step))
+    assert torch.equal(criterion.schedule.step, eager.schedule.step)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"name": "linear"},
+            r"schedule must be one of \('constant', 'linear_up', .*, got 'linear'",
+        ),
+        ({"name": "warmup"}, r"'warmup' needs the number of steps: Schedule\('warmup', steps="),
+        ({"name": "linear_up", "steps": 0}, "steps must be at least 1, got 0"),
+        ({"name": "warmup", "warmup_steps": -1}, "warmup_steps must be at least 1, got -1"),
+        ({"name": "random", "seed": -1}, r"seed must be in \[0, 2\*\*31\), got -1"),
+    ],
+)
+def test_refuses_wrong_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Schedule(**arguments)
+
+
+def test_repr():
+    assert repr(Schedule("cosine", 5)) == "Schedule('cosine', steps=5, seed=0)"
+    assert "(schedule): Schedule('random', seed=3)" in repr(
+        TiedLoss(schedule=Schedule("random", seed=3))
+    )
