@@ -161,6 +161,17 @@ impl Pipeline {
         failed.map_or(Ok(()), |(_, error)| Err(error))
     }
 
+    /// Makes the views of one sample into `outs`, one part a view, on the calling thread.
+    pub(crate) fn one(
+        &self,
+        sample: &Sample<'_>,
+        key: Key,
+        pool: &Pool,
+        outs: &mut [&mut [u8]],
+    ) -> Result<()> {
+        self.contained(sample, key, pool, false, outs)
+    }
+
     /// One sample, with a panic (of a decoder, say) made into an error.
     fn contained(
         &self,
@@ -228,11 +239,7 @@ pub fn decode(sample: &Sample<'_>, max_pixels: Option<u64>, image: &mut Image) -
     let mut decode = |bytes: &[u8]| Decoder::default().decode(bytes, max_pixels, whole, image);
     match sample.source {
         Source::Pixels(pixels) => {
-            image.reshape(pixels.width, pixels.height);
-            for y in 0..pixels.height {
-                let row = pixels.row(y);
-                image.data[y as usize * row.len()..][..row.len()].copy_from_slice(row);
-            }
+            image.copy_from(pixels);
             Ok(())
         }
         Source::Bytes(bytes) => decode(bytes).map(drop),

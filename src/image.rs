@@ -73,6 +73,15 @@ impl Image {
         self.data.resize(size, 0);
     }
 
+    /// Makes this a copy of `pixels`.
+    pub fn copy_from(&mut self, pixels: ImageRef<'_>) {
+        self.reshape(pixels.width, pixels.height);
+        for y in 0..pixels.height {
+            let row = pixels.row(y);
+            self.data[y as usize * row.len()..][..row.len()].copy_from_slice(row);
+        }
+    }
+
     /// The whole image, borrowed.
     #[must_use]
     pub fn as_ref(&self) -> ImageRef<'_> {

@@ -1,9 +1,10 @@
 //! Exact and fast two-view augmentation: the core of the Python package `tied-augment`.
 //!
 //! Data flows one way, and the modules show it: bytes are decoded ([`decode`]), all randomness is drawn
-//! ([`plan`] with [`policy`], from [`rng`]), the plan is executed ([`view`]: [`resize`], flips, [`pack`], [`ops`]), and
-//! [`batch`] does so for many samples on all threads of a [`pool`]. Nothing here knows Python but the
-//! module `py`, behind the feature `python`.
+//! ([`plan`] with [`policy`], from [`rng`]), the plan is executed ([`view`]: [`resize`], flips,
+//! [`pack`], [`ops`]), and [`batch`] does so for many samples on all threads of a [`pool`]. [`loader`]
+//! makes batches ahead of their consumer. Nothing here knows Python but the module `py`, behind the
+//! feature `python`.
 //!
 //! "Exact" means: the pixels that Pillow computes from the same plan, bit for bit.
 
@@ -15,6 +16,7 @@ mod crop;
 pub mod decode;
 pub mod error;
 pub mod image;
+pub mod loader;
 pub mod ops;
 pub mod pack;
 pub mod plan;

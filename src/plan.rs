@@ -160,21 +160,22 @@ impl ViewSpec {
         if self.interpolation.is_empty() {
             return refuse("interpolation must name at least one filter".into());
         }
+        let pair = |(low, high): (f64, f64)| format!("({low}, {high})");
         let ordered = |(low, high): (f64, f64), most: f64| 0.0 < low && low <= high && high <= most;
         match self.crop {
             Crop::RandomResized { scale, .. } if !ordered(scale, 1.0) => {
                 let message = "scale must be (low, high) with 0 < low <= high <= 1";
-                return refuse(format!("{message}, not {scale:?}"));
+                return refuse(format!("{message}, not {}", pair(scale)));
             }
             Crop::KeepRatio { scale, .. } if !ordered(scale, 1e3) => {
                 let message = "scale must be (low, high) with 0 < low <= high <= 1000";
-                return refuse(format!("{message}, not {scale:?}"));
+                return refuse(format!("{message}, not {}", pair(scale)));
             }
             Crop::RandomResized { ratio, .. } | Crop::KeepRatio { ratio, .. }
                 if !ordered(ratio, 1e6) =>
             {
                 let message = "ratio must be (low, high) with 0 < low <= high";
-                return refuse(format!("{message}, not {ratio:?}"));
+                return refuse(format!("{message}, not {}", pair(ratio)));
             }
             Crop::Padded { padding } if padding > 1 << 15 => {
                 return refuse(format!("padding must be from 0 to 32768, not {padding}"));

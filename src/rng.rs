@@ -127,7 +127,9 @@ impl Stream {
         let c = 1.0 / (9.0 * d).sqrt();
         loop {
             let x = self.normal();
-            let v = (1.0 + c * x).powi(3);
+            let t = 1.0 + c * x;
+            // Not powi, whose rounding differs between platforms.
+            let v = t * t * t;
             let u = 1.0 - self.unit();
             if v > 0.0 && libm::log(u) < 0.5 * x * x + d - d * v + d * libm::log(v) {
                 return boost * d * v;

@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 from tied_augment._core import DecodeError, build_info
 from tied_augment.plans import render
+from tied_augment.sources import ArrayDataset
 from tied_augment.transforms import Plan, TwoView, View, decode
 
 if TYPE_CHECKING:
     from tied_augment.dataset import TiedDataset
+    from tied_augment.loader import TiedLoader
     from tied_augment.loss import TiedLoss
     from tied_augment.model import TiedModel
 
 __all__ = [
+    "ArrayDataset",
     "DecodeError",
     "Plan",
     "TiedDataset",
+    "TiedLoader",
     "TiedLoss",
     "TiedModel",
     "TwoView",
@@ -34,7 +38,12 @@ __all__ = [
 
 __version__ = build_info()["version"]
 
-_NEED_TORCH = {"TiedDataset": "dataset", "TiedLoss": "loss", "TiedModel": "model"}
+_NEED_TORCH = {
+    "TiedDataset": "dataset",
+    "TiedLoader": "loader",
+    "TiedLoss": "loss",
+    "TiedModel": "model",
+}
 
 if not build_info()["jpeg_simd"]:
     warnings.warn(

@@ -6,7 +6,16 @@ from typing import Any, Protocol, TypedDict, final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DecodeError", "Pipeline", "build_info", "decode", "policy_remarks", "render"]
+__all__ = [
+    "Catalog",
+    "DecodeError",
+    "Loader",
+    "Pipeline",
+    "build_info",
+    "decode",
+    "policy_remarks",
+    "render",
+]
 
 class _BuildInfo(TypedDict):
     version: str
@@ -60,8 +69,69 @@ class _View(Protocol):
     @property
     def std(self) -> tuple[float, float, float]: ...
 
+class _Counts(TypedDict):
+    images: int
+    busy: float
+
 class DecodeError(OSError):
     """A file is no image, a broken one, or one beyond `max_pixels`."""
+
+@final
+class Catalog:
+    """A data set whose samples the core finds by index, without Python."""
+
+    @staticmethod
+    def files(paths: Sequence[str]) -> Catalog:
+        """One image file a sample."""
+
+    @staticmethod
+    def members(archives: Sequence[str], members: NDArray[np.uint64]) -> Catalog:
+        """Members of archives; `members` has a row (archive, first byte, bytes) a sample."""
+
+    @staticmethod
+    def pixels(array: NDArray[np.uint8]) -> Catalog:
+        """The images of an (N, height, width, 3) uint8 array, which is not copied."""
+
+    def __len__(self) -> int: ...
+
+@final
+class Loader:
+    """Threads that make batches ahead of their consumer, for one iteration."""
+
+    def __new__(
+        cls, threads: int, pipelines: Sequence[Pipeline], table: bytes | None, channels_last: bool
+    ) -> Loader: ...
+    def submit(
+        self,
+        source: Catalog | None,
+        samples: Sequence[object],
+        indices: NDArray[np.uint64],
+        choice: int,
+        key: tuple[int, int],
+        out: NDArray[np.uint8],
+    ) -> None:
+        """Begins a batch with pipeline number `choice`, which is written to the bytes `out`."""
+
+    def wait(self, seconds: float) -> list[tuple[int, Exception]] | None:
+        """Waits for the oldest batch: the positions that failed and why; None after `seconds`."""
+
+    def redo(
+        self,
+        source: Catalog | None,
+        samples: Sequence[object],
+        indices: NDArray[np.uint64],
+        positions: Sequence[int],
+    ) -> None:
+        """Makes samples of the batch that `wait` gave last again; `wait` for it again."""
+
+    def ready(self) -> int:
+        """The number of finished batches that wait for the consumer."""
+
+    def counts(self) -> _Counts:
+        """What the threads have done: samples tried, and their time in seconds."""
+
+    def close(self) -> None:
+        """Ends the threads and waits until they have ended."""
 
 @final
 class Pipeline:
@@ -90,8 +160,8 @@ class Pipeline:
 def build_info() -> _BuildInfo:
     """What this build can do: versions and the SIMD in use."""
 
-def decode(sample: object, max_pixels: int | None) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """Decodes a whole image to flat RGB8, and its (height, width)."""
+def decode(sample: object, max_pixels: int | None) -> NDArray[np.uint8]:
+    """Decodes a whole image to (height, width, 3)."""
 
 def policy_remarks(auto_augment: str) -> list[str]:
     """What timm accepts in a config string and ignores, as sentences."""

@@ -11,10 +11,12 @@ import operator
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset, IterableDataset
 
-from tied_augment.sources import reader_of
+from tied_augment.sources import ArrayDataset, reader_of
 from tied_augment.transforms import TwoView
 
 __all__ = ["TiedDataset"]
@@ -82,6 +84,22 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
         self._epoch = torch.tensor(-1)
         self._epoch.share_memory_()
 
+    @classmethod
+    def from_arrays(
+        cls, images: NDArray[np.uint8], targets: Sequence[Any], views: TwoView, **options: Any
+    ) -> TiedDataset:
+        """Take images in memory, all of one size, without copying them: CIFAR, say.
+
+        Args:
+            images: ``(N, height, width, 3)`` uint8, C-contiguous.
+            targets: N targets.
+            views: as for the class, and so are the `options`.
+
+        Raises:
+            TypeError, ValueError: as `ArrayDataset`, and as the class.
+        """
+        return cls(ArrayDataset(images, targets), views, **options)
+
     def __len__(self) -> int:
         return len(self.dataset)
 
@@ -115,6 +133,12 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
         """
         self.views.plan((1 << 16, 1 << 16), epoch=epoch)  # refuses what is no epoch
         self._epoch.fill_(operator.index(epoch))
+
+    @property
+    def epoch(self) -> int | None:
+        """The epoch that `set_epoch` has told; None before that."""
+        epoch = int(self._epoch)
+        return epoch if epoch >= 0 else None
 
     @property
     def transform(self) -> TwoView:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tied_augment import _core
-from tied_augment.transforms import Pixels, Plan, Sample
+from tied_augment.view import Pixels, Plan, Sample
 
 __all__ = ["render"]
 
@@ -22,9 +22,9 @@ def render(
     """Make the view that a plan decided: the pixels that the planning `View` makes of `sample`.
 
     A plan is data: it may be stored (also as JSON), edited and replayed. Its ``ops`` are what is
-    done, in order: ``crop``, then ``resize``, ``frame``, ``hflip`` and ``vflip`` if at all, then any
-    others as often as wanted. The other entries of a plan say the same in short; leave them out of a
-    plan that you edit, or change both.
+    done, in order: ``crop``, then ``resize``, ``frame``, ``hflip`` and ``vflip`` if at all, then
+    any others as often as wanted. The other entries of a plan say the same in short; leave them out
+    of a plan that you edit, or change both.
 
     Args:
         sample: as in `TwoView.__call__`.

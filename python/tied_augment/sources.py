@@ -1,19 +1,192 @@
 """What a data set gives before any pixel is decoded: paths and bytes where it can.
 
-Lives here: `reader_of`, which knows the data sets of timm and torchvision that open files
-themselves and goes around their Pillow decoding. It imports neither library, only asks whether
-they are loaded. It must never decode, and never go around code that a user has written.
+Lives here: `reader_of` and `locate`, which know the data sets of timm and torchvision that open
+files themselves and go around their Pillow decoding, and `ArrayDataset` for images in memory. It
+imports neither library, only asks whether they are loaded. It must never decode, and never go
+around code that a user has written.
 """
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-__all__ = ["reader_of"]
+import numpy as np
+from numpy.typing import NDArray
+
+from tied_augment import _core
+
+__all__ = ["ArrayDataset", "Located", "locate", "reader_of"]
 
 Reader = Callable[[int], "tuple[Any, ...]"]
+
+
+class ArrayDataset:
+    """Images in memory, all of one size: CIFAR, say. A map-style data set that copies nothing.
+
+    Args:
+        images: ``(N, height, width, 3)`` uint8, C-contiguous; a memory-mapped array will do. Don't
+            write it while a loader reads it.
+        targets: N targets, of any kind.
+
+    Raises:
+        TypeError: `images` is no such array.
+        ValueError: another number of targets than of images.
+    """
+
+    def __init__(self, images: NDArray[np.uint8], targets: Sequence[Any]) -> None:
+        right = isinstance(images, np.ndarray) and images.dtype == np.uint8
+        if not right or images.ndim != 4 or images.shape[3] != 3:
+            kind = getattr(images, "dtype", type(images).__name__)
+            shape = getattr(images, "shape", None)
+            raise TypeError(f"images must be (N, H, W, 3) uint8, got shape {shape} of {kind}")
+        if not images.flags.c_contiguous:
+            raise TypeError("images must be C-contiguous: pass np.ascontiguousarray(images)")
+        if len(targets) != len(images):
+            raise ValueError(f"{len(images)} images but {len(targets)} targets")
+        self.images = images
+        self.targets = targets
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], Any]:
+        return self.images[index], self.targets[index]
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where the images of a data set lie, so that they can be read without Python.
+
+    One of these: a path for every sample; or a row (archive, first byte, bytes) of `members` for
+    every sample; or all pixels.
+
+    Attributes:
+        rest: index to what follows the image in an item: target, ...
+        paths: of image files, or of archives if there are `members`.
+        members: ``(N, 3)`` uint64.
+        pixels: ``(N, height, width, 3)`` uint8.
+    """
+
+    rest: Reader
+    paths: Sequence[str] = ()
+    members: NDArray[np.uint64] | None = None
+    pixels: NDArray[np.uint8] | None = None
+
+    def catalog(self) -> _core.Catalog:
+        """Hand the places to the core."""
+        if self.pixels is not None:
+            return _core.Catalog.pixels(np.asarray(self.pixels))
+        if self.members is not None:
+            return _core.Catalog.members(list(self.paths), self.members)
+        return _core.Catalog.files(list(self.paths))
+
+
+def locate(dataset: Any) -> Located | None:
+    """Find where the images of `dataset` lie; None if only its own code can get at them.
+
+    Known are torchvision's ``ImageFolder`` and ``CIFAR10``/``CIFAR100``, timm's ``ImageDataset``
+    over folders and uncompressed tar files, `ArrayDataset`, and a ``Subset`` of all but images in
+    memory.
+
+    Raises:
+        ValueError: `dataset` has a transform of its own, which the views replace.
+    """
+    if isinstance(dataset, ArrayDataset) and type(dataset).__getitem__ is ArrayDataset.__getitem__:
+        targets = dataset.targets
+        return Located(lambda index: (targets[index],), pixels=dataset.images)
+    if _keeps(dataset, "torch.utils.data", "Subset", "__getitem__"):
+        whole = locate(dataset.dataset)
+        return None if whole is None else _selected(whole, dataset.indices)
+    if _keeps(dataset, "torchvision.datasets", "CIFAR10", "__getitem__"):
+        _refuse_transform(dataset)
+        images = np.ascontiguousarray(dataset.data)
+        return Located(_torchvision_rest(dataset, dataset.targets), pixels=images)
+    if _plain_folder(dataset):
+        _refuse_transform(dataset)
+        targets = [target for _, target in dataset.samples]
+        paths = [path for path, _ in dataset.samples]
+        return Located(_torchvision_rest(dataset, targets), paths)
+    if _keeps(dataset, "timm.data", "ImageDataset", "__getitem__"):
+        _refuse_transform(dataset)
+        return _timm_located(dataset)
+    return None
+
+
+def _selected(whole: Located, indices: Sequence[int]) -> Located | None:
+    if whole.pixels is not None:
+        return None  # a selection of the pixels would be a copy
+    chosen = list(indices)
+    rest = whole.rest
+    picked = replace(whole, rest=lambda index: rest(chosen[index]))
+    if whole.members is not None:
+        return replace(picked, members=whole.members[np.asarray(chosen, np.int64)])
+    return replace(picked, paths=[whole.paths[index] for index in chosen])
+
+
+def _torchvision_rest(dataset: Any, targets: Sequence[Any]) -> Reader:
+    def rest(index: int) -> tuple[Any, ...]:
+        change = dataset.target_transform
+        return (targets[index] if change is None else change(targets[index]),)
+
+    return rest
+
+
+def _timm_located(dataset: Any) -> Located | None:
+    reader = dataset.reader
+    samples = reader.samples if hasattr(reader, "samples") else ()
+
+    if _keeps(
+        reader, "timm.data.readers.reader_image_folder", "ReaderImageFolder", "__getitem__"
+    ):
+        paths = [sample[0] for sample in samples]
+        return Located(_timm_rest(dataset, [sample[1:] for sample in samples]), paths)
+    if _keeps(reader, "timm.data.readers.reader_image_tar", "ReaderImageTar", "__getitem__"):
+        places = [(reader.root, info, None) for info, _ in samples]
+        targets = [(target,) for _, target in samples]
+    elif _keeps(
+        reader, "timm.data.readers.reader_image_in_tar", "ReaderImageInTar", "__getitem__"
+    ):
+        root = reader.root
+        places = [
+            (os.path.join(root, archive) if archive else root, info, inner)
+            for info, archive, inner in samples
+        ]
+        targets = [(target,) for target in reader.targets]
+    else:
+        return None
+    numbers: dict[str, int] = {}
+    members = np.empty((len(places), 3), np.uint64)
+    for row, (archive, info, inner) in zip(members, places, strict=True):
+        if info.issparse():
+            return None
+        start = info.offset_data + (inner.offset_data if inner is not None else 0)
+        row[:] = numbers.setdefault(archive, len(numbers)), start, info.size
+    if not all(map(_plain_tar, numbers)):
+        return None
+    return Located(_timm_rest(dataset, targets), list(numbers), members)
+
+
+def _timm_rest(dataset: Any, targets: Sequence[Sequence[Any]]) -> Reader:
+    return lambda index: _timm_targets(dataset, *targets[index])
+
+
+def _timm_targets(dataset: Any, target: Any, *features: Any) -> tuple[Any, ...]:
+    if target is None:
+        target = -1
+    elif dataset.target_transform is not None:
+        target = dataset.target_transform(target)
+    return target, *(features if dataset.additional_features else ())
+
+
+def _plain_tar(path: str) -> bool:
+    """Whether an archive's offsets are the file's: not so in compressed ones."""
+    with open(path, "rb") as file:
+        file.seek(257)
+        return file.read(5) == b"ustar"
 
 
 def reader_of(dataset: Any) -> Reader:
@@ -36,11 +209,9 @@ def reader_of(dataset: Any) -> Reader:
     if _keeps(dataset, "torch.utils.data", "Subset", "__getitem__"):
         read = reader_of(dataset.dataset)
         return lambda index: read(dataset.indices[index])
-    if _keeps(dataset, "torchvision.datasets", "ImageFolder", "__getitem__"):
-        loader = sys.modules["torchvision.datasets.folder"].default_loader
-        if dataset.loader is loader:
-            _refuse_transform(dataset)
-            return _folder_reader(dataset)
+    if _plain_folder(dataset):
+        _refuse_transform(dataset)
+        return _folder_reader(dataset)
     if _keeps(dataset, "timm.data", "ImageDataset", "__getitem__"):
         _refuse_transform(dataset)
         return _timm_reader(dataset)
@@ -55,6 +226,14 @@ def _keeps(dataset: Any, module: str, name: str, method: str) -> bool:
         and isinstance(dataset, base)
         and getattr(type(dataset), method) is getattr(base, method)
     )
+
+
+def _plain_folder(dataset: Any) -> bool:
+    """Whether it is an ImageFolder that opens its files in torchvision's own way."""
+    if not _keeps(dataset, "torchvision.datasets", "ImageFolder", "__getitem__"):
+        return False
+    loader = sys.modules["torchvision.datasets.folder"].default_loader
+    return dataset.loader is loader
 
 
 def _refuse_transform(dataset: Any) -> None:
@@ -87,10 +266,6 @@ def _timm_reader(dataset: Any) -> Reader:
             file, target, *features = reader[index]
             with file:
                 sample = file.read()
-        if target is None:
-            target = -1
-        elif dataset.target_transform is not None:
-            target = dataset.target_transform(target)
-        return sample, target, *(features if dataset.additional_features else ())
+        return sample, *_timm_targets(dataset, target, *features)
 
     return read

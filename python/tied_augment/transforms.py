@@ -1,7 +1,7 @@
 """Two views of every image, and `decode`.
 
-Lives here: `TwoView` and `decode`, thin and typed over the Rust core. May import numpy, the core and
-`View`. Draws nothing and touches no pixels itself, and never needs torch.
+Lives here: `TwoView` and `decode`, thin and typed over the Rust core. May import numpy, the core
+and `View`. Draws nothing and touches no pixels itself, and never needs torch.
 """
 
 from __future__ import annotations
@@ -152,8 +152,7 @@ def decode(sample: Sample, max_pixels: int | None = None) -> Pixels:
     """
     if max_pixels is not None:
         max_pixels = number("max_pixels", max_pixels, 64, low=1)
-    pixels, (height, width) = _core.decode(sample, max_pixels)
-    return pixels.reshape(height, width, 3)
+    return _core.decode(sample, max_pixels)
 
 
 def _as_array(out: object) -> NDArray[np.uint8]:

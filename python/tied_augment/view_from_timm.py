@@ -8,7 +8,7 @@ latter. Drops nothing silently: every option of timm is listed here, by what bec
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -97,7 +97,7 @@ def fields_from_options(options: dict[str, Any]) -> dict[str, Any]:
 
 def options_from_args(args: Namespace, model: object = None) -> dict[str, Any]:
     """The options that train.py gives to ``create_transform``, by way of ``create_loader``."""
-    from timm.data import resolve_data_config
+    from timm.data.config import resolve_data_config
 
     for name, remedy in {
         "aug_splits": "TwoView makes the views that a tied loss needs",
@@ -111,7 +111,7 @@ def options_from_args(args: Namespace, model: object = None) -> dict[str, Any]:
             raise ValueError(f"--{flag} is not supported in a View: {remedy}")
     if getattr(args, "input_img_mode", None) not in (None, "RGB"):
         raise ValueError(f"--input-img-mode {args.input_img_mode} is not supported: views are RGB")
-    config = resolve_data_config(vars(args), model=model)
+    config: dict[str, Any] = cast("Any", resolve_data_config)(vars(args), model=model)
     interpolation = args.train_interpolation
     if args.no_aug or not interpolation:
         interpolation = config["interpolation"]

@@ -4,6 +4,7 @@
 //! the Python package, which is the only caller.
 
 mod errors;
+mod loader;
 mod pipeline;
 mod plans;
 mod pools;
@@ -33,6 +34,8 @@ mod _core {
     use super::build_info;
     #[pymodule_export]
     use super::errors::DecodeError;
+    #[pymodule_export]
+    use super::loader::{Catalog, Loader};
     #[pymodule_export]
     use super::pipeline::{Pipeline, decode, render};
     #[pymodule_export]

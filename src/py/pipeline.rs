@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use numpy::{
-    PyArray1, PyArray5, PyArrayMethods, PyReadonlyArray1, PyReadwriteArray5, PyUntypedArrayMethods,
+    PyArray1, PyArray3, PyArray5, PyArrayMethods, PyReadonlyArray1, PyReadwriteArray5,
+    PyUntypedArrayMethods,
 };
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::prelude::*;
@@ -22,7 +23,7 @@ use crate::rng::Key;
 
 /// Makes all views of samples.
 #[pyclass(frozen, module = "tied_augment._core")]
-pub struct Pipeline(batch::Pipeline);
+pub struct Pipeline(pub(super) batch::Pipeline);
 
 #[pymethods]
 impl Pipeline {
@@ -111,23 +112,22 @@ impl Pipeline {
 
 fn hold<'py>(samples: &[Bound<'py, PyAny>]) -> PyResult<Vec<Held<'py>>> {
     let hold = |(position, sample)| {
-        Held::new(sample).map_err(|error| {
+        Held::new(sample).inspect_err(|error| {
             let note = format!("sample {position} of the batch");
             // A note keeps the exception's type and traceback; Python before 3.11 has none.
             let _ = error.value(sample.py()).call_method1("add_note", (note,));
-            error
         })
     };
     samples.iter().enumerate().map(hold).collect()
 }
 
-/// Decodes a whole image to (height, width, 3) uint8, flat, and its height and width.
+/// Decodes a whole image to (height, width, 3) uint8.
 #[pyfunction]
 pub fn decode<'py>(
     py: Python<'py>,
     sample: &Bound<'py, PyAny>,
     max_pixels: Option<u64>,
-) -> PyResult<(Bound<'py, PyArray1<u8>>, (u32, u32))> {
+) -> PyResult<Bound<'py, PyArray3<u8>>> {
     let held = Held::new(sample)?;
     let sample = held.sample(0)?;
     let image = detached(py, || {
@@ -135,8 +135,8 @@ pub fn decode<'py>(
         batch::decode(&sample, max_pixels, &mut image)?;
         Ok::<_, Error>(image)
     })?;
-    let shape = (image.height, image.width);
-    Ok((PyArray1::from_vec(py, image.data), shape))
+    let shape = [image.height as usize, image.width as usize, 3];
+    PyArray1::from_vec(py, image.data).reshape(shape)
 }
 
 /// Executes a plan's `ops` on one sample: (3, height, width) uint8, flat, and its height and width.

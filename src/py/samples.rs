@@ -8,7 +8,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyString};
 
 use crate::batch::{Sample, Source};
-use crate::image::ImageRef;
+use crate::image::{Image, ImageRef};
+use crate::loader::Stored;
 
 /// A sample, kept alive while the core reads it.
 pub enum Held<'py> {
@@ -60,6 +61,19 @@ impl<'py> Held<'py> {
         }
         let copy = array.call_method0("copy")?;
         Ok(Self::Array(copy.cast::<PyArray3<u8>>()?.try_readonly()?))
+    }
+
+    /// A copy of the sample that needs no Python.
+    pub fn stored(&self) -> PyResult<Stored> {
+        Ok(match self.sample(0)?.source {
+            Source::Bytes(bytes) => Stored::Bytes(bytes.to_vec()),
+            Source::Path(path) => Stored::Path(path.into()),
+            Source::Pixels(pixels) => {
+                let mut image = Image::default();
+                image.copy_from(pixels);
+                Stored::Pixels(image)
+            }
+        })
     }
 
     /// The sample as the core takes it.

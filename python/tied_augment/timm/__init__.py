@@ -1,10 +1,10 @@
-"""Tied-Augment in timm: a task for ``timm.task``, and what runs the user's own train.py.
+"""Tied-Augment in timm: its loader and task for two views, and what runs the user's own train.py.
 
-`task` is for training loops of one's own. For timm's train.py: `launcher` loads the script,
-`arguments` adds the options and refuses what can't work, `seam` names what is substituted in it,
-`tied_run` makes the substitutes out of `views`, `pairs`, `mixup`, `tap`, `criterion` and `task`,
-and `report` logs. May import torch and timm, both on first use only: a train.py that runs in a
-clone of timm's repository imports that timm, once its folder is on the path.
+`loader` and `task` are for training loops of one's own. For timm's train.py: `launcher` loads the
+script, `arguments` adds the options and refuses what can't work, `seam` names what is substituted
+in it, and `tied_run` makes the substitutes out of the other modules. May import torch and timm,
+both on first use only: a train.py that runs in a clone of timm's repository imports that timm,
+which is found once the script's folder is on the path.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tied_augment.timm.loader import create_loader
     from tied_augment.timm.task import TiedTask
 
-__all__ = ["TiedTask"]
+__all__ = ["TiedTask", "create_loader"]
 
-_MODULES = {"TiedTask": "task"}
+_MODULES = {"TiedTask": "task", "create_loader": "loader"}
 
 
 def __getattr__(name: str) -> Any:

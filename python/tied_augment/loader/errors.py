@@ -1,0 +1,45 @@
+"""What happens to samples that fail."""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal
+
+__all__ = ["MOST_IN_A_ROW", "OnError", "Skips"]
+
+_logger = logging.getLogger("tied_augment.loader")
+
+OnError = Literal["raise", "skip"]
+
+# One bad file is an accident, many in a row are a wrong mount.
+MOST_IN_A_ROW = 20
+
+
+class Skips:
+    """The choice between raising and taking the next sample, as timm's ``ImageDataset`` does.
+
+    Only OSError, which decoding errors are, too, is about a sample; all else is raised.
+
+    Attributes:
+        count: samples skipped so far.
+    """
+
+    def __init__(self, on_error: OnError) -> None:
+        self.on_error = on_error
+        self.count = 0
+
+    def pass_by(self, index: int, error: Exception, in_a_row: int) -> None:
+        """Skip sample `index`, the `in_a_row`-th in its place, with a warning; or raise.
+
+        Raises:
+            Exception: `error`, if it is not to be skipped.
+            RuntimeError: too many in a row.
+        """
+        if self.on_error == "raise" or not isinstance(error, OSError):
+            raise error
+        self.count += 1
+        _logger.warning("Skipped sample %d: %s", index, error)
+        if in_a_row >= MOST_IN_A_ROW:
+            raise RuntimeError(
+                f"{in_a_row} samples in a row could not be read, the last one being number {index}"
+            ) from error

@@ -1,0 +1,273 @@
+"""How samples reach the core: found by itself, or fetched by a Python thread ahead of it.
+
+Nothing here refers to an iteration, so that the thread does not keep one alive.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tied_augment import _core
+from tied_augment.loader.errors import Skips
+from tied_augment.loader.output import Buffers, Output
+from tied_augment.sources import Located
+
+__all__ = ["Feed", "FetchedFeed", "LocatedFeed", "Pending", "StreamFeed", "Submission"]
+
+
+@dataclass
+class Pending:
+    """A batch that has been begun.
+
+    Attributes:
+        indices: the index of each sample; of a replacement once a sample has been skipped.
+        choice: which of the loader's views to make.
+        memory: what the core writes.
+        rest: of each sample, what follows the image; empty if it is found by index.
+        samples: the samples themselves, if a skipped one is replaced by another of the batch.
+        in_a_row: how many samples have been skipped at a position.
+        begun: set once the core has the batch, or `error` or `ended` is set.
+        error: what went wrong before that.
+        ended: there was nothing left.
+    """
+
+    indices: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
+    choice: int = 0
+    memory: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
+    rest: list[tuple[Any, ...]] = field(default_factory=list)
+    samples: list[Any] = field(default_factory=list)
+    in_a_row: dict[int, int] = field(default_factory=dict)
+    begun: threading.Event = field(default_factory=threading.Event)
+    error: BaseException | None = None
+    ended: bool = False
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What the core must know of every batch.
+
+    Attributes:
+        core: the core's threads.
+        shapes: for each choice: the number of views, and their (height, width).
+        key: (epoch, seed).
+    """
+
+    core: _core.Loader
+    shapes: Sequence[tuple[int, tuple[int, int]]]
+    output: Output
+    buffers: Buffers
+    key: tuple[int, int]
+
+    def begin(
+        self, batch: Pending, catalog: _core.Catalog | None, samples: Sequence[Any] = ()
+    ) -> None:
+        """Hand a batch to the core."""
+        views, size = self.shapes[batch.choice]
+        batch.memory = self.buffers.lend(self.output.size(views, len(batch.indices), *size))
+        self.core.submit(catalog, samples, batch.indices, batch.choice, self.key, batch.memory)
+        batch.begun.set()
+
+
+class Feed:
+    """Begins batches, and finds replacements for samples that failed."""
+
+    def begin(self, batch: Pending) -> None:
+        """Begin a batch; it may be fetched first, so that ``batch.begun`` is set later."""
+        raise NotImplementedError
+
+    def replace(self, batch: Pending, failed: Sequence[int]) -> None:
+        """Have the core make samples at positions anew, from the samples that come next."""
+        raise NotImplementedError
+
+    def rest(self, batch: Pending) -> list[tuple[Any, ...]]:
+        """What follows the image, for each sample of a batch."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """End what runs in the background."""
+
+
+class LocatedFeed(Feed):
+    """Samples that the core reads by itself."""
+
+    def __init__(self, submission: Submission, located: Located, catalog: _core.Catalog) -> None:
+        self._submission = submission
+        self._catalog = catalog
+        self._rest = located.rest
+
+    def begin(self, batch: Pending) -> None:
+        self._submission.begin(batch, self._catalog)
+
+    def replace(self, batch: Pending, failed: Sequence[int]) -> None:
+        for position in failed:
+            batch.indices[position] = (int(batch.indices[position]) + 1) % len(self._catalog)
+        indices = batch.indices[list(failed)]
+        self._submission.core.redo(self._catalog, (), indices, list(failed))
+
+    def rest(self, batch: Pending) -> list[tuple[Any, ...]]:
+        return [self._rest(index) for index in batch.indices.tolist()]
+
+
+class _ThreadFeed(Feed):
+    """Samples that a thread of Python's fetches, one after the other."""
+
+    def __init__(self, submission: Submission) -> None:
+        self._submission = submission
+        self._asked: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        # A daemon, since a data set that never answers must not hold up the interpreter's exit;
+        # the iteration's finalizer ends it before that where it can be ended.
+        self._thread = threading.Thread(target=self._run, name="tied-fetch", daemon=True)
+        self._started = False
+
+    def begin(self, batch: Pending) -> None:
+        if not self._started:
+            self._started = True
+            self._thread.start()
+        self._asked.put(batch)
+
+    def rest(self, batch: Pending) -> list[tuple[Any, ...]]:
+        return batch.rest
+
+    def close(self) -> None:
+        self._stop.set()
+        self._asked.put(None)
+        if self._started and self._thread is not threading.current_thread():
+            # It ends after the item that it is at, at the latest; not all can be waited for.
+            self._thread.join(timeout=0.5)
+
+    def _run(self) -> None:
+        while (batch := self._asked.get()) is not None:
+            try:
+                self._fetch(batch)
+            except BaseException as error:  # noqa: BLE001 - raised where the batch is waited for
+                batch.error = error
+                batch.begun.set()
+                return
+            if batch.ended:
+                batch.begun.set()
+                return
+            # Not to keep the batch alive until the next one.
+            del batch
+
+    def _fetch(self, batch: Pending) -> None:
+        raise NotImplementedError
+
+
+class FetchedFeed(_ThreadFeed):
+    """Items of a map-style data set."""
+
+    def __init__(
+        self, submission: Submission, read: Callable[[int], Any], length: int, skips: Skips
+    ) -> None:
+        super().__init__(submission)
+        self._read = read
+        self._length = length
+        self._skips = skips
+        # Replacements are fetched by the consumer's thread.
+        self._reading = threading.Lock()
+
+    def _fetch(self, batch: Pending) -> None:
+        samples = []
+        for position in range(len(batch.indices)):
+            if self._stop.is_set():
+                return
+            sample, rest = self._good(batch, position)
+            samples.append(sample)
+            batch.rest.append(rest)
+        self._submission.begin(batch, None, samples)
+
+    def replace(self, batch: Pending, failed: Sequence[int]) -> None:
+        samples = []
+        for position in failed:
+            batch.indices[position] = (int(batch.indices[position]) + 1) % self._length
+            sample, batch.rest[position] = self._good(batch, position)
+            samples.append(sample)
+        indices = batch.indices[list(failed)]
+        self._submission.core.redo(None, samples, indices, list(failed))
+
+    def _good(self, batch: Pending, position: int) -> tuple[Any, tuple[Any, ...]]:
+        while True:
+            index = int(batch.indices[position])
+            try:
+                with self._reading:
+                    return _split(self._read(index))
+            except OSError as error:
+                batch.in_a_row[position] = batch.in_a_row.get(position, 0) + 1
+                self._skips.pass_by(index, error, batch.in_a_row[position])
+            batch.indices[position] = (index + 1) % self._length
+
+
+class StreamFeed(_ThreadFeed):
+    """Items of an iterable data set, numbered as they come.
+
+    Args:
+        samples: the data set.
+        done: how many samples to pass over.
+        numbers: the first sample's index, and the step to the next one's.
+    """
+
+    def __init__(
+        self,
+        submission: Submission,
+        samples: Iterable[Any],
+        batch_size: int,
+        drop_last: bool,
+        done: int,
+        numbers: tuple[int, int],
+    ) -> None:
+        super().__init__(submission)
+        self._samples = samples
+        self._batch_size = batch_size
+        self._drop_last = drop_last
+        self._done = done
+        self._numbers = numbers
+        self._iterator: Iterator[Any] | None = None
+
+    def _fetch(self, batch: Pending) -> None:
+        if self._iterator is None:
+            self._iterator = iter(self._samples)
+            for _ in islice(self._iterator, self._done):
+                if self._stop.is_set():
+                    return
+        for item in islice(self._iterator, self._batch_size):
+            if self._stop.is_set():
+                return
+            sample, rest = _split(item)
+            batch.samples.append(sample)
+            batch.rest.append(rest)
+        count = len(batch.samples)
+        if count == 0 or (self._drop_last and count < self._batch_size):
+            batch.ended = True
+            return
+        first, step = self._numbers
+        numbers = range(self._done, self._done + count)
+        batch.indices = np.asarray([first + step * number for number in numbers], np.uint64)
+        self._done += count
+        self._submission.begin(batch, None, batch.samples)
+
+    def replace(self, batch: Pending, failed: Sequence[int]) -> None:
+        # The next in the stream would depend on how far ahead it has been read.
+        count = len(batch.samples)
+        for position in failed:
+            other = (position + batch.in_a_row[position]) % count
+            batch.indices[position] = batch.indices[other]
+            batch.rest[position] = batch.rest[other]
+        samples = [batch.samples[(p + batch.in_a_row[p]) % count] for p in failed]
+        indices = batch.indices[list(failed)]
+        self._submission.core.redo(None, samples, indices, list(failed))
+
+
+def _split(item: Any) -> tuple[Any, tuple[Any, ...]]:
+    if not isinstance(item, (tuple, list)) or not item:
+        kind = type(item).__name__
+        raise TypeError(f"an item of the data set must be a tuple (image, target, ...), got {kind}")
+    return item[0], tuple(item[1:])

@@ -1,0 +1,112 @@
+"""The memory of batches, and the form in which they are delivered."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+__all__ = ["DTYPES", "Buffers", "Layout", "Output"]
+
+Layout = Literal["flat", "views"]
+
+DTYPES = {
+    "uint8": torch.uint8,
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+
+
+class Buffers:
+    """Memory for batches, used again once the consumer has let go of a batch.
+
+    The first touch of fresh memory costs as much as a third of the work on a batch: the system
+    must find and clear its pages. There are never more buffers than batches at one time.
+
+    Args:
+        keep: how many unused buffers to keep at most.
+        pin: allocate page-locked memory. torch itself keeps and reuses that, and knows when a
+            transfer from it has ended.
+    """
+
+    def __init__(self, keep: int, pin: bool) -> None:
+        self._keep = keep
+        self._pin = pin
+        self._unused: list[Tensor] = []
+
+    def lend(self, size: int) -> NDArray[np.uint8]:
+        """Lend `size` bytes, taken back when neither the array nor a tensor of it is in use."""
+        if self._pin:
+            memory: NDArray[np.uint8] = torch.empty(size, dtype=torch.uint8, pin_memory=True).numpy()
+            return memory
+        buffer = None
+        for number, unused in enumerate(self._unused):
+            if unused.numel() == size:
+                buffer = self._unused.pop(number)
+                break
+        if buffer is None:
+            buffer = torch.empty(size, dtype=torch.uint8)
+        # Every lending has an array of its own, which lives as long as any tensor made of it.
+        lent: NDArray[np.uint8] = buffer.numpy()
+        back = weakref.finalize(lent, _take_back, self._unused, self._keep, buffer)
+        back.atexit = False
+        return lent
+
+
+def _take_back(unused: list[Tensor], keep: int, buffer: Tensor) -> None:
+    unused.append(buffer)
+    del unused[:-keep]
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the elements of a batch are and how they are laid out.
+
+    Attributes:
+        dtype: of the images.
+        mean: of each channel, 0 to 1; not used for uint8.
+        std: of each channel; not used for uint8.
+        channels_last: torch's memory format of that name.
+        layout: ``'flat'``, (views * B, 3, H, W), or ``'views'``, (views, B, 3, H, W).
+    """
+
+    dtype: torch.dtype
+    mean: Sequence[float]
+    std: Sequence[float]
+    channels_last: bool
+    layout: Layout
+
+    def table(self) -> bytes | None:
+        """What becomes of 0 to 255 in each channel, (3, 256), computed by torch.
+
+        In float32, ``(v / 255 - mean) / std``, each step rounded, then rounded to the dtype: what
+        ToTensor and Normalize compute, and timm's loaders without prefetcher.
+        """
+        if self.dtype == torch.uint8:
+            return None
+        values = torch.arange(256).to(torch.float32).div(255).repeat(3, 1)
+        mean, std = (torch.tensor(list(x), dtype=torch.float32) for x in (self.mean, self.std))
+        values.sub_(mean[:, None]).div_(std[:, None])
+        bits: NDArray[np.uint8] = values.to(self.dtype).view(torch.uint8).numpy()
+        return bits.tobytes()
+
+    def size(self, views: int, samples: int, height: int, width: int) -> int:
+        """The number of bytes of a batch."""
+        return views * samples * 3 * height * width * self.dtype.itemsize
+
+    def tensor(
+        self, memory: NDArray[np.uint8], views: int, samples: int, size: tuple[int, int]
+    ) -> Tensor:
+        """The images of a batch over its memory."""
+        batch = (views * samples,) if self.layout == "flat" else (views, samples)
+        elements = torch.from_numpy(memory).view(self.dtype)
+        if self.channels_last:
+            return elements.view(*batch, *size, 3).movedim(-1, -3)
+        return elements.view(*batch, 3, *size)

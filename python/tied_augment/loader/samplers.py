@@ -1,0 +1,107 @@
+"""The order of samples, and how far an epoch has got."""
+
+from __future__ import annotations
+
+import operator
+import zlib
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from itertools import chain, islice
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Sampler
+
+__all__ = ["EpochSampler", "batch_of", "begin", "fingerprint", "random_state"]
+
+
+class EpochSampler(Sampler[int]):
+    """Every index once, in an order that follows from (`seed`, epoch) alone.
+
+    torch's ``RandomSampler`` draws from the global random state instead, so that its order depends
+    on all that was drawn before.
+
+    Args:
+        dataset: anything with a length.
+        shuffle: False for 0, 1, 2, ...
+        seed: the run's seed.
+    """
+
+    def __init__(self, dataset: Sized, shuffle: bool = True, seed: int = 0) -> None:
+        self.dataset = dataset
+        self.shuffle = shuffle
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __iter__(self) -> Iterator[int]:
+        if not self.shuffle:
+            return iter(range(len(self)))
+        # An own generator for each pair: seed + epoch, say, would be the next seed's last epoch.
+        rng = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 0, self.epoch]))
+        return iter(rng.permutation(len(self)).tolist())
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch comes, before its iteration begins."""
+        self.epoch = operator.index(epoch)
+
+
+def batch_of(batch: Iterable[Any], length: int | None) -> tuple[NDArray[np.uint64], int]:
+    """The indices of a sampler's batch, and the choice that timm's scheduled sampler adds.
+
+    Raises:
+        IndexError: an index beyond `length`.
+        ValueError: a batch with several choices, or an empty one.
+    """
+    entries = list(batch)
+    choices = {entry[1] for entry in entries if isinstance(entry, tuple)} or {0}
+    if len(choices) > 1 or not entries:
+        raise ValueError(f"a batch must have samples, and one size for all: got {entries!r}")
+    numbers = [operator.index(e[0] if isinstance(e, tuple) else e) for e in entries]
+    if length is not None:
+        for number in numbers:
+            if not -length <= number < length:
+                raise IndexError(f"index {number} of a data set of {length} samples")
+        numbers = [number % length for number in numbers]
+    return np.asarray(numbers, np.uint64), operator.index(choices.pop())
+
+
+def fingerprint(indices: NDArray[np.uint64], before: int) -> int:
+    """A checksum over all batches of an epoch so far."""
+    return zlib.crc32(indices.tobytes(), before)
+
+
+def random_state(samplers: Sequence[Any]) -> dict[str, torch.Tensor]:
+    """All that torch's samplers draw their order from: the global state and their generator's."""
+    state = {"global": torch.get_rng_state()}
+    for sampler in samplers:
+        generator = getattr(sampler, "generator", None)
+        if isinstance(generator, torch.Generator):
+            state["generator"] = generator.get_state()
+    return state
+
+
+def begin(
+    batch_sampler: Iterable[Any],
+    samplers: Sequence[Any],
+    state: dict[str, torch.Tensor],
+    done: int,
+) -> tuple[list[Any], Iterator[Any]]:
+    """Iterate a batch sampler from the random `state` on: the first `done` batches, and the rest.
+
+    The global random state is left as it is.
+    """
+    for sampler in samplers:
+        generator = getattr(sampler, "generator", None)
+        if isinstance(generator, torch.Generator) and "generator" in state:
+            generator.set_state(state["generator"])
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(state["global"])
+        batches = iter(batch_sampler)
+        past = list(islice(batches, done))
+        # Samplers draw when their first index is asked for, so that must happen in here.
+        following = list(islice(batches, 1))
+    return past, chain(following, batches)

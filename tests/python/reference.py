@@ -1,0 +1,189 @@
+"""Plans executed by Pillow's, timm's and torchvision's own functions: what our pixels must equal."""
+
+import inspect
+
+import numpy as np
+from PIL import Image, ImageFilter
+from timm.data import auto_augment as timm_aa
+from torchvision.transforms import InterpolationMode, autoaugment
+from torchvision.transforms import functional as F
+
+GEOMETRY = {"crop", "resize", "frame", "hflip", "vflip"}
+
+
+def view_of(plan, image):
+    """The plan's geometry on an (H, W, 3) array, by Pillow and NumPy, as a PIL image."""
+    view = Image.fromarray(image)
+    for name, arguments in plan["ops"]:
+        if name == "crop":
+            x, y, w, h = (arguments[key] for key in "xywh")
+            view = view.crop((x, y, x + w, y + h))  # black outside, as a padded crop is
+        elif name == "resize":
+            height, width = arguments["size"]
+            view = view.resize((width, height), Image.Resampling[arguments["interpolation"].upper()])
+        elif name == "frame":
+            view = framed(view, arguments)
+        elif name == "hflip":
+            view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        elif name == "vflip":
+            view = view.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    return view
+
+
+def framed(image, frame):
+    """The frame's part of an image, mirrored outside, as timm's `crop_or_pad` has it."""
+    height, width = frame["size"]
+    left, top = frame["x"], frame["y"]
+    padding = [max(-left, 0), max(-top, 0)]
+    padding += [max(left + width - image.width, 0), max(top + height - image.height, 0)]
+    image = F.pad(image, padding, padding_mode="reflect")
+    return F.crop(image, max(top, 0), max(left, 0), height, width)
+
+
+def planes(image):
+    return np.asarray(image).transpose(2, 0, 1)
+
+
+def by_timm(plan, image):
+    """The whole plan, the ops after the geometry by timm's functions where timm has them."""
+    view = view_of(plan, image)
+    for name, arguments in plan["ops"]:
+        if name not in GEOMETRY:
+            view = TIMM[name](view, **arguments)
+    return planes(view)
+
+
+def _geometric(function):
+    def apply(image, interpolation, fill, **value):
+        (value,) = value.values()
+        resample = Image.Resampling[interpolation.upper()]
+        return function(image, value, resample=resample, fillcolor=tuple(fill))
+
+    return apply
+
+
+def _posterize(image, bits):
+    # Pillow 13 refuses the 0 bits that timm asks for; before, that was black.
+    return timm_aa.posterize(image, bits) if bits else Image.new("RGB", image.size)
+
+
+def _mix(image, mixing, chains, amount=None, image_weight=None):
+    results = []
+    for _, ops in chains:
+        result = image
+        for name, arguments in ops:
+            result = TIMM[name](result, **arguments)
+        results.append(result)
+    weights = np.array([weight for weight, _ in chains], np.float32)
+    if mixing == "sum":
+        return _summed(image, weights, np.float32(amount), results)
+    assert mixing == "blends"
+    # timm makes the shares from weights that we get back by undoing the blends.
+    rests = np.cumprod([1, *(1 - weights.astype(float))[::-1]])[:-1][::-1]
+    shares = timm_aa.AugMixAugment([])._calc_blended_weights(weights * rests, 1.0)
+    np.testing.assert_allclose(shares, weights, rtol=1e-4, atol=1e-6)
+    mixed = image
+    for share, result in zip(weights, results, strict=True):
+        mixed = Image.blend(mixed, result, share)
+    return mixed
+
+
+def _summed(image, weights, amount, results):
+    """`AugMixAugment._apply_basic` with its random chains replaced by their results."""
+    remaining = iter(results)
+    choose = np.random.choice
+    np.random.choice = lambda *_, **__: [lambda _, result=next(remaining): result]
+    try:
+        return timm_aa.AugMixAugment([], depth=1)._apply_basic(image, weights, amount)
+    finally:
+        np.random.choice = choose
+
+
+def _erase(image, x, y, w, h, fill):
+    pixels = np.array(image)
+    pixels[max(y, 0) : max(y + h, 0), max(x, 0) : max(x + w, 0)] = fill
+    return Image.fromarray(pixels)
+
+
+TIMM = {
+    "AutoContrast": timm_aa.auto_contrast,
+    "Equalize": timm_aa.equalize,
+    "Invert": timm_aa.invert,
+    "Posterize": _posterize,
+    "Solarize": lambda image, threshold: timm_aa.solarize(image, threshold),
+    "SolarizeAdd": lambda image, add, threshold: timm_aa.solarize_add(image, add, threshold),
+    "Color": timm_aa.color,
+    "Contrast": timm_aa.contrast,
+    "Brightness": timm_aa.brightness,
+    "Sharpness": timm_aa.sharpness,
+    "ShearX": _geometric(timm_aa.shear_x),
+    "ShearY": _geometric(timm_aa.shear_y),
+    "TranslateX": _geometric(timm_aa.translate_x_abs),
+    "TranslateY": _geometric(timm_aa.translate_y_abs),
+    "Rotate": _geometric(timm_aa.rotate),
+    "GaussianBlur": lambda image, radius: image.filter(ImageFilter.GaussianBlur(radius)),
+    "Grayscale": lambda image: F.rgb_to_grayscale(image, 3),
+    "Hue": lambda image, factor: F.adjust_hue(image, factor),
+    "GaussianKernel": lambda image, kernel_size, sigma: F.gaussian_blur(image, kernel_size, sigma),
+    "Mix": _mix,
+    "Erase": _erase,
+}
+
+
+class Torchvision:
+    """One of torchvision's policies, for executing and reading our plans with its own magnitudes."""
+
+    def __init__(self, policy, bins, size, severity=None):
+        parameters = inspect.signature(policy._augmentation_space).parameters
+        space = policy._augmentation_space(bins, *([size] if len(parameters) > 1 else []))
+        self.filter = policy.interpolation
+        # What torchvision may pass to `_apply_op`, by the name of the op.
+        self.magnitudes = {
+            name: [v for m in values.reshape(-1).tolist()[:severity] for v in ((m, -m) if signed else (m,))]
+            for name, (values, signed) in space.items()
+        }
+
+    def call(self, name, arguments):
+        """The call of `_apply_op` that an op of our plan stands for: its name and magnitude."""
+        value = next((v for k, v in arguments.items() if k not in ("interpolation", "fill")), 0.0)
+        if "interpolation" in arguments:
+            assert InterpolationMode(arguments["interpolation"]) == self.filter
+            assert arguments["fill"] == (0, 0, 0)
+        as_ours = {
+            "TranslateX": lambda m: -int(m),
+            "TranslateY": lambda m: -int(m),
+            "Brightness": lambda m: 1.0 + m,
+            "Color": lambda m: 1.0 + m,
+            "Contrast": lambda m: 1.0 + m,
+            "Sharpness": lambda m: 1.0 + m,
+        }.get(name, lambda m: m)
+        found = [m for m in self.magnitudes[name] if abs(as_ours(m) - value) < 1e-12]
+        assert found, (name, value, self.magnitudes[name])
+        return name, found[0]
+
+    def apply(self, image, name, arguments):
+        name, magnitude = self.call(name, arguments)
+        if name == "Posterize" and magnitude == 0:
+            return Image.new("RGB", image.size)
+        return autoaugment._apply_op(image, name, magnitude, self.filter, None)
+
+    def __call__(self, plan, image):
+        """The whole plan, the policy's ops by torchvision's `_apply_op`."""
+        view = view_of(plan, image)
+        for name, arguments in plan["ops"]:
+            if name == "Mix":
+                view = self.mix(view, **arguments)
+            elif name not in GEOMETRY:
+                view = self.apply(view, name, arguments)
+        return planes(view)
+
+    def mix(self, view, mixing, image, chains):
+        """The sum of `AugMix.forward`, with the ops on PIL images."""
+        assert mixing == "weighted"
+        mixed = np.float32(image) * np.asarray(view, np.float32)
+        for weight, ops in chains:
+            result = view
+            for name, arguments in ops:
+                result = self.apply(result, name, arguments)
+            mixed += np.float32(weight) * np.asarray(result, np.float32)
+        return Image.fromarray(mixed.astype(np.uint8))

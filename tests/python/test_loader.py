@@ -1,0 +1,470 @@
+"""TiedLoader: what it gives, whatever the source, the sampler, the threads and the form."""
+
+import logging
+import shutil
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from timm.data import ImageDataset
+from timm.data.distributed_sampler import RepeatAugSampler
+from timm.data.readers.reader_image_in_tar import ReaderImageInTar
+from timm.data.readers.reader_image_tar import ReaderImageTar
+from timm.data.scheduled_sampler import ScheduledBatchSampler
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    Subset,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+    default_collate,
+)
+from torch.utils.data.distributed import DistributedSampler
+from torchvision import transforms
+from torchvision.datasets import ImageFolder
+
+from tied_augment import ArrayDataset, TiedDataset, TiedLoader, TwoView, View
+
+VIEWS = TwoView(View(32))
+
+
+class Items:
+    """A plain map-style data set."""
+
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, index):
+        item = self.items[index]
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+
+class Stream(IterableDataset):
+    def __init__(self, items):
+        self.items = items
+
+    def __iter__(self):
+        return iter(self.items)
+
+
+def paths_of(folder):
+    return [path for path, _ in ImageFolder(folder).samples]
+
+
+def expected(samples, indices, epoch=0, seed=0, views=VIEWS):
+    """(2B, 3, h, w), view-major."""
+    chosen = [samples[index] for index in indices]
+    pixels = views.batch(chosen, indices, epoch, seed)
+    return torch.from_numpy(pixels.reshape(-1, *pixels.shape[2:]))
+
+
+def epoch_of(loader):
+    return [(images.clone(), targets.clone()) for images, targets in loader]
+
+
+def assert_same(got, want):
+    assert len(got) == len(want) > 0
+    for (images, targets), (wanted, wanted_targets) in zip(got, want, strict=True):
+        assert images.dtype == wanted.dtype
+        assert torch.equal(images, wanted)
+        assert torch.equal(targets, wanted_targets)
+
+
+def test_batches_are_the_views_of_the_samples_in_order(image_folder):
+    dataset = ImageFolder(image_folder)
+    loader = TiedLoader(dataset, VIEWS, 5, seed=7)
+    assert len(loader) == 3
+    for epoch in range(3):
+        batches = epoch_of(loader)
+        assert [len(targets) for _, targets in batches] == [5, 5, 2]
+        for number, (images, targets) in enumerate(batches):
+            indices = range(5 * number, min(5 * number + 5, 12))
+            assert torch.equal(images, expected(paths_of(image_folder), indices, epoch, 7))
+            assert targets.tolist() == [dataset.targets[index] for index in indices]
+            assert targets.dtype == torch.int64
+
+
+@pytest.mark.parametrize(("threads", "prefetch"), [(1, 1), (1, 4), (2, 2), (3, 1), (7, 9)])
+def test_nothing_depends_on_threads_and_prefetch(image_folder, threads, prefetch):
+    arguments = {"batch_size": 5, "shuffle": True, "seed": 3}
+    reference = TiedLoader(ImageFolder(image_folder), VIEWS, threads=1, prefetch=1, **arguments)
+    loader = TiedLoader(
+        ImageFolder(image_folder), VIEWS, threads=threads, prefetch=prefetch, **arguments
+    )
+    for _ in range(2):
+        assert_same(epoch_of(loader), epoch_of(reference))
+
+
+def tar_of(folder, archive):
+    with tarfile.open(archive, "w") as tar:
+        tar.add(folder, arcname=".")
+    return archive
+
+
+def test_every_source_gives_the_same_batches(image_folder, tmp_path):
+    dataset = ImageFolder(image_folder)
+    paths, targets = paths_of(image_folder), dataset.targets
+    tar = tar_of(image_folder, tmp_path / "images.tar")
+    arrays = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
+    two = list(zip(paths, targets, strict=True))
+    sources = {
+        "ImageFolder": (dataset, True),
+        "timm folder": (ImageDataset(str(image_folder)), True),
+        "timm tar": (ImageDataset(str(tar), reader=ReaderImageTar(str(tar))), True),
+        "timm in tar": (ImageDataset(str(tar)), True),
+        "paths": (Items(two), False),
+        "bytes": (Items([(Path(p).read_bytes(), t) for p, t in two]), False),
+        "arrays": (Items(list(zip(arrays, targets, strict=True))), False),
+        "images": (Items([(Image.open(p).convert("RGB"), t) for p, t in two]), False),
+    }
+    reference = epoch_of(TiedLoader(dataset, VIEWS, 5, shuffle=True))
+    for name, (source, native) in sources.items():
+        loader = TiedLoader(source, VIEWS, 5, shuffle=True)
+        assert (loader._catalog is not None) == native, name
+        assert_same(epoch_of(loader), reference)
+    stream = Stream(two)
+    assert_same(epoch_of(TiedLoader(stream, VIEWS, 5)), epoch_of(TiedLoader(dataset, VIEWS, 5)))
+
+
+def test_compressed_archives_are_read_by_timm(image_folder, tmp_path):
+    archive = tmp_path / "images.tar"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(image_folder, arcname=".")
+    dataset = ImageDataset(str(archive), reader=ReaderImageTar(str(archive)))
+    loader = TiedLoader(dataset, VIEWS, 5)
+    assert loader._catalog is None
+    assert_same(epoch_of(loader), epoch_of(TiedLoader(ImageFolder(image_folder), VIEWS, 5)))
+    dataset.reader.tarfile.close()
+
+
+# timm leaves its archives open.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_tar_files_in_folders_and_in_tar_files(image_folder, tmp_path):
+    folder = tmp_path / "tars"
+    folder.mkdir()
+    for kind in sorted(image_folder.iterdir()):
+        tar_of(kind, folder / f"{kind.name}.tar")
+    outer = tmp_path / "outer.tar"
+    tar_of(folder, outer)
+    for root in (folder, outer):
+        dataset = ImageDataset(str(root), reader=ReaderImageInTar(str(root), cache_tarfiles=False))
+        loader = TiedLoader(dataset, VIEWS, 5)
+        assert loader._catalog is not None
+        read = [dataset.reader[index] for index in range(12)]
+        items = [(file.read(), target) for file, target in read]
+        assert_same(epoch_of(loader), epoch_of(TiedLoader(Items(items), VIEWS, 5)))
+
+
+def test_subsets_and_extra_fields(image_folder):
+    paths = paths_of(image_folder)
+    subset = Subset(Subset(ImageFolder(image_folder), [9, 3, 6, 1]), [2, 0, 3])
+    loader = TiedLoader(subset, VIEWS, 3)
+    assert loader._catalog is not None
+    [(images, _)] = epoch_of(loader)
+    chosen = [paths[index] for index in (6, 9, 1)]
+    assert torch.equal(images, expected(chosen, range(3)))
+    extra = Items([(path, i, {"name": f"n{i}"}) for i, path in enumerate(paths)])
+    [(_, targets, names), *_] = list(TiedLoader(extra, VIEWS, 4))
+    assert targets.tolist() == [0, 1, 2, 3]
+    assert names == {"name": ["n0", "n1", "n2", "n3"]}
+
+
+def test_arrays_in_memory_are_not_copied(photos):
+    images = np.stack([photo[:40, :50] for photo in photos])
+    dataset = TiedDataset.from_arrays(images, [3, 1, 4, 1, 5], VIEWS, seed=2)
+    loader = TiedLoader(dataset, batch_size=5)
+    [(first, targets)] = epoch_of(loader)
+    assert torch.equal(first, expected(list(images), range(5), seed=2))
+    assert targets.tolist() == [3, 1, 4, 1, 5]
+    images[:] = 7
+    [(second, _)] = epoch_of(loader)
+    assert (second == 7).all()
+    with pytest.raises(ValueError, match="5 images but 2 targets"):
+        ArrayDataset(images, [1, 2])
+    for wrong in (images.astype(np.int16), images[..., :2], images[0]):
+        with pytest.raises(TypeError, match="must be"):
+            ArrayDataset(wrong, [0] * len(wrong))
+
+
+def test_torchs_samplers_decide_the_order(image_folder):
+    dataset = ImageFolder(image_folder)
+    paths = paths_of(image_folder)
+
+    def generator():
+        return torch.Generator().manual_seed(5)
+
+    makers = [
+        lambda: RandomSampler(dataset, generator=generator()),
+        lambda: SubsetRandomSampler([1, 5, 7, 9], generator=generator()),
+        lambda: WeightedRandomSampler([1.0] * 12, 9, generator=generator()),
+        lambda: DistributedSampler(dataset, 2, 1, seed=4),
+        lambda: RepeatAugSampler(dataset, 2, 0, num_repeats=3),
+        lambda: [3, -1, torch.tensor(5), np.int64(2)],
+    ]
+    for make in makers:
+        loader = TiedLoader(dataset, VIEWS, 4, sampler=make())
+        order = [int(index) % 12 for index in make()]
+        batches = epoch_of(loader)
+        assert sum(len(targets) for _, targets in batches) == len(order)
+        for number, (images, _) in enumerate(batches):
+            indices = order[4 * number : 4 * number + 4]
+            assert torch.equal(images, expected(paths, indices))
+    sampler = BatchSampler(range(12), 5, drop_last=True)
+    loader = TiedLoader(dataset, VIEWS, batch_sampler=sampler)
+    assert len(loader) == len(epoch_of(loader)) == 2
+    assert loader.batch_sampler is sampler
+    assert len(TiedLoader(dataset, VIEWS, 5, drop_last=True)) == 2
+
+
+def test_scheduled_batches_change_their_size(image_folder):
+    dataset = ImageFolder(image_folder)
+    choices = [TwoView(View(16)), TwoView(View(32))]
+    sampler = ScheduledBatchSampler(range(12), [4, 2], seed=1, drop_last=False)
+    loader = TiedLoader(dataset, choices, batch_sampler=sampler)
+    assert len(loader) == len(sampler)
+    for epoch in range(2):
+        sampler.set_epoch(epoch)
+        plan = list(sampler)
+        assert {choice for batch in plan for _, choice in batch} == {0, 1}
+        for batch, (images, _) in zip(plan, loader, strict=True):
+            indices = [index for index, _ in batch]
+            views = choices[batch[0][1]]
+            assert torch.equal(images, expected(paths_of(image_folder), indices, epoch, views=views))
+
+
+def test_epochs_follow_whoever_tells_them(image_folder):
+    dataset = ImageFolder(image_folder)
+    paths = paths_of(image_folder)
+    sampler = DistributedSampler(dataset, 1, 0, shuffle=False)
+    loader = TiedLoader(dataset, VIEWS, 12, sampler=sampler)
+
+    first = [expected(paths, [0], epoch) for epoch in range(50)]
+
+    def epoch_now():
+        [(images, _)] = epoch_of(loader)
+        found = [epoch for epoch in range(50) if torch.equal(images[::12], first[epoch])]
+        assert len(found) == 1
+        return found[0]
+
+    assert [epoch_now() for _ in range(3)] == [0, 1, 2]
+    sampler.set_epoch(40)
+    assert [epoch_now() for _ in range(2)] == [40, 41]
+    loader.set_epoch(7)
+    assert sampler.epoch == 7
+    assert [epoch_now() for _ in range(2)] == [7, 8]
+    tied = TiedDataset(dataset, VIEWS)
+    loader = TiedLoader(tied, batch_size=12)
+    assert epoch_now() == 0
+    loader.dataset.set_epoch(30)
+    assert [epoch_now() for _ in range(2)] == [30, 31]
+
+
+def test_every_epoch_has_an_order_of_its_own(image_folder):
+    loader = TiedLoader(ImageFolder(image_folder), VIEWS, 4, shuffle=True, seed=1)
+    orders = []
+    for _ in range(4):
+        iteration = list(iter(loader.sampler))
+        list(loader)
+        orders.append(tuple(loader.sampler))
+        assert sorted(iteration) == list(range(12))
+    assert len(set(orders)) == 4
+    other = TiedLoader(ImageFolder(image_folder), VIEWS, 4, shuffle=True, seed=2)
+    assert tuple(other.sampler) not in orders
+
+
+def test_two_ranks_see_disjoint_complete_sets(image_folder):
+    dataset = ImageFolder(image_folder)
+    for shuffle in (False, True):
+        seen = []
+        for rank in range(2):
+            loader = TiedLoader(
+                Items([(path, i) for i, path in enumerate(paths_of(image_folder))]),
+                VIEWS,
+                4,
+                sampler=DistributedSampler(dataset, 2, rank, shuffle=shuffle),
+            )
+            seen.append({i for _, targets in loader for i in targets.tolist()})
+        assert not seen[0] & seen[1]
+        assert seen[0] | seen[1] == set(range(12))
+
+
+@pytest.mark.parametrize("output", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_normalised_output_is_torchvisions(image_folder, output, channels_last):
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    normalise = transforms.Compose([transforms.ToTensor(), transforms.Normalize(mean, std)])
+    dataset = ImageFolder(image_folder)
+    arguments = {"output": output, "mean": mean, "std": std, "channels_last": channels_last}
+    loader = TiedLoader(dataset, VIEWS, 5, **arguments)
+    plain = epoch_of(TiedLoader(dataset, VIEWS, 5))
+    for (images, _), (pixels, _) in zip(loader, plain, strict=True):
+        wanted = torch.stack([normalise(p.permute(1, 2, 0).numpy()) for p in pixels])
+        wanted = wanted.to(getattr(torch, output))
+        assert images.dtype == wanted.dtype
+        assert torch.equal(images, wanted)
+        assert images.is_contiguous(memory_format=torch.channels_last) == channels_last
+
+
+def test_the_form_of_a_batch(image_folder):
+    dataset = ImageFolder(image_folder)
+    plain = epoch_of(TiedLoader(dataset, VIEWS, 5))
+    by_view = epoch_of(TiedLoader(dataset, VIEWS, 5, layout="views"))
+    last = epoch_of(TiedLoader(dataset, VIEWS, 5, channels_last=True))
+    twice = epoch_of(TiedLoader(dataset, VIEWS, 5, repeat_targets=True))
+    for i, (images, targets) in enumerate(plain):
+        assert torch.equal(by_view[i][0].flatten(0, 1), images)
+        assert by_view[i][0].shape[:2] == (2, len(targets))
+        assert torch.equal(last[i][0], images)
+        assert last[i][0].is_contiguous(memory_format=torch.channels_last)
+        assert torch.equal(twice[i][1], torch.cat([targets, targets]))
+    one = epoch_of(TiedLoader(dataset, View(32), 5))
+    assert torch.equal(one[0][0], plain[0][0][:5])
+    collated = list(TiedLoader(dataset, VIEWS, 5, collate_fn=default_collate))
+    dataloader = TiedDataset(dataset, VIEWS)
+    dataloader.set_epoch(0)
+    wanted = list(DataLoader(dataloader, 5))
+    for ([first, second], targets), ([one, two], wanted_targets) in zip(
+        collated, wanted, strict=True
+    ):
+        assert torch.equal(first, one)
+        assert torch.equal(second, two)
+        assert torch.equal(targets, wanted_targets)
+
+
+def test_batches_stay_as_they_are(image_folder):
+    """Memory is used again only when no tensor, view or array of a batch is left."""
+    loader = TiedLoader(ImageFolder(image_folder), VIEWS, 2, prefetch=3)
+    kept, copies, parts = [], [], []
+    for _ in range(3):
+        for images, _ in loader:
+            kept.append(images)
+            copies.append(images.clone())
+            parts.append(images[1:].numpy())
+            del images
+    for part, copy in zip(parts, copies, strict=True):
+        assert np.array_equal(part, copy[1:].numpy())
+    kept.clear()
+    for _ in loader:
+        pass
+    for part, copy in zip(parts, copies, strict=True):
+        assert np.array_equal(part, copy[1:].numpy())
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_bad_files_are_skipped_as_in_timm(image_folder, tmp_path, caplog, native):
+    folder = tmp_path / "images"
+    shutil.copytree(image_folder, folder)
+    paths = paths_of(folder)
+    Path(paths[2]).write_bytes(b"no image")
+    Path(paths[3]).write_bytes(Path(paths[3]).read_bytes()[:200])
+    dataset = ImageFolder(folder)
+    Path(paths[11]).unlink()
+    source = dataset if native else Items(dataset.samples)
+    loader = TiedLoader(source, VIEWS, 6, on_error="skip")
+    with caplog.at_level(logging.WARNING, "tied_augment.loader"):
+        batches = epoch_of(loader)
+    taken = [0, 1, 4, 4, 4, 5, 6, 7, 8, 9, 10, 0]
+    for number, (images, targets) in enumerate(batches):
+        indices = taken[6 * number : 6 * number + 6]
+        assert torch.equal(images, expected(paths, indices))
+        assert targets.tolist() == [dataset.targets[index] for index in indices]
+    warnings = [record.getMessage() for record in caplog.records]
+    assert loader.skipped == loader.stats()["skipped"] == len(warnings) == 4
+    for path, count in ((paths[2], 1), (paths[3], 2), (paths[11], 1)):
+        assert sum(path in warning for warning in warnings) == count
+    with pytest.raises(OSError, match="02.jpg|03.jpg|no image|06.jpg"):
+        list(TiedLoader(source, VIEWS, 6))
+    assert loader.skipped == 4
+
+
+def test_errors_of_a_data_sets_own_code(image_folder):
+    path = paths_of(image_folder)[0]
+    items = [(path, 0), OSError("lost"), OSError("lost"), (path, 3)]
+    loader = TiedLoader(Items(items), VIEWS, 4, on_error="skip")
+    [(images, targets)] = epoch_of(loader)
+    assert targets.tolist() == [0, 3, 3, 3]
+    assert torch.equal(images, expected([path] * 4, [0, 3, 3, 3]))
+    assert loader.skipped == 3
+    for error in (KeyError("defect"), ValueError("defect")):
+        broken = TiedLoader(Items([(path, 0), error]), VIEWS, 1, on_error="skip")
+        iteration = iter(broken)
+        assert next(iteration)[1].tolist() == [0]
+        with pytest.raises(type(error), match="defect"):
+            next(iteration)
+    with pytest.raises(TypeError, match="tuple"):
+        list(TiedLoader(Items([path]), VIEWS))
+    with pytest.raises(TypeError, match="got dict"):
+        list(TiedLoader(Items([({}, 1)]), VIEWS))
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_too_many_bad_files_in_a_row(image_folder, native):
+    dataset = ImageFolder(image_folder)
+    dataset.samples = [(f"/nowhere/{i}.jpg", 0) for i in range(30)] + dataset.samples
+    source = dataset if native else Items(dataset.samples)
+    loader = TiedLoader(source, VIEWS, 4, on_error="skip", sampler=[11, 12])
+    assert len(epoch_of(loader)) == 1
+    assert loader.skipped == 19 + 18
+    loader = TiedLoader(source, VIEWS, 4, on_error="skip", sampler=[10])
+    with pytest.raises(RuntimeError, match="20 samples in a row .* number 29"):
+        list(loader)
+
+
+def test_bad_samples_of_a_stream(image_folder):
+    paths = paths_of(image_folder)[:5]
+    samples = [(paths[0], 0), (b"no image", 1), (b"no image", 2), (paths[3], 3), (b"", 4)]
+    loader = TiedLoader(Stream(samples), VIEWS, 5, on_error="skip")
+    [(images, targets)] = epoch_of(loader)
+    assert targets.tolist() == [0, 3, 3, 3, 0]
+    assert torch.equal(images, expected(paths, [0, 3, 3, 3, 0]))
+    with pytest.raises(OSError, match="index 1: not an image"):
+        list(TiedLoader(Stream(samples), VIEWS, 5))
+    many = Stream([(path, i) for i, path in enumerate(paths)])
+    assert len(epoch_of(TiedLoader(many, VIEWS, 2))) == 3
+    assert len(epoch_of(TiedLoader(many, VIEWS, 2, drop_last=True))) == 2
+    assert epoch_of(TiedLoader(Stream([]), VIEWS, 2)) == []
+    with pytest.raises(TypeError):
+        len(TiedLoader(many, VIEWS, 2))
+
+
+def test_bad_arguments_are_refused(image_folder):
+    dataset = ImageFolder(image_folder)
+    cases = [
+        (ValueError, "threads", {"threads": 0}),
+        (TypeError, "threads", {"threads": 1.5}),
+        (ValueError, "prefetch", {"prefetch": 0}),
+        (ValueError, "batch_size", {"batch_size": 0}),
+        (ValueError, "seed", {"seed": -1}),
+        (ValueError, "on_error", {"on_error": "ignore"}),
+        (ValueError, "output", {"output": "float64"}),
+        (ValueError, "layout", {"layout": "pairs"}),
+        (ValueError, "std", {"output": "float32", "std": (1, 0, 1)}),
+        (ValueError, "shuffle", {"shuffle": True, "sampler": [1]}),
+        (ValueError, "batch_sampler", {"batch_sampler": [[1]], "drop_last": True}),
+    ]
+    for error, message, arguments in cases:
+        with pytest.raises(error, match=message):
+            TiedLoader(dataset, VIEWS, **arguments)
+    with pytest.raises(TypeError, match="views"):
+        TiedLoader(dataset)
+    with pytest.raises(ValueError, match="own order"):
+        TiedLoader(Stream([]), VIEWS, shuffle=True)
+    with pytest.raises(ValueError, match="transform"):
+        TiedLoader(ImageFolder(image_folder, transforms.ToTensor()), VIEWS)
+    with pytest.raises(IndexError, match="index 12 of a data set of 12"):
+        list(TiedLoader(dataset, VIEWS, sampler=[12]))
+    loader = TiedLoader(dataset, VIEWS, 4)
+    for wrong in (-1, 1 << 32, "1"):
+        with pytest.raises((ValueError, TypeError), match="epoch"):
+            loader.set_epoch(wrong)

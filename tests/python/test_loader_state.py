@@ -1,0 +1,173 @@
+"""TiedLoader: state_dict and load_state_dict give exactly the batches that would have come."""
+
+import pickle
+
+import pytest
+import torch
+from timm.data.distributed_sampler import RepeatAugSampler
+from timm.data.scheduled_sampler import ScheduledBatchSampler
+from torch.utils.data import IterableDataset, RandomSampler
+from torch.utils.data.distributed import DistributedSampler
+from torchvision.datasets import ImageFolder
+
+from tied_augment import TiedLoader, TwoView, View
+
+VIEWS = TwoView(View(16))
+
+
+class Stream(IterableDataset):
+    def __init__(self, items):
+        self.items = items
+
+    def __iter__(self):
+        return iter(self.items)
+
+
+def shuffled(dataset, **arguments):
+    return TiedLoader(dataset, VIEWS, 5, shuffle=True, seed=3, **arguments)
+
+
+def random_sampler(dataset, **arguments):
+    return TiedLoader(dataset, VIEWS, 5, sampler=RandomSampler(dataset), **arguments)
+
+
+def own_generator(dataset, **arguments):
+    sampler = RandomSampler(dataset, generator=torch.Generator().manual_seed(1))
+    return TiedLoader(dataset, VIEWS, 5, sampler=sampler, **arguments)
+
+
+def distributed(dataset, **arguments):
+    return TiedLoader(dataset, VIEWS, 2, sampler=DistributedSampler(dataset, 2, 1), **arguments)
+
+
+def repeated(dataset, **arguments):
+    return TiedLoader(dataset, VIEWS, 2, sampler=RepeatAugSampler(dataset, 2, 1), **arguments)
+
+
+def scheduled(dataset, **arguments):
+    sampler = ScheduledBatchSampler(RandomSampler(dataset), [3, 2], seed=1, drop_last=False)
+    views = [VIEWS, TwoView(View(24))]
+    return TiedLoader(dataset, views, batch_sampler=sampler, **arguments)
+
+
+def stream(dataset, **arguments):
+    return TiedLoader(Stream(dataset.samples), VIEWS, 5, **arguments)
+
+
+def tell(loader, epoch):
+    """As timm's train.py does before an epoch."""
+    for sampler in (loader.batch_sampler, loader.sampler):
+        if hasattr(sampler, "set_epoch"):
+            sampler.set_epoch(epoch)
+
+
+def rest_of(iteration):
+    return [(images.clone(), targets) for images, targets in iteration]
+
+
+def assert_same(got, want):
+    assert len(got) == len(want)
+    for (images, targets), (wanted, wanted_targets) in zip(got, want, strict=True):
+        assert torch.equal(images, wanted)
+        assert torch.equal(targets, wanted_targets)
+
+
+MAKERS = [shuffled, random_sampler, own_generator, distributed, repeated, scheduled, stream]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_resume_at_every_batch(image_folder, make):
+    dataset = ImageFolder(image_folder)
+    total = len(list(make(dataset)))
+    assert total >= 3
+    for done in range(total + 1):
+        torch.manual_seed(done)
+        loader = make(dataset, prefetch=3)
+        list(loader)
+        tell(loader, 1)
+        iteration = iter(loader)
+        for _ in range(done):
+            next(iteration)
+        state = pickle.loads(pickle.dumps(loader.state_dict()))
+        assert (state["epoch"], state["batches"]) == (1, done)
+        following = rest_of(iteration)
+        random_state = torch.get_rng_state()
+        tell(loader, 2)
+        next_epoch = rest_of(loader)
+
+        torch.manual_seed(99)
+        resumed = make(dataset, threads=1, prefetch=1)
+        resumed.load_state_dict(state)
+        assert_state(resumed.state_dict(), state)
+        assert_same(rest_of(resumed), following)
+        torch.set_rng_state(random_state)
+        tell(resumed, 2)
+        assert_same(rest_of(resumed), next_epoch)
+
+
+def assert_state(got, want):
+    assert got.keys() == want.keys()
+    assert {k: v for k, v in got.items() if k != "random"} == {
+        k: v for k, v in want.items() if k != "random"
+    }
+    assert all(torch.equal(got["random"][k], v) for k, v in want["random"].items())
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_states_between_epochs(image_folder, make):
+    dataset = ImageFolder(image_folder)
+    loader = make(dataset)
+    for epoch in range(3):
+        torch.manual_seed(epoch)
+        state = loader.state_dict()
+        assert (state["epoch"], state["batches"]) == (epoch, 0)
+        tell(loader, epoch)
+        batches = rest_of(loader)
+        resumed = make(dataset)
+        resumed.load_state_dict(state)
+        tell(resumed, epoch)
+        assert_same(rest_of(resumed), batches)
+
+
+def test_resume_after_skipped_samples(image_folder):
+    dataset = ImageFolder(image_folder)
+    dataset.samples[1] = ("/nowhere/1.jpg", 0)
+    loader = TiedLoader(dataset, VIEWS, 3, on_error="skip")
+    iteration = iter(loader)
+    next(iteration)
+    state = loader.state_dict()
+    following = rest_of(iteration)
+    resumed = TiedLoader(dataset, VIEWS, 3, on_error="skip")
+    resumed.load_state_dict(state)
+    assert_same(rest_of(resumed), following)
+
+
+def test_resuming_twice(image_folder):
+    dataset = ImageFolder(image_folder)
+    loader = shuffled(dataset)
+    whole = rest_of(loader)
+    loader = shuffled(dataset)
+    next(iter(loader))
+    for done in (1, 2):
+        state = loader.state_dict()
+        assert state["batches"] == done
+        loader = shuffled(dataset)
+        loader.load_state_dict(state)
+        iteration = iter(loader)
+        assert_same([next(iteration)], whole[done : done + 1])
+
+
+def test_samplers_that_do_not_repeat_themselves_are_found_out(image_folder):
+    dataset = ImageFolder(image_folder)
+    loader = TiedLoader(dataset, VIEWS, 2, sampler=[1, 2, 3, 4])
+    next(iter(loader))
+    state = loader.state_dict()
+    for other in ([2, 1, 3, 4], []):
+        resumed = TiedLoader(dataset, VIEWS, 2, sampler=other)
+        resumed.load_state_dict(state)
+        with pytest.raises(RuntimeError, match="the sampler does not give the batches"):
+            iter(resumed)
+    with pytest.raises(ValueError, match="seed"):
+        TiedLoader(dataset, VIEWS, 2, seed=1).load_state_dict(state)
+    with pytest.raises(ValueError, match="no state of a TiedLoader"):
+        loader.load_state_dict({})

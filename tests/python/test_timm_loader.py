@@ -1,0 +1,207 @@
+"""tied_augment.timm.create_loader in the place of timm's."""
+
+import inspect
+
+import pytest
+import timm.data
+import torch
+import torch.distributed as dist
+from timm.data import FastCollateMixup, ImageDataset, IterableImageDataset
+from timm.data.loader import PrefetchLoader, fast_collate
+from torch.utils.data import BatchSampler
+from torch.utils.data.distributed import DistributedSampler
+from torchvision.datasets import ImageFolder
+
+from tied_augment import TiedLoader, TwoView, View
+from tied_augment.timm import create_loader
+
+CPU = torch.device("cpu")
+MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
+
+
+def tied(folder, **options):
+    arguments = {"input_size": (3, 32, 32), "batch_size": 5, "is_training": True, "device": CPU}
+    return create_loader(ImageDataset(str(folder)), **(arguments | options))
+
+
+def raw(folder, epoch=0, seed=0, **options):
+    """What the loader below timm's PrefetchLoader must give."""
+    view = View.from_timm(input_size=32, **options)
+    loader = TiedLoader(
+        ImageDataset(str(folder)),
+        TwoView(view),
+        5,
+        shuffle=True,
+        drop_last=True,
+        seed=seed,
+        repeat_targets=True,
+    )
+    loader.set_epoch(epoch)
+    return list(loader)
+
+
+def test_every_option_of_timm_is_taken(image_folder):
+    given = {
+        name: parameter.default
+        for name, parameter in inspect.signature(timm.data.create_loader).parameters.items()
+        if parameter.default is not inspect.Parameter.empty
+    }
+    del given["is_training"]
+    loader = tied(image_folder, **(given | {"device": CPU}))
+    assert len(list(loader)) == 2
+    with pytest.raises(TypeError, match="has no option threads, wrokers"):
+        tied(image_folder, wrokers=1, threads=2)
+
+
+def test_batches_are_normalised_on_the_device_by_timm(image_folder):
+    options = {"auto_augment": "rand-m9-mstd0.5-inc1", "interpolation": "random"}
+    loader = tied(image_folder, mean=MEAN, std=STD, num_workers=2, seed=4, **options)
+    assert isinstance(loader, PrefetchLoader)
+    mean = torch.tensor([value * 255 for value in MEAN]).view(1, 3, 1, 1)
+    std = torch.tensor([value * 255 for value in STD]).view(1, 3, 1, 1)
+    for epoch in range(2):
+        pixels = raw(image_folder, epoch, 4, mean=MEAN, std=STD, **options)
+        for (images, targets), (wanted, wanted_targets) in zip(loader, pixels, strict=True):
+            assert torch.equal(images, wanted.float().sub_(mean).div_(std))
+            assert torch.equal(targets, wanted_targets)
+            assert targets.dtype == torch.int64
+            assert torch.equal(targets[:5], targets[5:])
+
+
+def test_without_prefetcher_batches_are_normalised_floats(image_folder):
+    loader = tied(image_folder, use_prefetcher=False, mean=MEAN, std=STD)
+    assert isinstance(loader, TiedLoader)
+    images, targets = next(iter(loader))
+    assert images.dtype == torch.float32
+    assert images.shape == (10, 3, 32, 32)
+    wanted = raw(image_folder)[0][0].float().div(255)
+    mean, std = (torch.tensor(value).view(1, 3, 1, 1) for value in (MEAN, STD))
+    assert torch.equal(images, wanted.sub_(mean).div_(std))
+    assert targets.shape == (10,)
+
+
+@pytest.mark.parametrize("prefetcher", [True, False])
+def test_what_train_py_reads_of_a_loader(image_folder, prefetcher):
+    loader = tied(image_folder, use_prefetcher=prefetcher)
+    assert len(loader) == len(list(loader)) == 2
+    assert len(loader.dataset) == 12
+    assert isinstance(loader.batch_sampler, BatchSampler)
+    # main: _set_loader_epoch
+    for owner in (loader.dataset, loader.batch_sampler, loader.sampler):
+        if hasattr(owner, "set_epoch"):
+            owner.set_epoch(6)
+    images, _ = next(iter(loader))
+    if not prefetcher:
+        wanted = next(iter(tied(image_folder, use_prefetcher=False)))[0]
+        assert not torch.equal(images, wanted)
+    if prefetcher:
+        assert loader.mixup_enabled is False
+        loader.mixup_enabled = False
+        inner = raw(image_folder, 6)[0][0]
+        mean = torch.tensor([v * 255 for v in (0.485, 0.456, 0.406)]).view(1, 3, 1, 1)
+        std = torch.tensor([v * 255 for v in (0.229, 0.224, 0.225)]).view(1, 3, 1, 1)
+        assert torch.equal(images, inner.float().sub_(mean).div_(std))
+
+
+def test_collate_functions_and_mixup(image_folder):
+    plain = raw(image_folder)
+    loader = tied(image_folder, use_prefetcher=False, collate_fn=fast_collate)
+    loader._output = TiedLoader(loader.dataset, View(32))._output  # uint8, as under the prefetcher
+    for (images, targets), (wanted, wanted_targets) in zip(loader, plain, strict=True):
+        assert torch.equal(images, wanted)
+        assert torch.equal(targets, wanted_targets)
+
+    class FirstViewMixed(FastCollateMixup):
+        def __call__(self, batch, _=None):
+            return super().__call__([(first, target) for (first, _), target in batch])
+
+    mixup = FirstViewMixed(mixup_alpha=1.0, num_classes=3, mode="batch")
+    loader = tied(image_folder, batch_size=4, collate_fn=mixup)
+    assert loader.mixup_enabled is True
+    images, targets = next(iter(loader))
+    assert (images.shape, targets.shape) == ((4, 3, 32, 32), (4, 3))
+    loader.mixup_enabled = False
+    assert mixup.mixup_enabled is False
+
+
+def test_random_erasing_spares_the_first_view_with_re_split(image_folder):
+    loader = tied(image_folder, re_prob=1.0, re_split=True, re_mode="const")
+    plain = tied(image_folder)
+    for (images, _), (wanted, _) in zip(loader, plain, strict=True):
+        assert torch.equal(images[:5], wanted[:5])
+        assert not torch.equal(images[5:], wanted[5:])
+    on_bytes = tied(image_folder, re_prob=1.0, re_split=True, use_prefetcher=False)
+    plain = tied(image_folder, use_prefetcher=False)
+    for (images, _), (wanted, _) in zip(on_bytes, plain, strict=True):
+        assert torch.equal(images[:5], wanted[:5])
+        assert not torch.equal(images[5:], wanted[5:])
+
+
+def test_scheduled_sizes(image_folder):
+    loader = tied(
+        image_folder, input_size_choices=[16, (24, 32)], batch_size_choices=[4, 2], num_batches=6
+    )
+    shapes = {tuple(images.shape) for images, _ in loader}
+    assert shapes == {(8, 3, 16, 16), (4, 3, 24, 32)}
+    assert loader.batch_sampler.average_batch_size == 3
+    assert len(loader) == 6
+
+
+# timm leaves its files open.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_evaluation_is_timms_own(image_folder):
+    dataset = ImageDataset(str(image_folder))
+    ours = create_loader(dataset, (3, 32, 32), 5, device=CPU, num_workers=0)
+    theirs = timm.data.create_loader(dataset, (3, 32, 32), 5, device=CPU, num_workers=0)
+    for (images, _), (wanted, _) in zip(ours, theirs, strict=True):
+        assert torch.equal(images, wanted)
+
+
+def test_streams(image_folder):
+    class Reader:
+        def __init__(self):
+            self.epochs = []
+            self.items = list(ImageFolder(image_folder))
+
+        def __iter__(self):
+            return iter(self.items)
+
+        def __len__(self):
+            return len(self.items)
+
+        def set_epoch(self, epoch):
+            self.epochs.append(epoch)
+
+    reader = Reader()
+    dataset = IterableImageDataset("", reader=reader)
+    loader = create_loader(dataset, 32, 5, True, device=CPU)
+    assert len(loader) == 2
+    for _ in range(2):
+        assert [len(targets) for _, targets in loader] == [10, 10]
+    assert reader.epochs == [0, 1]
+    with pytest.raises(TypeError, match="map-style"):
+        create_loader(dataset, 32, 5, True, input_size_choices=[16])
+
+
+def test_distributed_samplers(image_folder, tmp_path):
+    with pytest.raises(ValueError, match="distributed"):
+        tied(image_folder, num_aug_repeats=3)
+    dist.init_process_group("gloo", f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        loader = tied(image_folder, distributed=True)
+        assert isinstance(loader.sampler, DistributedSampler)
+        loader.sampler.set_epoch(3)
+        assert len(list(loader)) == 2
+        repeated = tied(image_folder, distributed=True, num_aug_repeats=3)
+        assert len(list(repeated)) == len(repeated) == 2
+    finally:
+        dist.destroy_process_group()
+
+
+def test_two_views_are_not_made_of_splits(image_folder):
+    with pytest.raises(ValueError, match="num_aug_splits"):
+        tied(image_folder, num_aug_splits=2)
+    other = View.from_timm(input_size=32, color_jitter=None)
+    loader = tied(image_folder, second=other, same_crop=True, use_prefetcher=False)
+    assert next(iter(loader))[0].shape == (10, 3, 32, 32)
