@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tied_augment.loss import TiedLoss
 from tied_augment.timm.mixup import unpack
 from tied_augment.timm.tap import FeatureTap
 
-__all__ = ["TiedCriterion"]
+__all__ = ["PARTS", "TiedCriterion"]
 
-PARTS = ("ce", "similarity", "tied_weight", "feature_cosine")
+# What is reported of a step: its name here, and in `TiedLoss.last`.
+_REPORTED = {
+    "ce": "ce",
+    "similarity": "similarity",
+    "tied_weight": "tied_weight",
+    "feature_cosine": "cosine",
+}
+PARTS = tuple(_REPORTED)
 
 
 class TiedCriterion(nn.Module):
@@ -25,8 +31,8 @@ class TiedCriterion(nn.Module):
         tap: where the features come from.
 
     Attributes:
-        last: the parts of the latest call, as in `TiedLoss`, and ``'feature_cosine'``, the mean
-            cosine between the views' features: 1 says that they are tied, or have collapsed.
+        last: `PARTS` of the latest call, as `TiedLoss.last` has them. ``'feature_cosine'`` is the
+            mean cosine between the views' features: 1 says that they are tied, or have collapsed.
     """
 
     last: dict[str, Tensor]
@@ -38,6 +44,7 @@ class TiedCriterion(nn.Module):
         self._pairs_are_checked = False
         self.last = {}
         self._sums: Tensor | None = None
+        self._steps = 0
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of one batch of pairs.
@@ -54,21 +61,26 @@ class TiedCriterion(nn.Module):
         target, share = unpack(target, logits.shape[1])
         self._check_pairs(target)
         if share is not None:
-            features = _mix_like_view_1(features, share)
-        loss = self.loss(logits, features, target)
-        with torch.no_grad():
-            cosine = F.cosine_similarity(*features.detach().float().chunk(2)).mean()
-            self.last = self.loss.last | {"feature_cosine": cosine}
-            # On the device, and all in one tensor, so that nothing waits for the numbers. The last
-            # one counts: a Python number would be compiled anew at every step.
-            parts = torch.stack([*(self.last[name].float() for name in PARTS), cosine.new_ones(())])
-            self._sums = parts if self._sums is None else self._sums + parts
+            layers = features if isinstance(features, list) else [features]
+            features = [_mix_like_view_1(layer, share) for layer in layers]
+        loss: Tensor = self.loss(logits, features, target)
+        self._record()
         return loss
 
-    def take_sums(self) -> Tensor | None:
-        """The sums of `PARTS` since the last call of this, and the number of steps; None for 0."""
-        sums, self._sums = self._sums, None
-        return sums
+    @torch.compiler.disable  # timm 1.0.23 to 1.0.26 compile the whole task, and this with it
+    def _record(self) -> None:
+        """Add up the parts on their device, in one tensor, so that nothing waits for them."""
+        last = self.loss.last
+        self.last = {name: last[source] for name, source in _REPORTED.items()}
+        parts = torch.stack([value.detach().float() for value in self.last.values()])
+        self._sums = parts if self._sums is None else self._sums + parts
+        self._steps += 1
+
+    def take_means(self) -> Tensor | None:
+        """The means of `PARTS` over the calls since the last call of this; None if none was."""
+        means = None if self._sums is None else self._sums / self._steps
+        self._sums, self._steps = None, 0
+        return means
 
     def _check_pairs(self, target: Tensor) -> None:
         """Once, since it waits for the device: are both halves of the batch of the same images?"""

@@ -59,14 +59,14 @@ class TiedMixup(_KeepsShare, Mixup):  # type: ignore[misc]
         clean = mixup_target(target[pairs:], self.num_classes, 1.0, self.label_smoothing)
         return torch.cat((first, x[pairs:])), pack(mixed, clean, self._share_of(pairs, mixed))
 
-    def _mix_batch(self, *args: Any) -> float | Tensor:
-        return self._keep(super()._mix_batch(*args))
+    def _mix_batch(self, *args: Any, **kwargs: Any) -> float | Tensor:
+        return self._keep(super()._mix_batch(*args, **kwargs))
 
-    def _mix_pair(self, *args: Any) -> float | Tensor:
-        return self._keep(super()._mix_pair(*args))
+    def _mix_pair(self, *args: Any, **kwargs: Any) -> float | Tensor:
+        return self._keep(super()._mix_pair(*args, **kwargs))
 
-    def _mix_elem(self, *args: Any) -> float | Tensor:
-        return self._keep(super()._mix_elem(*args))
+    def _mix_elem(self, *args: Any, **kwargs: Any) -> float | Tensor:
+        return self._keep(super()._mix_elem(*args, **kwargs))
 
 
 class TiedFastCollateMixup(_KeepsShare, FastCollateMixup):  # type: ignore[misc]
@@ -91,15 +91,17 @@ class TiedFastCollateMixup(_KeepsShare, FastCollateMixup):  # type: ignore[misc]
     def __call__(self, batch: Sequence[Any], _: object = None) -> tuple[Tensor, Tensor]:
         pairs = len(batch)
         images, target = collate_pairs(batch)
-        images[:pairs], mixed = super().__call__([(views[0], y) for views, y in batch])
+        # timm before 1.0.9 mixes arrays only; a copy, since 'pair' mixes in place.
+        first = [(image.copy(), y) for image, y in zip(images[:pairs].numpy(), target, strict=False)]
+        images[:pairs], mixed = super().__call__(first)
         clean = mixup_target(target[pairs:], self.num_classes, 1.0, self.label_smoothing)
         return images, pack(mixed, clean, self._share_of(pairs, mixed))
 
-    def _mix_batch_collate(self, *args: Any) -> float | Tensor:
-        return self._keep(super()._mix_batch_collate(*args))
+    def _mix_batch_collate(self, *args: Any, **kwargs: Any) -> float | Tensor:
+        return self._keep(super()._mix_batch_collate(*args, **kwargs))
 
-    def _mix_pair_collate(self, *args: Any) -> float | Tensor:
-        return self._keep(super()._mix_pair_collate(*args))
+    def _mix_pair_collate(self, *args: Any, **kwargs: Any) -> float | Tensor:
+        return self._keep(super()._mix_pair_collate(*args, **kwargs))
 
-    def _mix_elem_collate(self, *args: Any) -> float | Tensor:
-        return self._keep(super()._mix_elem_collate(*args))
+    def _mix_elem_collate(self, *args: Any, **kwargs: Any) -> float | Tensor:
+        return self._keep(super()._mix_elem_collate(*args, **kwargs))

@@ -21,7 +21,7 @@ from tied_augment.transforms import Sample, TwoView
 __all__ = ["NormalizedPairs", "PairTransform", "Pixels", "collate_pairs"]
 
 Pixels = NDArray[np.uint8]
-Pair = tuple[Pixels, Pixels]
+Pair = tuple["Pixels | Tensor", "Pixels | Tensor"]
 
 
 class PairTransform:
@@ -35,7 +35,7 @@ class PairTransform:
     def __init__(self, views: TwoView) -> None:
         self.views = views
 
-    def __call__(self, image: Sample) -> Pair:
+    def __call__(self, image: Sample) -> tuple[Pixels, Pixels]:
         seed = int(torch.randint(1 << 62, ()))
         first, second = self.views(image, seed=seed)
         return first, second
@@ -46,7 +46,7 @@ class PairTransform:
 
 def collate_pairs(batch: Sequence[tuple[Pair, Any]]) -> tuple[Tensor, Tensor]:
     """Put B pairs into ``(2B, 3, H, W)`` uint8 and 2B targets, as timm's ``fast_collate``."""
-    images = np.stack([sample[0][view] for view in (0, 1) for sample in batch])
+    images = np.stack([np.asarray(sample[0][view]) for view in (0, 1) for sample in batch])
     targets = default_collate([sample[1] for sample in batch])
     if targets.ndim == 1:
         targets = targets.long()

@@ -45,15 +45,15 @@ def averages(criterion: TiedCriterion) -> dict[str, float]:
     Raises:
         RuntimeError: there was no step.
     """
-    sums = criterion.take_sums()
-    if sums is None:
+    means = criterion.take_means()
+    if means is None:
         raise RuntimeError(
             "the script trained an epoch without ever calling the tied criterion: it computes its "
             "loss in a way that --tied-augment does not know"
         )
     if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(sums)
-    *totals, steps = sums.tolist()
-    return {name: total / steps for name, total in zip(PARTS, totals, strict=True)}
+        dist.all_reduce(means)  # equal numbers of steps: samplers see to that
+        means /= dist.get_world_size()
+    return dict(zip(PARTS, means.tolist(), strict=True))
 
 

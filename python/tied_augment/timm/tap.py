@@ -40,7 +40,9 @@ class FeatureTap:
         forwards: int = 1,
     ) -> None:
         heads = _find_heads(model, feature_module)
-        self._taps = [_TrainingTap(_name_of(head, model), forwards) for head in heads]
+        self._layered = feature_module is not None and not isinstance(feature_module, str)
+        named = feature_module is not None
+        self._taps = [_TrainingTap(_name_of(head, model), named, forwards) for head in heads]
         for tap, head in zip(self._taps, heads, strict=True):
             tap.open()
             head.register_forward_pre_hook(tap)
@@ -50,21 +52,25 @@ class FeatureTap:
         """The tapped modules."""
         return [tap.name for tap in self._taps]
 
-    def take(self) -> Tensor:
+    def take(self) -> Tensor | list[Tensor]:
         """The features of the latest forward, ``(2B, D)``, which are then forgotten.
+
+        A list, one for each module, if `feature_module` is one.
 
         Raises:
             RuntimeError: as a forward of `TiedModel`.
         """
         features = [tap.take() for tap in self._taps]
+        if self._layered:
+            return features
         return features[0] if len(features) == 1 else torch.cat(features, dim=1)
 
 
 class _TrainingTap(_Tap):
     """A tap that is open from the start, for training forwards only; a copy of it is closed."""
 
-    def __init__(self, name: str, forwards: int) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, flatten: bool, forwards: int) -> None:
+        super().__init__(name, flatten=flatten)
         self._forwards = forwards
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
@@ -72,14 +78,14 @@ class _TrainingTap(_Tap):
             super().__call__(module, args)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _TrainingTap:
-        return _TrainingTap(self.name, self._forwards)
+        return _TrainingTap(self.name, self._flatten, self._forwards)
 
     def take(self) -> Tensor:
         inputs = self._inputs or []
         self.open()
         if self._forwards > 1 and len(inputs) == self._forwards:
             inputs = [torch.cat(inputs)]
-        taken = _Tap(self.name)
+        taken = _Tap(self.name, flatten=self._flatten)
         taken._inputs = inputs
         return taken.features()
 

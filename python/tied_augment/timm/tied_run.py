@@ -14,10 +14,11 @@ from typing import Any
 
 from torch import nn
 
-from tied_augment.loss import TiedLoss
+from tied_augment.loss import Schedule, TiedLoss
 from tied_augment.timm.criterion import TiedCriterion
 from tied_augment.timm.errors import LaunchError
 from tied_augment.timm.mixup import TiedFastCollateMixup, TiedMixup
+from tied_augment.timm.native import native_loader, tied_loader, why_not
 from tied_augment.timm.pairs import NormalizedPairs, PairTransform, collate_pairs
 from tied_augment.timm.report import averages, in_log_lines
 from tied_augment.timm.tap import FeatureTap, forward_separately
@@ -39,6 +40,7 @@ class TiedRun:
         self._logger = logger
         self._tap: FeatureTap | None = None
         self._criterion: TiedCriterion | None = None
+        self._batches = 0  # of an epoch
         self._split_bn = getattr(args, "split_bn", False)
         # train.py allows it for its own kinds of views only; create_model does it instead.
         args.split_bn = False
@@ -77,15 +79,24 @@ class TiedRun:
         # The checks that it was hidden from are over; checkpoints keep what was typed.
         self._args.split_bn = self._split_bn
         collate = kw.get("collate_fn")
-        if collate is None:
-            kw["collate_fn"] = collate_pairs if kw.get("use_prefetcher", True) else _normalized(kw)
-        elif not isinstance(collate, TiedFastCollateMixup):
+        if collate is not None and not isinstance(collate, TiedFastCollateMixup):
             raise LaunchError(
                 "the script gives create_loader a collate function of its own, which would not "
                 "know pairs of views: leave it out"
             )
-        with self._pairs_from(original):
-            return original(dataset, **kw)
+        reason = why_not(self._args, dataset, kw)
+        if reason is None:
+            loader = native_loader(self._args, dataset, kw)
+            self._logger.info("Tied-Augment: native loader, %d threads", tied_loader(loader).threads)
+        else:
+            if collate is None:
+                prefetcher = kw.get("use_prefetcher", True)
+                kw["collate_fn"] = collate_pairs if prefetcher else _normalized(kw)
+            with self._pairs_from(original):
+                loader = original(dataset, **kw)
+            self._logger.info("Tied-Augment: timm's loader, since %s", reason)
+        self._batches = len(loader)
+        return loader
 
     @contextmanager
     def _pairs_from(self, create_loader: Callable[..., Any]) -> Iterator[None]:
@@ -108,8 +119,6 @@ class TiedRun:
             names["create_transform"] = original
         if not made:
             raise LaunchError("the script's create_loader made no transform for the train set")
-        for transform in made:
-            self._logger.info("Tied-Augment: timm's loader makes %s", transform.views)
 
     def task(self, original: type[Any], **kw: Any) -> Any:
         """Create a task, of the kind that was asked for, with the tied criterion."""
@@ -130,17 +139,28 @@ class TiedRun:
             bound.arguments["loss_fn"] = self._tied(bound.arguments["loss_fn"])
         if self._criterion is None:
             raise LaunchError("the script made neither a task nor a criterion")
+        self._begin_epoch(bound.arguments)
         with in_log_lines(self._logger, self._criterion):
             metrics = original(*bound.args, **bound.kwargs)
         metrics.update(averages(self._criterion))
         return metrics
+
+    def _begin_epoch(self, arguments: dict[str, Any]) -> None:
+        """Set what counts epochs or steps, also in a run that is resumed."""
+        epoch, loader = arguments["epoch"], tied_loader(arguments["loader"])
+        if loader is not None:
+            loader.set_epoch(epoch)
+        schedule = self._criterion.loss.schedule if self._criterion is not None else None
+        if schedule is not None:
+            schedule.step.fill_(epoch * self._batches)
 
     def _tied(self, criterion: Any) -> TiedCriterion:
         """The one criterion of this run, made of the one that the script has chosen."""
         if self._criterion is None:
             if self._tap is None:
                 raise LaunchError("the script made its model without create_model")
-            self._criterion = TiedCriterion(_loss(self._args, criterion), self._tap)
+            loss = _loss(self._args, criterion, self._args.epochs * self._batches)
+            self._criterion = TiedCriterion(loss.to(self._args.device), self._tap)
             self._logger.info(
                 "Tied-Augment: %r, features: input of %s",
                 self._criterion.loss,
@@ -149,13 +169,21 @@ class TiedRun:
         return self._criterion
 
 
-def _loss(args: Namespace, criterion: Any) -> TiedLoss:
-    return TiedLoss(
-        criterion,
-        tied_weight=args.tied_weight,
-        similarity=args.tied_similarity,
-        supervise=args.tied_supervise,
-    )
+def _loss(args: Namespace, criterion: Any, steps: int) -> TiedLoss:
+    between_samples = args.tied_similarity not in ("mse", "l1", "cosine", "js")
+    try:
+        return TiedLoss(
+            criterion,
+            tied_weight=args.tied_weight,
+            similarity=args.tied_similarity,
+            supervise=args.tied_supervise,
+            layer_weights=args.tied_layer_weights,
+            schedule=Schedule(args.tied_schedule, steps, seed=args.seed),
+            # So that several processes compute what one would with the whole batch.
+            gather=between_samples and getattr(args, "distributed", False),
+        )
+    except ValueError as error:
+        raise LaunchError(str(error)) from error
 
 
 def _one_or_list(modules: list[str] | None) -> str | list[str] | None:

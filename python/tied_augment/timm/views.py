@@ -8,7 +8,7 @@ from typing import Any
 from tied_augment.timm.errors import LaunchError
 from tied_augment.transforms import TwoView, View
 
-__all__ = ["two_view"]
+__all__ = ["first_options", "second_view", "two_view"]
 
 # All of timm's augmentation but crop and flips: what AugMix's first view is spared.
 _CLEAN = {
@@ -31,15 +31,24 @@ def two_view(args: Namespace, options: dict[str, Any]) -> TwoView:
     Raises:
         LaunchError: an option that `View` refuses.
     """
-    first = {name: value for name, value in options.items() if name not in _ERASING}
-    second = dict(first)
-    if args.tied_aa2 is not None:
-        second["auto_augment"] = None if args.tied_aa2 == "none" else args.tied_aa2
-    if args.tied_clean_first:
-        first |= _CLEAN
+    options = {name: value for name, value in options.items() if name not in _ERASING}
     try:
-        return TwoView(
-            View.from_timm(**first), View.from_timm(**second), same_crop=args.tied_same_crop
-        )
+        first = View.from_timm(**first_options(args, options))
+        return TwoView(first, second_view(args, options), same_crop=args.tied_same_crop)
     except (TypeError, ValueError) as error:
         raise LaunchError(str(error)) from error
+
+
+def first_options(args: Namespace, options: dict[str, Any]) -> dict[str, Any]:
+    """The options of the first view, out of those of `two_view` or of timm's ``create_loader``."""
+    return options | _CLEAN if args.tied_clean_first else options
+
+
+def second_view(args: Namespace, options: dict[str, Any]) -> View | None:
+    """The second view, where it is not another draw of the first."""
+    if args.tied_aa2 is None and not args.tied_clean_first:
+        return None
+    policy = {}
+    if args.tied_aa2 is not None:
+        policy = {"auto_augment": None if args.tied_aa2 == "none" else args.tied_aa2}
+    return View.from_timm(**options | policy)
