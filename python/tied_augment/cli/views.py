@@ -6,7 +6,7 @@ A field of `View` that is to be an option gets one line in `_OPTIONS`; its defau
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
+from dataclasses import Field, fields
 from typing import Any
 
 from tied_augment import TwoView, View
@@ -35,7 +35,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 def add_view_options(parser: argparse.ArgumentParser) -> None:
     """Add an option for every field of `View`, and ``--same-crop``."""
     group = parser.add_argument_group("views")
-    for field in fields(View):
+    for field in _view_fields():
         option = dict(_OPTIONS[field.name])
         default = field.default
         shown = " ".join(f"{x:.3g}" for x in default) if isinstance(default, tuple) else default
@@ -49,8 +49,12 @@ def add_view_options(parser: argparse.ArgumentParser) -> None:
 
 def two_view(args: argparse.Namespace) -> TwoView:
     """Make the `TwoView` that the options of `add_view_options` declare."""
-    values = {field.name: getattr(args, f"view_{field.name}") for field in fields(View)}
+    values = {field.name: getattr(args, f"view_{field.name}") for field in _view_fields()}
     try:
         return TwoView(View(**values), same_crop=args.same_crop)
     except (TypeError, ValueError) as error:
         raise CommandError(str(error)) from error
+
+
+def _view_fields() -> list[Field[Any]]:
+    return [field for field in fields(View) if field.name in _OPTIONS]
