@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import nn
 
 from tied_augment.loss import Schedule, TiedLoss
@@ -134,7 +135,11 @@ class TiedRun:
 
     def train_one_epoch(self, original: Callable[..., Any], *args: Any, **kw: Any) -> Any:
         """Train an epoch and add the parts of the loss to what is logged of it."""
-        bound = inspect.signature(original).bind(*args, **kw)
+        signature = inspect.signature(original)
+        bound = signature.bind(*args, **kw)
+        if "device" in signature.parameters and "device" not in bound.arguments:
+            # Up to timm 1.0.15 main forgets it, and without prefetcher CUDA is used on a CPU.
+            bound.arguments["device"] = torch.device(self._args.device)
         if "loss_fn" in bound.arguments:
             bound.arguments["loss_fn"] = self._tied(bound.arguments["loss_fn"])
         if self._criterion is None:
