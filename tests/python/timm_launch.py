@@ -5,6 +5,7 @@ import csv
 import io
 import logging
 import os
+import runpy
 import sys
 import warnings
 from dataclasses import dataclass
@@ -53,7 +54,14 @@ def base_options(data, out):
     ).split()
 
 
-def launch(script, data, out, *options, tied=True):
+def run_alone(script, argv):
+    """``python script *argv``."""
+    sys.argv = [str(script), *argv]
+    sys.path.insert(0, str(script.parent))
+    runpy.run_path(str(script), run_name="__main__")
+
+
+def launch(script, data, out, *options, tied=True, run=run_script):
     """Run `script` as ``tied-augment train`` does, and put back what that changes."""
     argv, path, modules = sys.argv, list(sys.path), set(sys.modules)
     handlers, level = list(logging.root.handlers), logging.root.level
@@ -70,7 +78,7 @@ def launch(script, data, out, *options, tied=True):
                 # timm's ImageDataset leaves closing its files to the garbage collector.
                 warnings.filterwarnings("ignore", category=ResourceWarning)
                 flag = ["--tied-augment"] if tied else []
-                run_script(Path(script), [*base_options(data, out), *flag, *options])
+                run(Path(script), [*base_options(data, out), *flag, *options])
     finally:
         torch.set_num_threads(threads)
         sys.argv, sys.path[:] = argv, path

@@ -92,7 +92,7 @@ def main():
                 train_metrics,
                 metrics,
                 os.path.join(folder, "summary.csv"),
-                write_header=epoch == 0,
+                write_header=epoch == (first or 0),
                 log_wandb=args.log_wandb,
             )
             saver.save_checkpoint(epoch, metric=metrics["top1"])

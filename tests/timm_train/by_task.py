@@ -40,13 +40,12 @@ def main():
     utils.random_seed(args.seed, args.rank)
     dtype = getattr(torch, args.model_dtype or "float32")
 
-    kwargs = {"img_size": args.img_size} if "vit" in args.model else {}
     model = create_model(
         args.model,
         num_classes=args.num_classes,
         in_chans=args.in_chans or 3,
         drop_rate=args.drop,
-        **kwargs | args.model_kwargs,
+        **args.model_kwargs,
     )
     if args.grad_checkpointing:
         model.set_grad_checkpointing(enable=True)
@@ -104,7 +103,7 @@ def main():
                 train_metrics,
                 metrics,
                 os.path.join(folder, "summary.csv"),
-                write_header=epoch == 0,
+                write_header=epoch == (first or 0),
                 log_wandb=args.log_wandb,
             )
             saver.save_checkpoint(epoch, metric=metrics["top1"])
