@@ -68,7 +68,9 @@ def test_the_task_is_a_task_of_timm(model, batch):
         task.update_ema(step=step + 1)
     assert list(task.get_checkpoint_state()["state_dict"]) == keys
     assert list(task.get_checkpoint_state(ema=True)["state_dict_ema"]) == keys
-    assert len(list(task.get_clip_parameters(exclude_head=True))) == len(list(model.parameters()))-2
+    assert (
+        len(list(task.get_clip_parameters(exclude_head=True))) == len(list(model.parameters())) - 2
+    )
 
 
 def test_a_task_compiles(model, batch):

@@ -111,9 +111,7 @@ def main():
         torch.distributed.destroy_process_group()
 
 
-def train_one_epoch(
-    epoch, model, loader, optimizer, args, task=None, device=None, mixup_fn=None
-):
+def train_one_epoch(epoch, model, loader, optimizer, args, task=None, device=None, mixup_fn=None):
     if args.mixup_off_epoch and epoch >= args.mixup_off_epoch:
         if args.prefetcher and loader.mixup_enabled:
             loader.mixup_enabled = False

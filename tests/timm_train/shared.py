@@ -93,11 +93,24 @@ def make_parsers():
         "--model-ema-decay": 0.9998,
     }.items():
         add(name, type=float, default=default)
-    for name in (
-        "--amp --bce-loss --channels-last --grad-checkpointing --jsd-loss --log-wandb --model-ema "
-        "--naflex-loader --no-aug --no-prefetcher --pin-mem --resplit --split-bn --sync-bn "
-        "--torchscript --use-multi-epochs-loader"
-    ).split():
+    for name in [
+        "--amp",
+        "--bce-loss",
+        "--channels-last",
+        "--grad-checkpointing",
+        "--jsd-loss",
+        "--log-wandb",
+        "--model-ema",
+        "--naflex-loader",
+        "--no-aug",
+        "--no-prefetcher",
+        "--pin-mem",
+        "--resplit",
+        "--split-bn",
+        "--sync-bn",
+        "--torchscript",
+        "--use-multi-epochs-loader",
+    ]:
         add(name, action="store_true")
     add("--scale", type=float, nargs="+", default=[0.08, 1.0])
     add("--ratio", type=float, nargs="+", default=[3 / 4, 4 / 3])

@@ -45,7 +45,7 @@ class _KeepsShare:
         return share
 
     def _share_of(self, count: int, like: Tensor) -> Tensor:
-        """lambda of each of `count` samples, ``(count, 1)``, in the dtype and place of `like`."""
+        """Lambda of each of `count` samples, ``(count, 1)``, in the dtype and place of `like`."""
         share = torch.as_tensor(self._share, dtype=like.dtype, device=like.device)
         return share.reshape(-1, 1).expand(count, 1)
 
@@ -92,7 +92,9 @@ class TiedFastCollateMixup(_KeepsShare, FastCollateMixup):  # type: ignore[misc]
         pairs = len(batch)
         images, target = collate_pairs(batch)
         # timm before 1.0.9 mixes arrays only; a copy, since 'pair' mixes in place.
-        first = [(image.copy(), y) for image, y in zip(images[:pairs].numpy(), target, strict=False)]
+        first = [
+            (image.copy(), y) for image, y in zip(images[:pairs].numpy(), target, strict=False)
+        ]
         images[:pairs], mixed = super().__call__(first)
         clean = mixup_target(target[pairs:], self.num_classes, 1.0, self.label_smoothing)
         return images, pack(mixed, clean, self._share_of(pairs, mixed))

@@ -55,5 +55,3 @@ def averages(criterion: TiedCriterion) -> dict[str, float]:
         dist.all_reduce(means)  # equal numbers of steps: samplers see to that
         means /= dist.get_world_size()
     return dict(zip(PARTS, means.tolist(), strict=True))
-
-

@@ -97,7 +97,9 @@ def forward_separately(model: nn.Module) -> None:
     state_dict, and a function in the instance would be copied into the EMA model.
     """
     kind = type(model)
-    model.__class__ = type(kind.__name__, (_SeparateForwards, kind), {"__module__": kind.__module__})
+    model.__class__ = type(
+        kind.__name__, (_SeparateForwards, kind), {"__module__": kind.__module__}
+    )
 
 
 class _SeparateForwards:

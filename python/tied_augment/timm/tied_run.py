@@ -88,7 +88,9 @@ class TiedRun:
         reason = why_not(self._args, dataset, kw)
         if reason is None:
             loader = native_loader(self._args, dataset, kw)
-            self._logger.info("Tied-Augment: native loader, %d threads", tied_loader(loader).threads)
+            self._logger.info(
+                "Tied-Augment: native loader, %d threads", tied_loader(loader).threads
+            )
         else:
             if collate is None:
                 prefetcher = kw.get("use_prefetcher", True)
