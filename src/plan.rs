@@ -113,12 +113,10 @@ impl Plan {
                 return refuse(format!("a plan's size must be from 1 to 32768 a side, not {side}"));
             }
         }
-        if let Some(Frame { resized: (h, w), .. }) = frame {
-            if h == 0 || w == 0 || u64::from(h) * u64::from(w) > MAX_RESIZED {
-                return refuse(format!(
-                    "an image cannot be resized to {h} x {w} pixels for a frame"
-                ));
-            }
+        if let Some(Frame { resized: (h, w), .. }) = frame
+            && (h == 0 || w == 0 || u64::from(h) * u64::from(w) > MAX_RESIZED)
+        {
+            return refuse(format!("an image cannot be resized to {h} x {w} pixels for a frame"));
         }
         let near = [crop.x, crop.y].iter().all(|v| v.unsigned_abs() <= 1 << 30);
         if crop.w == 0 || crop.h == 0 || crop.w.max(crop.h) > 1 << 30 || !near {
@@ -226,14 +224,14 @@ impl ViewSpec {
             }
             Crop::Squash => (whole, None),
         };
-        if let Some(Frame { resized: (h, w), .. }) = frame {
-            if u64::from(h) * u64::from(w) > MAX_RESIZED {
-                return Err(Error::Argument(format!(
-                    "an image of (height, width) {shape:?} is too long and thin for this crop, which \
-                     would resize it to {:?}; use crop='rrc'",
-                    (h, w)
-                )));
-            }
+        if let Some(Frame { resized: (h, w), .. }) = frame
+            && u64::from(h) * u64::from(w) > MAX_RESIZED
+        {
+            return Err(Error::Argument(format!(
+                "an image of (height, width) {shape:?} is too long and thin for this crop, which \
+                 would resize it to {:?}; use crop='rrc'",
+                (h, w)
+            )));
         }
         let interpolation = match self.crop {
             Crop::Padded { .. } => None,

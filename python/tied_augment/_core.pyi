@@ -166,7 +166,5 @@ def decode(sample: object, max_pixels: int | None) -> NDArray[np.uint8]:
 def policy_remarks(auto_augment: str) -> list[str]:
     """What timm accepts in a config string and ignores, as sentences."""
 
-def render(
-    sample: object, ops: object, max_pixels: int | None
-) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """Executes a plan's `ops` on one sample: flat planes, and their (height, width)."""
+def render(sample: object, ops: object, max_pixels: int | None) -> NDArray[np.uint8]:
+    """Executes a plan's `ops` on one sample, to (3, height, width)."""

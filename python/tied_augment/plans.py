@@ -5,20 +5,18 @@ Lives here: `render`. May import numpy and the core. Draws nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tied_augment import _core
-from tied_augment.view import Pixels, Plan, Sample
+from tied_augment.view import Pixels, Plan, Sample, number
 
 __all__ = ["render"]
 
 _SUMMARY = ("crop", "interpolation", "hflip", "vflip")
 
 
-def render(
-    sample: Sample, plan: Plan | Mapping[str, Any], max_pixels: int | None = None
-) -> Pixels:
+def render(sample: Sample, plan: Plan | Mapping[str, Any], max_pixels: int | None = None) -> Pixels:
     """Make the view that a plan decided: the pixels that the planning `View` makes of `sample`.
 
     A plan is data: it may be stored (also as JSON), edited and replayed. Its ``ops`` are what is
@@ -43,14 +41,16 @@ def render(
     """
     if not isinstance(plan, Mapping) or "ops" not in plan:
         raise TypeError(f"plan must be a mapping with 'ops', as View.plan gives it, got {plan!r}")
+    if max_pixels is not None:
+        max_pixels = number("max_pixels", max_pixels, 64, low=1)
+    pixels = _core.render(sample, plan["ops"], max_pixels)
     _check_summary(plan, plan["ops"])
-    pixels, (height, width) = _core.render(sample, plan["ops"], max_pixels)
-    return pixels.reshape(3, height, width)
+    return pixels
 
 
-def _check_summary(plan: Mapping[str, Any], ops: Sequence[tuple[str, Any]]) -> None:
+def _check_summary(plan: Mapping[str, Any], ops: Iterable[tuple[str, Any]]) -> None:
     """Refuse a plan that was edited in one place only."""
-    done = {op[0]: op[1] for op in ops if len(op) == 2}
+    done = dict(ops)
     crop, resize = done.get("crop", {}), done.get("resize", {})
     said = {
         "crop": [crop.get(name) for name in "xywh"],

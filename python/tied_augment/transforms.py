@@ -58,9 +58,7 @@ class TwoView(Views):
                 kind = type(getattr(self, name)).__name__
                 raise TypeError(f"{name} must be a View, got {kind}")
         if self.max_pixels is not None:
-            object.__setattr__(
-                self, "max_pixels", number("max_pixels", self.max_pixels, 64, low=1)
-            )
+            object.__setattr__(self, "max_pixels", number("max_pixels", self.max_pixels, 64, low=1))
         _ = self._pipeline
 
     @cached_property

@@ -13,10 +13,10 @@ use crate::image::Image;
 
 /// An image of one of the formats, whose header has been read.
 pub enum Raster<'a> {
-    Bmp(Bmp<'a>),
+    Bmp(Box<Bmp<'a>>),
     Gif(Box<Gif<'a>>),
     Png(Box<Png<'a>>),
-    Tiff(Tiff<'a>),
+    Tiff(Box<Tiff<'a>>),
     WebP(Box<WebP<'a>>),
 }
 
@@ -24,7 +24,7 @@ impl<'a> Raster<'a> {
     /// Reads the header; `None` if the bytes are of no known format.
     pub fn open(bytes: &'a [u8], max_pixels: u64) -> Option<Result<Self>> {
         Some(match bytes {
-            [b'B', b'M', ..] => Bmp::open(bytes).map(Self::Bmp),
+            [b'B', b'M', ..] => Bmp::open(bytes).map(Box::new).map(Self::Bmp),
             [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => {
                 Gif::open(bytes, max_pixels).map(Box::new).map(Self::Gif)
             }
@@ -32,7 +32,7 @@ impl<'a> Raster<'a> {
                 Png::open(bytes).map(Box::new).map(Self::Png)
             }
             [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => {
-                Tiff::open(bytes).map(Self::Tiff)
+                Tiff::open(bytes).map(Box::new).map(Self::Tiff)
             }
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => {
                 WebP::open(bytes, max_pixels).map(Box::new).map(Self::WebP)
@@ -72,4 +72,11 @@ pub fn check_ratio(compressed: usize, wanted: u64, ratio: u64) -> std::result::R
         return Err(format!("the file is truncated: {compressed} bytes cannot hold the image"));
     }
     Ok(())
+}
+
+/// RGBA to RGB.
+pub fn drop_alpha(rgba: &[u8], image: &mut Image) {
+    for (rgba, rgb) in rgba.chunks_exact(4).zip(image.data.chunks_exact_mut(3)) {
+        rgb.copy_from_slice(&rgba[..3]);
+    }
 }

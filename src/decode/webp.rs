@@ -4,6 +4,7 @@ use std::io::Cursor;
 
 use image_webp::{UpsamplingMethod, WebPDecodeOptions, WebPDecoder};
 
+use super::raster::drop_alpha;
 use crate::error::{Error, Result};
 use crate::image::Image;
 
@@ -39,9 +40,7 @@ impl<'a> WebP<'a> {
         }
         let mut rgba = vec![0; height as usize * width as usize * 4];
         self.frame(&mut rgba)?;
-        for (rgba, rgb) in rgba.chunks_exact(4).zip(image.data.chunks_exact_mut(3)) {
-            rgb.copy_from_slice(&rgba[..3]);
-        }
+        drop_alpha(&rgba, image);
         Ok(())
     }
 

@@ -120,3 +120,45 @@ fn transpose(input: &[u8], (height, width): (usize, usize), out: &mut [u8]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    /// Pillow's box blur of one line, each sum by itself.
+    fn line(input: &[u8], radius: f32) -> Vec<u8> {
+        let r = radius as i64;
+        let ww = ((1u32 << 24) as f32 / (radius * 2.0 + 1.0)) as u64;
+        let fw = ((1 << 24) - (2 * r as u64 + 1) * ww) / 2;
+        let at = |x: i64| u64::from(input[x.clamp(0, input.len() as i64 - 1) as usize]);
+        let blurred = |x: i64| {
+            let sum: u64 = (x - r..=x + r).map(at).sum();
+            let outer = at(x - r - 1) + at(x + r + 1);
+            ((sum * ww + outer * fw + (1 << 23)) >> 24) as u8
+        };
+        (0..input.len() as i64).map(blurred).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn running_sums_are_sums(
+            input in prop::collection::vec(any::<u8>(), 1..60),
+            radius in 0.0f32..20.0,
+        ) {
+            let mut out = vec![0; input.len()];
+            // One column.
+            super::down(&input, &mut out, (input.len(), 1), radius, &mut Vec::new());
+            prop_assert_eq!(out, line(&input, radius));
+        }
+
+        #[test]
+        fn a_transposition_undoes_itself(width in 1usize..40, height in 1usize..40) {
+            let input: Vec<u8> = (0..width * height).map(|i| i as u8).collect();
+            let (mut turned, mut back) = (vec![0; input.len()], vec![0; input.len()]);
+            super::transpose(&input, (height, width), &mut turned);
+            prop_assert_eq!(turned[(width - 1) * height], input[width - 1]);
+            super::transpose(&turned, (width, height), &mut back);
+            prop_assert_eq!(back, input);
+        }
+    }
+}

@@ -14,6 +14,7 @@ mod hue;
 mod kernel;
 mod mix;
 mod sharpness;
+mod table;
 mod tone;
 
 use crate::error::{Error, Result};
@@ -275,9 +276,13 @@ impl Op {
     /// [`Error::Argument`].
     pub fn validate(&self) -> Result<()> {
         let refuse = |what: String| Err(Error::Argument(format!("{}: {what}", self.name())));
-        let finite = |name: &str, values: &[f64]| match values.iter().find(|v| !v.is_finite()) {
-            Some(v) => refuse(format!("{name} must be finite, not {v}")),
-            None => Ok(()),
+        // Beyond a million there is no image, and coordinates would not fit an i32.
+        let finite = |name: &str, values: &[f64]| {
+            let wrong = values.iter().find(|v| !v.is_finite() || v.abs() > 1e6);
+            match wrong {
+                Some(v) => refuse(format!("{name} must be finite and within a million, not {v}")),
+                None => Ok(()),
+            }
         };
         match self {
             Self::AutoContrast | Self::Equalize | Self::Invert | Self::Grayscale => Ok(()),
@@ -314,8 +319,20 @@ impl Op {
                 }
                 Ok(())
             }
-            Self::Mix { chains, .. } => {
-                chains.iter().flat_map(|chain| &chain.ops).try_for_each(Self::validate)
+            Self::Mix { mixing, chains } => {
+                let own = match *mixing {
+                    Mixing::Sum { amount: own } | Mixing::Weighted { image: own } => own,
+                    Mixing::Blends => 0.0,
+                };
+                finite("weight", &[f64::from(own)])?;
+                for Chain { weight, ops } in chains {
+                    finite("weight", &[f64::from(*weight)])?;
+                    if ops.iter().any(|op| matches!(op, Self::Mix { .. })) {
+                        return refuse("a chain holds no Mix".into());
+                    }
+                    ops.iter().try_for_each(Self::validate)?;
+                }
+                Ok(())
             }
             Self::Erase { w, h, .. } if *w.max(h) > 1 << 15 => {
                 refuse(format!("w and h must be at most 32768, not {w} and {h}"))

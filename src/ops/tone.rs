@@ -2,6 +2,8 @@
 
 use multiversion::multiversion;
 
+use super::table::{histogram, map};
+
 /// Pillow's `invert`: `255 - v`.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
 pub fn invert(planes: &mut [u8]) {
@@ -62,7 +64,8 @@ pub fn auto_contrast((height, width): (usize, usize), planes: &mut [u8]) {
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
 fn range(plane: &[u8]) -> (u8, u8) {
-    plane.iter().fold((255, 0), |(lo, hi), &v| (v.min(lo), v.max(hi)))
+    let lo = plane.iter().fold(255, |lo, &v| lo.min(v));
+    (lo, plane.iter().fold(0, |hi, &v| hi.max(v)))
 }
 
 /// Pillow's `equalize`: each channel's histogram made even.
@@ -85,26 +88,5 @@ pub fn equalize((height, width): (usize, usize), planes: &mut [u8]) {
             v
         });
         map(plane, &table);
-    }
-}
-
-/// How often each value occurs. Four tables, so that equal neighbours don't wait for each other.
-fn histogram(plane: &[u8]) -> [u32; 256] {
-    let mut counts = [[0u32; 256]; 4];
-    let (fours, rest) = plane.as_chunks::<4>();
-    for four in fours {
-        for (table, &v) in counts.iter_mut().zip(four) {
-            table[usize::from(v)] += 1;
-        }
-    }
-    for &v in rest {
-        counts[0][usize::from(v)] += 1;
-    }
-    std::array::from_fn(|v| counts.iter().map(|table| table[v]).sum())
-}
-
-fn map(plane: &mut [u8], table: &[u8; 256]) {
-    for v in plane {
-        *v = table[usize::from(*v)];
     }
 }

@@ -105,10 +105,10 @@ impl Augment {
         jitter::grayscale(self.grayscale, stream, ops);
         jitter::gaussian_blur(self.gaussian_blur, stream, ops);
         erase::cutout(self.cutout, size, &self.normalization, stream, ops);
-        if let Some(erasing) = &self.erasing {
-            if !(erasing.skip_first && view == 0) {
-                erasing.draw(size, &self.normalization, stream, ops);
-            }
+        if let Some(erasing) = &self.erasing
+            && !(erasing.skip_first && view == 0)
+        {
+            erasing.draw(size, &self.normalization, stream, ops);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `Pipeline`: the core's pipeline for Python, and `decode`.
+//! `Pipeline`: the core's pipeline for Python; `decode` and `render`.
 
 use std::borrow::Cow;
 
@@ -139,17 +139,17 @@ pub fn decode<'py>(
     PyArray1::from_vec(py, image.data).reshape(shape)
 }
 
-/// Executes a plan's `ops` on one sample: (3, height, width) uint8, flat, and its height and width.
+/// Executes a plan's `ops` on one sample, to (3, height, width) uint8.
 #[pyfunction]
 pub fn render<'py>(
     py: Python<'py>,
     sample: &Bound<'py, PyAny>,
     ops: &Bound<'py, PyAny>,
     max_pixels: Option<u64>,
-) -> PyResult<(Bound<'py, PyArray1<u8>>, (u32, u32))> {
+) -> PyResult<Bound<'py, PyArray3<u8>>> {
     let plan = replay::plan(ops)?;
     let held = Held::new(sample)?;
     let sample = held.sample(0)?;
     let out = detached(py, || batch::render(&sample, &plan, max_pixels))?;
-    Ok((PyArray1::from_vec(py, out), plan.size))
+    PyArray1::from_vec(py, out).reshape([3, plan.size.0 as usize, plan.size.1 as usize])
 }

@@ -53,7 +53,7 @@ def png(
 
 
 def bmp(
-    rows: list[bytes] | bytes,
+    rows: list[bytes],
     width: int,
     height: int,
     bits: int,
@@ -63,26 +63,14 @@ def bmp(
     palette: bytes = b"",
     header_size: int = 40,
 ) -> bytes:
-    """A BMP of ready rows (padded here) or run-length codes; a negative height is top-down."""
-    data = rows if isinstance(rows, bytes) else b"".join(r + bytes(-len(r) % 4) for r in rows)
+    """A BMP of ready rows (padded here); a negative height is top-down."""
+    data = b"".join(r + bytes(-len(r) % 4) for r in rows)
     if header_size == 12:
         info = struct.pack("<IHHHH", 12, width, height, 1, bits)
     else:
         colors = len(palette) // 4
-        info = struct.pack(
-            "<IiiHHIIIIII",
-            header_size,
-            width,
-            height,
-            1,
-            bits,
-            compression,
-            len(data),
-            0,
-            0,
-            colors,
-            0,
-        )
+        fields = (header_size, width, height, 1, bits, compression, len(data), 0, 0, colors, 0)
+        info = struct.pack("<IiiHHIIIIII", *fields)
     info += b"".join(struct.pack("<I", mask) for mask in masks)
     info += bytes(max(0, header_size - len(info)))
     offset = 14 + len(info) + len(palette)
@@ -99,12 +87,9 @@ def tiff(
     rows_per_strip: int | None = None,
     planar: bool = False,
     deflate: bool = False,
-    fill_order: int = 1,
-    extra: tuple[int, ...] = (),
-    colors: np.ndarray | None = None,
-    orientation: int = 1,
+    tags: dict[int, int] | None = None,
 ) -> bytes:
-    """A TIFF of ``samples``, (height, width, channels) of ``bits`` bits."""
+    """A TIFF of ``samples``, (height, width, channels) of ``bits`` bits; ``tags`` go over ours."""
     height, width, channels = samples.shape
 
     def pack(part: np.ndarray) -> bytes:
@@ -116,11 +101,7 @@ def tiff(
         else:
             single = np.unpackbits(flat.astype("u1")[..., None], axis=-1)[..., 8 - bits :]
             data = np.packbits(single.reshape(len(part), -1), axis=-1).tobytes()
-        if deflate:
-            data = zlib.compress(data)
-        if fill_order == 2:
-            data = bytes(int(f"{byte:08b}"[::-1], 2) for byte in data)
-        return data
+        return zlib.compress(data) if deflate else data
 
     planes = [samples[..., c : c + 1] for c in range(channels)] if planar else [samples]
     chunks = []
@@ -138,43 +119,33 @@ def tiff(
         offsets.append(at)
         at += len(chunk)
     sizes = [len(chunk) for chunk in chunks]
-    tags: list[tuple[int, str, list[int]]] = [
-        (256, "I", [width]),
-        (257, "I", [height]),
-        (258, "H", [bits] * channels),
-        (259, "H", [8 if deflate else 1]),
-        (262, "H", [photometric]),
-        (266, "H", [fill_order]),
-        (274, "H", [orientation]),
-        (277, "H", [channels]),
-        (284, "H", [2 if planar else 1]),
-    ]
+    entries = {
+        256: ("I", [width]),
+        257: ("I", [height]),
+        258: ("H", [bits] * channels),
+        259: ("H", [8 if deflate else 1]),
+        262: ("H", [photometric]),
+        277: ("H", [channels]),
+        284: ("H", [2 if planar else 1]),
+    }
     if tile:
-        tags += [
-            (322, "I", [tile[1]]),
-            (323, "I", [tile[0]]),
-            (324, "I", offsets),
-            (325, "I", sizes),
-        ]
+        entries |= {322: ("I", [tile[1]]), 323: ("I", [tile[0]])}
+        entries |= {324: ("I", offsets), 325: ("I", sizes)}
     else:
-        tags += [(273, "I", offsets), (278, "I", [rows_per_strip or height]), (279, "I", sizes)]
-    if colors is not None:
-        tags.append((320, "H", colors.T.ravel().tolist()))
-    if extra:
-        tags.append((338, "H", list(extra)))
-    tags.sort()
+        entries |= {273: ("I", offsets), 278: ("I", [rows_per_strip or height]), 279: ("I", sizes)}
+    entries |= {tag: ("H", [value]) for tag, value in (tags or {}).items()}
     body = b"".join(chunks)
     start = 8 + len(body)
-    later, entries = b"", b""
-    values_at = start + 2 + 12 * len(tags) + 4
-    for tag, kind, values in tags:
+    later = directory = b""
+    values_at = start + 2 + 12 * len(entries) + 4
+    for tag, (kind, values) in sorted(entries.items()):
         packed = struct.pack(f"{order}{len(values)}{kind}", *values)
-        entries += struct.pack(f"{order}HHI", tag, 3 if kind == "H" else 4, len(values))
+        directory += struct.pack(f"{order}HHI", tag, 3 if kind == "H" else 4, len(values))
         if len(packed) <= 4:
-            entries += packed.ljust(4, b"\0")
+            directory += packed.ljust(4, b"\0")
         else:
-            entries += struct.pack(f"{order}I", values_at + len(later))
+            directory += struct.pack(f"{order}I", values_at + len(later))
             later += packed
     head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, start)
-    directory = struct.pack(f"{order}H", len(tags)) + entries + bytes(4)
-    return head + body + directory + later
+    count = struct.pack(f"{order}H", len(entries))
+    return head + body + count + directory + bytes(4) + later

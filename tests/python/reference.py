@@ -1,4 +1,4 @@
-"""Plans executed by Pillow's, timm's and torchvision's own functions: what our pixels must equal."""
+"""Plans executed by Pillow's, timm's and torchvision's own functions: what ours must equal."""
 
 import inspect
 
@@ -20,7 +20,8 @@ def view_of(plan, image):
             view = view.crop((x, y, x + w, y + h))  # black outside, as a padded crop is
         elif name == "resize":
             height, width = arguments["size"]
-            view = view.resize((width, height), Image.Resampling[arguments["interpolation"].upper()])
+            filter_ = Image.Resampling[arguments["interpolation"].upper()]
+            view = view.resize((width, height), filter_)
         elif name == "frame":
             view = framed(view, arguments)
         elif name == "hflip":
@@ -67,7 +68,7 @@ def _posterize(image, bits):
     return timm_aa.posterize(image, bits) if bits else Image.new("RGB", image.size)
 
 
-def _mix(image, mixing, chains, amount=None, image_weight=None):
+def _mix(image, mixing, chains, amount=None):
     results = []
     for _, ops in chains:
         result = image
@@ -92,7 +93,7 @@ def _summed(image, weights, amount, results):
     """`AugMixAugment._apply_basic` with its random chains replaced by their results."""
     remaining = iter(results)
     choose = np.random.choice
-    np.random.choice = lambda *_, **__: [lambda _, result=next(remaining): result]
+    np.random.choice = lambda *_, **__: [lambda _: next(remaining)]
     try:
         return timm_aa.AugMixAugment([], depth=1)._apply_basic(image, weights, amount)
     finally:
@@ -131,17 +132,17 @@ TIMM = {
 
 
 class Torchvision:
-    """One of torchvision's policies, for executing and reading our plans with its own magnitudes."""
+    """One of torchvision's policies: executes and reads our plans with its own magnitudes."""
 
     def __init__(self, policy, bins, size, severity=None):
         parameters = inspect.signature(policy._augmentation_space).parameters
         space = policy._augmentation_space(bins, *([size] if len(parameters) > 1 else []))
         self.filter = policy.interpolation
         # What torchvision may pass to `_apply_op`, by the name of the op.
-        self.magnitudes = {
-            name: [v for m in values.reshape(-1).tolist()[:severity] for v in ((m, -m) if signed else (m,))]
-            for name, (values, signed) in space.items()
-        }
+        self.magnitudes = {}
+        for name, (values, signed) in space.items():
+            bins = values.reshape(-1).tolist()[:severity]
+            self.magnitudes[name] = [*bins, *(-m for m in bins if signed)]
 
     def call(self, name, arguments):
         """The call of `_apply_op` that an op of our plan stands for: its name and magnitude."""

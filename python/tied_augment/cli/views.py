@@ -1,6 +1,6 @@
 """The options that declare a view on the command line: the fields of `View`, each by its name.
 
-A field of `View` that is to be an option gets one line in `_OPTIONS`; its default is the field's.
+Every field of `View` has one line in `_OPTIONS`; its default is the field's.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from tied_augment.cli.errors import CommandError
 __all__ = ["add_view_options", "two_view"]
 
 _RANGE: dict[str, Any] = {"type": float, "nargs": 2, "metavar": ("LOW", "HIGH")}
+_CHANNELS: dict[str, Any] = {"type": float, "nargs": 3, "metavar": ("R", "G", "B")}
 _CHANCE: dict[str, Any] = {"type": float, "metavar": "P"}
 
 _OPTIONS: dict[str, dict[str, Any]] = {
@@ -27,8 +28,31 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
     "hflip": _CHANCE | {"help": "probability of a left-right flip"},
     "vflip": _CHANCE | {"help": "probability of a top-bottom flip"},
-    "crop": {"metavar": "KIND", "help": "rrc (random resized crop) or pad (CIFAR's)"},
+    "crop": {
+        "metavar": "KIND",
+        "help": "rrc (random resized crop), rkrc, rkrr, center, squash, or pad (CIFAR's)",
+    },
     "padding": {"type": int, "metavar": "PIXELS", "help": "black on each side, for --crop pad"},
+    "auto_augment": {
+        "metavar": "POLICY",
+        "help": "timm's string (rand-m9-mstd0.5-inc1, augmix-m5, ...) or torchvision's (tv-...)",
+    },
+    "color_jitter": {
+        "type": float,
+        "metavar": "STRENGTH",
+        "help": "of brightness, contrast, colour",
+    },
+    "color_jitter_prob": _CHANCE | {"help": "its probability (default: always)"},
+    "force_color_jitter": {"action": "store_true", "help": "jitter beside a policy, too"},
+    "grayscale_prob": _CHANCE | {"help": "probability of a gray image"},
+    "gaussian_blur_prob": _CHANCE | {"help": "probability of a blur"},
+    "cutout": {"type": int, "metavar": "PIXELS", "help": "side of a square that is filled"},
+    "re_prob": _CHANCE | {"help": "probability of random erasing"},
+    "re_mode": {"metavar": "MODE", "help": "const, rand or pixel"},
+    "re_count": {"type": int, "metavar": "N", "help": "the greatest number of boxes"},
+    "re_num_splits": {"type": int, "metavar": "N", "help": "above 1, view 1 is not erased"},
+    "mean": _CHANNELS | {"help": "the model's normalisation; the colour of what moves in"},
+    "std": _CHANNELS | {"help": "the same, for --re-mode rand and pixel"},
 }
 
 
@@ -38,8 +62,8 @@ def add_view_options(parser: argparse.ArgumentParser) -> None:
     for field in _view_fields():
         option = dict(_OPTIONS[field.name])
         default = field.default
-        shown = " ".join(f"{x:.3g}" for x in default) if isinstance(default, tuple) else default
-        option["help"] += f" (default: {shown})"
+        if default is not None and "action" not in option:
+            option["help"] += f" (default: {default})"
         flag = f"--{field.name.replace('_', '-')}"
         group.add_argument(flag, dest=f"view_{field.name}", default=default, **option)
     group.add_argument(

@@ -6,13 +6,15 @@ use multiversion::multiversion;
 
 use super::PAD;
 
-/// Where an output pixel is looked up: the pixel at or before it in the padded copy, and how far it is
-/// from there to the next.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Place {
-    pub dx: f64,
-    pub dy: f64,
-    pub at: u32,
+/// Where the output pixels of a row are looked up.
+#[derive(Debug, Default)]
+pub struct Places {
+    /// The pixel at or before each, in the padded copy.
+    pub at: Vec<u32>,
+    /// How far it is from there, of the way to the next column.
+    pub dx: Vec<f64>,
+    /// The same to the next row.
+    pub dy: Vec<f64>,
 }
 
 /// A transform of an image of `width` x `height`.
@@ -51,21 +53,24 @@ impl Map<'_> {
         (a == 1.0 && b == 0.0 && c.fract() == 0.0, d == 0.0 && e == 1.0 && f.fract() == 0.0)
     }
 
-    /// The places of the columns `span` of output row `y`.
-    pub fn places(&self, y: usize, span: Range<usize>, places: &mut Vec<Place>) {
-        places.resize(span.len(), Place::default());
-        fill(*self, y, span.start, places);
+    /// Finds the places of the columns `span` of output row `y`.
+    pub fn places(&self, y: usize, span: Range<usize>, places: &mut Places) {
+        let Places { at, dx, dy } = places;
+        at.resize(span.len(), 0);
+        dx.resize(span.len(), 0.0);
+        dy.resize(span.len(), 0.0);
+        fill(*self, y, span.start, at, dx, dy);
     }
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
-fn fill(map: Map<'_>, y: usize, start: usize, places: &mut [Place]) {
+fn fill(map: Map<'_>, y: usize, start: usize, at: &mut [u32], dx: &mut [f64], dy: &mut [f64]) {
     let stride = (map.width + 2 * PAD) as i32;
-    for (i, place) in places.iter_mut().enumerate() {
+    for (i, ((at, dx), dy)) in at.iter_mut().zip(dx).zip(dy).enumerate() {
         let (x, y) = map.at(start + i, y);
-        let ((x, dx), (y, dy)) = (split(x - 0.5), split(y - 0.5));
-        let at = ((y + PAD as i32) * stride + x + PAD as i32) as u32;
-        *place = Place { dx, dy, at };
+        let ((x, rest_x), (y, rest_y)) = (split(x - 0.5), split(y - 0.5));
+        (*dx, *dy) = (rest_x, rest_y);
+        *at = ((y + PAD as i32) * stride + x + PAD as i32) as u32;
     }
 }
 

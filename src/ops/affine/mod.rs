@@ -6,7 +6,10 @@
 
 mod coordinates;
 mod nearest;
+mod portable;
 mod smooth;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use multiversion::multiversion;
 
@@ -23,8 +26,10 @@ const PAD: usize = 2;
 pub struct Buffers {
     source: Vec<Pixel>,
     line: Vec<Pixel>,
-    places: Vec<coordinates::Place>,
+    places: coordinates::Places,
     columns: Vec<u32>,
+    rows: Vec<(usize, std::ops::Range<usize>, usize)>,
+    plane: Vec<u8>,
 }
 
 impl Buffers {
@@ -36,13 +41,12 @@ impl Buffers {
         size: (usize, usize),
         planes: &mut [u8],
     ) {
-        self.load(size, planes);
         let [r, g, b] = sampling.fill;
         let fill = [r, g, b, 0];
         match sampling.filter {
             Interpolation::Nearest => self.nearest(matrix, fill, size, planes),
-            Interpolation::Bilinear => self.bilinear(matrix, fill, size, planes),
-            Interpolation::Bicubic => self.bicubic(matrix, fill, size, planes),
+            Interpolation::Bilinear => self.smooth(matrix, fill, size, planes, smooth::bilinear()),
+            Interpolation::Bicubic => self.smooth(matrix, fill, size, planes, smooth::bicubic()),
         }
     }
 

@@ -1,5 +1,9 @@
 //! The nearest pixel, by the three ways in which Pillow computes where it is.
 
+use std::ops::Range;
+
+use multiversion::multiversion;
+
 use super::coordinates::interval;
 use super::{Buffers, PAD, Pixel, each_row};
 
@@ -37,20 +41,28 @@ impl Buffers {
         (height, width): (usize, usize),
         planes: &mut [u8],
     ) {
-        let Self { source, line, columns, .. } = self;
-        let stride = width + 2 * PAD;
         let mut x = c + a * 0.5;
-        columns.clear();
-        columns.extend((0..width).map(|_| {
+        self.columns.clear();
+        self.columns.extend((0..width).map(|_| {
             let column = whole(x, width).map_or(OUTSIDE, |x| x as u32);
             x += a;
             column
         }));
         let mut y = f + e * 0.5;
-        each_row(line, (height, width), planes, |_, line| {
+        let mut next_row = || {
             let row = whole(y, height);
             y += e;
-            let Some(row) = row else { return line.fill(fill) };
+            row
+        };
+        if let Some((span, first)) = neighbours(&self.columns) {
+            let place = |_| next_row().map(|row| (row, span.clone(), first));
+            return self.move_rows(fill, (height, width), planes, place);
+        }
+        self.load((height, width), planes);
+        let Self { source, line, columns, .. } = self;
+        let stride = width + 2 * PAD;
+        each_row(line, (height, width), planes, |_, line| {
+            let Some(row) = next_row() else { return line.fill(fill) };
             let row = &source[(row + PAD) * stride + PAD..][..width];
             for (pixel, &column) in line.iter_mut().zip(&*columns) {
                 *pixel = row.get(column as usize).copied().unwrap_or(fill);
@@ -61,39 +73,61 @@ impl Buffers {
     /// `affine_fixed`: 16.16 fixed point.
     fn fixed(
         &mut self,
-        &[a, b, c, d, e, f]: &[f64; 6],
+        matrix: &[f64; 6],
         fill: Pixel,
         (height, width): (usize, usize),
         planes: &mut [u8],
     ) {
-        let Self { source, line, .. } = self;
-        let stride = width + 2 * PAD;
-        let fix = |v: f64| (v * 65536.0 + 0.5).floor() as i64;
-        let start = (fix(c + a * 0.5 + b * 0.5), fix(f + d * 0.5 + e * 0.5));
-        let (right, down) = ((fix(a), fix(d)), (fix(b), fix(e)));
-        each_row(line, (height, width), planes, |y, line| {
-            let y = y as i64;
-            let (x0, y0) = (start.0 + y * down.0, start.1 + y * down.1);
-            let inside = |from: i64, step: i64, limit: usize| {
-                let at = move |x: usize| from + x as i64 * step;
-                let limit = (limit as i64) << 16;
-                interval(width, step >= 0, move |x| at(x) >= 0, move |x| at(x) < limit)
+        let map = Fixed::new(matrix);
+        if map.right == (1 << 16, 0) {
+            // A row of the output is a piece of a row of the input.
+            let place = |y| {
+                let span = map.span(y, (height, width));
+                let (x, y) = map.at(span.start, y);
+                (!span.is_empty()).then_some(((y >> 16) as usize, span, (x >> 16) as usize))
             };
-            let (xs, ys) = (inside(x0, right.0, width), inside(y0, right.1, height));
-            let start = xs.start.max(ys.start);
-            let end = xs.end.min(ys.end).max(start);
-            line[..start].fill(fill);
-            line[end..].fill(fill);
+            return self.move_rows(fill, (height, width), planes, place);
+        }
+        self.load((height, width), planes);
+        let Self { source, line, columns, .. } = self;
+        let stride = width + 2 * PAD;
+        each_row(line, (height, width), planes, |y, line| {
+            let span = map.span(y, (height, width));
+            line[..span.start].fill(fill);
+            line[span.end..].fill(fill);
+            columns.resize(span.len(), 0);
             // Inside, the coordinates are not negative and fit: below 2^31, as the image's sides do.
-            let mut x = (x0 + start as i64 * right.0) as i32;
-            let mut y = (y0 + start as i64 * right.1) as i32;
-            for pixel in &mut line[start..end] {
-                let at = ((y >> 16) as usize + PAD) * stride + (x >> 16) as usize + PAD;
-                *pixel = source[at];
-                x = x.wrapping_add(right.0 as i32);
-                y = y.wrapping_add(right.1 as i32);
+            let (x, y) = map.at(span.start, y);
+            let right = (map.right.0 as i32, map.right.1 as i32);
+            indices((x as i32, y as i32), right, stride, columns);
+            for (pixel, &at) in line[span].iter_mut().zip(&*columns) {
+                *pixel = source[at as usize];
             }
         });
+    }
+
+    /// Writes each output row from a piece of an input row: `place` gives the input row, the columns of
+    /// the output that it reaches and the input column of the first of them.
+    fn move_rows(
+        &mut self,
+        fill: Pixel,
+        (height, width): (usize, usize),
+        planes: &mut [u8],
+        mut place: impl FnMut(usize) -> Option<(usize, Range<usize>, usize)>,
+    ) {
+        let Self { plane: copy, rows, .. } = self;
+        rows.clear();
+        rows.extend((0..height).map(|y| place(y).unwrap_or((0, 0..0, 0))));
+        for (plane, fill) in planes.chunks_exact_mut(height * width).zip(fill) {
+            copy.clear();
+            copy.extend_from_slice(plane);
+            for (line, (row, span, first)) in plane.chunks_exact_mut(width).zip(&*rows) {
+                let from = &copy[row * width + first..][..span.len()];
+                line[..span.start].fill(fill);
+                line[span.end..].fill(fill);
+                line[span.clone()].copy_from_slice(from);
+            }
+        }
     }
 
     /// Pillow's last resort, for coordinates beyond 16 bits: repeated addition in f64.
@@ -104,6 +138,7 @@ impl Buffers {
         (height, width): (usize, usize),
         planes: &mut [u8],
     ) {
+        self.load((height, width), planes);
         let Self { source, line, .. } = self;
         let stride = width + 2 * PAD;
         let mut start = (c + b * 0.5 + a * 0.5, f + e * 0.5 + d * 0.5);
@@ -118,6 +153,71 @@ impl Buffers {
             start = (start.0 + b, start.1 + e);
         });
     }
+}
+
+/// Pillow's fixed point: where an output pixel is looked up, in 65,536ths of a pixel.
+struct Fixed {
+    start: (i64, i64),
+    right: (i64, i64),
+    down: (i64, i64),
+}
+
+impl Fixed {
+    fn new(&[a, b, c, d, e, f]: &[f64; 6]) -> Self {
+        let fix = |v: f64| (v * 65536.0 + 0.5).floor() as i64;
+        Self {
+            start: (fix(c + a * 0.5 + b * 0.5), fix(f + d * 0.5 + e * 0.5)),
+            right: (fix(a), fix(d)),
+            down: (fix(b), fix(e)),
+        }
+    }
+
+    fn at(&self, x: usize, y: usize) -> (i64, i64) {
+        let (x, y) = (x as i64, y as i64);
+        (
+            self.start.0 + y * self.down.0 + x * self.right.0,
+            self.start.1 + y * self.down.1 + x * self.right.1,
+        )
+    }
+
+    /// The columns of output row `y` that lie inside the image.
+    fn span(&self, y: usize, (height, width): (usize, usize)) -> Range<usize> {
+        let (right, bottom) = ((width as i64) << 16, (height as i64) << 16);
+        let xs = interval(
+            width,
+            self.right.0 >= 0,
+            |x| self.at(x, y).0 >= 0,
+            |x| self.at(x, y).0 < right,
+        );
+        let ys = interval(
+            width,
+            self.right.1 >= 0,
+            |x| self.at(x, y).1 >= 0,
+            |x| self.at(x, y).1 < bottom,
+        );
+        let start = xs.start.max(ys.start);
+        start..xs.end.min(ys.end).max(start)
+    }
+}
+
+/// Where pixels lie in the padded copy that are a step to the right of each other.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+fn indices((x, y): (i32, i32), right: (i32, i32), stride: usize, indices: &mut [u32]) {
+    let (stride, pad) = (stride as i32, PAD as i32);
+    for (i, at) in indices.iter_mut().enumerate() {
+        let x = x.wrapping_add((i as i32).wrapping_mul(right.0));
+        let y = y.wrapping_add((i as i32).wrapping_mul(right.1));
+        *at = (((y >> 16) + pad) * stride + (x >> 16) + pad) as u32;
+    }
+}
+
+/// The span of `columns` inside the image and its first column, if they are neighbours.
+fn neighbours(columns: &[u32]) -> Option<(Range<usize>, usize)> {
+    let start = columns.iter().position(|&column| column != OUTSIDE)?;
+    let end = columns.iter().rposition(|&column| column != OUTSIDE)? + 1;
+    let first = columns[start];
+    let apart = columns[start..end].iter().zip(first..).any(|(&column, next)| column != next);
+    (!apart).then_some((start..end, first as usize))
 }
 
 /// `v` without its fraction, if it is in [0, limit).

@@ -1,0 +1,160 @@
+//! TIFF, first page, through the crate `tiff`: also turned as its orientation tag says, which Pillow
+//! does for this format alone.
+
+use std::io::Cursor;
+use std::mem;
+
+use image::metadata::Orientation;
+use image::{DynamicImage, RgbImage};
+use memchr::memmem;
+use tiff::decoder::{ChunkType, Decoder, Limits};
+use tiff::tags::{SampleFormat, Tag};
+use tiff::{ColorType, TiffError, TiffResult};
+
+use super::cmyk::to_rgb;
+use crate::error::{Error, Result};
+use crate::image::Image;
+
+type Cause<T> = std::result::Result<T, String>;
+
+/// A TIFF whose first directory has been read.
+pub struct Tiff<'a> {
+    decoder: Decoder<Cursor<&'a [u8]>>,
+    width: u32,
+    height: u32,
+    orientation: Option<Orientation>,
+}
+
+impl<'a> Tiff<'a> {
+    /// Reads the first directory.
+    pub fn open(bytes: &'a [u8]) -> Result<Self> {
+        let open = || -> TiffResult<Self> {
+            let mut limits = Limits::default();
+            // What is compressed is in memory already.
+            limits.intermediate_buffer_size = bytes.len();
+            let mut decoder = Decoder::new(Cursor::new(bytes))?.with_limits(limits);
+            let (width, height) = decoder.dimensions()?;
+            let orientation = decoder.find_tag_unsigned(Tag::Orientation)?;
+            let orientation = orientation.and_then(Orientation::from_exif);
+            Ok(Self { decoder, width, height, orientation })
+        };
+        open().map_err(|error| Error::decode("TIFF", cause(error)))
+    }
+
+    /// Height and width in pixels, of the image as it is turned.
+    pub fn shape(&self) -> (u32, u32) {
+        match self.orientation.map(Orientation::to_exif) {
+            Some(5..) => (self.width, self.height),
+            _ => (self.height, self.width),
+        }
+    }
+
+    /// Decodes the pixels; alpha is dropped, as Pillow does.
+    pub fn read(mut self, image: &mut Image) -> Cause<()> {
+        let planar = self.tag(Tag::PlanarConfiguration, 1)? == 2;
+        let color = self.color(planar)?;
+        let size = self.decoder.image_buffer_layout().map_err(cause)?.complete_len;
+        let mut samples = vec![0; size];
+        self.decoder.read_image_bytes(&mut samples).map_err(cause)?;
+        image.reshape(self.width, self.height);
+        convert(bytes(samples, color, self.width as usize), color, planar, image);
+        if let Some(orientation) = self.orientation {
+            let pixels = mem::take(&mut image.data);
+            let pixels = RgbImage::from_raw(self.width, self.height, pixels);
+            let mut turned = DynamicImage::from(pixels.ok_or("the image exceeds the memory")?);
+            turned.apply_orientation(orientation);
+            (image.width, image.height) = (turned.width(), turned.height());
+            image.data = turned.into_bytes();
+        }
+        Ok(())
+    }
+
+    /// What the samples are; refuses what the crate does not read, or otherwise than Pillow.
+    fn color(&mut self, planar: bool) -> Cause<ColorType> {
+        let photometric = self.tag(Tag::PhotometricInterpretation, 0)?;
+        if photometric == 3 {
+            return Err(unsupported("a palette is"));
+        }
+        let color = self.decoder.colortype().map_err(cause)?;
+        match color {
+            ColorType::Gray(1 | 2 | 4 | 8 | 16)
+            | ColorType::Multiband { bit_depth: 8, num_samples: 2 }
+            | ColorType::RGB(8 | 16)
+            | ColorType::RGBA(8 | 16)
+            | ColorType::CMYK(8 | 16) => {}
+            _ => return Err(unsupported(&format!("{color:?} is"))),
+        }
+        let extra = self.decoder.find_tag_unsigned_vec::<u16>(Tag::ExtraSamples).map_err(cause)?;
+        let format = self.decoder.image_buffer_layout().map_err(cause)?.sample_format;
+        let tiled = self.decoder.get_chunk_type() == ChunkType::Tile;
+        let compressed = matches!(self.tag(Tag::Compression, 1)?, 5 | 8 | 32946);
+        let predicted = self.tag(Tag::Predictor, 1)? != 1;
+        let samples = self.tag(Tag::SamplesPerPixel, 1)?;
+        let xmp = self.decoder.inner().get_ref();
+        let turned = self.orientation.is_none() && memmem::find(xmp, b"tiff:Orientation").is_some();
+        let refusals = [
+            // What the crate reads wrongly.
+            (format != SampleFormat::Uint, "signed or floating samples are"),
+            (self.tag(Tag::FillOrder, 1)? != 1, "a reversed order of bits is"),
+            (samples != u32::from(color.num_samples()), "samples beyond colour and alpha are"),
+            (planar && (tiled || color != ColorType::RGB(8)), "planes but of RGB8 in strips are"),
+            // What Pillow reads otherwise: it divides by alpha, does not invert, ignores the predictor
+            // and obeys XMP.
+            (extra.is_some_and(|extra| extra.first() == Some(&1)), "premultiplied alpha is"),
+            (photometric == 0 && color == ColorType::Gray(16), "inverted grey of 16 bits is"),
+            (predicted && !compressed, "a predictor without LZW or Deflate is"),
+            (turned, "an orientation that stands in XMP only is"),
+        ];
+        match refusals.into_iter().find(|&(refused, _)| refused) {
+            Some((_, what)) => Err(unsupported(what)),
+            None => Ok(color),
+        }
+    }
+
+    fn tag(&mut self, tag: Tag, default: u32) -> Cause<u32> {
+        Ok(self.decoder.find_tag_unsigned(tag).map_err(cause)?.unwrap_or(default))
+    }
+}
+
+/// Samples of 8 bits: grey of 16 bits is clipped, colour keeps its high byte, and grey of less is
+/// widened, all as in Pillow.
+fn bytes(samples: Vec<u8>, color: ColorType, width: usize) -> Vec<u8> {
+    let words = samples.chunks_exact(2).map(|word| u16::from_ne_bytes([word[0], word[1]]));
+    match usize::from(color.bit_depth()) {
+        8 => samples,
+        16 if color.num_samples() == 1 => words.map(|value| value.min(255) as u8).collect(),
+        16 => words.map(|value| (value >> 8) as u8).collect(),
+        bits => {
+            let max = 0xFF >> (8 - bits);
+            let value = |row: &[u8], x: usize| row[x / 8] >> (8 - bits - x % 8) & max;
+            let widen = |row| (0..width).map(move |x| value(row, x * bits) * (255 / max));
+            samples.chunks_exact((width * bits).div_ceil(8)).flat_map(widen).collect()
+        }
+    }
+}
+
+/// Samples of 8 bits to RGB.
+fn convert(samples: Vec<u8>, color: ColorType, planar: bool, image: &mut Image) {
+    let pixels = image.width as usize * image.height as usize;
+    let (pixel, channel) = match (color, usize::from(color.num_samples())) {
+        (ColorType::CMYK(_), _) => return to_rgb(&samples, &mut image.data),
+        (ColorType::RGB(_), 3) if !planar => return image.data.copy_from_slice(&samples),
+        (ColorType::RGB(_), _) => (1, pixels),
+        (ColorType::RGBA(_), n) => (n, 1),
+        (_, n) => (n, 0),
+    };
+    for (i, rgb) in image.data.chunks_exact_mut(3).enumerate() {
+        rgb.copy_from_slice(&[0, channel, 2 * channel].map(|c| samples[i * pixel + c]));
+    }
+}
+
+fn cause(error: TiffError) -> String {
+    match error {
+        TiffError::UnsupportedError(error) => unsupported(&format!("{error}: that is")),
+        error => error.to_string(),
+    }
+}
+
+fn unsupported(what: &str) -> String {
+    format!("{what} unsupported; convert it to PNG or to an RGB TIFF")
+}

@@ -1,0 +1,83 @@
+//! In the steady state a view costs no allocation: not in its plan, not in its resize, not in its ops.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use tied_augment::image::{ImageRef, Rect};
+use tied_augment::ops::{Interpolation, Op, Sampling};
+use tied_augment::plan::{Geometry, Plan};
+use tied_augment::resize::Filter;
+use tied_augment::view::Renderer;
+
+/// The system's allocator, counting what each thread asks for.
+struct Counting;
+
+thread_local! {
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: passes every call on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: the caller's duty.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's duty.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn ops() -> Vec<Op> {
+    let mut ops = vec![
+        Op::AutoContrast,
+        Op::Equalize,
+        Op::Invert,
+        Op::Posterize { bits: 3 },
+        Op::Solarize { threshold: 100.0 },
+        Op::SolarizeAdd { add: 40, threshold: 128 },
+        Op::Color { factor: 0.6 },
+        Op::Contrast { factor: 0.6 },
+        Op::Brightness { factor: 0.6 },
+        Op::Sharpness { factor: 1.6 },
+        Op::Hue { factor: 0.1 },
+        Op::GaussianBlur { radius: 1.3 },
+        Op::GaussianKernel { kernel_size: 23, sigma: 1.3 },
+        Op::Grayscale,
+    ];
+    for filter in Interpolation::ALL {
+        let sampling = Sampling { filter, fill: [124, 116, 104] };
+        ops.extend([
+            Op::ShearX { factor: 0.27, sampling },
+            Op::ShearY { factor: 0.27, sampling },
+            Op::TranslateX { pixels: 13.37, sampling },
+            Op::TranslateY { pixels: 13.37, sampling },
+            Op::Rotate { degrees: 27.1, sampling },
+            Op::Rotate { degrees: 90.0, sampling },
+        ]);
+    }
+    ops
+}
+
+#[test]
+fn a_renderer_stops_allocating() {
+    let pixels: Vec<u8> = (0..200 * 150 * 3).map(|i| (i * 7 % 251) as u8).collect();
+    let image = ImageRef::new(200, 150, &pixels);
+    let whole = Rect { x: 0, y: 0, w: 200, h: 150 };
+    let mut renderer = Renderer::default();
+    let mut out = vec![0; 3 * 64 * 64];
+    for op in ops() {
+        let geometry =
+            Geometry { crop: whole, interpolation: Some(Filter::Bicubic), ..Geometry::default() };
+        let plan = Plan { size: (64, 64), geometry, ops: vec![op.clone(), op] };
+        renderer.render(image, whole, &plan, &mut out);
+        let before = COUNT.get();
+        renderer.render(image, whole, &plan, &mut out);
+        assert_eq!(COUNT.get() - before, 0, "{:?}", plan.ops);
+    }
+}

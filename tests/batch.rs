@@ -1,0 +1,140 @@
+//! Batches through the public API: what the output may and may not depend on.
+
+use proptest::prelude::*;
+use tied_augment::batch::{Pipeline, Run, Sample, Source};
+use tied_augment::error::Error;
+use tied_augment::image::ImageRef;
+use tied_augment::plan::{Crop, ViewSpec};
+use tied_augment::policy::Augment;
+use tied_augment::pool::Pool;
+use tied_augment::resize::Filter;
+use tied_augment::rng::Key;
+
+const SIZE: (u32, u32) = (20, 28);
+const VIEW: usize = 3 * 20 * 28;
+
+fn spec() -> ViewSpec {
+    ViewSpec {
+        size: SIZE,
+        crop: Crop::RandomResized { scale: (0.08, 1.0), ratio: (0.75, 1.33) },
+        interpolation: vec![Filter::Bilinear, Filter::Bicubic],
+        hflip: 0.5,
+        vflip: 0.5,
+        augment: Augment::default(),
+    }
+}
+
+fn pipeline() -> Pipeline {
+    Pipeline::new(vec![spec(), spec()], false, None).expect("valid views")
+}
+
+fn noise(width: usize, height: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed;
+    let byte = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    };
+    std::iter::repeat_with(byte).take(width * height * 3).collect()
+}
+
+fn jpeg(width: u16, height: u16, seed: u64) -> Vec<u8> {
+    let pixels = noise(width.into(), height.into(), seed);
+    let mut bytes = Vec::new();
+    let encoder = jpeg_encoder::Encoder::new(&mut bytes, 90);
+    encoder.encode(&pixels, width, height, jpeg_encoder::ColorType::Rgb).expect("encodes");
+    bytes
+}
+
+fn run(samples: &[Sample<'_>], threads: usize) -> Vec<u8> {
+    let mut out = vec![0; 2 * samples.len() * VIEW];
+    let run = Run { seed: 7, epoch: 3, view: 0 };
+    let pool = Pool::new(threads).expect("threads");
+    pipeline().run(samples, run, &pool, &mut out).expect("good samples");
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn neither_threads_nor_batches_nor_order_matter(
+        sizes in proptest::collection::vec((1u16..80, 1u16..80), 1..12),
+        split in 0usize..12,
+        rotation in 0usize..12,
+    ) {
+        let files: Vec<_> = (0..).zip(&sizes).map(|(i, &(w, h))| jpeg(w, h, i)).collect();
+        let mut samples: Vec<_> = (100..)
+            .zip(&files)
+            .map(|(index, file)| Sample { source: Source::Bytes(file), index })
+            .collect();
+        let count = samples.len();
+        let whole = run(&samples, 1);
+        for threads in [2, 8] {
+            prop_assert_eq!(&run(&samples, threads), &whole);
+        }
+        let view = |pixels: &[u8], count: usize, view: usize, sample: usize| {
+            pixels[(view * count + sample) * VIEW..][..VIEW].to_vec()
+        };
+        let (one, two) = samples.split_at(split.min(count));
+        for (part, start) in [(one, 0), (two, one.len())] {
+            let pixels = run(part, 2);
+            for sample in 0..part.len() {
+                for v in 0..2 {
+                    let expected = view(&whole, count, v, start + sample);
+                    prop_assert_eq!(view(&pixels, part.len(), v, sample), expected);
+                }
+            }
+        }
+        samples.rotate_left(rotation % count);
+        let rotated = run(&samples, 2);
+        for sample in 0..count {
+            let from = (sample + rotation) % count;
+            prop_assert_eq!(view(&rotated, count, 1, sample), view(&whole, count, 1, from));
+        }
+    }
+}
+
+#[test]
+fn the_first_failure_is_reported_whatever_the_threads() {
+    let good = noise(30, 30, 0);
+    let good = Source::Pixels(ImageRef::new(30, 30, &good));
+    let sources = [good, Source::Bytes(b"no image"), good, Source::Bytes(b""), good];
+    let samples: Vec<_> =
+        (10..).zip(sources).map(|(index, source)| Sample { source, index }).collect();
+    for threads in [1, 2, 8] {
+        let mut out = vec![0; 2 * samples.len() * VIEW];
+        let pool = Pool::new(threads).expect("threads");
+        let error = pipeline().run(&samples, Run::default(), &pool, &mut out).unwrap_err();
+        let Error::At { place, source } = error else { panic!("no place in {error}") };
+        assert_eq!(place, "sample 1 of the batch (index 11)");
+        assert!(matches!(*source, Error::Unidentified(_)), "{source}");
+    }
+}
+
+#[test]
+fn an_empty_batch_is_no_error() {
+    for threads in [1, 2] {
+        assert!(run(&[], threads).is_empty());
+    }
+}
+
+#[test]
+fn same_crop_repeats_the_first_plan() {
+    let pipeline = Pipeline::new(vec![spec(), spec()], true, None).expect("valid views");
+    let key = Key { seed: 0, epoch: 0, index: 5, view: 0 };
+    let plans = pipeline.plan((300, 200), key).expect("a plan");
+    assert_eq!(plans[0], plans[1]);
+    let apart = Pipeline::new(vec![spec(), spec()], false, None).expect("valid views");
+    let plans = apart.plan((300, 200), key).expect("a plan");
+    assert_ne!(plans[0], plans[1]);
+}
+
+#[test]
+fn views_that_make_no_sense_are_refused() {
+    let smaller = ViewSpec { size: (8, 8), ..spec() };
+    let flip = ViewSpec { hflip: 2.0, ..spec() };
+    for views in [vec![], vec![spec(), smaller], vec![flip]] {
+        assert!(matches!(Pipeline::new(views, false, None), Err(Error::Argument(_))));
+    }
+    assert!(matches!(Pool::new(0), Err(Error::Argument(_))));
+}

@@ -1,0 +1,156 @@
+"""`render`: a plan is data, and executes to what its view makes."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from tied_augment import DecodeError, TwoView, View, decode, render
+
+VIEWS = {
+    "plain": View(64),
+    "vflip": View((40, 56), hflip=1.0, vflip=1.0, interpolation="lanczos"),
+    "padded": View(64, crop="pad", padding=8),
+    "rand": View(64, auto_augment="rand-m9-mstd0.5-inc1"),
+    "augmix": View(64, auto_augment="augmix-m3-w3"),
+    "blended": View(64, auto_augment="augmix-m3-w3-b1"),
+    "torchvision": View(64, auto_augment="tv-rand-n2-m9"),
+}
+PLAN = {"ops": [("crop", {"x": 0, "y": 0, "w": 8, "h": 6})]}
+
+
+@pytest.fixture(scope="module")
+def image():
+    return np.random.default_rng(0).integers(0, 256, (70, 90, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_plan_makes_what_its_view_makes(photos, name):
+    view = VIEWS[name]
+    size = (64, 64) if name == "padded" else (300, 400)
+    image = photos[3][: size[0], : size[1]]
+    for index in range(40):
+        plan = view.plan(image.shape[:2], index=index, epoch=3, seed=5)
+        made = view(image, index=index, epoch=3, seed=5)
+        assert (render(image, plan) == made).all(), plan
+        stored = json.loads(json.dumps(plan))
+        assert (render(image, stored) == made).all(), plan
+
+
+def test_both_views_of_a_file(photos, image_folder):
+    path = next(image_folder.glob("*/*.jpg"))
+    views = TwoView(View(32, auto_augment="rand-m9"))
+    height, width = decode(path).shape[:2]
+    made = views(path, index=4)
+    for view, plan in zip(made, views.plan((height, width), index=4), strict=True):
+        assert (render(path, plan) == view).all()
+        assert (render(path.read_bytes(), plan) == view).all()
+
+
+def test_a_plan_may_be_edited(image):
+    plan = View(32, interpolation="bicubic", hflip=0.0).plan((70, 90))
+    plain = render(image, plan)
+    plan["ops"].append(("Invert", {}))
+    assert (render(image, plan) == 255 - plain).all()
+    plan["ops"].append(["Invert", {}])
+    assert (render(image, plan) == plain).all()
+
+
+def test_a_half_edited_plan_is_refused(image):
+    plan = View(32, hflip=0.0).plan((70, 90))
+    plan["hflip"] = True
+    with pytest.raises(ValueError, match="the plan's hflip is True, but its ops say False"):
+        render(image, plan)
+    plan["hflip"], plan["crop"] = False, (0, 0, 1, 1)
+    with pytest.raises(ValueError, match=r"the plan's crop is \(0, 0, 1, 1\)"):
+        render(image, plan)
+
+
+FILL = {"interpolation": "bicubic", "fill": (0, 0, 0)}
+BOX = {"x": 0, "y": 0, "w": 1, "h": 1}
+
+
+@pytest.mark.parametrize(
+    ("op", "message"),
+    [
+        (("Posterise", {}), "know no 'Posterise'"),
+        (("Posterize", {}), "Posterize: argument 'bits' is missing"),
+        (("Posterize", {"bits": 9}), "bits must be from 0 to 8, not 9"),
+        (("Posterize", {"bits": "3"}), "Posterize: argument 'bits' cannot be 3"),
+        (("Invert", {"factor": 1.0}), "Invert: takes 0 arguments, got {'factor': 1.0}"),
+        (("Color", {"factor": float("nan")}), "Color: factor must be finite and within a million"),
+        (("Color", {"factor": 1e300}), "Color: factor must be"),
+        (("Hue", {"factor": 0.7}), "from -0.5 to 0.5, not 0.7"),
+        (("Rotate", {"degrees": float("inf"), **FILL}), "degrees must be finite"),
+        (("Rotate", {"degrees": 1, **FILL, "interpolation": "box"}), "must be of 'nearest', 'b"),
+        (("Rotate", {"degrees": 1, **FILL, "fill": (0, 0, 300)}), "'fill' cannot be"),
+        (("Affine", {"matrix": (1, 0, 0), **FILL}), "'matrix' cannot be"),
+        (("Affine", {"matrix": (1e300, 0, 0, 0, 1, 0), **FILL}), "matrix must be"),
+        (("GaussianBlur", {"radius": -1}), "radius must be from 0"),
+        (("GaussianKernel", {"kernel_size": 4, "sigma": 1}), "kernel_size must be odd"),
+        (("GaussianKernel", {"kernel_size": 3, "sigma": 0}), "sigma must be above 0"),
+        (("Mix", {"mixing": "add", "chains": []}), "'mixing' must be 'sum', 'blends' or"),
+        (("Mix", {"mixing": "blends", "chains": [1.0]}), "a chain must be a pair"),
+        (("Mix", {"mixing": "blends", "chains": [(1.0, [("Posterize", {"bits": 9})])]}), "not 9"),
+        (("Mix", {"mixing": "blends", "chains": [(float("nan"), [])]}), "weight must be finite"),
+        (("Erase", {**BOX, "fill": "red"}), "'fill' cannot be red"),
+        (("Erase", {**BOX, "w": 1 << 16, "fill": (0, 0, 0)}), "w and h must be at most"),
+    ],
+)
+def test_what_is_wrong_with_an_op_is_said(image, op, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        render(image, {"ops": [*PLAN["ops"], op]})
+
+
+@pytest.mark.parametrize("names", [["hflip", "hflip"], ["vflip", "hflip"], ["Invert", "vflip"]])
+def test_flips_come_first_and_once(image, names):
+    ops = [(name, {}) for name in names]
+    with pytest.raises(ValueError, match=f"'{names[1]}' is out of order"):
+        render(image, {"ops": [*PLAN["ops"], *ops]})
+
+
+@pytest.mark.parametrize("entry", ["Invert", ("Invert",), ("Invert", 3), (1, {}), 7])
+def test_an_entry_is_a_pair(image, entry):
+    with pytest.raises(TypeError, match="must be a pair of a name and a dict"):
+        render(image, {"ops": [*PLAN["ops"], entry]})
+
+
+@pytest.mark.parametrize(
+    ("crop", "message"),
+    [
+        ({"x": 85, "y": 0, "w": 8, "h": 8}, "reaches outside the image"),
+        ({"x": -1, "y": 0, "w": 8, "h": 8}, "reaches outside the image"),
+        ({"x": 0, "y": 0, "w": 0, "h": 8}, "is no part of an image"),
+    ],
+)
+def test_a_crop_lies_in_the_image(image, crop, message):
+    resize = ("resize", {"size": (4, 4), "interpolation": "box"})
+    with pytest.raises(ValueError, match=message):
+        render(image, {"ops": [("crop", crop), resize]})
+
+
+def test_a_plan_begins_with_a_crop(image):
+    with pytest.raises(ValueError, match="must begin with 'crop'"):
+        render(image, {"ops": []})
+    for plan in (None, {}, []):
+        with pytest.raises(TypeError, match="plan must be a mapping with 'ops'"):
+            render(image, plan)
+
+
+@pytest.mark.parametrize("side", [0, 1 << 16])
+def test_sizes_have_bounds(image, side):
+    resize = ("resize", {"size": (side, 4), "interpolation": "box"})
+    with pytest.raises(ValueError, match="size must be from 1 to 32768"):
+        render(image, {"ops": [*PLAN["ops"], resize]})
+
+
+def test_max_pixels_bounds_files(photos, image_folder):
+    path = next(image_folder.glob("*/*.jpg"))
+    height, width = decode(path).shape[:2]
+    plan = View(8).plan((height, width))
+    assert render(path, plan, max_pixels=height * width).shape == (3, 8, 8)
+    with pytest.raises(DecodeError, match="exceeds the limit"):
+        render(path, plan, max_pixels=height * width - 1)
+    with pytest.raises(ValueError, match="max_pixels must be from 1"):
+        render(path, plan, max_pixels=0)
