@@ -135,7 +135,8 @@ fn failures_are_reported_by_position_and_can_be_replaced() {
 fn memory_of_another_size_is_refused() {
     let loader = Loader::new(1).unwrap();
     let out = Memory::from(vec![0; 2 * 3 * VIEW - 1]);
-    let error = loader.submit(job(out, Run::default()), items(&catalog(3), &[0, 1, 2])).unwrap_err();
+    let error =
+        loader.submit(job(out, Run::default()), items(&catalog(3), &[0, 1, 2])).unwrap_err();
     assert!(matches!(error, Error::Argument(_)));
     assert!(Loader::new(0).is_err());
 }

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from tied_augment.loader import TiedLoader
     from tied_augment.loss import TiedLoss
     from tied_augment.model import TiedModel
+    from tied_augment.shards import TarShards
 
 __all__ = [
     "ArrayDataset",
     "DecodeError",
     "Plan",
+    "TarShards",
     "TiedDataset",
     "TiedLoader",
     "TiedLoss",
@@ -39,6 +41,7 @@ __all__ = [
 __version__ = build_info()["version"]
 
 _NEED_TORCH = {
+    "TarShards": "shards",
     "TiedDataset": "dataset",
     "TiedLoader": "loader",
     "TiedLoss": "loss",

@@ -93,7 +93,8 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
         Args:
             images: ``(N, height, width, 3)`` uint8, C-contiguous.
             targets: N targets.
-            views: as for the class, and so are the `options`.
+            views: as for the class.
+            options: what else the class takes.
 
         Raises:
             TypeError, ValueError: as `ArrayDataset`, and as the class.

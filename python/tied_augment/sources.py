@@ -139,17 +139,13 @@ def _timm_located(dataset: Any) -> Located | None:
     reader = dataset.reader
     samples = reader.samples if hasattr(reader, "samples") else ()
 
-    if _keeps(
-        reader, "timm.data.readers.reader_image_folder", "ReaderImageFolder", "__getitem__"
-    ):
+    if _keeps(reader, "timm.data.readers.reader_image_folder", "ReaderImageFolder", "__getitem__"):
         paths = [sample[0] for sample in samples]
         return Located(_timm_rest(dataset, [sample[1:] for sample in samples]), paths)
     if _keeps(reader, "timm.data.readers.reader_image_tar", "ReaderImageTar", "__getitem__"):
         places = [(reader.root, info, None) for info, _ in samples]
         targets = [(target,) for _, target in samples]
-    elif _keeps(
-        reader, "timm.data.readers.reader_image_in_tar", "ReaderImageInTar", "__getitem__"
-    ):
+    elif _keeps(reader, "timm.data.readers.reader_image_in_tar", "ReaderImageInTar", "__getitem__"):
         root = reader.root
         places = [
             (os.path.join(root, archive) if archive else root, info, inner)

@@ -53,7 +53,9 @@ impl Table {
                 table.as_flattened_mut().iter_mut().zip(values).for_each(|(t, v)| *t = v);
                 Ok(Self::Four(table))
             }
-            n => Err(Error::Argument(format!("a table has 768 elements of 2 or 4 bytes, not {n} bytes"))),
+            n => Err(Error::Argument(format!(
+                "a table has 768 elements of 2 or 4 bytes, not {n} bytes"
+            ))),
         }
     }
 }

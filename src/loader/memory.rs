@@ -28,7 +28,11 @@ impl Memory {
     /// # Safety
     /// `len` bytes from `start` on are initialised and writable, stay where they are for as long as
     /// `owner` lives, and nobody else reads or writes them while this `Memory` exists.
-    pub unsafe fn foreign(start: NonNull<u8>, len: usize, owner: Box<dyn Any + Send + Sync>) -> Self {
+    pub unsafe fn foreign(
+        start: NonNull<u8>,
+        len: usize,
+        owner: Box<dyn Any + Send + Sync>,
+    ) -> Self {
         Self { start, len, _owner: owner }
     }
 

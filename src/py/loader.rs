@@ -19,9 +19,7 @@ use super::errors::{detached, to_python};
 use super::pipeline::Pipeline;
 use super::samples::Held;
 use crate::batch::{self, Run};
-use crate::loader::{
-    self, Bytes, Finished, Format, Input, Item, Job, Layout, Memory, Table,
-};
+use crate::loader::{self, Bytes, Finished, Format, Input, Item, Job, Layout, Memory, Table};
 
 /// A data set whose samples the core finds by index, without Python.
 #[pyclass(frozen, module = "tied_augment._core")]
@@ -39,11 +37,15 @@ impl Catalog {
     #[staticmethod]
     fn members(archives: Vec<PathBuf>, members: PyReadonlyArray2<'_, u64>) -> PyResult<Self> {
         let rows = members.as_array();
-        let row = |row: numpy::ndarray::ArrayView1<'_, u64>| match (row.as_slice(), archives.len()) {
+        let row = |row: numpy::ndarray::ArrayView1<'_, u64>| match (row.as_slice(), archives.len())
+        {
             (Some(&[archive, start, len]), n) if archive < n as u64 => {
                 Ok((archive as u32, start, len))
             }
-            _ => Err(PyValueError::new_err(format!("{row} is no member of {} archives", archives.len()))),
+            _ => Err(PyValueError::new_err(format!(
+                "{row} is no member of {} archives",
+                archives.len()
+            ))),
         };
         let members = rows.rows().into_iter().map(row).collect::<PyResult<_>>()?;
         Ok(Self(Arc::new(loader::Catalog::Members { archives: boxed(archives), members })))
@@ -127,6 +129,7 @@ impl Loader {
 
     /// Begins a batch with pipeline number `choice`. `out`: the bytes of the whole output, which must
     /// not be touched until `wait` has given the batch back.
+    #[expect(clippy::too_many_arguments, reason = "the Python package is the only caller")]
     fn submit(
         &self,
         py: Python<'_>,

@@ -1,6 +1,7 @@
 """TiedLoader: what it gives, whatever the source, the sampler, the threads and the form."""
 
 import logging
+import re
 import shutil
 import tarfile
 from pathlib import Path
@@ -240,7 +241,9 @@ def test_scheduled_batches_change_their_size(image_folder):
         for batch, (images, _) in zip(plan, loader, strict=True):
             indices = [index for index, _ in batch]
             views = choices[batch[0][1]]
-            assert torch.equal(images, expected(paths_of(image_folder), indices, epoch, views=views))
+            assert torch.equal(
+                images, expected(paths_of(image_folder), indices, epoch, views=views)
+            )
 
 
 def test_epochs_follow_whoever_tells_them(image_folder):
@@ -383,7 +386,7 @@ def test_bad_files_are_skipped_as_in_timm(image_folder, tmp_path, caplog, native
     assert loader.skipped == loader.stats()["skipped"] == len(warnings) == 4
     for path, count in ((paths[2], 1), (paths[3], 2), (paths[11], 1)):
         assert sum(path in warning for warning in warnings) == count
-    with pytest.raises(OSError, match="02.jpg|03.jpg|no image|06.jpg"):
+    with pytest.raises(OSError, match=re.escape(Path(paths[2]).name)):
         list(TiedLoader(source, VIEWS, 6))
     assert loader.skipped == 4
 
@@ -417,7 +420,7 @@ def test_too_many_bad_files_in_a_row(image_folder, native):
     assert len(epoch_of(loader)) == 1
     assert loader.skipped == 19 + 18
     loader = TiedLoader(source, VIEWS, 4, on_error="skip", sampler=[10])
-    with pytest.raises(RuntimeError, match="20 samples in a row .* number 29"):
+    with pytest.raises(RuntimeError, match=r"20 samples in a row .* number 29"):
         list(loader)
 
 

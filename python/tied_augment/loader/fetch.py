@@ -104,15 +104,18 @@ class LocatedFeed(Feed):
         self._rest = located.rest
 
     def begin(self, batch: Pending) -> None:
+        """See `Feed.begin`."""
         self._submission.begin(batch, self._catalog)
 
     def replace(self, batch: Pending, failed: Sequence[int]) -> None:
+        """See `Feed.replace`."""
         for position in failed:
             batch.indices[position] = (int(batch.indices[position]) + 1) % len(self._catalog)
         indices = batch.indices[list(failed)]
         self._submission.core.redo(self._catalog, (), indices, list(failed))
 
     def rest(self, batch: Pending) -> list[tuple[Any, ...]]:
+        """See `Feed.rest`."""
         return [self._rest(index) for index in batch.indices.tolist()]
 
 
@@ -129,15 +132,18 @@ class _ThreadFeed(Feed):
         self._started = False
 
     def begin(self, batch: Pending) -> None:
+        """See `Feed.begin`."""
         if not self._started:
             self._started = True
             self._thread.start()
         self._asked.put(batch)
 
     def rest(self, batch: Pending) -> list[tuple[Any, ...]]:
+        """See `Feed.rest`."""
         return batch.rest
 
     def close(self) -> None:
+        """See `Feed.close`."""
         self._stop.set()
         self._asked.put(None)
         if self._started and self._thread is not threading.current_thread():
@@ -148,7 +154,7 @@ class _ThreadFeed(Feed):
         while (batch := self._asked.get()) is not None:
             try:
                 self._fetch(batch)
-            except BaseException as error:  # noqa: BLE001 - raised where the batch is waited for
+            except BaseException as error:  # raised where the batch is waited for
                 batch.error = error
                 batch.begun.set()
                 return
@@ -186,6 +192,7 @@ class FetchedFeed(_ThreadFeed):
         self._submission.begin(batch, None, samples)
 
     def replace(self, batch: Pending, failed: Sequence[int]) -> None:
+        """See `Feed.replace`."""
         samples = []
         for position in failed:
             batch.indices[position] = (int(batch.indices[position]) + 1) % self._length
@@ -255,6 +262,7 @@ class StreamFeed(_ThreadFeed):
         self._submission.begin(batch, None, batch.samples)
 
     def replace(self, batch: Pending, failed: Sequence[int]) -> None:
+        """See `Feed.replace`."""
         # The next in the stream would depend on how far ahead it has been read.
         count = len(batch.samples)
         for position in failed:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import default_collate
 
-__all__ = ["DTYPES", "Buffers", "Layout", "Output"]
+if TYPE_CHECKING:
+    from tied_augment.loader.fetch import Pending
+
+__all__ = ["DTYPES", "Buffers", "Delivery", "Layout", "Output"]
 
 Layout = Literal["flat", "views"]
 
@@ -40,29 +44,35 @@ class Buffers:
         self._keep = keep
         self._pin = pin
         self._unused: list[Tensor] = []
+        self._lent: dict[int, _Lent] = {}
+        self._back: list[_Lent] = []
 
     def lend(self, size: int) -> NDArray[np.uint8]:
         """Lend `size` bytes, taken back when neither the array nor a tensor of it is in use."""
         if self._pin:
-            memory: NDArray[np.uint8] = torch.empty(size, dtype=torch.uint8, pin_memory=True).numpy()
-            return memory
-        buffer = None
-        for number, unused in enumerate(self._unused):
-            if unused.numel() == size:
-                buffer = self._unused.pop(number)
-                break
-        if buffer is None:
-            buffer = torch.empty(size, dtype=torch.uint8)
+            memory = torch.empty(size, dtype=torch.uint8, pin_memory=True)
+            return cast("NDArray[np.uint8]", memory.numpy())
+        while self._back:
+            returned = self._back.pop()
+            del self._lent[id(returned)]
+            self._unused.append(returned.buffer)
+        fitting = [n for n, unused in enumerate(self._unused) if unused.numel() == size]
+        buffer = self._unused.pop(fitting[0]) if fitting else torch.empty(size, dtype=torch.uint8)
+        del self._unused[: -self._keep]
         # Every lending has an array of its own, which lives as long as any tensor made of it.
-        lent: NDArray[np.uint8] = buffer.numpy()
-        back = weakref.finalize(lent, _take_back, self._unused, self._keep, buffer)
-        back.atexit = False
-        return lent
+        array = cast("NDArray[np.uint8]", buffer.numpy())
+        # No code of Python's runs when it dies: a Ctrl-C that arrived in it would be lost.
+        lent = _Lent(array, self._back.append)
+        lent.buffer = buffer
+        self._lent[id(lent)] = lent
+        return array
 
 
-def _take_back(unused: list[Tensor], keep: int, buffer: Tensor) -> None:
-    unused.append(buffer)
-    del unused[:-keep]
+class _Lent(weakref.ref[Any]):
+    """A reference to a lent array, and the memory that comes back when it dies."""
+
+    __slots__ = ("buffer",)
+    buffer: Tensor
 
 
 @dataclass(frozen=True)
@@ -110,3 +120,34 @@ class Output:
         if self.channels_last:
             return elements.view(*batch, *size, 3).movedim(-1, -3)
         return elements.view(*batch, 3, *size)
+
+
+class Delivery:
+    """Makes what the consumer gets of a finished batch."""
+
+    def __init__(
+        self,
+        output: Output,
+        shapes: Sequence[tuple[int, tuple[int, int]]],
+        repeat_targets: bool,
+        collate_fn: Callable[[list[Any]], Any] | None,
+    ) -> None:
+        self._output = output
+        self._shapes = shapes
+        self._repeat = repeat_targets
+        self._collate_fn = collate_fn
+
+    def __call__(self, batch: Pending, rest: list[tuple[Any, ...]]) -> Any:
+        """Make the images, targets, ... of a batch from its memory and the rest of its items."""
+        views, size = self._shapes[batch.choice]
+        count = len(batch.indices)
+        if self._collate_fn is not None:
+            split = replace(self._output, layout="views")
+            images = split.tensor(batch.memory, views, count, size)
+            pairs = zip(zip(*images, strict=True), rest, strict=True)
+            return self._collate_fn([(pair, *others) for pair, others in pairs])
+        images = self._output.tensor(batch.memory, views, count, size)
+        columns = [default_collate(list(column)) for column in zip(*rest, strict=True)]
+        if self._repeat and columns and isinstance(columns[0], Tensor):
+            columns[0] = columns[0].repeat((views,) + (1,) * (columns[0].ndim - 1))
+        return (images, *columns)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import operator
-import os
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any, TypedDict, cast
 
-import torch
 from torch import Tensor
-from torch.utils.data import BatchSampler, IterableDataset, default_collate
+from torch.utils.data import BatchSampler, IterableDataset
 
 from tied_augment import _core
 from tied_augment.dataset import TiedDataset
-from tied_augment.loader import samplers
+from tied_augment.loader import arguments, samplers
 from tied_augment.loader.errors import OnError, Skips
 from tied_augment.loader.fetch import (
     Feed,
@@ -28,7 +23,7 @@ from tied_augment.loader.fetch import (
     Submission,
 )
 from tied_augment.loader.iteration import Iteration, Progress
-from tied_augment.loader.output import DTYPES, Buffers, Layout, Output
+from tied_augment.loader.output import Buffers, Delivery, Layout
 from tied_augment.sources import locate, reader_of
 from tied_augment.transforms import TwoView, View
 
@@ -68,8 +63,8 @@ class TiedLoader(Iterable[Any]):
     """Batches of view pairs, made ahead by threads that need no GIL.
 
     Iterating gives ``(images, targets)``, and what else an item of the data set holds. Images are
-    ``(2B, 3, height, width)``, view 1 of all samples first. Batches come in the sampler's order, and
-    each image follows from (`seed`, epoch, index) alone: nothing depends on `threads` or
+    ``(2B, 3, height, width)``, view 1 of all samples first. Batches come in the sampler's order,
+    and each image follows from (`seed`, epoch, index) alone: nothing depends on `threads` or
     `prefetch`. Threads begin with ``iter(loader)`` and end with the iteration. Memory: at most
     `prefetch` + 1 batches, besides those that the consumer keeps.
 
@@ -134,19 +129,23 @@ class TiedLoader(Iterable[Any]):
         tied = dataset if isinstance(dataset, TiedDataset) else None
         self.dataset = dataset
         self._read_from = dataset if tied is None else tied.dataset
-        self.views = _views(views if views is not None or tied is None else tied.views)
-        self.seed = _counted("seed", seed if seed is not None else tied.seed if tied else 0, 64)
+        self.views = arguments.views(views if views is not None or tied is None else tied.views)
+        self.seed = arguments.counted(
+            "seed", seed if seed is not None else tied.seed if tied else 0, 64
+        )
         on_error = on_error or (tied.on_error if tied else "raise")
         if on_error not in ("raise", "skip"):
             raise ValueError(f"on_error must be 'raise' or 'skip', got {on_error!r}")
-        self.threads = _threads() if threads is None else _counted("threads", threads, 16, 1)
-        self.prefetch = _counted("prefetch", prefetch, 16, 1)
-        self.batch_size: int | None = _counted("batch_size", batch_size, 32, 1)
+        self.threads = (
+            arguments.threads() if threads is None else arguments.counted("threads", threads, 16, 1)
+        )
+        self.prefetch = arguments.counted("prefetch", prefetch, 16, 1)
+        self.batch_size: int | None = arguments.counted("batch_size", batch_size, 32, 1)
         self.drop_last = bool(drop_last)
-        self.pin_memory = _can_pin(bool(pin_memory))
+        self.pin_memory = arguments.can_pin(bool(pin_memory))
         self.repeat_targets = bool(repeat_targets)
         self.collate_fn = collate_fn
-        self._output = _output(output, mean, std, channels_last, layout)
+        self._output = arguments.output(output, mean, std, channels_last, layout)
         self._skips = Skips(on_error)
         self._buffers = Buffers(self.prefetch + 1, self.pin_memory)
         self._stream = not hasattr(self._read_from, "__getitem__") or isinstance(
@@ -209,7 +208,7 @@ class TiedLoader(Iterable[Any]):
 
         Without this each iteration is the next epoch. A sampler's own ``set_epoch`` is followed.
         """
-        self._epoch = _counted("epoch", epoch, 32)
+        self._epoch = arguments.counted("epoch", epoch, 32)
         self._tell(self._epoch)
 
     def __iter__(self) -> Iteration:
@@ -240,17 +239,19 @@ class TiedLoader(Iterable[Any]):
         core = _core.Loader(
             self.threads, pipelines, self._output.table(), self._output.channels_last
         )
-        shapes = [(_count(views), cast("tuple[int, int]", views.size)) for views in self.views]
+        shapes = [
+            (arguments.count(views), cast("tuple[int, int]", views.size)) for views in self.views
+        ]
         key = (progress.epoch, self.seed)
         submission = Submission(core, shapes, self._output, self._buffers, key)
-        deliver = _Delivery(self._output, shapes, self.repeat_targets, self.collate_fn)
+        deliver = Delivery(self._output, shapes, self.repeat_targets, self.collate_fn)
         feed = self._feed(submission, done)
         return Iteration(core, feed, batches, deliver, self.prefetch, self._skips, progress)
 
     def _feed(self, submission: Submission, done: int) -> Feed:
         if self._stream:
             assert self.batch_size is not None
-            rank, world = _rank()
+            rank, world = arguments.rank()
             samples = done * self.batch_size
             return StreamFeed(
                 submission, self._read_from, self.batch_size, self.drop_last, samples, (rank, world)
@@ -369,90 +370,3 @@ class TiedLoader(Iterable[Any]):
     def _told_dataset(self, epoch: int) -> None:
         if self._stream and hasattr(self._read_from, "set_epoch"):
             self._read_from.set_epoch(epoch)
-
-
-class _Delivery:
-    """Makes what the consumer gets of a finished batch."""
-
-    def __init__(
-        self,
-        output: Output,
-        shapes: Sequence[tuple[int, tuple[int, int]]],
-        repeat_targets: bool,
-        collate_fn: Callable[[list[Any]], Any] | None,
-    ) -> None:
-        self._output = output
-        self._shapes = shapes
-        self._repeat = repeat_targets
-        self._collate_fn = collate_fn
-
-    def __call__(self, batch: Pending, rest: list[tuple[Any, ...]]) -> Any:
-        views, size = self._shapes[batch.choice]
-        count = len(batch.indices)
-        if self._collate_fn is not None:
-            split = replace(self._output, layout="views")
-            images = split.tensor(batch.memory, views, count, size)
-            pairs = zip(zip(*images, strict=True), rest, strict=True)
-            return self._collate_fn([(pair, *others) for pair, others in pairs])
-        images = self._output.tensor(batch.memory, views, count, size)
-        columns = [default_collate(list(column)) for column in zip(*rest, strict=True)]
-        if self._repeat and columns and isinstance(columns[0], Tensor):
-            columns[0] = columns[0].repeat((views,) + (1,) * (columns[0].ndim - 1))
-        return (images, *columns)
-
-
-def _views(views: object) -> list[TwoView | View]:
-    several = list(views) if isinstance(views, Sequence) else [views]
-    if not several or not all(isinstance(each, (TwoView, View)) for each in several):
-        raise TypeError(f"views must be a TwoView, or a sequence of these, got {views!r}")
-    return cast("list[TwoView | View]", several)
-
-
-def _count(views: TwoView | View) -> int:
-    return 2 if isinstance(views, TwoView) else 1
-
-
-def _output(
-    output: str, mean: Sequence[float], std: Sequence[float], channels_last: bool, layout: Layout
-) -> Output:
-    if output not in DTYPES:
-        raise ValueError(f"output must be one of {', '.join(DTYPES)}, got {output!r}")
-    if layout not in ("flat", "views"):
-        raise ValueError(f"layout must be 'flat' or 'views', got {layout!r}")
-    if len(mean) != 3 or len(std) != 3 or not all(float(value) > 0 for value in std):
-        raise ValueError(f"mean and std must be 3 numbers, std above 0: got {mean} and {std}")
-    return Output(DTYPES[output], tuple(mean), tuple(std), bool(channels_last), layout)
-
-
-def _counted(name: str, value: object, bits: int, low: int = 0) -> int:
-    try:
-        number = operator.index(cast("int", value))
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
-    if not low <= number < 1 << bits:
-        raise ValueError(f"{name} must be from {low} to 2**{bits} - 1, got {number}")
-    return number
-
-
-def _can_pin(wanted: bool) -> bool:
-    accelerator = getattr(torch, "accelerator", torch.cuda)
-    if wanted and not accelerator.is_available():
-        warnings.warn(
-            "pin_memory=True has no effect: torch finds no accelerator to pin memory for",
-            stacklevel=3,
-        )
-        return False
-    return wanted
-
-
-def _threads() -> int:
-    local = os.environ.get("LOCAL_WORLD_SIZE", "1")
-    processes = int(local) if local.isdigit() and int(local) > 0 else 1
-    return max(1, _core.build_info()["threads"] // processes)
-
-
-def _rank() -> tuple[int, int]:
-    distributed = torch.distributed
-    if distributed.is_available() and distributed.is_initialized():
-        return distributed.get_rank(), distributed.get_world_size()
-    return 0, 1

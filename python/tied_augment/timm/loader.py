@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from timm.data import create_loader as timm_create_loader
+from timm.data import loader as timm_loader
 from timm.data.distributed_sampler import RepeatAugSampler
-from timm.data.loader import PrefetchLoader
 from torch.utils.data import IterableDataset, RandomSampler
 from torch.utils.data.distributed import DistributedSampler
 
@@ -22,10 +21,27 @@ Size = int | tuple[int, int] | tuple[int, int, int]
 
 # What `create_loader` hands on to `create_transform`.
 _TRANSFORM = (
-    "no_aug train_crop_mode scale ratio hflip vflip color_jitter color_jitter_prob grayscale_prob "
-    "gaussian_blur_prob auto_augment interpolation mean std crop_pct crop_mode crop_border_pixels "
-    "re_prob re_mode re_count tf_preprocessing"
-).split()
+    "no_aug",
+    "train_crop_mode",
+    "scale",
+    "ratio",
+    "hflip",
+    "vflip",
+    "color_jitter",
+    "color_jitter_prob",
+    "grayscale_prob",
+    "gaussian_blur_prob",
+    "auto_augment",
+    "interpolation",
+    "mean",
+    "std",
+    "crop_pct",
+    "crop_mode",
+    "crop_border_pixels",
+    "re_prob",
+    "re_mode",
+    "re_count",
+)
 
 _SCHEDULE = {
     "choice_weights": "batch_choice_weights",
@@ -87,7 +103,7 @@ def create_loader(
     Source: ``timm.data.create_loader``, timm 1.0.
     """
     if not is_training:
-        return timm_create_loader(dataset, input_size, batch_size, False, **options)
+        return timm_loader.create_loader(dataset, input_size, batch_size, False, **options)
     for name in ("num_aug_splits", "tf_preprocessing"):
         if options.pop(name, None):
             raise ValueError(f"{name} is not supported: this loader makes its own two views")
@@ -102,7 +118,7 @@ def create_loader(
         first = View.from_timm(
             input_size=size, re_num_splits=splits, use_prefetcher=prefetcher, **transform
         )
-        return TwoView(first, second, same_crop=same_crop)
+        return TwoView(first, second or first, same_crop=same_crop)
 
     dataset.transform = None
     arguments: dict[str, Any] = {
@@ -117,7 +133,9 @@ def create_loader(
     if not prefetcher:
         arguments |= {"output": "float32", "mean": mean, "std": std}
     arguments |= _order(dataset, batch_size, view_pair, input_size, options)
-    device = {name: options.pop(name) for name in ("device", "img_dtype", "fp16") if name in options}
+    device = {
+        name: options.pop(name) for name in ("device", "img_dtype", "fp16") if name in options
+    }
     unknown = options.keys() - _WITHOUT_EFFECT
     if unknown:
         raise TypeError(f"timm.data.create_loader has no option {', '.join(sorted(unknown))}")
@@ -127,7 +145,8 @@ def create_loader(
     if transform.get("no_aug") or not erase["re_prob"]:
         erase = {}
     erase = {name: value for name, value in erase.items() if value is not None}
-    return PrefetchLoader(loader, mean=mean, std=std, re_num_splits=splits, **device, **erase)
+    prefetch_loader: Any = timm_loader.PrefetchLoader
+    return prefetch_loader(loader, mean=mean, std=std, re_num_splits=splits, **device, **erase)
 
 
 def _order(

@@ -1,0 +1,212 @@
+"""Loaders end to end, side by side in one run: this package's, timm's and the peers'.
+
+    python benches/loader.py [DIR] [--threads 1 2] [--rounds 5] [--aa rand-m9-mstd0.5-inc1]
+
+The work is that of peers.py: file -> decode -> two views, each a random resized crop to 224 x 224
+(bicubic) with a flip -> a (2 * 128, 3, 224, 224) uint8 tensor. All run on as many cores as there
+are threads. timm's loader is its own `create_loader` over its own data set; the peers run in torch's
+DataLoader; both with as many workers as cores and with one more, and the better counts. Loaders
+take turns, so that a drift of the machine's speed hits all alike; the table has medians, their
+ratio to timm and the time to the first batch. With --aa timm and this package apply that policy,
+too; the peers, whose policies do other work, are left out.
+
+Last, the conversion of bytes to normalised float32, on one thread, beside torch's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import peers
+import photos
+import torch
+from timm.data import loader as timm_loader
+from timm.data.auto_augment import rand_augment_transform
+from timm.data.dataset import ImageDataset
+from torch.utils.data import DataLoader, Dataset
+from torchvision.datasets import ImageFolder
+from tqdm import tqdm
+
+from tied_augment import ArrayDataset, TiedLoader, TwoView, View, build_info
+
+# The folder, so many times, is an epoch: what begins an epoch should not count for much.
+REPEATS = 4
+
+Result = tuple[float, float]
+
+
+class Twice:
+    """Both views of an image by the transform that timm's `create_loader` has made."""
+
+    def __init__(self, transform: Any) -> None:
+        self.transform = transform
+
+    def __call__(self, image: Any) -> tuple[Any, Any]:
+        return self.transform(image), self.transform(image)
+
+
+def timms(folder: Path, workers: int, aa: str | None) -> Any:
+    make: Any = timm_loader.create_loader
+    dataset = ImageDataset(str(folder))
+    dataset.reader.samples = dataset.reader.samples * REPEATS
+    loader = make(
+        dataset,
+        peers.SIDE,
+        peers.BATCH,
+        is_training=True,
+        color_jitter=None,
+        auto_augment=aa,
+        interpolation="bicubic",
+        num_workers=workers,
+        device=torch.device("cpu"),
+    ).loader  # without the normalisation of PrefetchLoader
+    dataset.transform = Twice(dataset.transform)
+    return loader
+
+
+def in_dataloader(dataset: Dataset[Any], workers: int) -> Any:
+    return DataLoader(
+        dataset,
+        peers.BATCH,
+        shuffle=True,
+        drop_last=True,
+        num_workers=workers,
+        collate_fn=timm_loader.fast_collate,
+        persistent_workers=True,
+    )
+
+
+def ours(folder: Path, threads: int, aa: str | None, output: str = "uint8") -> TiedLoader:
+    view = View(peers.SIDE, peers.SCALE, interpolation="bicubic", auto_augment=aa)
+    dataset = ImageFolder(folder)
+    dataset.samples = dataset.samples * REPEATS
+    return TiedLoader(
+        dataset,
+        TwoView(view),
+        peers.BATCH,
+        shuffle=True,
+        drop_last=True,
+        threads=threads,
+        output=output,
+    )
+
+
+def contestants(folder: Path, paths: list[str], cores: int, aa: str | None) -> dict[str, Any]:
+    def each(name: str, make: Callable[[int], Any]) -> dict[str, Any]:
+        return {f"{name}, {n} workers": make(n) for n in (cores, cores + 1)}
+
+    found = each("timm's create_loader", lambda n: timms(folder, n, aa))
+    if aa is None:
+        found |= each("torchvision v2", lambda n: in_dataloader(peers.Torchvision(paths), n))
+        try:
+            found |= each("albumentations", lambda n: in_dataloader(peers.Albumentations(paths), n))
+        except ImportError:
+            print("albumentations is not installed and left out: pip install --group bench")
+    for output in ("uint8", "float32"):
+        found[f"TiedLoader, {cores} threads, {output}"] = ours(folder, cores, aa, output)
+    return found
+
+
+def first_batch(loader: Any) -> float:
+    """Seconds to the first batch of a fresh iteration."""
+    start = time.perf_counter()
+    iteration = iter(loader)
+    next(iteration)
+    seconds = time.perf_counter() - start
+    for _ in iteration:
+        pass  # workers would go on with what they have been asked for
+    return seconds
+
+
+def compare(loaders: dict[str, Any], rounds: int) -> dict[str, Result]:
+    """Median rates over epochs, and the time to the first batch of all."""
+    first = {name: first_batch(loader) for name, loader in loaders.items()}
+    rates: dict[str, list[float]] = {name: [] for name in loaders}
+    for _ in tqdm(range(rounds), leave=False):
+        for name, loader in loaders.items():
+            start = time.perf_counter()
+            batches = sum(1 for _ in loader)
+            rates[name].append(batches * peers.BATCH / (time.perf_counter() - start))
+    return {name: (statistics.median(rates[name]), first[name]) for name in loaders}
+
+
+def table(results: dict[str, Result]) -> str:
+    base = max(rate for name, (rate, _) in results.items() if name.startswith("timm"))
+    rows = ["| | img/s | x timm's best | first batch, ms |", "|---|---|---|---|"]
+    for name, (rate, first) in sorted(results.items(), key=lambda item: item[1]):
+        rows.append(f"| {name} | {rate:.0f} | {rate / base:.2f} | {1000 * first:.0f} |")
+    return "\n".join(rows)
+
+
+def normalise() -> str:
+    """Bytes to normalised float32: a pass over 256 views, in ms, by torch and by the loader."""
+    torch.set_num_threads(1)
+    images = np.random.default_rng(0).integers(0, 256, (128, 224, 224, 3), np.uint8)
+
+    seconds = {}
+    for output in ("uint8", "float32", "float16"):
+        view = View(224, crop="squash", hflip=0.0)
+        dataset = ArrayDataset(images, [0] * len(images))
+        loader = TiedLoader(dataset, TwoView(view), 128, threads=1, prefetch=1, output=output)
+        times = []
+        for _ in range(6):
+            start = time.perf_counter()
+            for _batch in loader:
+                pass
+            times.append(time.perf_counter() - start)
+        seconds[output] = min(times)
+    pixels = torch.zeros(256, 3, 224, 224, dtype=torch.uint8)
+    mean, std = torch.rand(2, 1, 3, 1, 1)
+    times = []
+    for _ in range(6):
+        start = time.perf_counter()
+        pixels.to(torch.float32).sub_(mean).div_(std)
+        times.append(time.perf_counter() - start)
+    torchs = min(times)
+    four, two = (seconds[name] - seconds["uint8"] for name in ("float32", "float16"))
+    return (
+        f"256 views of bytes to normalised float32: torch {1e3 * torchs:.1f} ms; here "
+        f"{1e3 * four:.1f} ms more than uint8 ({torchs / four:.1f} x); float16 {1e3 * two:.1f} ms"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("target/photos"))
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--aa", help="timm's config string of a policy")
+    arguments = parser.parse_args()
+    warnings.filterwarnings("ignore", module="albumentations")
+    warnings.filterwarnings("ignore", "This DataLoader will create")  # one more than cores, yes
+    if not arguments.folder.exists():
+        photos.make(arguments.folder, 600)
+    paths = sorted(map(str, arguments.folder.rglob("*.jpg"))) * REPEATS
+    print(
+        f"epochs of {len(paths)} files; {os.cpu_count()} cores of {platform.machine()}; "
+        f"{build_info()}"
+    )
+    if arguments.aa:
+        rand_augment_transform(arguments.aa, {})  # refuses what timm doesn't know
+    cores = os.sched_getaffinity(0)
+    for threads in arguments.threads:
+        os.sched_setaffinity(0, sorted(cores)[:threads])
+        loaders = contestants(arguments.folder, paths, threads, arguments.aa)
+        print(f"\n{threads} core(s), {arguments.rounds} rounds\n")
+        print(table(compare(loaders, arguments.rounds)))
+        del loaders
+    os.sched_setaffinity(0, cores)
+    print(f"\n{normalise()}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""TarShards: WebDataset's layout as a stream, by itself and under TiedLoader."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision.datasets import ImageFolder
+
+import tied_augment.shards
+from tied_augment import TarShards, TiedLoader, TwoView, View
+
+VIEWS = TwoView(View(16))
+
+
+def add(tar, name, content):
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    tar.addfile(info, io.BytesIO(content))
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory, image_folder):
+    """Four shards of three samples; the targets are 0 to 11."""
+    folder = tmp_path_factory.mktemp("shards")
+    contents = [Path(path).read_bytes() for path, _ in ImageFolder(image_folder).samples]
+    for shard in range(4):
+        with tarfile.open(folder / f"{shard}.tar", "w:gz" if shard == 2 else "w") as tar:
+            for number in range(3 * shard, 3 * shard + 3):
+                add(tar, f"d.1/{number:04}.json", b"{}")
+                add(tar, f"d.1/{number:04}.JPG", contents[number])
+                add(tar, f"d.1/{number:04}.cls", f"{number}\n".encode())
+    return sorted(folder.iterdir()), contents
+
+
+def as_rank(monkeypatch, rank, ranks):
+    monkeypatch.setattr(tied_augment.shards, "_rank", lambda: (rank, ranks))
+
+
+def targets_of(dataset):
+    return [target for _, target in dataset]
+
+
+def test_samples_come_in_order(shards):
+    paths, contents = shards
+    assert list(TarShards(paths)) == [(content, i) for i, content in enumerate(contents)]
+    assert [target for _, target in TarShards(paths, target=None)] == [-1] * 12
+    with pytest.raises(TypeError, match="samples="):
+        len(TarShards(paths))
+
+
+def test_the_order_follows_from_seed_and_epoch(shards):
+    paths, contents = shards
+    dataset = TarShards(paths, buffer=5, seed=1)
+    orders = []
+    for epoch in range(4):
+        dataset.set_epoch(epoch)
+        order = targets_of(dataset)
+        assert order == targets_of(dataset)
+        assert sorted(order) == list(range(12))
+        assert all(content == contents[i] for content, i in dataset)
+        orders.append(tuple(order))
+    assert len(set(orders)) == 4
+    assert tuple(targets_of(TarShards(paths, buffer=5, seed=2))) not in orders
+
+
+def test_ranks_read_shards_of_their_own(shards, monkeypatch):
+    paths, _ = shards
+    for buffer in (0, 4):
+        for epoch in range(3):
+            seen = []
+            for rank in range(2):
+                as_rank(monkeypatch, rank, 2)
+                dataset = TarShards(paths, buffer=buffer)
+                dataset.set_epoch(epoch)
+                seen.append(set(targets_of(dataset)))
+            assert not seen[0] & seen[1]
+            assert seen[0] | seen[1] == set(range(12))
+    as_rank(monkeypatch, 4, 5)
+    with pytest.raises(ValueError, match="4 shards can't be split among 5 ranks"):
+        iter(TarShards(paths))
+
+
+def test_a_fixed_number_of_samples(shards, monkeypatch):
+    paths, _ = shards
+    assert targets_of(TarShards(paths, samples=14)) == [*range(12), 0, 1]
+    assert sorted(targets_of(TarShards(paths, samples=12, buffer=5))) == list(range(12))
+    assert len(TarShards(paths, samples=14)) == 14
+    as_rank(monkeypatch, 1, 3)
+    assert targets_of(TarShards(paths, samples=4)) == [3, 4, 5, 3]
+
+
+def test_under_tied_loader(shards):
+    paths, contents = shards
+    loader = TiedLoader(TarShards(paths, samples=12, buffer=4), VIEWS, 5)
+    assert len(loader) == 3
+    for epoch in range(2):
+        dataset = TarShards(paths, buffer=4)
+        dataset.set_epoch(epoch)
+        order = targets_of(dataset)
+        images = torch.cat([batch.view(2, -1, 3, 16, 16) for batch, _ in loader], 1)
+        wanted = VIEWS.batch([contents[i] for i in order], range(12), epoch)
+        assert torch.equal(images, torch.from_numpy(wanted))
+
+
+def test_what_is_wrong_with_a_shard_is_said(tmp_path, shards):
+    with pytest.raises(ValueError, match="at least one"):
+        TarShards([])
+    with pytest.raises(FileNotFoundError):
+        list(TarShards([tmp_path / "nowhere.tar"]))
+    for target, message in ((b"cat", "'cat' in a.cls"), (None, "no a.cls")):
+        with tarfile.open(tmp_path / "a.tar", "w") as tar:
+            add(tar, "a.jpg", b"x")
+            if target is not None:
+                add(tar, "a.cls", target)
+        with pytest.raises(ValueError, match=message):
+            list(TarShards([tmp_path / "a.tar"]))
+    with tarfile.open(tmp_path / "empty.tar", "w"):
+        pass
+    assert list(TarShards([tmp_path / "empty.tar"])) == []
+    with pytest.raises(ValueError, match="no samples"):
+        list(TarShards([tmp_path / "empty.tar"], samples=3))
+    truncated = tmp_path / "truncated.tar"
+    truncated.write_bytes(shards[0][0].read_bytes()[:3000])
+    with pytest.raises((OSError, tarfile.ReadError)):
+        list(TarShards([truncated]))
