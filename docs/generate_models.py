@@ -1,11 +1,12 @@
-"""Write docs/models.md: what TiedModel does with the smallest model of every timm architecture.
+"""Write docs/models.md: what TiedModel does with the models of timm.
 
     python docs/generate_models.py [module ...]
 
-For each of timm's model modules (``timm.models.resnet``, ...) the model with the fewest parameters
-is run in train mode, with and without the tap, and the outcome is one row of the table. Nothing in
-models.md is typed by hand. Takes some minutes on one core; `tests/python/test_sweep.py` runs the
-same checks and fails when models.md tells another story.
+For each of timm's model modules (``timm.models.resnet``, ...), of each class of model and type of
+classifier in it, the model with the fewest parameters is run in train mode, with and without the
+tap, and the outcome is one row of the table. Nothing in models.md is typed by hand. Takes some ten
+minutes on one core; `tests/python/test_sweep.py` runs the same checks and fails when models.md
+tells another story.
 """
 
 from __future__ import annotations
@@ -32,13 +33,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "naflexvit_base_patch16_parfac_gap": {"depth": 2},
     "qwen3_vit_88m": {"depth": 2},
     "samvit_base_patch16_224": {"depth": 2},
-    "sam2_hiera_tiny": {"img_size": 256},
 }
 
 
 @dataclass(frozen=True)
 class Row:
-    """The outcome for one architecture."""
+    """The outcome for one model."""
 
     module: str
     model: str
@@ -47,28 +47,45 @@ class Row:
     trouble: str = ""  # why it can't be tied; empty for a supported model
 
 
-def smallest(module: str) -> str:
-    """The model of a timm module with the fewest parameters, counted without allocating them."""
-    sizes = {}
+def groups(module: str) -> list[str]:
+    """The smallest model, by parameters, of each kind in a timm module, in the order of names.
+
+    A kind is the model's class and the types of its classifiers. The models are made on the meta
+    device, where they take no memory; the few that compute while they are being made are left out.
+    """
+    kinds: dict[tuple[str, ...], tuple[int, str]] = {}
     for name in timm.list_models(module=module):
         try:
             with torch.device("meta"):
-                model = timm.create_model(name, **ARGUMENTS.get(name, {}))
-        except (NotImplementedError, RuntimeError, TypeError):  # computes while it is being made
+                model: Any = create(name)
+        except (NotImplementedError, RuntimeError):
             continue
-        sizes[name] = sum(parameter.numel() for parameter in model.parameters())
-    if not sizes:
-        return timm.list_models(module=module)[0]
-    return min(sizes, key=lambda name: (sizes[name], name))
+        heads = model.get_classifier() if hasattr(model, "get_classifier") else None
+        kind = (type(model).__name__, *_types(heads))
+        size = (sum(parameter.numel() for parameter in model.parameters()), name)
+        kinds[kind] = min(kinds.get(kind, size), size)
+    return sorted(name for _, name in kinds.values())
+
+
+def create(name: str) -> nn.Module:
+    """A model with random weights and CLASSES classes, but for encoders, which take no number."""
+    arguments = ARGUMENTS.get(name, {})
+    try:
+        return timm.create_model(name, num_classes=CLASSES, **arguments)
+    except TypeError:
+        return timm.create_model(name, **arguments)
+
+
+def _types(heads: object) -> list[str]:
+    if isinstance(heads, tuple | list | nn.ModuleList):
+        return [name for head in heads for name in _types(head)]
+    return [type(heads).__name__]
 
 
 def check(module: str, name: str) -> Row:
     """Run `name` with and without the tap; any difference in a bit raises AssertionError."""
     torch.manual_seed(0)
-    try:
-        model: Any = timm.create_model(name, num_classes=CLASSES, **ARGUMENTS.get(name, {}))
-    except TypeError as error:  # an encoder takes no num_classes: it has no classifier
-        return Row(module, name, trouble=f"no classifier ({error})")
+    model: Any = create(name)
     twin = copy.deepcopy(model.train())
     shape = model.default_cfg["input_size"]
     size = ARGUMENTS.get(name, {}).get("img_size", shape[-1])
@@ -123,18 +140,18 @@ def page(rows: list[Row]) -> str:
     lines = [
         "# Models",
         "",
-        "Made by `python docs/generate_models.py`; not to be edited. timm's architectures, each by",
-        "its smallest model, run in train mode with and without the tap of `TiedModel`: logits",
-        "equal in every bit, the same state_dict keys, and features that give the logits when fed",
-        "to the classifier.",
+        "Made by `python docs/generate_models.py`; not to be edited. Of every class of model and",
+        "type of classifier in timm the smallest model, run in train mode with and without the tap",
+        "of `TiedModel`: logits equal in every bit, the same state_dict keys, and features that",
+        "give the logits when fed to the classifier.",
         "",
-        f"timm {timm.__version__}: {len(tied)} of {len(rows)} architectures work as they are.",
+        f"timm {timm.__version__}: {len(tied)} of {len(rows)} kinds of models work as they are.",
         "",
         "## Not as they are",
         "",
         "| timm module | model | why |",
         "|---|---|---|",
-        *(f"| {row.module} | {row.model} | {_cell(row.trouble)} |" for row in rows if row.trouble),
+        *(f"| {row.module} | {row.model} | {cell(row.trouble)} |" for row in rows if row.trouble),
         "",
         "## As they are",
         "",
@@ -146,7 +163,8 @@ def page(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """One line for a table."""
     return " ".join(text.split()).replace("|", "\\|")
 
 
@@ -154,9 +172,9 @@ def main(modules: list[str]) -> None:
     """Check the given modules, or all and write the page."""
     rows = []
     for module in modules or timm.list_modules():
-        row = check(module, smallest(module))
-        print(row, flush=True)
-        rows.append(row)
+        for name in groups(module):
+            rows.append(check(module, name))
+            print(rows[-1], flush=True)
     if not modules:
         OUTPUT.write_text(page(rows))
 

@@ -17,7 +17,7 @@ from tied_augment.transforms import Plan, TwoView, View, decode
 if TYPE_CHECKING:
     from tied_augment.dataset import TiedDataset
     from tied_augment.loader import TiedLoader
-    from tied_augment.loss import TiedLoss
+    from tied_augment.loss import TiedLoss, TiedMixup
     from tied_augment.model import TiedModel
     from tied_augment.shards import TarShards
 
@@ -29,6 +29,7 @@ __all__ = [
     "TiedDataset",
     "TiedLoader",
     "TiedLoss",
+    "TiedMixup",
     "TiedModel",
     "TwoView",
     "View",
@@ -45,6 +46,7 @@ _NEED_TORCH = {
     "TiedDataset": "dataset",
     "TiedLoader": "loader",
     "TiedLoss": "loss",
+    "TiedMixup": "loss",
     "TiedModel": "model",
 }
 

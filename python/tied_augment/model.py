@@ -107,17 +107,14 @@ class TiedModel(nn.Module):
         """The plain model."""
         return self._plain
 
-    def forward(
-        self, images: Tensor | Sequence[Tensor], /, *args: Any, **kwargs: Any
-    ) -> Any:  # Any: in eval mode it is whatever the plain model returns
+    def forward(self, *args: Any, **kwargs: Any) -> Any:  # in eval mode it is the plain model's
         """Run the model once, or once for each view.
 
         Args:
-            images: in train mode ``(2B, ...)``, view-major: all of view 1, then all of view 2;
-                ``(2, B, C, H, W)``; or a list or tuple of both views' ``(B, ...)`` tensors.
-                In eval mode whatever the plain model takes. The dtype is the model's business.
-                With `num_views` above 2 read that number for 2.
-            *args: passed on to the model.
+            *args: the images first. In train mode ``(2B, ...)``, view-major: all of view 1, then
+                all of view 2; ``(2, B, C, H, W)``; or a list or tuple of both views' ``(B, ...)``
+                tensors; with `num_views` above 2 read that number for 2. In eval mode whatever
+                the plain model takes. The dtype is the model's business.
             **kwargs: passed on to the model.
 
         Returns:
@@ -128,7 +125,7 @@ class TiedModel(nn.Module):
             the item ``'logits'``. In eval mode exactly the plain model's output.
 
         Raises:
-            TypeError: views that are no tensors.
+            TypeError: no positional argument in train mode, or views that are no tensors.
             ValueError: not two views, or two of different shapes.
             RuntimeError: a head was not called exactly once, its input is no ``(2B, D)``, or the
                 model is run by `nn.DataParallel`.
@@ -139,13 +136,15 @@ class TiedModel(nn.Module):
                 "use torch.nn.parallel.DistributedDataParallel"
             )
         if not self.training:
-            return self._plain(images, *args, **kwargs)
-        batch = _join_views(images, self._num_views)
+            return self._plain(*args, **kwargs)
+        if not args:
+            raise TypeError("in train mode TiedModel takes the images as its first argument")
+        batch, rest = _join_views(args[0], self._num_views), args[1:]
         if not self._separate:
-            logits, features = self._run(batch, args, kwargs)
+            logits, features = self._run(batch, rest, kwargs)
         else:
             views = _split_views(batch, self._num_views)
-            parts = [self._run(view, args, kwargs) for view in views]
+            parts = [self._run(view, rest, kwargs) for view in views]
             logits = _concatenate([part[0] for part in parts])
             features = [
                 torch.cat(layer) for layer in zip(*(part[1] for part in parts), strict=True)
@@ -340,8 +339,13 @@ def _expand(module: object) -> Iterator[nn.Module]:
         if callable(get_classifier):
             yield from _expand(get_classifier())
             return
-        named = [child for name, child in module.named_children() if name in _CLASSIFIER_NAMES]
-        yield from _expand(named[-1]) if named else (module,)
+        children = dict(module.named_children())
+        named = [name for name in children if name in _CLASSIFIER_NAMES]
+        if not named:
+            yield module
+            return
+        yield from _expand(children[named[-1]])
+        yield from _expand(children.get(f"{named[-1]}_dist"))  # repvit: a twin for distillation
 
 
 def _name_of(module: nn.Module, model: nn.Module) -> str:

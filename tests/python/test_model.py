@@ -32,6 +32,7 @@ MODELS = [
     # A ModuleList that is never called itself.
     ("crossvit_tiny_240", {}, ["head.0", "head.1"], 96 + 192, 240),
     ("efficientvit_b0", {}, ["head.classifier.4"], 1280, 64),  # a Sequential in a head
+    ("repvit_m1", {}, ["head.head.l", "head.head_dist.l"], 2 * 384, 64),  # two heads in one
 ]
 
 

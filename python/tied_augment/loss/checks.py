@@ -81,18 +81,19 @@ def check_target(target: Tensor, logits: Tensor, pairs: int, num_views: int) -> 
         )
 
 
-def target_for_cross_entropy(target: Tensor, logits: Tensor) -> Tensor:
+def target_for_cross_entropy(target: Tensor, logits: Tensor, num_views: int) -> Tensor:
     """Class indices as int64, soft targets in the dtype of the logits; of any number of rows."""
     if target.is_floating_point():
         if target.ndim != 2 or target.shape[1] != logits.shape[1]:
             raise ValueError(
                 f"a floating target holds soft labels (B, {logits.shape[1]}) or "
-                f"(2B, {logits.shape[1]}), got shape {tuple(target.shape)}"
+                f"({num_views}B, {logits.shape[1]}), got shape {tuple(target.shape)}"
             )
         return target.to(logits.dtype)
     if target.ndim != 1:
         raise ValueError(
-            f"an integer target holds class indices (B,) or (2B,), got shape {tuple(target.shape)}"
+            f"an integer target holds class indices (B,) or ({num_views}B,), got shape "
+            f"{tuple(target.shape)}"
         )
     if target.dtype == torch.bool or target.is_complex():
         raise TypeError(f"target must be class indices or soft labels, got {target.dtype}")

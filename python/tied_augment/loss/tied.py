@@ -265,7 +265,7 @@ class TiedLoss(nn.Module):
         """Check `target` and give it 2B rows: class indices int64, soft ones at least float32."""
         checks.check_target(target, logits, pairs, self.num_views)
         if self.criterion is None:
-            target = checks.target_for_cross_entropy(target, logits)
+            target = checks.target_for_cross_entropy(target, logits, self.num_views)
         elif target.is_floating_point():
             target = checks.widen(target)
         # The number of rows decides: B rows are one target per sample, for all of its views.

@@ -1,0 +1,101 @@
+"""The recipes in examples/, run on a tiny folder, and their parts against their formulas."""
+
+import importlib.util
+import math
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.testing import assert_close
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("custom_loop", {"batch_size": 6}),
+        ("finetune", {"model_name": "test_resnet", "pretrained": False, "epochs": 2, "size": 64}),
+        ("tied_mixup", {"batch_size": 6}),
+        ("tied_sam", {"batch_size": 6}),
+        ("tied_fixmatch", {}),
+    ],
+)
+def test_runs(name, arguments, image_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    load(name).main(str(image_folder), **arguments)
+    printed = capsys.readouterr().out
+    assert printed.count("epoch") == 2
+    assert "nan" not in printed
+    assert "loss" in printed
+
+
+@pytest.mark.filterwarnings("ignore")  # of all kinds, from the frameworks' own insides
+@pytest.mark.parametrize("framework", ["accelerate", "lightning"])
+def test_runs_in_a_framework(framework, image_folder, capsys):
+    pytest.importorskip(framework, reason="the frameworks are no dependencies of the tests")
+    load(f"{framework}_loop").main(str(image_folder), batch_size=6)
+    assert "epoch 1" in capsys.readouterr().out
+
+
+def test_every_example_is_run():
+    runs = {name for name, _ in test_runs.pytestmark[0].args[1]}
+    runs |= {f"{name}_loop" for name in test_runs_in_a_framework.pytestmark[0].args[1]}
+    assert runs == {path.stem for path in EXAMPLES.glob("*.py")}
+
+
+def test_sam_steps_with_the_gradient_at_the_worst_weights():
+    model = nn.Linear(2, 1, bias=False)
+    model.weight.data = torch.tensor([[3.0, 4.0]])
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def loss():
+        return model.weight.square().sum() / 2  # its gradient is the weight itself
+
+    load("tied_sam").sam_step(model, optimizer, loss, loss, rho=0.5)
+    worst = torch.tensor([[3.0, 4.0]]) * (1 + 0.5 / 5)
+    assert_close(model.weight.data, torch.tensor([[3.0, 4.0]]) - 0.1 * worst)
+
+
+def test_sam_updates_the_statistics_of_batchnorm_once():
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    batch = torch.randn(4, 2)
+
+    def loss():
+        return model(batch).square().sum() + model(batch)[0, 0]
+
+    load("tied_sam").sam_step(model, optimizer, loss, loss)
+    assert model[1].num_batches_tracked == 2  # two forwards in the first loss, none of the second
+
+
+def test_fixmatch_matches_weak_with_strong():
+    generator = torch.Generator().manual_seed(0)
+    labelled, pairs = 3, 5
+    logits = 4 * torch.randn(labelled + 2 * pairs, 4, generator=generator)
+    features = torch.randn(labelled + 2 * pairs, 6, generator=generator)
+    target = torch.tensor([0, 3, 1])
+    loss = load("tied_fixmatch").fixmatch_loss(logits, features, target, 0.7, 2.0, 0.5)
+
+    expected = F.cross_entropy(logits[:3], target)
+    sure = 0
+    for i in range(pairs):
+        weak, strong = labelled + i, labelled + pairs + i
+        chances = logits[weak].softmax(0)
+        if chances.max() >= 0.7:
+            sure += 1
+            expected += 2 * -logits[strong].log_softmax(0)[chances.argmax()] / pairs
+        expected += 0.5 * ((features[weak] - features[strong]) ** 2).mean() / pairs
+    assert 0 < sure < pairs
+    assert_close(loss, expected)
+    assert math.isfinite(loss)
