@@ -103,17 +103,14 @@ def test_options_come_from_a_config_file(script, train_folder, tmp_path):
     [
         ("tied_wieght: 2", "unknown option tied_wieght"),
         ("tied_loader: dali", "--tied-loader must be one of native, timm, got 'dali'"),
-        ("tied_weight: heavy", "finite numbers, got 'heavy'"),
+        ("tied_weight: [1, 2]", "finite numbers, got [1, 2]"),
         ("tied_threads: 0", "--tied-threads must be at least 1"),
     ],
 )
 def test_a_config_file_is_checked(text, message, train_folder, tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text(text)
-    try:
-        assert message in refusal(train_folder, tmp_path, "-c", str(config))
-    except SystemExit as error:  # argparse has checked a default that is text
-        assert message.startswith("finite") and error.code == 2
+    assert message in refusal(train_folder, tmp_path, "-c", str(config))
 
 
 @pytest.mark.parametrize(
@@ -251,9 +248,9 @@ def test_a_data_set_that_only_python_can_read_goes_through_timm(train_folder, tm
 
 
 def test_the_command_runs_a_script_beside_its_own_modules(train_folder, tmp_path):
+    command = f"-m tied_augment train {BY_TASK} --tied-augment"
     done = subprocess.run(
-        [sys.executable, "-m", "tied_augment", "train", str(BY_TASK)]
-        + [*base_options(train_folder, tmp_path), "--tied-augment"],
+        [sys.executable, *command.split(), *base_options(train_folder, tmp_path)],
         capture_output=True,
         text=True,
         check=False,

@@ -70,15 +70,18 @@ def launch(script, data, out, *options, tied=True, run=run_script):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # so small are these models that more of them wait for each other
     try:
-        with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
-            with warnings.catch_warnings():
-                # Of timm and torch about each other; the launcher's own are raised, still.
-                for package in ("timm", "torch"):
-                    warnings.filterwarnings("ignore", module=rf"{package}(\.|$)")
-                # timm's ImageDataset leaves closing its files to the garbage collector.
-                warnings.filterwarnings("ignore", category=ResourceWarning)
-                flag = ["--tied-augment"] if tied else []
-                run(Path(script), [*base_options(data, out), *flag, *options])
+        with (
+            contextlib.redirect_stdout(text),
+            contextlib.redirect_stderr(text),
+            warnings.catch_warnings(),
+        ):
+            # Of timm and torch about each other; the launcher's own are raised, still.
+            for package in ("timm", "torch"):
+                warnings.filterwarnings("ignore", module=rf"{package}(\.|$)")
+            # timm's ImageDataset leaves closing its files to the garbage collector.
+            warnings.filterwarnings("ignore", category=ResourceWarning)
+            flag = ["--tied-augment"] if tied else []
+            run(Path(script), [*base_options(data, out), *flag, *options])
     finally:
         torch.set_num_threads(threads)
         sys.argv, sys.path[:] = argv, path

@@ -1,4 +1,4 @@
-"""What the two training scripts beside this have in common: options, loaders, criterion, validation.
+"""What the two training scripts beside this have in common.
 
 The scripts have the shape of timm's train.py (its names and the order of its work), but are
 written for the launcher's tests: a few options, no scheduler, no printing of results.

@@ -67,7 +67,8 @@ class TiedCriterion(nn.Module):
         self._record()
         return loss
 
-    @torch.compiler.disable  # timm 1.0.23 to 1.0.26 compile the whole task, and this with it
+    # timm 1.0.23 to 1.0.26 compile the whole task, and this with it.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _record(self) -> None:
         """Add up the parts on their device, in one tensor, so that nothing waits for them."""
         last = self.loss.last

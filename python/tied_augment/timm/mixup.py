@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from timm.data import FastCollateMixup, Mixup
-from timm.data.mixup import mixup_target
+from timm.data.mixup import FastCollateMixup, Mixup, mixup_target
 from torch import Tensor
 
 from tied_augment.timm.pairs import collate_pairs
@@ -50,10 +49,11 @@ class _KeepsShare:
         return share.reshape(-1, 1).expand(count, 1)
 
 
-class TiedMixup(_KeepsShare, Mixup):  # type: ignore[misc]
+class TiedMixup(_KeepsShare, Mixup):
     """timm's ``Mixup`` for batches of pairs: images ``(2B, ...)``, targets ``(2B,)``."""
 
     def __call__(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Mix view 1; the targets come packed, ``(2B, C + 1)``."""
         pairs = len(x) // 2
         first, mixed = super().__call__(x[:pairs], target[:pairs])
         clean = mixup_target(target[pairs:], self.num_classes, 1.0, self.label_smoothing)
@@ -69,7 +69,7 @@ class TiedMixup(_KeepsShare, Mixup):  # type: ignore[misc]
         return self._keep(super()._mix_elem(*args, **kwargs))
 
 
-class TiedFastCollateMixup(_KeepsShare, FastCollateMixup):  # type: ignore[misc]
+class TiedFastCollateMixup(_KeepsShare, FastCollateMixup):
     """timm's ``FastCollateMixup`` for samples ``((view1, view2), target)``.
 
     `mixup_enabled` reaches workers that live from epoch to epoch; timm's own does not, so that
@@ -77,11 +77,12 @@ class TiedFastCollateMixup(_KeepsShare, FastCollateMixup):  # type: ignore[misc]
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._enabled = torch.ones((), dtype=torch.bool).share_memory_()  # type: ignore[no-untyped-call]
+        self._enabled = torch.ones((), dtype=torch.bool).share_memory_()
         super().__init__(*args, **kwargs)
 
     @property
     def mixup_enabled(self) -> bool:
+        """Whether images are mixed; targets are soft and packed in any case."""
         return bool(self._enabled)
 
     @mixup_enabled.setter
@@ -89,6 +90,7 @@ class TiedFastCollateMixup(_KeepsShare, FastCollateMixup):  # type: ignore[misc]
         self._enabled.fill_(value)
 
     def __call__(self, batch: Sequence[Any], _: object = None) -> tuple[Tensor, Tensor]:
+        """Put B pairs into ``(2B, 3, H, W)`` uint8, view 1 mixed, and packed targets."""
         pairs = len(batch)
         images, target = collate_pairs(batch)
         # timm before 1.0.9 mixes arrays only; a copy, since 'pair' mixes in place.

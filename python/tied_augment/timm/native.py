@@ -10,7 +10,7 @@ import inspect
 from argparse import Namespace
 from typing import Any
 
-from timm.data import create_transform
+from timm.data.transforms_factory import create_transform
 
 from tied_augment.loader import TiedLoader
 from tied_augment.sources import locate

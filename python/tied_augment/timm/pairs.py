@@ -16,7 +16,8 @@ from timm.data.random_erasing import RandomErasing
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from tied_augment.transforms import Sample, TwoView
+from tied_augment.transforms import TwoView
+from tied_augment.view import Sample
 
 __all__ = ["NormalizedPairs", "PairTransform", "Pixels", "collate_pairs"]
 
@@ -36,6 +37,7 @@ class PairTransform:
         self.views = views
 
     def __call__(self, image: Sample) -> tuple[Pixels, Pixels]:
+        """Make another pair of views of what a data set gives as an image."""
         seed = int(torch.randint(1 << 62, ()))
         first, second = self.views(image, seed=seed)
         return first, second
@@ -73,6 +75,7 @@ class NormalizedPairs:
         self._erase = RandomErasing(device="cpu", **erasing) if erasing else None
 
     def __call__(self, batch: Sequence[tuple[Pair, Any]]) -> tuple[Tensor, Tensor]:
+        """Put B pairs into ``(2B, 3, H, W)`` float32 and 2B targets."""
         images, targets = collate_pairs(batch)
         images = images.float().div_(255).sub_(self._mean).div_(self._std)
         if self._erase is not None:

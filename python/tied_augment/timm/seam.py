@@ -10,8 +10,10 @@ from __future__ import annotations
 import inspect
 import logging
 from argparse import Namespace
+from collections.abc import Callable
 from functools import partial
 from types import ModuleType
+from typing import Any
 
 from tied_augment.timm.errors import LaunchError
 from tied_augment.timm.tied_run import TiedRun
@@ -19,7 +21,7 @@ from tied_augment.timm.tied_run import TiedRun
 __all__ = ["install"]
 
 # Name in train.py, method of TiedRun.
-_REQUIRED = {
+_REQUIRED: dict[str, Callable[..., Any]] = {
     # The model stays the plain one, with hooks that record what goes into its classifier.
     "create_model": TiedRun.create_model,
     # The train set's transform makes two views, the collate function puts them view by view.
@@ -31,7 +33,7 @@ _REQUIRED = {
     # criterion is exchanged.
     "train_one_epoch": TiedRun.train_one_epoch,
 }
-_OPTIONAL = {
+_OPTIONAL: dict[str, Callable[..., Any]] = {
     # Tasks compute the loss (timm 1.0.23 and later): they get the tied criterion.
     "ClassificationTask": TiedRun.task,
     "LogitDistillationTask": TiedRun.task,

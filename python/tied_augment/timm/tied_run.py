@@ -52,7 +52,7 @@ class TiedRun:
         if self._tap is not None:  # another model of a script that has been changed
             return model
         if self._split_bn:
-            from timm.layers import convert_splitbn_model
+            from timm.layers.split_batchnorm import convert_splitbn_model
 
             model = convert_splitbn_model(model, 2)
         separate = self._args.tied_forward == "separate"
@@ -88,9 +88,9 @@ class TiedRun:
         reason = why_not(self._args, dataset, kw)
         if reason is None:
             loader = native_loader(self._args, dataset, kw)
-            self._logger.info(
-                "Tied-Augment: native loader, %d threads", tied_loader(loader).threads
-            )
+            inner = tied_loader(loader)
+            assert inner is not None
+            self._logger.info("Tied-Augment: native loader, %d threads", inner.threads)
         else:
             if collate is None:
                 prefetcher = kw.get("use_prefetcher", True)

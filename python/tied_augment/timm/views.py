@@ -34,7 +34,7 @@ def two_view(args: Namespace, options: dict[str, Any]) -> TwoView:
     options = {name: value for name, value in options.items() if name not in _ERASING}
     try:
         first = View.from_timm(**first_options(args, options))
-        return TwoView(first, second_view(args, options), same_crop=args.tied_same_crop)
+        return TwoView(first, second_view(args, options) or first, same_crop=args.tied_same_crop)
     except (TypeError, ValueError) as error:
         raise LaunchError(str(error)) from error
 
