@@ -139,3 +139,12 @@ impl<'a> ImageRef<'a> {
         Self { width: rect.w, height: rect.h, stride: self.stride, data: &self.data[start..] }
     }
 }
+
+/// Index `i` of a line of `len` elements, mirrored at the first and the last as often as it takes:
+/// numpy's padding mode `reflect`.
+#[must_use]
+pub fn mirrored(i: i64, len: usize) -> usize {
+    let last = len as i64 - 1;
+    let i = i.rem_euclid((2 * last).max(1));
+    i.min(2 * last - i).max(0) as usize
+}

@@ -60,6 +60,29 @@ impl Pool {
         self.threads.as_ref().map(|pool| pool.install(work))
     }
 
+    /// Does every job, on the calling thread and on up to `threads` - 1 of this pool's.
+    ///
+    /// The caller begins at once and works along: for jobs of microseconds, waking a thread takes long.
+    pub(crate) fn share<J: Send>(&self, jobs: Vec<J>, threads: usize, work: impl Fn(J) + Sync) {
+        let threads = threads.min(jobs.len());
+        let jobs = Mutex::new(jobs.into_iter());
+        let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let run = || {
+            while let Some(job) = next() {
+                work(job);
+            }
+        };
+        match &self.threads {
+            Some(pool) if threads > 1 => pool.in_place_scope(|scope| {
+                for _ in 1..threads {
+                    scope.spawn(|_| run());
+                }
+                run();
+            }),
+            _ => run(),
+        }
+    }
+
     /// Lends a workspace to `work`.
     pub(crate) fn with_workspace<T>(&self, work: impl FnOnce(&mut Workspace) -> T) -> T {
         let lock = || self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,6 +1,6 @@
 //! Executes plans: pixels in, planes out, nothing drawn.
 
-use crate::image::{ImageRef, Rect};
+use crate::image::{ImageRef, Rect, mirrored};
 use crate::ops::{self, Scratch};
 use crate::pack;
 use crate::plan::{Frame, Plan};
@@ -70,13 +70,13 @@ fn window(
     for (from, to) in planes {
         for (y, row) in to.chunks_exact_mut(width).enumerate() {
             let y = if vflip { height - 1 - y } else { y };
-            let from = &from[mirrored(frame.y, y, from_h) * from_w..][..from_w];
+            let from = &from[mirrored(i64::from(frame.y) + y as i64, from_h) * from_w..][..from_w];
             let left = frame.x.max(0) as usize;
             if frame.x >= 0 && left + width <= from_w {
                 row.copy_from_slice(&from[left..left + width]);
             } else {
                 for (x, pixel) in row.iter_mut().enumerate() {
-                    *pixel = from[mirrored(frame.x, x, from_w)];
+                    *pixel = from[mirrored(i64::from(frame.x) + x as i64, from_w)];
                 }
             }
             if hflip {
@@ -84,11 +84,4 @@ fn window(
             }
         }
     }
-}
-
-/// Index `start + i` of a line of `len`, mirrored at its first and last element as often as needed.
-fn mirrored(start: i32, i: usize, len: usize) -> usize {
-    let period = (2 * len as i64 - 2).max(1);
-    let i = (i64::from(start) + i as i64).rem_euclid(period);
-    i.min(period - i).min(len as i64 - 1) as usize
 }

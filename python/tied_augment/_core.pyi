@@ -15,6 +15,7 @@ __all__ = [
     "decode",
     "policy_remarks",
     "render",
+    "tied_loss",
 ]
 
 class _BuildInfo(TypedDict):
@@ -168,3 +169,21 @@ def policy_remarks(auto_augment: str) -> list[str]:
 
 def render(sample: object, ops: object, max_pixels: int | None) -> NDArray[np.uint8]:
     """Executes a plan's `ops` on one sample, to (3, height, width)."""
+
+def tied_loss(
+    logits: object,
+    features: object,
+    target: object,
+    grad_logits: object | None,
+    grad_features: object | None,
+    tied_weight: float,
+    similarity: str,
+    label_smoothing: float,
+    first_only: bool,
+    ignore_index: int,
+    threads: int | None,
+) -> tuple[float, float, float]:
+    """(loss, ce, similarity) of one batch; writes the gradients into the buffers that are given.
+
+    Buffers are DLPack capsules or have `__dlpack__`.
+    """

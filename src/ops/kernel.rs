@@ -3,6 +3,7 @@
 use multiversion::multiversion;
 
 use super::blur::Buffers;
+use crate::image::mirrored;
 
 /// torchvision's `gaussian_blur(image, kernel_size, sigma)` on each plane, mirrored at the edges.
 ///
@@ -35,13 +36,13 @@ pub fn blur(
         for (y, out) in plane.chunks_exact_mut(width).enumerate() {
             sums.fill(0.0);
             for (i, &weight) in weights.iter().enumerate() {
-                let y = mirrored(y as isize + i as isize - half as isize, height);
+                let y = mirrored(y as i64 + i as i64 - half as i64, height);
                 add_bytes(sums, &copy[y * width..][..width], weight);
             }
             row[half..half + width].copy_from_slice(sums);
             for i in 1..=half {
-                row[half - i] = row[half + mirrored(-(i as isize), width)];
-                row[half + width - 1 + i] = row[half + mirrored((width - 1 + i) as isize, width)];
+                row[half - i] = row[half + mirrored(-(i as i64), width)];
+                row[half + width - 1 + i] = row[half + mirrored((width - 1 + i) as i64, width)];
             }
             sums.fill(0.0);
             for (i, &weight) in weights.iter().enumerate() {
@@ -66,11 +67,4 @@ fn add_floats(sums: &mut [f32], row: &[f32], weight: f32) {
     for (sum, &v) in sums.iter_mut().zip(row) {
         *sum += v * weight;
     }
-}
-
-/// Index `i` of a line of `len`, mirrored at its first and last element as often as needed.
-pub fn mirrored(i: isize, len: usize) -> usize {
-    let period = (2 * len as isize - 2).max(1);
-    let i = i.rem_euclid(period);
-    i.min(period - i).min(len as isize - 1) as usize
 }

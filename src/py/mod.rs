@@ -3,8 +3,10 @@
 //! The only code that knows Python. Holds no logic of its own, and no argument defaults: those are in
 //! the Python package, which is the only caller.
 
+mod dlpack;
 mod errors;
 mod loader;
+mod loss;
 mod pipeline;
 mod plans;
 mod pools;
@@ -36,6 +38,8 @@ mod _core {
     use super::errors::DecodeError;
     #[pymodule_export]
     use super::loader::{Catalog, Loader};
+    #[pymodule_export]
+    use super::loss::tied_loss;
     #[pymodule_export]
     use super::pipeline::{Pipeline, decode, render};
     #[pymodule_export]

@@ -46,7 +46,7 @@ SECTIONS = [
 @pytest.mark.parametrize("head", HEADS)
 def test_takes_what_timm_takes(head):
     taken = 0
-    for count in (0, 1, 2):
+    for count in (0, 1, 2) if head in HEADS[:7] else (0, 1):
         for sections in itertools.product(SECTIONS, repeat=count):
             config = "-".join((head, *sections))
             takes = timm_takes(config)

@@ -154,3 +154,21 @@ def test_max_pixels_bounds_files(photos, image_folder):
         render(path, plan, max_pixels=height * width - 1)
     with pytest.raises(ValueError, match="max_pixels must be from 1"):
         render(path, plan, max_pixels=0)
+
+
+@pytest.mark.parametrize("resized", [(1, 1), (2, 3), (5, 40), (30, 4), (50, 50)])
+def test_a_frame_mirrors_as_numpy_does(image, resized):
+    """However often the mirror image has to be mirrored again."""
+    resize = ("resize", {"size": resized, "interpolation": "bilinear"})
+    plain = render(image[:6, :8], {"ops": [*PLAN["ops"], resize]})
+    for x, y in [(0, 0), (-7, 0), (3, -20), (-20, 9)]:
+        size = (24, 20)
+        frame = ("frame", {"x": x, "y": y, "size": size})
+        ours = render(image[:6, :8], {"ops": [*PLAN["ops"], resize, frame]})
+        low, high = (max(-y, 0), max(-x, 0)), (y + size[0], x + size[1])
+        pad = [
+            (below, max(end - side, 0)) for below, end, side in zip(low, high, resized, strict=True)
+        ]
+        padded = np.pad(plain, [(0, 0), *pad], mode="reflect")
+        top, left = y + low[0], x + low[1]
+        assert (ours == padded[:, top : top + size[0], left : left + size[1]]).all()

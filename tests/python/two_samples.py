@@ -10,10 +10,10 @@ def chi_square(ours, theirs):
     """p-value that two samples of labels have one distribution; rare labels are pooled."""
     counts = [Counter(sample) for sample in (ours, theirs)]
     totals = counts[0] + counts[1]
-    rare = [label for label, total in totals.items() if total < 8]
-    table = [[c[label] for label in totals if label not in rare] for c in counts]
+    common = [label for label, total in totals.items() if total >= 8]
+    table = [[count[label] for label in common] for count in counts]
     for row, count in zip(table, counts, strict=True):
-        row.append(sum(count[label] for label in rare))
+        row.append(count.total() - sum(row))
     table = np.array(table)
     table = table[:, table.sum(0) > 0]
     return 1.0 if table.shape[1] < 2 else scipy.stats.chi2_contingency(table).pvalue

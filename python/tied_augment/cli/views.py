@@ -1,12 +1,12 @@
 """The options that declare a view on the command line: the fields of `View`, each by its name.
 
-Every field of `View` has one line in `_OPTIONS`; its default is the field's.
+A field of `View` that is to be an option gets one line in `_OPTIONS`; its default is the field's.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import Field, fields
+from dataclasses import fields
 from typing import Any
 
 from tied_augment import TwoView, View
@@ -15,55 +15,55 @@ from tied_augment.cli.errors import CommandError
 __all__ = ["add_view_options", "two_view"]
 
 _RANGE: dict[str, Any] = {"type": float, "nargs": 2, "metavar": ("LOW", "HIGH")}
-_CHANNELS: dict[str, Any] = {"type": float, "nargs": 3, "metavar": ("R", "G", "B")}
 _CHANCE: dict[str, Any] = {"type": float, "metavar": "P"}
+_COUNT: dict[str, Any] = {"type": int, "metavar": "N"}
+_CHANNELS: dict[str, Any] = {"type": float, "nargs": 3, "metavar": ("R", "G", "B")}
 
 _OPTIONS: dict[str, dict[str, Any]] = {
     "size": {"type": int, "metavar": "PIXELS", "help": "side of the square views"},
-    "scale": _RANGE | {"help": "bounds of the crop's area as a fraction of the image's"},
-    "ratio": _RANGE | {"help": "bounds of the crop's width over height"},
+    "scale": _RANGE | {"help": "bounds of the crop's area as a part of the image's (0.08 1)"},
+    "ratio": _RANGE | {"help": "bounds of the crop's width over height (0.75 1.33)"},
     "interpolation": {
         "metavar": "FILTER",
         "help": "random (bilinear or bicubic), nearest, box, bilinear, hamming, bicubic, lanczos",
     },
     "hflip": _CHANCE | {"help": "probability of a left-right flip"},
     "vflip": _CHANCE | {"help": "probability of a top-bottom flip"},
-    "crop": {
-        "metavar": "KIND",
-        "help": "rrc (random resized crop), rkrc, rkrr, center, squash, or pad (CIFAR's)",
-    },
+    "crop": {"metavar": "KIND", "help": "rrc, rkrc, rkrr, center, squash or pad (CIFAR's)"},
     "padding": {"type": int, "metavar": "PIXELS", "help": "black on each side, for --crop pad"},
     "auto_augment": {
         "metavar": "POLICY",
-        "help": "timm's string (rand-m9-mstd0.5-inc1, augmix-m5, ...) or torchvision's (tv-...)",
+        "help": "timm's config string, as rand-m9-mstd0.5-inc1, or torchvision's tv-rand-n2-m9",
     },
     "color_jitter": {
         "type": float,
-        "metavar": "STRENGTH",
-        "help": "of brightness, contrast, colour",
+        "nargs": "+",
+        "metavar": "X",
+        "help": "strength, or brightness, contrast, saturation and perhaps hue",
     },
-    "color_jitter_prob": _CHANCE | {"help": "its probability (default: always)"},
-    "force_color_jitter": {"action": "store_true", "help": "jitter beside a policy, too"},
+    "color_jitter_prob": _CHANCE | {"help": "probability of colour jitter"},
+    "force_color_jitter": {"action": "store_true", "help": "colour jitter beside any policy"},
     "grayscale_prob": _CHANCE | {"help": "probability of a gray image"},
-    "gaussian_blur_prob": _CHANCE | {"help": "probability of a blur"},
-    "cutout": {"type": int, "metavar": "PIXELS", "help": "side of a square that is filled"},
+    "gaussian_blur_prob": _CHANCE | {"help": "probability of a blurred image"},
+    "cutout": {"type": int, "metavar": "PIXELS", "help": "side of Cutout's square"},
     "re_prob": _CHANCE | {"help": "probability of random erasing"},
-    "re_mode": {"metavar": "MODE", "help": "const, rand or pixel"},
-    "re_count": {"type": int, "metavar": "N", "help": "the greatest number of boxes"},
-    "re_num_splits": {"type": int, "metavar": "N", "help": "above 1, view 1 is not erased"},
-    "mean": _CHANNELS | {"help": "the model's normalisation; the colour of what moves in"},
-    "std": _CHANNELS | {"help": "the same, for --re-mode rand and pixel"},
+    "re_mode": {"metavar": "MODE", "help": "random erasing with const, rand or pixel"},
+    "re_count": _COUNT | {"help": "most boxes of random erasing"},
+    "re_num_splits": _COUNT | {"help": "above 1: spare the first view"},
+    "mean": _CHANNELS | {"help": "the model's normalisation, as a colour to fill with"},
+    "std": _CHANNELS | {"help": "the same, for --re-mode"},
 }
 
 
 def add_view_options(parser: argparse.ArgumentParser) -> None:
     """Add an option for every field of `View`, and ``--same-crop``."""
     group = parser.add_argument_group("views")
-    for field in _view_fields():
+    for field in fields(View):
         option = dict(_OPTIONS[field.name])
         default = field.default
+        shown = " ".join(f"{x:.3g}" for x in default) if isinstance(default, tuple) else default
         if default is not None and "action" not in option:
-            option["help"] += f" (default: {default})"
+            option["help"] += f" (default: {shown})"
         flag = f"--{field.name.replace('_', '-')}"
         group.add_argument(flag, dest=f"view_{field.name}", default=default, **option)
     group.add_argument(
@@ -73,12 +73,10 @@ def add_view_options(parser: argparse.ArgumentParser) -> None:
 
 def two_view(args: argparse.Namespace) -> TwoView:
     """Make the `TwoView` that the options of `add_view_options` declare."""
-    values = {field.name: getattr(args, f"view_{field.name}") for field in _view_fields()}
+    values = {field.name: getattr(args, f"view_{field.name}") for field in fields(View)}
+    if values["color_jitter"] is not None and len(values["color_jitter"]) == 1:
+        (values["color_jitter"],) = values["color_jitter"]
     try:
         return TwoView(View(**values), same_crop=args.same_crop)
     except (TypeError, ValueError) as error:
         raise CommandError(str(error)) from error
-
-
-def _view_fields() -> list[Field[Any]]:
-    return [field for field in fields(View) if field.name in _OPTIONS]

@@ -10,12 +10,14 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from numbers import Real
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tied_augment import fused
+from tied_augment.fused.function import TiedLossFunction, applies
 from tied_augment.loss import checks
 from tied_augment.loss.collapse import CollapseWatch
 from tied_augment.loss.gather import gather
@@ -146,6 +148,9 @@ class TiedLoss(nn.Module):
 
         float16 and bfloat16 inputs are computed, and returned, in float32; float64 stays float64.
 
+        On the CPU the default criterion with mse, l1 or cosine of one layer of two views runs as
+        one fused pass (see docs/fused.md), which gives the same up to rounding.
+
         Args:
             logits: ``(2B, C)``, floating, view-major.
             features: ``(2B, D)``, floating, view-major, the rows of `logits`; or a list of such,
@@ -162,11 +167,14 @@ class TiedLoss(nn.Module):
             TypeError: not tensors, not floating, or a target dtype that the default criterion
                 can't take.
             ValueError: shapes that don't fit, a criterion or similarity that returns no scalar,
-                or a step without a schedule.
+                or a step without a schedule. A class index out of range is a ValueError from the
+                fused pass, an IndexError from PyTorch elsewhere on the CPU.
         """
         pairs = checks.check_logits(logits, self.num_views)
         layers = None if self.layer_weights is None else len(self.layer_weights)
         parts = checks.check_features(features, logits.shape[0], self.num_views, layers)
+        if self._can_fuse(logits, parts, target):
+            return self._fused(logits, parts, target, step)
         logits, parts = checks.widen(logits), [checks.widen(part) for part in parts]
         target = self._target_of_all(target, logits, pairs)
 
@@ -188,7 +196,8 @@ class TiedLoss(nn.Module):
         for. The features are kept until then, or until the next call.
         """
         if self._recorded:
-            features, self._recorded = self._recorded, []
+            features = [checks.widen(part) for part in self._recorded]
+            self._recorded = []
             watch = self._watch or CollapseWatch()
             with torch.no_grad(), torch.autocast(features[0].device.type, enabled=False):
                 self._parts["cosine"] = 1 - self._over_pairs(cosine, features[-1])
@@ -214,6 +223,43 @@ class TiedLoss(nn.Module):
         if self.gather:
             parts.append("gather=True")
         return ", ".join(parts)
+
+    def _can_fuse(self, logits: Tensor, features: list[Tensor], target: Tensor) -> bool:
+        """Whether the fused loss computes this, and faster than what follows."""
+        return (
+            not torch.compiler.is_compiling()
+            and self.criterion is None
+            and self.similarity in fused.SIMILARITIES
+            and self.num_views == 2
+            and self.layer_weights is None
+            and len(features) == 1
+            # A scheduled weight is a tensor, and other processes' features are not here.
+            and self.schedule is None
+            and not self.gather
+            and isinstance(self.tied_weight, int | float)  # may have been set to a tensor
+            and type(self) is TiedLoss  # a subclass may compute something else
+            and isinstance(target, Tensor)
+            and target.ndim > 0
+            and applies(logits, features[0], target)
+        )
+
+    def _fused(
+        self, logits: Tensor, features: list[Tensor], target: Tensor, step: int | Tensor | None
+    ) -> Tensor:
+        """The same loss in one pass over the CPU's memory, gradients included."""
+        weight = self._weight(step)
+        loss, ce, similarity = TiedLossFunction.apply(
+            logits,
+            features[0],
+            target,
+            weight,
+            self.similarity,
+            self.label_smoothing,
+            self.supervise,
+            None,
+        )
+        self._record(loss, ce, similarity, weight, features)
+        return cast("Tensor", loss)
 
     def _terms(
         self, logits: Tensor, features: list[Tensor], target: Tensor
@@ -303,7 +349,8 @@ class TiedLoss(nn.Module):
         if self.training and self._watch is not None and not torch.compiler.is_compiling():
             capturing = loss.is_cuda and torch.cuda.is_current_stream_capturing()
             if not capturing and self._watch.due():
-                self._watch.look(self._watch.relative(self._recorded))
+                features = [checks.widen(part) for part in self._recorded]
+                self._watch.look(self._watch.relative(features))
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the features of the latest call out of copies."""

@@ -1,0 +1,208 @@
+//! The loops over one row, or one pair of rows: no dtypes, no threads, no options.
+//!
+//! Sums are of at most 64 terms in the row's own type per lane; all above that is in f64. Their order
+//! depends on the length only, so a result is the same on every machine and any number of threads.
+
+use half::bf16;
+use multiversion::multiversion;
+
+use super::real::Real;
+
+/// Partial sums side by side, which fill four AVX2 registers of f32.
+const LANES: usize = 32;
+/// Numbers summed before the lanes are added up in f64.
+const BLOCK: usize = 64 * LANES;
+
+/// The sum of `term` over both rows.
+#[inline(always)]
+fn sum<T: Real>(first: &[T], second: &[T], term: impl Fn(T, T) -> T) -> f64 {
+    let mut total = 0.0;
+    for (first, second) in first.chunks(BLOCK).zip(second.chunks(BLOCK)) {
+        let mut lanes = [T::ZERO; LANES];
+        let (first, first_rest) = first.as_chunks::<LANES>();
+        let (second, second_rest) = second.as_chunks::<LANES>();
+        for (first, second) in first.iter().zip(second) {
+            for ((lane, &a), &b) in lanes.iter_mut().zip(first).zip(second) {
+                *lane += term(a, b);
+            }
+        }
+        for ((lane, &a), &b) in lanes.iter_mut().zip(first_rest).zip(second_rest) {
+            *lane += term(a, b);
+        }
+        let mut wide = lanes.map(T::to_f64);
+        let mut width = LANES / 2;
+        while width > 0 {
+            let (left, right) = wide.split_at_mut(width);
+            left.iter_mut().zip(right).for_each(|(l, r)| *l += *r);
+            width /= 2;
+        }
+        total += wide[0];
+    }
+    total
+}
+
+/// The largest number that is no NaN; -inf if there is none.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+pub fn maximum<T: Real>(row: &[T]) -> T {
+    let larger = |a: T, b: T| if b > a { b } else { a };
+    let mut lanes = [T::NEG_INFINITY; LANES];
+    let (blocks, rest) = row.as_chunks::<LANES>();
+    for block in blocks {
+        for (lane, &v) in lanes.iter_mut().zip(block) {
+            *lane = larger(*lane, v);
+        }
+    }
+    for (lane, &v) in lanes.iter_mut().zip(rest) {
+        *lane = larger(*lane, v);
+    }
+    lanes.into_iter().fold(T::NEG_INFINITY, larger)
+}
+
+/// Writes `e^(row - max)` and returns its sum; nothing in `row` may be above `max`.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+pub fn exponentials<T: Real>(row: &[T], max: T, out: &mut [T]) -> f64 {
+    for (out, &v) in out.iter_mut().zip(row) {
+        *out = (v - max).exp_of_negative();
+    }
+    sum(out, out, |v, _| v)
+}
+
+/// The sum of `row - max`.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+pub fn shifted<T: Real>(row: &[T], max: T) -> f64 {
+    sum(row, row, |v, _| v - max)
+}
+
+/// The sums of `weights` and of `weights * (row - max)`.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+pub fn weighted<T: Real>(weights: &[T], row: &[T], max: T) -> (f64, f64) {
+    (sum(weights, weights, |w, _| w), sum(weights, row, |w, v| w * (v - max)))
+}
+
+/// `row = row * factor - less`.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+pub fn rescale<T: Real>(row: &mut [T], factor: T, less: T) {
+    for v in row {
+        *v = *v * factor - less;
+    }
+}
+
+/// `row = row * factor - (weights * weight + less)`.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+pub fn rescale_weighted<T: Real>(row: &mut [T], factor: T, weights: &[T], weight: T, less: T) {
+    for (v, &w) in row.iter_mut().zip(weights) {
+        *v = *v * factor - (w * weight + less);
+    }
+}
+
+/// The sum of `(first - second)^2`.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+pub fn squares<T: Real>(first: &[T], second: &[T]) -> f64 {
+    sum(first, second, |a, b| (a - b) * (a - b))
+}
+
+/// The sum of `|first - second|`.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+pub fn distances<T: Real>(first: &[T], second: &[T]) -> f64 {
+    sum(first, second, |a, b| if a < b { b - a } else { a - b })
+}
+
+/// `first . second`, `first . first` and `second . second`.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+pub fn products<T: Real>(first: &[T], second: &[T]) -> (f64, f64, f64) {
+    let product = |a: T, b: T| a * b;
+    (sum(first, second, product), sum(first, first, product), sum(second, second, product))
+}
+
+/// `factor * (first - second)` and its negative.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+pub fn differences<T: Real>(
+    (first, second): (&[T], &[T]),
+    factor: T,
+    (to_first, to_second): (&mut [T], &mut [T]),
+) {
+    let out = to_first.iter_mut().zip(to_second);
+    for ((to_first, to_second), (&a, &b)) in out.zip(first.iter().zip(second)) {
+        let value = (a - b) * factor;
+        *to_first = value;
+        *to_second = -value;
+    }
+}
+
+/// `factor * sign(first - second)` and its negative; the sign of 0 and of NaN is 0.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+pub fn signs<T: Real>(
+    (first, second): (&[T], &[T]),
+    factor: T,
+    (to_first, to_second): (&mut [T], &mut [T]),
+) {
+    let out = to_first.iter_mut().zip(to_second);
+    for ((to_first, to_second), (&a, &b)) in out.zip(first.iter().zip(second)) {
+        let up = if a > b { factor } else { T::ZERO };
+        let down = if a < b { factor } else { T::ZERO };
+        *to_first = up - down;
+        *to_second = down - up;
+    }
+}
+
+/// `own * to + other * across` for each row of the pair, `to` being that row's.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+pub fn combine<T: Real>(
+    (first, second): (&[T], &[T]),
+    (own_first, own_second): (T, T),
+    across: T,
+    (to_first, to_second): (&mut [T], &mut [T]),
+) {
+    let out = to_first.iter_mut().zip(to_second);
+    for ((to_first, to_second), (&a, &b)) in out.zip(first.iter().zip(second)) {
+        *to_first = a * own_first + b * across;
+        *to_second = b * own_second + a * across;
+    }
+}
+
+/// bfloat16 to f32, exactly. Unlike `half`'s conversion, which goes number by number.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+pub fn widen(from: &[bf16], to: &mut [f32]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = f32::from_bits(u32::from(from.to_bits()) << 16);
+    }
+}
+
+/// f32 to bfloat16, to nearest even; every NaN becomes a quiet one.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+pub fn narrow(from: &[f32], to: &mut [bf16]) {
+    for (to, &from) in to.iter_mut().zip(from) {
+        let bits = from.to_bits();
+        let rounded = bits.wrapping_add(0x7FFF + ((bits >> 16) & 1)) >> 16;
+        let nan = (bits >> 16) | 0x40;
+        *to = bf16::from_bits(if from.is_nan() { nan } else { rounded } as u16);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use half::bf16;
+
+    use super::{narrow, widen};
+
+    #[test]
+    fn bfloat16_conversions_are_those_of_half() {
+        let all: Vec<bf16> = (0..=u16::MAX).map(bf16::from_bits).collect();
+        let mut wide = vec![0.0; all.len()];
+        widen(&all, &mut wide);
+        for (&small, &wide) in all.iter().zip(&wide) {
+            assert!(small.is_nan() == wide.is_nan());
+            assert!(small.is_nan() || small.to_f32().to_bits() == wide.to_bits(), "{small}");
+        }
+        // Around every tie between two of them.
+        for low in [0u32, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF] {
+            let near = |v: &f32| f32::from_bits((v.to_bits() & 0xFFFF_0000) | low);
+            let wide: Vec<f32> = wide.iter().map(near).collect();
+            let mut small = vec![bf16::ZERO; wide.len()];
+            narrow(&wide, &mut small);
+            for (&wide, &small) in wide.iter().zip(&small) {
+                assert_eq!(small.to_bits(), bf16::from_f32(wide).to_bits(), "{wide}");
+            }
+        }
+    }
+}

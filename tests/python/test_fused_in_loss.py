@@ -1,0 +1,216 @@
+"""TiedLoss takes the fused pass where it may, and nobody can tell but by the time."""
+
+import pytest
+import torch
+from torch import nn
+
+import tied_augment.loss.tied as tied
+from tied_augment import TiedLoss
+from tied_augment.fused.function import applies
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Counts the fused passes; ``calls.plain()`` switches to the plain operations."""
+
+    class Calls:
+        count = 0
+
+        def apply(self, *arguments):
+            self.count += 1
+            return function.apply(*arguments)
+
+        def plain(self):
+            monkeypatch.setattr(tied, "applies", lambda *_: False)
+
+        def fused(self):
+            monkeypatch.setattr(tied, "applies", applies)
+
+    function, calls = tied.TiedLossFunction, Calls()
+    monkeypatch.setattr(tied, "TiedLossFunction", calls)
+    return calls
+
+
+def batch(pairs=6, classes=11, width=9, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(1)
+    logits = 3 * torch.randn(2 * pairs, classes, generator=generator)
+    features = torch.randn(2 * pairs, width, generator=generator)
+    target = torch.randint(classes, (pairs,), generator=generator)
+    return logits.to(dtype).requires_grad_(), features.to(dtype).requires_grad_(), target
+
+
+def outcome(loss, logits, features, target):
+    value = loss(logits, features, target)
+    grads = torch.autograd.grad(5 * value, (logits, features))
+    return [value.detach(), *grads, *(loss.last[name] for name in sorted(loss.last))]
+
+
+# Both round; half precision's gradients are rounded to it once in either way.
+BOUNDS = {
+    torch.float64: {"rtol": 1e-12, "atol": 1e-14},
+    torch.float32: {"rtol": 1e-5, "atol": 1e-6},
+    torch.bfloat16: {"rtol": 2**-7, "atol": 1e-6},
+    torch.float16: {"rtol": 2**-9, "atol": 1e-6},
+}
+
+
+@pytest.mark.parametrize("dtype", list(BOUNDS), ids=str)
+@pytest.mark.parametrize("similarity", ["mse", "l1", "cosine"])
+@pytest.mark.parametrize("supervise", ["both", "first"])
+def test_both_paths_give_the_same(calls, similarity, supervise, dtype):
+    inputs = batch(dtype=dtype)
+    soft = torch.rand(12, 11).softmax(1)
+    for target in (inputs[2], inputs[2].repeat(2), soft, soft[:6].to(dtype)):
+        loss = TiedLoss(
+            tied_weight=-0.4, similarity=similarity, supervise=supervise, label_smoothing=0.1
+        )
+        calls.fused()
+        calls.count = 0
+        fused = outcome(loss, *inputs[:2], target)
+        assert calls.count == 1
+        calls.plain()
+        plain = outcome(loss, *inputs[:2], target)
+        assert calls.count == 1
+        for a, b in zip(fused, plain, strict=True):
+            assert (a.dtype, a.shape) == (b.dtype, b.shape)
+            torch.testing.assert_close(a, b, **BOUNDS[dtype])
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_a_training_loop_learns_the_same(calls, autocast):
+    def train():
+        torch.manual_seed(0)
+        body, head, loss = nn.Linear(8, 16), nn.Linear(16, 4), TiedLoss()
+        parameters = [*body.parameters(), *head.parameters()]
+        optimizer = torch.optim.SGD(parameters, lr=0.1)
+        images, target = torch.randn(32, 8), torch.randint(4, (16,))
+        for _ in range(10):
+            with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+                features = body(images).relu()
+                value = loss(head(features), features, target)
+            optimizer.zero_grad()
+            value.backward()
+            optimizer.step()
+        return value.detach(), body.weight.detach()
+
+    fused = train()
+    assert calls.count == 10
+    calls.plain()
+    # In bfloat16 one rounding that falls the other way moves what follows.
+    bound = {"rtol": 0.02, "atol": 0.005} if autocast else {"rtol": 1e-4, "atol": 1e-5}
+    for a, b in zip(fused, train(), strict=True):
+        torch.testing.assert_close(a, b, **bound)
+
+
+class Subclass(TiedLoss):
+    pass
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        TiedLoss(nn.CrossEntropyLoss()),
+        TiedLoss(similarity="js"),
+        TiedLoss(similarity=nn.functional.mse_loss),
+        TiedLoss(schedule="negate_even"),
+        TiedLoss(num_views=3),
+        TiedLoss(layer_weights=[2.0]),
+        Subclass(),
+    ],
+    ids=lambda loss: repr(loss)[:60],
+)
+def test_what_it_does_not_compute_is_left_to_pytorch(calls, loss):
+    logits, features, target = batch()
+    target = target[: 12 // loss.num_views]
+    loss(logits, [features] if loss.layer_weights else features, target).backward()
+    assert calls.count == 0
+
+
+def test_compiled_it_is_one_plain_graph(calls):
+    loss = TiedLoss()
+    compiled = torch.compile(loss, fullgraph=True, backend="eager")
+    logits, features, target = batch()
+    value = compiled(logits, features, target)
+    assert calls.count == 0
+    torch.testing.assert_close(value, loss(logits, features, target))
+    assert calls.count == 1
+
+
+# What PyTorch itself warns of when it loads its rules for forward mode.
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")
+def test_under_torch_func_it_is_plain(calls):
+    logits, features, target = (v.detach() for v in batch())
+    loss = TiedLoss()
+    grad = torch.func.grad(lambda logits: loss(logits, features, target))(logits)
+    _, slope = torch.func.jvp(lambda f: loss(logits, f, target), (features,), (features,))
+    assert calls.count == 0
+    assert grad.isfinite().all()
+    assert slope.isfinite()
+
+
+def test_a_target_that_needs_a_gradient_gets_one(calls):
+    logits, features, _ = batch()
+    soft = torch.rand(12, 11).requires_grad_()
+    TiedLoss()(logits, features, soft).backward()
+    assert calls.count == 0
+    assert soft.grad is not None
+
+
+def test_other_devices_are_left_alone(calls):
+    assert not applies(*(v.detach().to("meta") for v in batch()))
+    with torch.device("meta"):  # a default for what is made, not for what is given
+        value = TiedLoss(watch_collapse=False)(*batch_on_cpu())
+    assert value.device.type == "cpu"
+    assert calls.count == 1
+
+
+def batch_on_cpu():
+    cpu = {"device": "cpu"}
+    target = torch.zeros(2, dtype=torch.int64, **cpu)
+    return torch.zeros(4, 3, **cpu), torch.zeros(4, 2, **cpu), target
+
+
+def test_second_derivatives(calls):
+    logits, features, target = batch(dtype=torch.float64)
+
+    def penalty():
+        value = TiedLoss(similarity="cosine")(logits, features, target)
+        grads = torch.autograd.grad(value, (logits, features), create_graph=True)
+        return torch.autograd.grad(sum(g.square().sum() for g in grads), (logits, features))
+
+    fused = penalty()
+    assert calls.count == 1
+    calls.plain()
+    for a, b in zip(fused, penalty(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_without_gradients(calls, mode):
+    inputs = batch()
+    expected = TiedLoss()(*inputs)
+    with mode():
+        value = TiedLoss()(*(v.clone() for v in inputs))
+    assert calls.count == 2
+    assert not value.requires_grad
+    assert torch.equal(value, expected)
+
+
+def test_bad_input_has_the_same_words(calls):
+    logits, features, target = batch()
+    for change, error in (
+        ({"target": target[:4]}, ValueError),
+        ({"target": target.bool()}, TypeError),
+        ({"target": torch.rand(12, 10)}, ValueError),
+        ({"logits": logits.long()}, TypeError),
+        ({"features": features[:, :0]}, ValueError),
+    ):
+        arguments = {"logits": logits, "features": features, "target": target, **change}
+        with pytest.raises(error) as first:
+            TiedLoss()(**arguments)
+        calls.plain()
+        with pytest.raises(error) as second:
+            TiedLoss()(**arguments)
+        calls.fused()
+        assert str(first.value) == str(second.value)
+    assert calls.count == 0
