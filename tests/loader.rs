@@ -64,7 +64,7 @@ fn job(out: Memory, run: Run) -> Job {
 
 fn items(catalog: &Arc<Catalog>, indices: &[u64]) -> Vec<Item> {
     let input = || Input::Catalog(Arc::clone(catalog));
-    indices.iter().map(|&index| Item { index, input: input() }).collect()
+    indices.iter().map(|&index| Item { index, view: 0, input: input() }).collect()
 }
 
 #[test]
@@ -98,9 +98,9 @@ fn failures_are_reported_by_position_and_can_be_replaced() {
     let missing = Stored::Path(Path::new("/nowhere.jpg").into());
     let image = Image { width: 24, height: 20, data: pixels(1) };
     let batch = vec![
-        Item { index: 0, input: stored(missing) },
-        Item { index: 0, input: stored(Stored::Pixels(image)) },
-        Item { index: 9, input: stored(Stored::Bytes(b"nonsense".to_vec())) },
+        Item { index: 0, view: 0, input: stored(missing) },
+        Item { index: 0, view: 0, input: stored(Stored::Pixels(image)) },
+        Item { index: 9, view: 0, input: stored(Stored::Bytes(b"nonsense".to_vec())) },
     ];
     loader.submit(job(memory, run), batch).unwrap();
     let finished = loader.next(LONG).unwrap();

@@ -107,6 +107,7 @@ class Loader:
         source: Catalog | None,
         samples: Sequence[object],
         indices: NDArray[np.uint64],
+        views: NDArray[np.uint16],
         choice: int,
         key: tuple[int, int],
         out: NDArray[np.uint8],
@@ -121,6 +122,7 @@ class Loader:
         source: Catalog | None,
         samples: Sequence[object],
         indices: NDArray[np.uint64],
+        views: NDArray[np.uint16],
         positions: Sequence[int],
     ) -> None:
         """Makes samples of the batch that `wait` gave last again; `wait` for it again."""

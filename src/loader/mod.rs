@@ -46,6 +46,9 @@ pub struct Job {
 pub struct Item {
     /// The index that its randomness is keyed by, and its place in a catalog.
     pub index: u64,
+    /// The number of its first view, counted from the run's: another for each time that a sample
+    /// comes within an epoch, so that its views are new ones.
+    pub view: u16,
     /// Where its pixels come from.
     pub input: Input,
 }
@@ -151,8 +154,8 @@ impl Loader {
         let (remaining, failures) = (AtomicUsize::new(samples), Mutex::default());
         let batch = Arc::new(Batch { job, samples, remaining, failures });
         let mut state = lock(&self.shared.state);
-        for (position, Item { index, input }) in items.into_iter().enumerate() {
-            state.tasks.push_back(Task { batch: Arc::clone(&batch), position, index, input });
+        for (position, item) in items.into_iter().enumerate() {
+            state.tasks.push_back(Task { batch: Arc::clone(&batch), position, item });
         }
         state.batches.push_back(batch);
         drop(state);
@@ -188,8 +191,8 @@ impl Loader {
         }
         let mut state = lock(&self.shared.state);
         batch.remaining.store(items.len(), Ordering::Release);
-        for (position, Item { index, input }) in items.into_iter().rev() {
-            state.tasks.push_front(Task { batch: Arc::clone(&batch), position, index, input });
+        for (position, item) in items.into_iter().rev() {
+            state.tasks.push_front(Task { batch: Arc::clone(&batch), position, item });
         }
         state.batches.push_front(batch);
         drop(state);

@@ -4,9 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::catalog::Input;
-use super::{Batch, Failure, Shared};
-use crate::batch::{Sample, panic_error};
+use super::{Batch, Failure, Item, Shared};
+use crate::batch::{Run, Sample, panic_error};
 use crate::error::{Error, Result};
 use crate::pool::Pool;
 use crate::rng::Key;
@@ -18,8 +17,7 @@ const KEPT_BYTES: usize = 64 << 20;
 pub(super) struct Task {
     pub batch: Arc<Batch>,
     pub position: usize,
-    pub index: u64,
-    pub input: Input,
+    pub item: Item,
 }
 
 #[derive(Default)]
@@ -38,11 +36,11 @@ pub(super) fn run(shared: &Shared) {
         let since = Instant::now();
         let work = || make(&task, &pool, &mut buffers);
         let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
-            Err(panic_error(&*payload).at(format!("the sample with index {}", task.index)))
+            Err(panic_error(&*payload).at(format!("the sample with index {}", task.item.index)))
         });
         let failure = result.err().map(|error| Failure { position: task.position, error });
-        let Task { batch, input, .. } = task;
-        drop(input);
+        let Task { batch, item, .. } = task;
+        drop(item);
         shared.finish(&batch, failure, since);
         if buffers.file.capacity() > KEPT_BYTES {
             buffers.file = Vec::new();
@@ -51,21 +49,22 @@ pub(super) fn run(shared: &Shared) {
 }
 
 fn make(task: &Task, pool: &Pool, buffers: &mut Buffers) -> Result<()> {
-    let Task { batch, position, index, input } = task;
+    let Task { batch, position, item: Item { index, view: number, input } } = task;
     let Batch { job, samples, .. } = &**batch;
     let (height, width) = job.pipeline.size();
     let view = 3 * height as usize * width as usize;
     let element = job.format.element_size();
     let count = job.pipeline.len();
     let mut parts: Vec<&mut [u8]> = (0..count)
-        .map(|number| {
-            let start = (number * samples + position) * view * element;
+        .map(|part| {
+            let start = (part * samples + position) * view * element;
             // SAFETY: the part of this view of this position. `submit` and `redo` make one task for a
             // position at a time, and tasks are taken once.
             unsafe { job.out.part(start..start + view * element) }
         })
         .collect();
-    let key = Key { seed: job.run.seed, epoch: job.run.epoch, index: *index, view: job.run.view };
+    let Run { seed, epoch, view: first } = job.run;
+    let key = Key { seed, epoch, index: *index, view: first.wrapping_add(*number) };
     let Buffers { file, views } = buffers;
     let mut render = |outs: &mut [&mut [u8]]| {
         input.with(*index, file, |source| {

@@ -136,6 +136,7 @@ impl Loader {
         source: Option<&Catalog>,
         samples: Vec<Bound<'_, PyAny>>,
         indices: PyReadonlyArray1<'_, u64>,
+        views: PyReadonlyArray1<'_, u16>,
         choice: usize,
         key: (u32, u64),
         out: &Bound<'_, PyArray1<u8>>,
@@ -145,7 +146,7 @@ impl Loader {
             let message = format!("choice {choice} of {} views", self.pipelines.len());
             return Err(PyValueError::new_err(message));
         };
-        let items = items(source, &samples, indices.as_slice()?)?;
+        let items = items(source, &samples, indices.as_slice()?, views.as_slice()?)?;
         let job = Job {
             pipeline: Arc::clone(pipeline),
             run: Run { epoch: key.0, seed: key.1, view: 0 },
@@ -172,10 +173,11 @@ impl Loader {
         source: Option<&Catalog>,
         samples: Vec<Bound<'_, PyAny>>,
         indices: PyReadonlyArray1<'_, u64>,
+        views: PyReadonlyArray1<'_, u16>,
         positions: Vec<usize>,
     ) -> PyResult<()> {
         let core = self.core()?;
-        let items = items(source, &samples, indices.as_slice()?)?;
+        let items = items(source, &samples, indices.as_slice()?, views.as_slice()?)?;
         let Some(batch) = lock(&self.finished).take() else {
             return Err(PyRuntimeError::new_err("there is no finished batch"));
         };
@@ -233,19 +235,25 @@ fn items(
     source: Option<&Catalog>,
     samples: &[Bound<'_, PyAny>],
     indices: &[u64],
+    views: &[u16],
 ) -> PyResult<Vec<Item>> {
+    if views.len() != indices.len() {
+        let (views, indices) = (views.len(), indices.len());
+        return Err(PyValueError::new_err(format!("{views} views and {indices} indices")));
+    }
+    let keys = indices.iter().copied().zip(views.iter().copied());
     if let Some(Catalog(catalog)) = source {
-        let item = |&index| Item { index, input: Input::Catalog(Arc::clone(catalog)) };
-        return Ok(indices.iter().map(item).collect());
+        let input = || Input::Catalog(Arc::clone(catalog));
+        return Ok(keys.map(|(index, view)| Item { index, view, input: input() }).collect());
     }
     if samples.len() != indices.len() {
         let (samples, indices) = (samples.len(), indices.len());
         return Err(PyValueError::new_err(format!("{samples} samples and {indices} indices")));
     }
-    let item = |(sample, &index): (&Bound<'_, PyAny>, &u64)| {
-        Ok(Item { index, input: Input::Stored(Held::new(sample)?.stored()?) })
+    let item = |(sample, (index, view)): (&Bound<'_, PyAny>, (u64, u16))| {
+        Ok(Item { index, view, input: Input::Stored(Held::new(sample)?.stored()?) })
     };
-    samples.iter().zip(indices).map(item).collect()
+    samples.iter().zip(keys).map(item).collect()
 }
 
 fn memory(out: &Bound<'_, PyArray1<u8>>) -> PyResult<Memory> {

@@ -22,7 +22,6 @@ from torch.utils.data import (
     RandomSampler,
     Subset,
     SubsetRandomSampler,
-    WeightedRandomSampler,
     default_collate,
 )
 from torch.utils.data.distributed import DistributedSampler
@@ -208,9 +207,7 @@ def test_torchs_samplers_decide_the_order(image_folder):
     makers = [
         lambda: RandomSampler(dataset, generator=generator()),
         lambda: SubsetRandomSampler([1, 5, 7, 9], generator=generator()),
-        lambda: WeightedRandomSampler([1.0] * 12, 9, generator=generator()),
         lambda: DistributedSampler(dataset, 2, 1, seed=4),
-        lambda: RepeatAugSampler(dataset, 2, 0, num_repeats=3),
         lambda: [3, -1, torch.tensor(5), np.int64(2)],
     ]
     for make in makers:
@@ -226,6 +223,38 @@ def test_torchs_samplers_decide_the_order(image_folder):
     assert len(loader) == len(epoch_of(loader)) == 2
     assert loader.batch_sampler is sampler
     assert len(TiedLoader(dataset, VIEWS, 5, drop_last=True)) == 2
+
+
+def views_number(path, index, first):
+    """Views number `first` and `first` + 1 of a sample in epoch 0."""
+    pixels = [VIEWS.first(path, index, view=first + view) for view in range(2)]
+    return torch.from_numpy(np.stack(pixels))
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_samples_that_come_again_get_new_views(image_folder, native):
+    dataset = ImageFolder(image_folder)
+    paths = paths_of(image_folder)
+    source = dataset if native else Items(dataset.samples)
+    order = [3, 3, 5, 3, 5, 7]
+    for number, (images, _) in enumerate(TiedLoader(source, VIEWS, 2, sampler=order)):
+        for position, index in enumerate(order[2 * number : 2 * number + 2]):
+            before = order[: 2 * number + position].count(index)
+            wanted = views_number(paths[index], index, 2 * before)
+            assert torch.equal(images.view(2, 2, 3, 32, 32)[:, position], wanted)
+    seen = []
+    for rank in range(2):
+        sampler = RepeatAugSampler(dataset, 2, rank, num_repeats=3)
+        order = list(sampler)
+        loader = TiedLoader(source, VIEWS, len(order), sampler=sampler)
+        [(images, _)] = epoch_of(loader)
+        for position, index in enumerate(order):
+            first = 2 * (2 * order[:position].count(index) + rank)
+            assert torch.equal(
+                images.view(2, -1, 3, 32, 32)[:, position], views_number(paths[index], index, first)
+            )
+        seen += [(index, first) for index in order]
+    assert len({index for index, _ in seen}) < len(seen)
 
 
 def test_scheduled_batches_change_their_size(image_folder):

@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 
-from tied_augment import TiedDataset, TiedLoader, TwoView, View
+from tied_augment import TiedDataset, TiedLoader, TwoView, View, build_info
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks into /proc")
 
@@ -328,6 +328,41 @@ def test_fork_before_and_after_the_start(image_folder):
     process = run(PRELUDE + code, str(image_folder))
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out.split(), err) == (0, ["True", "True", "7"] * 2, "")
+
+
+def test_two_processes_share_an_epoch(image_folder, tmp_path):
+    code = """
+    import torch.distributed as dist
+    from torch.utils.data.distributed import DistributedSampler
+    rank = int(sys.argv[2])
+    dist.init_process_group("gloo", f"file://{sys.argv[3]}/store", rank=rank, world_size=2)
+    for make in (native, Paths):
+        dataset = make(50)
+        loader = TiedLoader(dataset, TwoView(View(16)), 8, sampler=DistributedSampler(dataset))
+        for epoch in range(2):
+            loader.set_epoch(epoch)
+            print(*(i for _, targets in loader for i in targets.tolist()), flush=True)
+    dist.destroy_process_group()
+    """
+    ranks = [run(PRELUDE + code, str(image_folder), str(rank), str(tmp_path)) for rank in range(2)]
+    outs = [process.communicate(timeout=100) for process in ranks]
+    assert [process.returncode for process in ranks] == [0, 0], outs
+    epochs = [
+        [set(map(int, line.split())) for line in lines]
+        for lines in zip(*(out.splitlines() for out, _ in outs), strict=True)
+    ]
+    assert len(epochs) == 4
+    for first, second in epochs:
+        assert not first & second
+        assert first | second == set(range(50))
+    assert epochs[0] == epochs[2] != epochs[1]
+
+
+def test_threads_are_shared_with_the_processes_of_torchrun(image_folder, monkeypatch):
+    cores = build_info()["threads"]
+    for processes, threads in (("1", cores), (str(cores), 1), (str(4 * cores), 1), ("", cores)):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+        assert TiedLoader(ImageFolder(image_folder), VIEWS).threads == threads
 
 
 def test_a_killed_consumer_leaves_no_process(image_folder):

@@ -29,6 +29,7 @@ class Pending:
 
     Attributes:
         indices: the index of each sample; of a replacement once a sample has been skipped.
+        first_views: the number of each sample's first view.
         choice: which of the loader's views to make.
         memory: what the core writes.
         rest: of each sample, what follows the image; empty if it is found by index.
@@ -40,6 +41,7 @@ class Pending:
     """
 
     indices: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
+    first_views: NDArray[np.uint16] = field(default_factory=lambda: np.empty(0, np.uint16))
     choice: int = 0
     memory: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
     rest: list[tuple[Any, ...]] = field(default_factory=list)
@@ -72,8 +74,28 @@ class Submission:
         """Hand a batch to the core."""
         views, size = self.shapes[batch.choice]
         batch.memory = self.buffers.lend(self.output.size(views, len(batch.indices), *size))
-        self.core.submit(catalog, samples, batch.indices, batch.choice, self.key, batch.memory)
+        self.core.submit(
+            catalog,
+            samples,
+            batch.indices,
+            batch.first_views,
+            batch.choice,
+            self.key,
+            batch.memory,
+        )
         batch.begun.set()
+
+    def redo(
+        self,
+        batch: Pending,
+        catalog: _core.Catalog | None,
+        samples: Sequence[Any],
+        positions: Sequence[int],
+    ) -> None:
+        """Have the core make some samples of a finished batch again, from its present indices."""
+        chosen = list(positions)
+        indices, views = batch.indices[chosen], batch.first_views[chosen]
+        self.core.redo(catalog, samples, indices, views, chosen)
 
 
 class Feed:
@@ -111,8 +133,7 @@ class LocatedFeed(Feed):
         """See `Feed.replace`."""
         for position in failed:
             batch.indices[position] = (int(batch.indices[position]) + 1) % len(self._catalog)
-        indices = batch.indices[list(failed)]
-        self._submission.core.redo(self._catalog, (), indices, list(failed))
+        self._submission.redo(batch, self._catalog, (), failed)
 
     def rest(self, batch: Pending) -> list[tuple[Any, ...]]:
         """See `Feed.rest`."""
@@ -198,8 +219,7 @@ class FetchedFeed(_ThreadFeed):
             batch.indices[position] = (int(batch.indices[position]) + 1) % self._length
             sample, batch.rest[position] = self._good(batch, position)
             samples.append(sample)
-        indices = batch.indices[list(failed)]
-        self._submission.core.redo(None, samples, indices, list(failed))
+        self._submission.redo(batch, None, samples, failed)
 
     def _good(self, batch: Pending, position: int) -> tuple[Any, tuple[Any, ...]]:
         while True:
@@ -258,6 +278,7 @@ class StreamFeed(_ThreadFeed):
         first, step = self._numbers
         numbers = range(self._done, self._done + count)
         batch.indices = np.asarray([first + step * number for number in numbers], np.uint64)
+        batch.first_views = np.zeros(count, np.uint16)
         self._done += count
         self._submission.begin(batch, None, batch.samples)
 
@@ -270,8 +291,7 @@ class StreamFeed(_ThreadFeed):
             batch.indices[position] = batch.indices[other]
             batch.rest[position] = batch.rest[other]
         samples = [batch.samples[(p + batch.in_a_row[p]) % count] for p in failed]
-        indices = batch.indices[list(failed)]
-        self._submission.core.redo(None, samples, indices, list(failed))
+        self._submission.redo(batch, None, samples, failed)
 
 
 def _split(item: Any) -> tuple[Any, tuple[Any, ...]]:

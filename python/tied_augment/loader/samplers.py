@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
-__all__ = ["EpochSampler", "batch_of", "begin", "fingerprint", "random_state"]
+__all__ = ["EpochSampler", "Occurrences", "batch_of", "begin", "fingerprint", "random_state"]
 
 
 class EpochSampler(Sampler[int]):
@@ -67,6 +67,32 @@ def batch_of(batch: Iterable[Any], length: int | None) -> tuple[NDArray[np.uint6
                 raise IndexError(f"index {number} of a data set of {length} samples")
         numbers = [number % length for number in numbers]
     return np.asarray(numbers, np.uint64), operator.index(choices.pop())
+
+
+class Occurrences:
+    """Numbers the views of samples that come more than once in an epoch, so that they differ.
+
+    Args:
+        length: the number of samples in the data set.
+        views: how many views a sample has each time, at most.
+        sampler: one with `num_repeats`, as timm's ``RepeatAugSampler``, gives the repeats of a
+            sample to different ranks; those are numbered by rank, too.
+    """
+
+    def __init__(self, length: int, views: int, sampler: Any) -> None:
+        self._seen = np.zeros(length, np.uint16)
+        self._views = views
+        across = hasattr(sampler, "num_repeats")
+        self._rank = sampler.rank if across else 0
+        self._ranks = sampler.num_replicas if across else 1
+
+    def first_views(self, indices: NDArray[np.uint64]) -> NDArray[np.uint16]:
+        """The number of the first view of each sample of the next batch."""
+        before = np.empty(len(indices), np.int64)
+        for position, index in enumerate(indices.tolist()):
+            before[position] = self._seen[index]
+            self._seen[index] += 1
+        return ((before * self._ranks + self._rank) * self._views).astype(np.uint16)
 
 
 def fingerprint(indices: NDArray[np.uint64], before: int) -> int:

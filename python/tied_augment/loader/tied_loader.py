@@ -65,8 +65,9 @@ class TiedLoader(Iterable[Any]):
     Iterating gives ``(images, targets)``, and what else an item of the data set holds. Images are
     ``(2B, 3, height, width)``, view 1 of all samples first. Batches come in the sampler's order,
     and each image follows from (`seed`, epoch, index) alone: nothing depends on `threads` or
-    `prefetch`. Threads begin with ``iter(loader)`` and end with the iteration. Memory: at most
-    `prefetch` + 1 batches, besides those that the consumer keeps.
+    `prefetch`. A sample that comes again within an epoch gets new views. Threads begin with
+    ``iter(loader)`` and end with the iteration. Memory: at most `prefetch` + 1 batches, besides
+    those that the consumer keeps.
 
     Args:
         dataset: one whose files can be read without Python (torchvision's ``ImageFolder`` and
@@ -268,6 +269,8 @@ class TiedLoader(Iterable[Any]):
             return iter(Pending, None)
         length = len(self._read_from)
         nested = [self.sampler, self.batch_sampler]
+        views = max(map(arguments.count, self.views))
+        occurrences = samplers.Occurrences(length, views, self.sampler)
         if state is None:
             self._random = samplers.random_state(nested)
             following = iter(self.batch_sampler)
@@ -276,6 +279,7 @@ class TiedLoader(Iterable[Any]):
             past, following = samplers.begin(self.batch_sampler, nested, self._random, done)
             for batch in past:
                 numbers = samplers.batch_of(batch, length)[0]
+                occurrences.first_views(numbers)
                 progress.order = samplers.fingerprint(numbers, progress.order)
             if len(past) != done or progress.order != state["order"]:
                 raise RuntimeError(
@@ -284,7 +288,9 @@ class TiedLoader(Iterable[Any]):
                     "from its epoch or from torch's random state"
                 )
         pairs = (samplers.batch_of(batch, length) for batch in following)
-        return (Pending(indices, choice) for indices, choice in pairs)
+        return (
+            Pending(indices, occurrences.first_views(indices), choice) for indices, choice in pairs
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Say where the latest iteration is: after the last batch that was delivered.
