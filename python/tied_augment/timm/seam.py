@@ -1,9 +1,9 @@
 """What is substituted in a train.py, and why: this file is the whole list.
 
 Each name is replaced in the loaded script only by a method of `TiedRun` that gets the original as
-its first argument. In timm nothing is, but for the time of one call: `create_transform`, while timm's
-own ``create_loader`` makes the train loader. `install` finds out by the names, not by version numbers, how a
-script computes its loss.
+its first argument. In timm nothing is, but for the time of one call: `create_transform`, while
+timm's own ``create_loader`` makes the train loader. `install` finds out by the names, not by
+version numbers, how a script computes its loss.
 """
 
 from __future__ import annotations
