@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SEEDS ?= 3
 
-.PHONY: help demo test test-rust test-python lint format bench wheel clean nasm build
+.PHONY: help demo test test-rust test-python test-slow lint format bench wheel clean nasm build
 
 help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @
@@ -20,6 +20,9 @@ test-rust: nasm ## Run the tests of the Rust core, which need no Python
 
 test-python: build ## Run the tests of the Python package
 	$(BIN)/pytest
+
+test-slow: build ## Run the long tests that `make test` leaves out (20 minutes)
+	$(BIN)/pytest -m slow
 
 lint: build ## Check format, style, types and stubs
 	cargo fmt --check
@@ -40,6 +43,10 @@ bench: build ## Compare speeds with the peers on this machine, in one run
 	cargo bench --locked
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python benches/peers.py
+	$(BIN)/python benches/peers.py --aa rand-m9-mstd0.5-inc1
+	$(BIN)/python benches/loader.py
+	$(BIN)/python benches/ops.py
+	$(BIN)/python benches/fused_loss.py
 
 wheel: nasm $(VENV)/.made ## Build a wheel for this machine into dist/
 	$(BIN)/maturin build --release --locked --out dist

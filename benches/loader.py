@@ -4,11 +4,11 @@
 
 The work is that of peers.py: file -> decode -> two views, each a random resized crop to 224 x 224
 (bicubic) with a flip -> a (2 * 128, 3, 224, 224) uint8 tensor. All run on as many cores as there
-are threads. timm's loader is its own `create_loader` over its own data set; the peers run in torch's
-DataLoader; both with as many workers as cores and with one more, and the better counts. Loaders
-take turns, so that a drift of the machine's speed hits all alike; the table has medians, their
-ratio to timm and the time to the first batch. With --aa timm and this package apply that policy,
-too; the peers, whose policies do other work, are left out.
+are threads. timm's loader is its own `create_loader` over its own data set; the peers run in
+torch's DataLoader; both with as many workers as cores and with one more, and the better counts.
+Loaders take turns, so that a drift of the machine's speed hits all alike; the table has medians,
+their ratio to timm and the time to the first batch. With --aa timm and this package apply that
+policy, too, and the peers what peers.py says.
 
 Last, the conversion of bytes to normalised float32, on one thread, beside torch's.
 """
@@ -29,6 +29,7 @@ import numpy as np
 import peers
 import photos
 import torch
+from timm.data import auto_augment
 from timm.data import loader as timm_loader
 from timm.data.auto_augment import rand_augment_transform
 from timm.data.dataset import ImageDataset
@@ -55,6 +56,7 @@ class Twice:
 
 
 def timms(folder: Path, workers: int, aa: str | None) -> Any:
+    auto_augment.NAME_TO_OP["PosterizeIncreasing"] = peers.posterize  # works with Pillow 13
     make: Any = timm_loader.create_loader
     dataset = ImageDataset(str(folder))
     dataset.reader.samples = dataset.reader.samples * REPEATS
@@ -105,12 +107,11 @@ def contestants(folder: Path, paths: list[str], cores: int, aa: str | None) -> d
         return {f"{name}, {n} workers": make(n) for n in (cores, cores + 1)}
 
     found = each("timm's create_loader", lambda n: timms(folder, n, aa))
-    if aa is None:
-        found |= each("torchvision v2", lambda n: in_dataloader(peers.Torchvision(paths), n))
-        try:
-            found |= each("albumentations", lambda n: in_dataloader(peers.Albumentations(paths), n))
-        except ImportError:
-            print("albumentations is not installed and left out: pip install --group bench")
+    found |= each("torchvision v2", lambda n: in_dataloader(peers.Torchvision(paths, aa), n))
+    try:
+        found |= each("albumentations", lambda n: in_dataloader(peers.Albumentations(paths, aa), n))
+    except ImportError:
+        print("albumentations is not installed and left out: pip install --group bench")
     for output in ("uint8", "float32"):
         found[f"TiedLoader, {cores} threads, {output}"] = ours(folder, cores, aa, output)
     return found

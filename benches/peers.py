@@ -1,6 +1,6 @@
 """Two views of every JPEG file of a folder: this package and its peers, side by side in one run.
 
-    python benches/peers.py [DIR] [--threads 1 2] [--rounds 5]
+    python benches/peers.py [DIR] [--threads 1 2] [--rounds 5] [--aa rand-m9-mstd0.5-inc1]
 
 The work is the same for all: file -> decode -> two independent views, each a random resized crop
 to 224 x 224 (bicubic, scale 0.08 to 1) with a flip at 0.5 -> uint8 planes -> a batch of 128 pairs.
@@ -9,7 +9,9 @@ workers of torch's DataLoader, and we also run on threads. Peers take turns with
 a drift of the machine's speed hits all alike; the table gives medians and ratios to timm.
 
 What is not the same: only timm's pixels and ours are Pillow's. OpenCV's cubic, which albumentations
-uses, doesn't antialias and so does less. Without DIR the folder is made by photos.py.
+uses, doesn't antialias and so does less. With `--aa`, a RandAugment string of timm's, timm and we
+apply each of two ops with probability 0.5 and bicubic geometry; torchvision and albumentations
+always apply two, torchvision bilinear. Without DIR the folder is made by photos.py.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ import numpy as np
 import photos
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
+from timm.data import auto_augment
 from timm.data import transforms as timm_transforms
 from timm.data.loader import fast_collate
 from torch.utils.data import DataLoader, Dataset
@@ -63,15 +66,27 @@ class Files(Dataset[Item]):
         return path
 
 
+def posterize(image: Image.Image, bits: int, **_: object) -> Image.Image:
+    """Timm's op, black for 0 bits."""
+    black = bits == 0
+    return Image.new("RGB", image.size) if black else ImageOps.posterize(image, bits)
+
+
 class Timm(Files):
     """What timm's create_transform makes of the same arguments, applied twice."""
 
-    def __init__(self, paths: list[str]) -> None:
+    def __init__(self, paths: list[str], policy: str | None) -> None:
         super().__init__(paths)
         crop = timm_transforms.RandomResizedCropAndInterpolation(
             SIDE, SCALE, interpolation="bicubic"
         )
-        self.transform = Compose([crop, RandomHorizontalFlip(), timm_transforms.ToNumpy()])
+        steps: list[Any] = [crop, RandomHorizontalFlip()]
+        if policy is not None:
+            # timm 1.0.31 asks Pillow 13 for 0 bits at times, which it refuses.
+            auto_augment.NAME_TO_OP["PosterizeIncreasing"] = posterize
+            options = {"translate_const": 100, "img_mean": (124, 116, 104), "interpolation": 3}
+            steps.append(auto_augment.rand_augment_transform(policy, options))
+        self.transform = Compose([*steps, timm_transforms.ToNumpy()])
 
     def views(self, path: str) -> tuple[Any, Any]:
         image = Image.open(path).convert("RGB")
@@ -81,11 +96,14 @@ class Timm(Files):
 class Torchvision(Files):
     """torchvision's v2 transforms on tensors."""
 
-    def __init__(self, paths: list[str]) -> None:
+    def __init__(self, paths: list[str], policy: str | None) -> None:
         super().__init__(paths)
         mode = v2.InterpolationMode.BICUBIC
         crop = v2.RandomResizedCrop(SIDE, SCALE, interpolation=mode, antialias=True)
-        self.transform = v2.Compose([crop, v2.RandomHorizontalFlip()])
+        steps: list[Any] = [crop, v2.RandomHorizontalFlip()]
+        if policy is not None:
+            steps.append(v2.RandAugment(2, 9, interpolation=v2.InterpolationMode.BILINEAR))
+        self.transform = v2.Compose(steps)
 
     def views(self, path: str) -> tuple[Any, Any]:
         image = decode_jpeg(read_file(path), ImageReadMode.RGB)
@@ -95,7 +113,7 @@ class Torchvision(Files):
 class Albumentations(Files):
     """albumentations, on OpenCV."""
 
-    def __init__(self, paths: list[str]) -> None:
+    def __init__(self, paths: list[str], policy: str | None) -> None:
         super().__init__(paths)
         os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
         import albumentations as A
@@ -103,7 +121,28 @@ class Albumentations(Files):
 
         cv2.setNumThreads(0)
         crop = A.RandomResizedCrop((SIDE, SIDE), SCALE, interpolation=cv2.INTER_CUBIC)
-        self.transform = A.Compose([crop, A.HorizontalFlip()])
+        steps: list[Any] = [crop, A.HorizontalFlip()]
+        if policy is not None:
+            cubic: dict[str, Any] = {"interpolation": cv2.INTER_CUBIC, "p": 1}
+            still = (1, 1)
+            ops = [
+                A.AutoContrast(p=1),
+                A.Equalize(p=1),
+                A.InvertImg(p=1),
+                A.Posterize(num_bits=4, p=1),
+                A.Solarize(p=1),
+                A.Sharpen(p=1),
+                A.ColorJitter(still, still, (0.5, 1.5), (0, 0), p=1),
+                A.ColorJitter(still, (0.5, 1.5), still, (0, 0), p=1),
+                A.ColorJitter((0.5, 1.5), still, still, (0, 0), p=1),
+                A.Rotate((-27, 27), **cubic),
+                A.Affine(shear={"x": (-15, 15), "y": (0, 0)}, **cubic),
+                A.Affine(shear={"x": (0, 0), "y": (-15, 15)}, **cubic),
+                A.Affine(translate_percent={"x": (-0.4, 0.4), "y": (0, 0)}, **cubic),
+                A.Affine(translate_percent={"x": (0, 0), "y": (-0.4, 0.4)}, **cubic),
+            ]
+            steps.append(A.SomeOf(ops, n=2))
+        self.transform = A.Compose(steps)
 
     def views(self, path: str) -> tuple[Any, Any]:
         import cv2
@@ -141,18 +180,20 @@ def on_threads(paths: list[str], two: TwoView, threads: int) -> Callable[[], Bat
     return batches
 
 
-def contestants(paths: list[str], threads: int) -> dict[str, Callable[[], Batches]]:
-    two = TwoView(View(SIDE, SCALE, interpolation="bicubic"))
+def contestants(
+    paths: list[str], threads: int, policy: str | None
+) -> dict[str, Callable[[], Batches]]:
+    two = TwoView(View(SIDE, SCALE, interpolation="bicubic", auto_augment=policy))
     tied = TiedDataset(Files(paths), two)
     tied.set_epoch(0)
     found = {
-        "timm, Pillow": in_dataloader(Timm(paths), threads),
-        "torchvision v2, tensors": in_dataloader(Torchvision(paths), threads),
+        "timm, Pillow": in_dataloader(Timm(paths, policy), threads),
+        "torchvision v2, tensors": in_dataloader(Torchvision(paths, policy), threads),
         "tied-augment, TiedDataset in a DataLoader": in_dataloader(tied, threads),
         "tied-augment, TwoView.batch on threads": on_threads(paths, two, threads),
     }
     try:
-        found["albumentations, OpenCV"] = in_dataloader(Albumentations(paths), threads)
+        found["albumentations, OpenCV"] = in_dataloader(Albumentations(paths, policy), threads)
     except ImportError:
         print("albumentations is not installed and left out: pip install --group bench")
     return found
@@ -166,11 +207,11 @@ def rate(batches: Callable[[], Batches], images: int) -> float:
     return images / (time.perf_counter() - start)
 
 
-def compare(paths: list[str], threads: int, rounds: int) -> dict[str, float]:
+def compare(paths: list[str], threads: int, rounds: int, policy: str | None) -> dict[str, float]:
     """Median rates over `rounds` passes of all, after one that isn't counted."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(cores)[:threads])
-    rivals = contestants(paths, threads)
+    rivals = contestants(paths, threads, policy)
     rates: dict[str, list[float]] = {name: [] for name in rivals}
     for turn in tqdm(range(rounds + 1), f"{threads} thread(s)", leave=False):
         for name, batches in rivals.items():
@@ -194,6 +235,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=Path("target/photos"))
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--aa", metavar="POLICY", help="a RandAugment string of timm's")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", module="albumentations")
     if not arguments.folder.exists():
@@ -204,8 +246,9 @@ def main() -> None:
     print(f"{len(paths)} files; {os.cpu_count()} cores of {platform.machine()}; {versions}")
     print(f"tied-augment: {build_info()}")
     for threads in arguments.threads:
-        print(f"\n{threads} thread(s) or worker(s), {arguments.rounds} rounds\n")
-        print(table(compare(paths, threads, arguments.rounds)))
+        work = arguments.aa or "crop and flip"
+        print(f"\n{work}, {threads} thread(s) or worker(s), {arguments.rounds} rounds\n")
+        print(table(compare(paths, threads, arguments.rounds, arguments.aa)))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 //! Data flows one way, and the modules show it: bytes are decoded ([`decode`]), all randomness is drawn
 //! ([`plan`] with [`policy`], from [`rng`]), the plan is executed ([`view`]: [`resize`], flips, [`pack`],
 //! [`ops`]), and [`batch`] does so for many samples on all threads of a [`pool`]. [`loader`] makes batches
-//! ahead of their consumer. Apart from all that, [`loss`] has the training loss and its gradients.
-//! Nothing here knows Python but the module `py`, behind the feature `python`.
+//! ahead of their consumer. Apart from all that, [`loss`] has the training loss and its gradients. Nothing
+//! here knows Python but the module `py`, behind the feature `python`.
 //!
 //! "Exact" means: the pixels that Pillow computes from the same plan, bit for bit.
 

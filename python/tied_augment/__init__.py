@@ -65,7 +65,7 @@ def __getattr__(name: str) -> Any:
     try:
         module = importlib.import_module(f"tied_augment.{_NEED_TORCH[name]}")
     except ModuleNotFoundError as error:
-        if error.name != "torch":
+        if (error.name or "").partition(".")[0] != "torch":
             raise
         raise ImportError(
             f"{name} needs PyTorch: pip install torch, or pip install 'tied-augment[timm]'"

@@ -1,7 +1,7 @@
 //! Bytes of an image file to RGB8, equal to Pillow's `Image.open(...).convert('RGB')`.
 //!
 //! Imports [`crate::image`] and [`crate::error`]. JPEG goes through libjpeg and decodes only the part
-//! that is asked for; the other formats ([`raster`]) go through a crate each and are decoded whole.
+//! that is asked for; the other formats (`raster`) go through a crate each and are decoded whole.
 //! What a crate would not give Pillow's pixels for is refused.
 
 mod bmp;

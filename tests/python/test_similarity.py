@@ -191,7 +191,8 @@ def test_half_features_are_compared_in_float32(name, dtype):
     with torch.autocast("cpu", dtype):
         criterion(both, both, torch.zeros(6, dtype=torch.int64)).backward()
     expected = SIMILARITIES[name](first.float(), second.float())
-    assert torch.equal(criterion.last["similarity"], expected)
+    # The fused pass sums in another order; half precision would be 1e-3 off.
+    assert_close(criterion.last["similarity"], expected, rtol=1e-6, atol=0)
     assert both.grad.dtype == dtype
 
 
