@@ -175,7 +175,7 @@ def _timm_targets(dataset: Any, target: Any, *features: Any) -> tuple[Any, ...]:
         target = -1
     elif dataset.target_transform is not None:
         target = dataset.target_transform(target)
-    return target, *(features if dataset.additional_features else ())
+    return target, *(features if getattr(dataset, "additional_features", None) else ())
 
 
 def _plain_tar(path: str) -> bool:

@@ -32,3 +32,18 @@ def image_folder(tmp_path_factory, photos):
         folder.mkdir(exist_ok=True)
         photo.resize((int(width), int(height))).save(folder / f"{number:02}.jpg", quality=90)
     return root
+
+
+@pytest.fixture(scope="session")
+def train_folder(tmp_path_factory, photos):
+    """What train.py takes for --data-dir: 4 classes, 32 images to train on, 8 to validate."""
+    root = tmp_path_factory.mktemp("train")
+    rng = np.random.default_rng(1)
+    for split, count in (("train", 32), ("validation", 8)):
+        for number in range(count):
+            photo = Image.fromarray(photos[number % len(photos)][:300, :300])
+            folder = root / split / f"class{number % 4}"
+            folder.mkdir(parents=True, exist_ok=True)
+            width, height = (int(side) for side in rng.integers(40, 100, 2))
+            photo.resize((width, height)).save(folder / f"{number:02}.jpg", quality=90)
+    return root
