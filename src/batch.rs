@@ -121,7 +121,7 @@ impl Pipeline {
     /// Makes all views of `samples` into `out`: (views, samples, 3, height, width), view-major.
     ///
     /// The output depends on each sample, its index and `run`, not on `pool`, the order or the batch.
-    /// Every sample is tried; on failure the content of `out` is unspecified.
+    /// On failure the content of `out` is unspecified.
     ///
     /// # Errors
     /// Of the first sample that failed, with its path or position in front.
@@ -169,7 +169,7 @@ impl Pipeline {
         pool: &Pool,
         outs: &mut [&mut [u8]],
     ) -> Result<()> {
-        self.contained(sample, key, pool, false, outs)
+        self.contained(sample, key, (pool, None), outs)
     }
 
     /// One sample, with a panic (of a decoder, say) made into an error.
