@@ -31,9 +31,6 @@ def why_not(args: Namespace, dataset: Any, options: dict[str, Any]) -> str | Non
     """
     if args.tied_loader != "native":
         return f"--tied-loader {args.tied_loader}"
-    if options.get("num_aug_repeats"):
-        # Its views follow from the index and the epoch: repeats would be equal.
-        return "--aug-repeats wants new views each time that an image comes within an epoch"
     two_kinds = args.tied_aa2 is not None or args.tied_clean_first
     if options.get("input_size_choices") and two_kinds:
         return "with --train-img-sizes both views must be of one kind"
