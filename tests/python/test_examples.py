@@ -79,13 +79,15 @@ def test_sam_updates_the_statistics_of_batchnorm_once():
     assert model[1].num_batches_tracked == 2  # two forwards in the first loss, none of the second
 
 
-def test_fixmatch_matches_weak_with_strong():
+@pytest.mark.parametrize("mask_similarity", [False, True])
+def test_fixmatch_matches_weak_with_strong(mask_similarity):
     generator = torch.Generator().manual_seed(0)
     labelled, pairs = 3, 5
     logits = 4 * torch.randn(labelled + 2 * pairs, 4, generator=generator)
     features = torch.randn(labelled + 2 * pairs, 6, generator=generator)
     target = torch.tensor([0, 3, 1])
-    loss = load("tied_fixmatch").fixmatch_loss(logits, features, target, 0.7, 2.0, 0.5)
+    example = load("tied_fixmatch")
+    loss = example.fixmatch_loss(logits, features, target, 0.7, 2.0, 0.5, mask_similarity)
 
     expected = F.cross_entropy(logits[:3], target)
     sure = 0
@@ -95,7 +97,8 @@ def test_fixmatch_matches_weak_with_strong():
         if chances.max() >= 0.7:
             sure += 1
             expected += 2 * -logits[strong].log_softmax(0)[chances.argmax()] / pairs
-        expected += 0.5 * ((features[weak] - features[strong]) ** 2).mean() / pairs
+        if not mask_similarity or chances.max() >= 0.7:
+            expected += 0.5 * ((features[weak] - features[strong]) ** 2).mean() / pairs
     assert 0 < sure < pairs
     assert_close(loss, expected)
     assert math.isfinite(loss)
