@@ -33,7 +33,8 @@ class TiedModel(nn.Module):
 
     A forward pre-hook on the classifier records its input, the features. All else is the plain
     model's: parameters, buffers and children with their names and order, `state_dict`, attributes,
-    and in eval mode the output. Setting a child or parameter here sets it in the plain model.
+    and in eval mode the output. Setting a child or parameter here sets it in the plain model. Set
+    any other attribute on `.model`: here it would hide the plain model's.
 
     The classifier is what timm's ``get_classifier()`` returns; without that, the last child named
     fc, classifier, head or heads (torchvision), or the last layer with parameters of an
