@@ -346,7 +346,9 @@ def _expand(module: object) -> Iterator[nn.Module]:
             yield module
             return
         yield from _expand(children[named[-1]])
-        yield from _expand(children.get(f"{named[-1]}_dist"))  # repvit: a twin for distillation
+        twin = children.get(f"{named[-1]}_dist")  # repvit's for distillation, iformer's switched off
+        if not isinstance(twin, nn.Identity):
+            yield from _expand(twin)
 
 
 def _name_of(module: nn.Module, model: nn.Module) -> str:
