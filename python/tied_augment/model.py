@@ -346,7 +346,7 @@ def _expand(module: object) -> Iterator[nn.Module]:
             yield module
             return
         yield from _expand(children[named[-1]])
-        twin = children.get(f"{named[-1]}_dist")  # repvit's for distillation, iformer's switched off
+        twin = children.get(f"{named[-1]}_dist")  # for distillation: repvit's; iformer's is off
         if not isinstance(twin, nn.Identity):
             yield from _expand(twin)
 

@@ -21,6 +21,7 @@ __all__ = ["TiedLossFunction", "applies"]
 
 _HALF = (torch.float16, torch.bfloat16)
 _FLOATS = (*_HALF, torch.float32, torch.float64)
+_BATCHED = torch._C._dispatch_key_parse("Batched")
 
 
 class TiedLossFunction(torch.autograd.Function):
@@ -90,7 +91,7 @@ class TiedLossFunction(torch.autograd.Function):
         if torch.is_grad_enabled():
             return (*_differentiable(ctx, logits, features, target, grad_output), *nothing)
         # Most losses are where backward() starts: then there is nothing to multiply.
-        batched = torch._C._functorch.is_legacy_batchedtensor(grad_output)  # is_grads_batched=True
+        batched = torch._C._dispatch_keys(grad_output).has(_BATCHED)  # is_grads_batched=True
         unscaled = not batched and grad_output.item() == 1
         scaled = (
             None
