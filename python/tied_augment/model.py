@@ -33,7 +33,8 @@ class TiedModel(nn.Module):
 
     A forward pre-hook on the classifier records its input, the features. All else is the plain
     model's: parameters, buffers and children with their names and order, `state_dict`, attributes,
-    and in eval mode the output. Setting a child or parameter here sets it in the plain model.
+    and in eval mode the output. Setting a child or parameter here sets it in the plain model. Set
+    any other attribute on `.model`: here it would hide the plain model's.
 
     The classifier is what timm's ``get_classifier()`` returns; without that, the last child named
     fc, classifier, head or heads (torchvision), or the last layer with parameters of an
@@ -345,7 +346,9 @@ def _expand(module: object) -> Iterator[nn.Module]:
             yield module
             return
         yield from _expand(children[named[-1]])
-        yield from _expand(children.get(f"{named[-1]}_dist"))  # repvit: a twin for distillation
+        twin = children.get(f"{named[-1]}_dist")  # for distillation: repvit's; iformer's is off
+        if not isinstance(twin, nn.Identity):
+            yield from _expand(twin)
 
 
 def _name_of(module: nn.Module, model: nn.Module) -> str:

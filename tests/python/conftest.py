@@ -1,5 +1,11 @@
 """What several test files need: real photographs, and folders of them."""
 
+import os
+
+# Before torch is imported, and for the processes that tests start: on tensors of a few numbers
+# OpenMP's threads mostly wait for one another, busily.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 from PIL import Image

@@ -2,7 +2,6 @@ import csv
 import subprocess
 import sys
 from dataclasses import fields
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +11,6 @@ from tied_augment import TwoView, View, decode
 from tied_augment.cli import main
 from tied_augment.cli.errors import CommandError, needs_extra
 from tied_augment.cli.sheet import contact_sheet, describe, make_pair
-
-EXAMPLE = Path(__file__).parents[2] / "examples" / "custom_loop.py"
 
 
 @pytest.fixture
@@ -258,30 +255,3 @@ def test_help_needs_neither_torch_nor_pillow():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "--seeds" in done.stdout
-
-
-# --- the example
-
-
-def test_custom_loop_trains_on_an_image_folder(tmp_path):
-    rng = np.random.default_rng(0)
-    for label in ("bird", "fish"):
-        (tmp_path / "images" / label).mkdir(parents=True)
-        for i in range(8):
-            pixels = rng.integers(0, 256, (40, 50, 3), np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "images" / label / f"{i}.jpg")
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLE), "images"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[1].startswith("epoch 1: loss ")
-
-    import timm
-    import torch
-
-    plain = timm.create_model("resnet10t", num_classes=2)
-    plain.load_state_dict(torch.load(tmp_path / "model.pth"), strict=True)
