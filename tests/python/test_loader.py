@@ -1,6 +1,7 @@
 """TiedLoader: what it gives, whatever the source, the sampler, the threads and the form."""
 
 import logging
+import os
 import re
 import shutil
 import tarfile
@@ -147,6 +148,20 @@ def test_compressed_archives_are_read_by_timm(image_folder, tmp_path):
     assert loader._catalog is None
     assert_same(epoch_of(loader), epoch_of(TiedLoader(ImageFolder(image_folder), VIEWS, 5)))
     dataset.reader.tarfile.close()
+
+
+def test_archives_that_are_replaced_are_not_read_by_old_places(image_folder, tmp_path):
+    """Another image of the same size would come with the target of the first."""
+    archive = tar_of(image_folder, tmp_path / "images.tar")
+    dataset = ImageDataset(str(archive))
+    loader = TiedLoader(dataset, VIEWS, 5)
+    assert len(list(loader)) == 3
+    replaced = tar_of(image_folder, tmp_path / "new.tar")
+    os.utime(replaced, (1, 1))
+    replaced.rename(archive)
+    with pytest.raises(OSError, match=r"images\.tar, the member .* has changed"):
+        list(loader)
+    assert len(list(TiedLoader(dataset, VIEWS, 5))) == 3
 
 
 # timm leaves its archives open.
