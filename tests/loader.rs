@@ -8,7 +8,7 @@ use tied_augment::batch::{Pipeline, Run, Sample, Source};
 use tied_augment::error::Error;
 use tied_augment::image::{Image, ImageRef};
 use tied_augment::loader::{
-    Catalog, Format, Input, Item, Job, Layout, Loader, Memory, Stored, Table,
+    Archive, Catalog, Format, Input, Item, Job, Layout, Loader, Memory, Stored, Table,
 };
 use tied_augment::plan::{Crop, ViewSpec};
 use tied_augment::policy::Augment;
@@ -159,13 +159,19 @@ fn members_of_archives_are_parts_of_files() {
     let path = std::env::temp_dir().join(format!("tied-augment-{}.bin", std::process::id()));
     std::fs::write(&path, b"0123456789").unwrap();
     let members = vec![(0, 2, 4), (0, 8, 4)];
-    let archives = vec![path.clone().into_boxed_path()];
+    let archives = vec![Archive::new(path.clone()).unwrap()];
     let catalog = Arc::new(Catalog::Members { archives, members });
     let loader = Loader::new(1).unwrap();
     let out = Memory::from(vec![0; 2 * 2 * VIEW]);
     loader.submit(job(out, Run::default()), items(&catalog, &[0, 1])).unwrap();
     let failures = loader.next(LONG).unwrap().failures();
+    std::fs::write(&path, b"another archive").unwrap();
+    let out = Memory::from(vec![0; 2 * VIEW]);
+    loader.submit(job(out, Run::default()), items(&catalog, &[0])).unwrap();
+    let changed = loader.next(LONG).unwrap().failures();
     std::fs::remove_file(&path).unwrap();
+    assert!(changed[0].error.to_string().contains("the archive has changed"));
+    assert!(Archive::new(path).is_err());
     let messages: Vec<_> = failures.iter().map(|failure| failure.error.to_string()).collect();
     assert!(messages[0].contains("4 bytes that begin with [32, 33, 34, 35]"), "{}", messages[0]);
     assert!(messages[1].contains("truncated"), "{}", messages[1]);

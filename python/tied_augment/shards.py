@@ -41,7 +41,7 @@ class TarShards(IterableDataset[Sample]):
         seed: the run's seed.
 
     Raises:
-        ValueError: no shards, or fewer shards than ranks.
+        ValueError: no shards, fewer shards than ranks, or no sample in those of a rank.
         OSError, tarfile.TarError: a shard that can't be read, when it is reached.
     """
 
@@ -101,29 +101,30 @@ class TarShards(IterableDataset[Sample]):
                     for sample in self._samples(archive, shard):
                         count += 1
                         yield sample
-            if self.samples is None:
-                return
             if count == 0:
                 raise ValueError(f"there are no samples in {', '.join(shards)}")
+            if self.samples is None:
+                return
 
     def _samples(self, archive: tarfile.TarFile, shard: str) -> Iterator[Sample]:
-        key, image, target = "", b"", ""
+        image: bytes | None = None
+        key, target = "", ""
         for member in archive:
             if not member.isfile():
                 continue
             folder, name = os.path.split(member.name)
             stem, _, ending = name.partition(".")
             if os.path.join(folder, stem) != key:
-                if image:
+                if image is not None:
                     yield image, self._number(target, key, shard)
-                key, image, target = os.path.join(folder, stem), b"", ""
+                key, image, target = os.path.join(folder, stem), None, ""
             file = archive.extractfile(member)
             assert file is not None
             if ending.lower() in self.images:
                 image = file.read()
             elif ending == self.target:
                 target = file.read().decode()
-        if image:
+        if image is not None:
             yield image, self._number(target, key, shard)
 
     def _number(self, target: str, key: str, shard: str) -> int:

@@ -112,6 +112,7 @@ def locate(dataset: Any) -> Located | None:
         return Located(_torchvision_rest(dataset, targets), paths)
     if _keeps(dataset, "timm.data", "ImageDataset", "__getitem__"):
         _refuse_transform(dataset)
+        _refuse_mode(dataset)
         return _timm_located(dataset)
     return None
 
@@ -210,6 +211,7 @@ def reader_of(dataset: Any) -> Reader:
         return _folder_reader(dataset)
     if _keeps(dataset, "timm.data", "ImageDataset", "__getitem__"):
         _refuse_transform(dataset)
+        _refuse_mode(dataset)
         return _timm_reader(dataset)
     return dataset.__getitem__  # type: ignore[no-any-return]
 
@@ -238,6 +240,11 @@ def _refuse_transform(dataset: Any) -> None:
             "the data set's own transform would be passed by, since the views take its place: make "
             f"the {type(dataset).__name__} without transform"
         )
+
+
+def _refuse_mode(dataset: Any) -> None:
+    if dataset.input_img_mode not in ("RGB", None):
+        raise ValueError(f"views are made of RGB, not of input_img_mode={dataset.input_img_mode!r}")
 
 
 def _folder_reader(dataset: Any) -> Reader:

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::batch::Source;
 use crate::error::{Error, Result};
@@ -21,6 +22,44 @@ impl Bytes for Vec<u8> {
     }
 }
 
+/// A file with other files in it, as it was when their places were noted.
+#[derive(Debug)]
+pub struct Archive {
+    path: Box<Path>,
+    len: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Archive {
+    /// The archive as it is now.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if there is no such file.
+    pub fn new(path: impl Into<Box<Path>>) -> Result<Self> {
+        let path = path.into();
+        let found = std::fs::metadata(&path)
+            .map_err(|error| Error::from(error).at(path.display().to_string()))?;
+        Ok(Self { path, len: found.len(), modified: found.modified().ok() })
+    }
+
+    /// Reads a part. The file is opened anew, as image files are: a handle that is kept would read
+    /// on in an archive that has been replaced. In another archive the place is another's, and its
+    /// image would come with the wrong target.
+    fn read(&self, start: u64, len: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
+        buffer.clear();
+        let mut file = File::open(&self.path)?;
+        let now = file.metadata()?;
+        if now.len() != self.len || now.modified().ok() != self.modified {
+            return Err(io::Error::other("the archive has changed: make the data set anew"));
+        }
+        file.seek(SeekFrom::Start(start))?;
+        if file.take(len).read_to_end(buffer)? as u64 != len {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the archive is truncated"));
+        }
+        Ok(())
+    }
+}
+
 /// A data set whose samples the loader finds by itself.
 pub enum Catalog {
     /// One image file a sample.
@@ -28,7 +67,7 @@ pub enum Catalog {
     /// Members of archives: parts of a few files.
     Members {
         /// The archives.
-        archives: Vec<Box<Path>>,
+        archives: Vec<Archive>,
         /// Of every sample: the archive's number, the first byte and the number of bytes.
         members: Vec<(u32, u64, u64)>,
     },
@@ -104,11 +143,11 @@ impl Input {
             Catalog::Files(files) => work(Source::Path(files.get(i).ok_or_else(outside)?)),
             Catalog::Members { archives, members } => {
                 let &(archive, start, len) = members.get(i).ok_or_else(outside)?;
-                let path = archives.get(archive as usize).ok_or_else(outside)?;
+                let archive = archives.get(archive as usize).ok_or_else(outside)?;
                 let named = |error: Error| {
-                    error.at(format!("{}, the member at byte {start}", path.display()))
+                    error.at(format!("{}, the member at byte {start}", archive.path.display()))
                 };
-                read(path, start, len, buffer).map_err(|error| named(error.into()))?;
+                archive.read(start, len, buffer).map_err(|error| named(error.into()))?;
                 work(Source::Bytes(buffer)).map_err(named)
             }
             Catalog::Pixels { pixels, shape: (height, width) } => {
@@ -119,16 +158,4 @@ impl Input {
             }
         }
     }
-}
-
-/// Reads a part of a file. The file is opened anew, as image files are: a handle that is kept would
-/// read on in an archive that has been replaced.
-fn read(path: &Path, start: u64, len: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
-    buffer.clear();
-    let mut file = File::open(path)?;
-    file.seek(SeekFrom::Start(start))?;
-    if file.take(len).read_to_end(buffer)? as u64 != len {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the archive is truncated"));
-    }
-    Ok(())
 }

@@ -20,7 +20,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-pub use catalog::{Bytes, Catalog, Input, Stored};
+pub use catalog::{Archive, Bytes, Catalog, Input, Stored};
 pub use format::{Format, Layout, Table};
 pub use memory::Memory;
 

@@ -3,7 +3,7 @@
 //! The loader's threads never take the GIL. What they hold of Python's (the memory of tensors and
 //! arrays) is given back by whoever drops it last; without the GIL, PyO3 puts that off.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,7 +19,9 @@ use super::errors::{detached, to_python};
 use super::pipeline::Pipeline;
 use super::samples::Held;
 use crate::batch::{self, Run};
-use crate::loader::{self, Bytes, Finished, Format, Input, Item, Job, Layout, Memory, Table};
+use crate::loader::{
+    self, Archive, Bytes, Finished, Format, Input, Item, Job, Layout, Memory, Table,
+};
 
 /// A data set whose samples the core finds by index, without Python.
 #[pyclass(frozen, module = "tied_augment._core")]
@@ -30,7 +32,8 @@ impl Catalog {
     /// One image file a sample.
     #[staticmethod]
     fn files(paths: Vec<PathBuf>) -> Self {
-        Self(Arc::new(loader::Catalog::Files(boxed(paths))))
+        let paths = paths.into_iter().map(PathBuf::into_boxed_path).collect();
+        Self(Arc::new(loader::Catalog::Files(paths)))
     }
 
     /// Members of archives; `members` has a row (archive, first byte, number of bytes) a sample.
@@ -48,7 +51,9 @@ impl Catalog {
             ))),
         };
         let members = rows.rows().into_iter().map(row).collect::<PyResult<_>>()?;
-        Ok(Self(Arc::new(loader::Catalog::Members { archives: boxed(archives), members })))
+        let archives = archives.into_iter().map(Archive::new).collect::<Result<_, _>>();
+        let archives = archives.map_err(to_python)?;
+        Ok(Self(Arc::new(loader::Catalog::Members { archives, members })))
     }
 
     /// The images of an (N, height, width, 3) uint8 array, which is not copied.
@@ -69,10 +74,6 @@ impl Catalog {
     fn __len__(&self) -> usize {
         self.0.len()
     }
-}
-
-fn boxed(paths: Vec<PathBuf>) -> Vec<Box<Path>> {
-    paths.into_iter().map(PathBuf::into_boxed_path).collect()
 }
 
 /// An array's memory.

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tied_augment.cli import main
+from tied_augment.cli import bench, main
 
 QUICK = ["--img-size", "32", "-b", "4", "--seconds", "0.01", "--threads", "1"]
 
@@ -20,6 +20,17 @@ def test_both_loaders_are_measured(image_folder, capsys):
     assert re.search(r"TiedLoader, 1 thread\(s\) +\d+ img/s", out)
     assert re.search(r"timm's loader, 1 worker\(s\) +\d+ img/s", out)
     assert re.search(r"\nUse .*: \d+ img/s, \d+\.\d times ", out)
+
+
+def test_a_failure_of_timms_does_not_hide_ours(image_folder, capsys, monkeypatch):
+    def fail(self, image):
+        raise ValueError("bits must be between 1 and 8")
+
+    monkeypatch.setattr(bench._Twice, "__call__", fail)
+    assert main(["bench", str(image_folder), *QUICK]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"timm's loader, 1 worker\(s\) +failed: .*between 1 and 8\n", out)
+    assert re.search(r"\nUse TiedLoader\(..., threads=1\): \d+ img/s\.\n", out)
 
 
 @pytest.mark.parametrize(

@@ -252,6 +252,7 @@ def test_refuses_what_makes_no_sense(image_folder):
         ((folder, VIEWS, -1), ValueError, "seed must be from 0"),
         ((folder, VIEWS, 0, 1, "ignore"), ValueError, "on_error must be 'raise' or 'skip'"),
         ((ImageFolder(image_folder, np.asarray), VIEWS), ValueError, "own transform would be"),
+        ((ImageDataset(str(image_folder), input_img_mode="L"), VIEWS), ValueError, "made of RGB"),
         ((ImageDataset(str(image_folder), transform=np.asarray), VIEWS), ValueError, "own transf"),
     ]:
         with pytest.raises(error, match=message):

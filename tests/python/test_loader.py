@@ -1,9 +1,11 @@
 """TiedLoader: what it gives, whatever the source, the sampler, the threads and the form."""
 
 import logging
+import os
 import re
 import shutil
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,7 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from tied_augment import ArrayDataset, TiedDataset, TiedLoader, TwoView, View
+from tied_augment.loader import output
 
 VIEWS = TwoView(View(32))
 
@@ -145,6 +148,20 @@ def test_compressed_archives_are_read_by_timm(image_folder, tmp_path):
     assert loader._catalog is None
     assert_same(epoch_of(loader), epoch_of(TiedLoader(ImageFolder(image_folder), VIEWS, 5)))
     dataset.reader.tarfile.close()
+
+
+def test_archives_that_are_replaced_are_not_read_by_old_places(image_folder, tmp_path):
+    """Another image of the same size would come with the target of the first."""
+    archive = tar_of(image_folder, tmp_path / "images.tar")
+    dataset = ImageDataset(str(archive))
+    loader = TiedLoader(dataset, VIEWS, 5)
+    assert len(list(loader)) == 3
+    replaced = tar_of(image_folder, tmp_path / "new.tar")
+    os.utime(replaced, (1, 1))
+    replaced.rename(archive)
+    with pytest.raises(OSError, match=r"images\.tar, the member .* has changed"):
+        list(loader)
+    assert len(list(TiedLoader(dataset, VIEWS, 5))) == 3
 
 
 # timm leaves its archives open.
@@ -468,6 +485,66 @@ def test_bad_samples_of_a_stream(image_folder):
     assert epoch_of(TiedLoader(Stream([]), VIEWS, 2)) == []
     with pytest.raises(TypeError):
         len(TiedLoader(many, VIEWS, 2))
+
+
+def test_replacements_in_a_stream_keep_their_own_index_and_target(image_folder, caplog):
+    path = paths_of(image_folder)[0]
+    samples = [(b"bad", 0), (path, 1), (path, 2), (b"bad", 3)]
+    loader = TiedLoader(Stream(samples), VIEWS, 4, on_error="skip")
+    with caplog.at_level(logging.WARNING, "tied_augment.loader"):
+        [(images, targets)] = epoch_of(loader)
+    assert targets.tolist() == [1, 1, 2, 1]
+    assert torch.equal(images, expected([path] * 4, [1, 1, 2, 1]))
+    skipped = [record.args[0] for record in caplog.records]
+    assert skipped == [0, 3, 0]  # the last is what came in the place of 3
+
+
+def stop(*_):
+    raise StopIteration
+
+
+def test_stop_iteration_of_users_code_is_no_end_of_the_epoch(image_folder):
+    path = paths_of(image_folder)[0]
+    items = Items([(path, 0), StopIteration(), (path, 2)])
+    for loader in (TiedLoader(items, VIEWS), TiedLoader(items, VIEWS, 2, collate_fn=stop)):
+        with pytest.raises(RuntimeError, match="raised StopIteration"):
+            list(loader)
+
+
+def test_targets_that_cannot_be_repeated_are_refused(image_folder):
+    path = paths_of(image_folder)[0]
+    with pytest.raises(TypeError, match="repeat_targets needs targets of numbers, got 'cat'"):
+        list(TiedLoader(Items([(path, "cat")]), VIEWS, repeat_targets=True))
+
+
+def test_pinned_batches_are_views_of_torchs_own_tensor(monkeypatch):
+    """Else torch does not know of a transfer from a part of a batch, and lends it again too early."""
+    made = []
+
+    def empty(*size, pin_memory, **options):
+        made.append(torch.zeros(*size, **options))
+        return made[-1]
+
+    monkeypatch.setattr(output.torch, "empty", empty)
+    memory = output.Buffers(keep=2, pin=True).lend(2 * 4 * 3 * 8 * 8)
+    form = output.Output(torch.uint8, (0,) * 3, (1,) * 3, channels_last=False, layout="flat")
+    images = form.tensor(memory, 2, 4, (8, 8))
+    assert images.untyped_storage()._cdata == made[0].untyped_storage()._cdata
+
+
+def test_buffers_are_lent_to_several_threads_at_once():
+    buffers = output.Buffers(keep=4, pin=False)
+
+    def lend(number):
+        for turn in range(2000):
+            size = 1 + (number + turn) % 3
+            memory = buffers.lend(size)
+            assert memory.numel() == size
+            memory[:] = number
+            assert (memory == number).all()
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lend, range(4)))
 
 
 def test_bad_arguments_are_refused(image_folder):

@@ -142,6 +142,32 @@ def test_resume_after_skipped_samples(image_folder):
     assert_same(rest_of(resumed), following)
 
 
+class Failing:
+    """A data set whose own code can't read sample 1."""
+
+    def __init__(self, samples):
+        self.samples = samples
+
+    def __len__(self):
+        return len(self.samples)
+
+    def __getitem__(self, index):
+        if index == 1:
+            raise OSError("lost")
+        return self.samples[index]
+
+
+def test_resume_after_errors_of_a_data_sets_own_code(image_folder):
+    dataset = Failing(ImageFolder(image_folder).samples)
+    iteration = iter(loader := TiedLoader(dataset, VIEWS, 3, on_error="skip"))
+    next(iteration)
+    state = loader.state_dict()
+    following = rest_of(iteration)
+    resumed = TiedLoader(dataset, VIEWS, 3, on_error="skip")
+    resumed.load_state_dict(state)
+    assert_same(rest_of(resumed), following)
+
+
 def test_resuming_twice(image_folder):
     dataset = ImageFolder(image_folder)
     loader = shuffled(dataset)

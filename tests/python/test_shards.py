@@ -118,9 +118,13 @@ def test_what_is_wrong_with_a_shard_is_said(tmp_path, shards):
             list(TarShards([tmp_path / "a.tar"]))
     with tarfile.open(tmp_path / "empty.tar", "w"):
         pass
-    assert list(TarShards([tmp_path / "empty.tar"])) == []
-    with pytest.raises(ValueError, match="no samples"):
-        list(TarShards([tmp_path / "empty.tar"], samples=3))
+    for samples in (None, 3):
+        with pytest.raises(ValueError, match="no samples"):
+            list(TarShards([tmp_path / "empty.tar"], samples=samples))
+    with tarfile.open(tmp_path / "blank.tar", "w") as tar:
+        add(tar, "a.jpg", b"")
+        add(tar, "a.cls", b"1")
+    assert list(TarShards([tmp_path / "blank.tar"])) == [(b"", 1)]
     truncated = tmp_path / "truncated.tar"
     truncated.write_bytes(shards[0][0].read_bytes()[:3000])
     with pytest.raises((OSError, tarfile.ReadError)):

@@ -10,10 +10,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tied_augment import _core
 from tied_augment.loader.errors import Skips
@@ -28,28 +30,33 @@ class Pending:
     """A batch that has been begun.
 
     Attributes:
-        indices: the index of each sample; of a replacement once a sample has been skipped.
+        asked: the index of each sample that the sampler asked for; of a stream, its number.
+        indices: the same, or of a replacement once a sample has been skipped.
         first_views: the number of each sample's first view.
         choice: which of the loader's views to make.
         memory: what the core writes.
         rest: of each sample, what follows the image; empty if it is found by index.
-        samples: the samples themselves, if a skipped one is replaced by another of the batch.
+        items: the samples with their rest, if a skipped one is replaced by another of the batch.
         in_a_row: how many samples have been skipped at a position.
         begun: set once the core has the batch, or `error` or `ended` is set.
         error: what went wrong before that.
         ended: there was nothing left.
     """
 
-    indices: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
+    asked: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
+    indices: NDArray[np.uint64] = field(init=False)
     first_views: NDArray[np.uint16] = field(default_factory=lambda: np.empty(0, np.uint16))
     choice: int = 0
-    memory: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
+    memory: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8))
     rest: list[tuple[Any, ...]] = field(default_factory=list)
-    samples: list[Any] = field(default_factory=list)
+    items: list[tuple[Any, tuple[Any, ...]]] = field(default_factory=list)
     in_a_row: dict[int, int] = field(default_factory=dict)
     begun: threading.Event = field(default_factory=threading.Event)
     error: BaseException | None = None
     ended: bool = False
+
+    def __post_init__(self) -> None:
+        self.indices = self.asked.copy()
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ class Submission:
             batch.first_views,
             batch.choice,
             self.key,
-            batch.memory,
+            cast("NDArray[np.uint8]", batch.memory.numpy()),
         )
         batch.begun.set()
 
@@ -268,29 +275,30 @@ class StreamFeed(_ThreadFeed):
         for item in islice(self._iterator, self._batch_size):
             if self._stop.is_set():
                 return
-            sample, rest = _split(item)
-            batch.samples.append(sample)
-            batch.rest.append(rest)
-        count = len(batch.samples)
+            batch.items.append(_split(item))
+        count = len(batch.items)
         if count == 0 or (self._drop_last and count < self._batch_size):
             batch.ended = True
             return
         first, step = self._numbers
         numbers = range(self._done, self._done + count)
-        batch.indices = np.asarray([first + step * number for number in numbers], np.uint64)
+        batch.asked = np.asarray([first + step * number for number in numbers], np.uint64)
+        batch.indices = batch.asked.copy()
+        batch.rest = [rest for _, rest in batch.items]
         batch.first_views = np.zeros(count, np.uint16)
         self._done += count
-        self._submission.begin(batch, None, batch.samples)
+        self._submission.begin(batch, None, [sample for sample, _ in batch.items])
 
     def replace(self, batch: Pending, failed: Sequence[int]) -> None:
         """See `Feed.replace`."""
         # The next in the stream would depend on how far ahead it has been read.
-        count = len(batch.samples)
+        samples = []
         for position in failed:
-            other = (position + batch.in_a_row[position]) % count
-            batch.indices[position] = batch.indices[other]
-            batch.rest[position] = batch.rest[other]
-        samples = [batch.samples[(p + batch.in_a_row[p]) % count] for p in failed]
+            other = (position + batch.in_a_row[position]) % len(batch.items)
+            # From what came, not from `indices` and `rest`: those of `other` may be replaced, too.
+            batch.indices[position] = batch.asked[other]
+            sample, batch.rest[position] = batch.items[other]
+            samples.append(sample)
         self._submission.redo(batch, None, samples, failed)
 
 

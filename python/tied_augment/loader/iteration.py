@@ -102,17 +102,22 @@ class Iteration(Iterator[Any]):
             progress.ready = self._core.ready()
             self._begin_batches()
             batch = self._finished()
-            if batch is None:
-                progress.over = True
-                raise StopIteration
-            rest = self._feed.rest(batch)
-            result = self._deliver(batch, rest)
-            # While the consumer works, as many batches as ever are under way.
-            self._begin_batches()
-            progress.busy = self._core.counts()["busy"]
+            if batch is not None:
+                result = self._deliver(batch, self._feed.rest(batch))
+                # While the consumer works, as many batches as ever are under way.
+                self._begin_batches()
+                progress.busy = self._core.counts()["busy"]
+        except StopIteration as error:
+            self.close()
+            # As from here it would look like the end of the epoch.
+            raise RuntimeError("the data set or collate_fn raised StopIteration") from error
         except BaseException:
             self.close()
             raise
+        if batch is None:
+            progress.over = True
+            self.close()
+            raise StopIteration
         progress.batches += 1
         progress.images += len(batch.indices)
         self._delivered_at = time.perf_counter()
@@ -145,14 +150,13 @@ class Iteration(Iterator[Any]):
             raise batch.error
         if batch.ended:
             return None
-        asked_for = batch.indices.copy()
         while failures := self._failures():
             for position, error in failures:
                 batch.in_a_row[position] = batch.in_a_row.get(position, 0) + 1
                 index = int(batch.indices[position])
                 self._skips.pass_by(index, error, batch.in_a_row[position])
             self._feed.replace(batch, [position for position, _ in failures])
-        self._progress.order = fingerprint(asked_for, self._progress.order)
+        self._progress.order = fingerprint(batch.asked, self._progress.order)
         self._pending.popleft()
         return batch
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -37,7 +38,8 @@ class Buffers:
     Args:
         keep: how many unused buffers to keep at most.
         pin: allocate page-locked memory. torch itself keeps and reuses that, and knows when a
-            transfer from it has ended.
+            transfer from it has ended: as long as batches are views of the tensor that it gave. Of
+            a part of an array's tensor it would not know.
     """
 
     def __init__(self, keep: int, pin: bool) -> None:
@@ -46,12 +48,24 @@ class Buffers:
         self._unused: list[Tensor] = []
         self._lent: dict[int, _Lent] = {}
         self._back: list[_Lent] = []
+        # Iterations of one loader may overlap, each with a thread that fetches.
+        self._lock = threading.Lock()
 
-    def lend(self, size: int) -> NDArray[np.uint8]:
-        """Lend `size` bytes, taken back when neither the array nor a tensor of it is in use."""
+    def lend(self, size: int) -> Tensor:
+        """Lend `size` bytes, taken back when neither the tensor nor a view of it is in use."""
         if self._pin:
-            memory = torch.empty(size, dtype=torch.uint8, pin_memory=True)
-            return cast("NDArray[np.uint8]", memory.numpy())
+            return torch.empty(size, dtype=torch.uint8, pin_memory=True)
+        with self._lock:
+            buffer = self._take(size)
+            # Every lending has an array of its own, which lives as long as any tensor made of it.
+            array = cast("NDArray[np.uint8]", buffer.numpy())
+            # No code of Python's runs when it dies: a Ctrl-C that arrived in it would be lost.
+            lent = _Lent(array, self._back.append)
+            lent.buffer = buffer
+            self._lent[id(lent)] = lent
+        return torch.from_numpy(array)
+
+    def _take(self, size: int) -> Tensor:
         while self._back:
             returned = self._back.pop()
             del self._lent[id(returned)]
@@ -59,13 +73,7 @@ class Buffers:
         fitting = [n for n, unused in enumerate(self._unused) if unused.numel() == size]
         buffer = self._unused.pop(fitting[0]) if fitting else torch.empty(size, dtype=torch.uint8)
         del self._unused[: -self._keep]
-        # Every lending has an array of its own, which lives as long as any tensor made of it.
-        array = cast("NDArray[np.uint8]", buffer.numpy())
-        # No code of Python's runs when it dies: a Ctrl-C that arrived in it would be lost.
-        lent = _Lent(array, self._back.append)
-        lent.buffer = buffer
-        self._lent[id(lent)] = lent
-        return array
+        return buffer
 
 
 class _Lent(weakref.ref[Any]):
@@ -111,12 +119,10 @@ class Output:
         """The number of bytes of a batch."""
         return views * samples * 3 * height * width * self.dtype.itemsize
 
-    def tensor(
-        self, memory: NDArray[np.uint8], views: int, samples: int, size: tuple[int, int]
-    ) -> Tensor:
+    def tensor(self, memory: Tensor, views: int, samples: int, size: tuple[int, int]) -> Tensor:
         """The images of a batch over its memory."""
         batch = (views * samples,) if self.layout == "flat" else (views, samples)
-        elements = torch.from_numpy(memory).view(self.dtype)
+        elements = memory.view(self.dtype)
         if self.channels_last:
             return elements.view(*batch, *size, 3).movedim(-1, -3)
         return elements.view(*batch, 3, *size)
@@ -148,6 +154,8 @@ class Delivery:
             return self._collate_fn([(pair, *others) for pair, others in pairs])
         images = self._output.tensor(batch.memory, views, count, size)
         columns = [default_collate(list(column)) for column in zip(*rest, strict=True)]
-        if self._repeat and columns and isinstance(columns[0], Tensor):
+        if self._repeat and columns:
+            if not isinstance(columns[0], Tensor):
+                raise TypeError(f"repeat_targets needs targets of numbers, got {rest[0][0]!r}")
             columns[0] = columns[0].repeat((views,) + (1,) * (columns[0].ndim - 1))
         return (images, *columns)
