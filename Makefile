@@ -10,7 +10,7 @@ SEEDS ?= 3
 help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @
 
-demo: build ## Train a small model three ways on your CPU and write pictures to tied-augment-demo/
+demo: build ## Train a small model four ways on your CPU and write pictures to tied-augment-demo/
 	$(BIN)/tied-augment demo --seeds $(SEEDS)
 
 test: test-rust test-python ## Run all tests
