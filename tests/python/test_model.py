@@ -328,16 +328,16 @@ def test_the_plain_model_runs_as_ever_and_nothing_is_kept():
     model = plain()
     tied = TiedModel(model).train()
     tied(images())
-    assert all(tap._inputs is None for tap in tied._taps)
+    assert all(tap.inputs is None for tap in tied._taps)
     assert model.train()(images()).shape == (4, 7)
-    assert all(tap._inputs is None for tap in tied._taps)
+    assert all(tap.inputs is None for tap in tied._taps)
 
 
 def test_an_error_in_the_model_closes_the_tap():
     tied = TiedModel(small_net())
     with pytest.raises(RuntimeError, match=r"expected input\[4, 1, 8, 8\]"):
         tied(torch.randn(4, 1, 8, 8))
-    assert all(tap._inputs is None for tap in tied._taps)
+    assert all(tap.inputs is None for tap in tied._taps)
     assert tied(torch.randn(4, 3, 8, 8))[1].shape == (4, 8)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tied_augment.model import _find_heads, _name_of, _Tap
+from tied_augment.tap import Tap, find_heads, name_of
 
 __all__ = ["FeatureTap", "forward_separately"]
 
@@ -39,10 +39,10 @@ class FeatureTap:
         feature_module: str | Sequence[str] | None = None,
         forwards: int = 1,
     ) -> None:
-        heads = _find_heads(model, feature_module)
+        heads = find_heads(model, feature_module)
         self._layered = feature_module is not None and not isinstance(feature_module, str)
         named = feature_module is not None
-        self._taps = [_TrainingTap(_name_of(head, model), named, forwards) for head in heads]
+        self._taps = [_TrainingTap(name_of(head, model), named, forwards) for head in heads]
         for tap, head in zip(self._taps, heads, strict=True):
             tap.open()
             head.register_forward_pre_hook(tap)
@@ -66,7 +66,7 @@ class FeatureTap:
         return features[0] if len(features) == 1 else torch.cat(features, dim=1)
 
 
-class _TrainingTap(_Tap):
+class _TrainingTap(Tap):
     """A tap that is open from the start, for training forwards only; a copy of it is closed."""
 
     def __init__(self, name: str, flatten: bool, forwards: int) -> None:
@@ -78,16 +78,16 @@ class _TrainingTap(_Tap):
             super().__call__(module, args)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _TrainingTap:
-        return _TrainingTap(self.name, self._flatten, self._forwards)
+        return _TrainingTap(self.name, self.flatten, self._forwards)
 
     def take(self) -> Tensor:
-        inputs = self._inputs or []
-        self.open()
+        inputs = self.inputs or []
         if self._forwards > 1 and len(inputs) == self._forwards:
-            inputs = [torch.cat(inputs)]
-        taken = _Tap(self.name, flatten=self._flatten)
-        taken._inputs = inputs
-        return taken.features()
+            self.inputs = [torch.cat(inputs)]
+        try:
+            return self.features()
+        finally:
+            self.open()
 
 
 def forward_separately(model: nn.Module) -> None:
