@@ -34,6 +34,7 @@ class Tap:
         self.inputs: list[Any] | None = None  # None while closed
 
     def __call__(self, _module: nn.Module, args: tuple[Any, ...]) -> None:
+        """Record, as torch's hooks are called."""
         if self.inputs is not None:
             self.inputs.append(args[0] if args else None)
 
