@@ -91,7 +91,7 @@ def test_demo_pictures_are_not_blank(demo):
     assert size == (1400, 588)
     assert count > 100
     size, count = colors(demo[0] / "views.png")
-    assert size[0] == 1152
+    assert size[0] == 1056
     assert count > 100
 
 

@@ -25,8 +25,8 @@ _JUDGED = ("val_accuracy", "val_agreement")
 def table(rows: Sequence[Row]) -> str:
     """Val figures after the last epoch and timings: a line per way, and the differences."""
     lines = [
-        f"{'':26}{'images':>7}{'accuracy, %':>14}{'agreement, %':>14}{'ms per':>8}{'of it':>8}",
-        f"{'':26}{'a step':>7}{'mean +- std':>14}{'mean +- std':>14}{'step':>8}{'data':>8}",
+        f"{'':28}{'images':>7}{'accuracy, %':>14}{'agreement, %':>14}{'ms per':>8}{'of it':>8}",
+        f"{'':28}{'a step':>7}{'mean +- std':>14}{'mean +- std':>14}{'step':>8}{'data':>8}",
     ]
     lines.insert(0, "-" * len(lines[0]))
     lines.append(lines[0])
@@ -36,7 +36,7 @@ def table(rows: Sequence[Row]) -> str:
         share = statistics.median(row.data_share for row in mine)
         accuracy, agreement = (_spread(_final(rows, way, field)) for field in _JUDGED)
         lines.append(
-            f"{way.name:26}{way.images_per_step:>7}{accuracy:>14}{agreement:>14}"
+            f"{way.name:28}{way.images_per_step:>7}{accuracy:>14}{agreement:>14}"
             f"{speed:>8.1f}{share:>8.1%}"
         )
     lines.append(lines[0])
@@ -46,7 +46,7 @@ def table(rows: Sequence[Row]) -> str:
         for field in _JUDGED:
             pairs = zip(_final(rows, tied, field), _final(rows, other, field), strict=True)
             gains.append(_spread([a - b for a, b in pairs], sign=True))
-        lines.append(f"{'tied minus ' + other.name:33}{gains[0]:>14}{gains[1]:>14}  points")
+        lines.append(f"{'tied minus ' + other.name:35}{gains[0]:>14}{gains[1]:>14}  points")
     return "\n".join(lines)
 
 
