@@ -176,7 +176,8 @@ def _timm_targets(dataset: Any, target: Any, *features: Any) -> tuple[Any, ...]:
         target = -1
     elif dataset.target_transform is not None:
         target = dataset.target_transform(target)
-    return target, *(features if dataset.additional_features else ())
+    # Not in timm before 1.0.20.
+    return target, *(features if getattr(dataset, "additional_features", None) else ())
 
 
 def _plain_tar(path: str) -> bool:
