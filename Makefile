@@ -10,7 +10,7 @@ SEEDS ?= 3
 help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @
 
-demo: build ## Train a small model three ways on your CPU and write pictures to tied-augment-demo/
+demo: build ## Train a small model four ways on your CPU and write pictures to tied-augment-demo/
 	$(BIN)/tied-augment demo --seeds $(SEEDS)
 
 test: test-rust test-python ## Run all tests
@@ -43,7 +43,6 @@ bench: build ## Compare speeds with the peers on this machine, in one run
 	cargo bench --locked
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python benches/peers.py
-	$(BIN)/python benches/peers.py --aa rand-m9-mstd0.5-inc1
 	$(BIN)/python benches/loader.py
 	$(BIN)/python benches/ops.py
 	$(BIN)/python benches/fused_loss.py

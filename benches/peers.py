@@ -1,23 +1,25 @@
 """Two views of every JPEG file of a folder: this package and its peers, side by side in one run.
 
-    python benches/peers.py [DIR] [--threads 1 2] [--rounds 5] [--aa rand-m9-mstd0.5-inc1]
+    python benches/peers.py [DIR] [--work crop-flip RandAugment] [--threads 1 2] [--rounds 5]
 
 The work is the same for all: file -> decode -> two independent views, each a random resized crop
-to 224 x 224 (bicubic, scale 0.08 to 1) with a flip at 0.5 -> uint8 planes -> a batch of 128 pairs.
+to 224 x 224 (bicubic, scale 0.08 to 1) with a flip at 0.5, and in the second work RandAugment too
+-> uint8 planes -> a batch of 128 pairs.
 With one thread all run in this process, kept to one core; with more, the peers run in as many
 workers of torch's DataLoader, and we also run on threads. Peers take turns within a round, so that
 a drift of the machine's speed hits all alike; the table gives medians and ratios to timm.
 
 What is not the same: only timm's pixels and ours are Pillow's. OpenCV's cubic, which albumentations
-uses, doesn't antialias and so does less. With `--aa`, a RandAugment string of timm's, timm and we
-apply each of two ops with probability 0.5 and bicubic geometry; torchvision and albumentations
-always apply two, torchvision bilinear. Without DIR the folder is made by photos.py.
+uses, doesn't antialias and so does less. RandAugment is timm's `rand-m9-mstd0.5-inc1` for timm and
+us: each of 2 ops with probability 0.5, bicubic. torchvision's and albumentations' always apply
+both, and take bilinear. Without DIR the folder is made by photos.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import itertools
 import os
 import platform
 import statistics
@@ -32,7 +34,7 @@ import photos
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from timm.data import auto_augment
+from timm.data import auto_augment as timm_policies
 from timm.data import transforms as timm_transforms
 from timm.data.loader import fast_collate
 from torch.utils.data import DataLoader, Dataset
@@ -45,6 +47,8 @@ from tied_augment import TiedDataset, TwoView, View, build_info
 BATCH = 128
 SIDE = 224
 SCALE = (0.08, 1.0)
+POLICY = "rand-m9-mstd0.5-inc1"
+WORKS: dict[str, str | None] = {"crop-flip": None, "RandAugment": POLICY}
 
 Batches = Iterator[object]
 Item = tuple[Any, int]
@@ -66,12 +70,6 @@ class Files(Dataset[Item]):
         return path
 
 
-def posterize(image: Image.Image, bits: int, **_: object) -> Image.Image:
-    """Timm's op, black for 0 bits."""
-    black = bits == 0
-    return Image.new("RGB", image.size) if black else ImageOps.posterize(image, bits)
-
-
 class Timm(Files):
     """What timm's create_transform makes of the same arguments, applied twice."""
 
@@ -80,17 +78,22 @@ class Timm(Files):
         crop = timm_transforms.RandomResizedCropAndInterpolation(
             SIDE, SCALE, interpolation="bicubic"
         )
-        steps: list[Any] = [crop, RandomHorizontalFlip()]
+        steps = [crop, RandomHorizontalFlip()]
         if policy is not None:
-            # timm 1.0.31 asks Pillow 13 for 0 bits at times, which it refuses.
-            auto_augment.NAME_TO_OP["PosterizeIncreasing"] = posterize
-            options = {"translate_const": 100, "img_mean": (124, 116, 104), "interpolation": 3}
-            steps.append(auto_augment.rand_augment_transform(policy, options))
+            # timm 1.0.31 posterizes to 0 bits now and then, which Pillow 13 refuses.
+            timm_policies.NAME_TO_OP["PosterizeIncreasing"] = posterize
+            given = {"img_mean": (124, 116, 104), "interpolation": Image.Resampling.BICUBIC}
+            steps.append(timm_policies.rand_augment_transform(policy, given))
         self.transform = Compose([*steps, timm_transforms.ToNumpy()])
 
     def views(self, path: str) -> tuple[Any, Any]:
         image = Image.open(path).convert("RGB")
         return self.transform(image), self.transform(image)
+
+
+def posterize(image: Image.Image, bits: int, **_: object) -> Image.Image:
+    """What timm's op of this name does, to one bit at least."""
+    return ImageOps.posterize(image, max(1, bits)) if bits < 8 else image
 
 
 class Torchvision(Files):
@@ -100,7 +103,7 @@ class Torchvision(Files):
         super().__init__(paths)
         mode = v2.InterpolationMode.BICUBIC
         crop = v2.RandomResizedCrop(SIDE, SCALE, interpolation=mode, antialias=True)
-        steps: list[Any] = [crop, v2.RandomHorizontalFlip()]
+        steps = [crop, v2.RandomHorizontalFlip()]
         if policy is not None:
             steps.append(v2.RandAugment(2, 9, interpolation=v2.InterpolationMode.BILINEAR))
         self.transform = v2.Compose(steps)
@@ -121,27 +124,9 @@ class Albumentations(Files):
 
         cv2.setNumThreads(0)
         crop = A.RandomResizedCrop((SIDE, SIDE), SCALE, interpolation=cv2.INTER_CUBIC)
-        steps: list[Any] = [crop, A.HorizontalFlip()]
+        steps = [crop, A.HorizontalFlip()]
         if policy is not None:
-            cubic: dict[str, Any] = {"interpolation": cv2.INTER_CUBIC, "p": 1}
-            still = (1, 1)
-            ops = [
-                A.AutoContrast(p=1),
-                A.Equalize(p=1),
-                A.InvertImg(p=1),
-                A.Posterize(num_bits=4, p=1),
-                A.Solarize(p=1),
-                A.Sharpen(p=1),
-                A.ColorJitter(still, still, (0.5, 1.5), (0, 0), p=1),
-                A.ColorJitter(still, (0.5, 1.5), still, (0, 0), p=1),
-                A.ColorJitter((0.5, 1.5), still, still, (0, 0), p=1),
-                A.Rotate((-27, 27), **cubic),
-                A.Affine(shear={"x": (-15, 15), "y": (0, 0)}, **cubic),
-                A.Affine(shear={"x": (0, 0), "y": (-15, 15)}, **cubic),
-                A.Affine(translate_percent={"x": (-0.4, 0.4), "y": (0, 0)}, **cubic),
-                A.Affine(translate_percent={"x": (0, 0), "y": (-0.4, 0.4)}, **cubic),
-            ]
-            steps.append(A.SomeOf(ops, n=2))
+            steps.append(A.SomeOf(rand_augment_ops(A), n=2, replace=False, p=1))
         self.transform = A.Compose(steps)
 
     def views(self, path: str) -> tuple[Any, Any]:
@@ -151,6 +136,29 @@ class Albumentations(Files):
         pair = (self.transform(image=image)["image"] for _ in range(2))
         first, second = (torch.from_numpy(view.transpose(2, 0, 1)) for view in pair)
         return first, second
+
+
+def rand_augment_ops(a: Any) -> list[Any]:
+    """The likes of timm's ops in albumentations, at about its magnitudes."""
+    tone = (0.1, 1.9)
+    still = (1.0, 1.0)
+    given: dict[str, Any] = {"fill": (124, 116, 104), "p": 1}
+    return [
+        a.AutoContrast(p=1),
+        a.Equalize(p=1),
+        a.InvertImg(p=1),
+        a.Rotate((-27, 27), **given),
+        a.Posterize(num_bits=(1, 4), p=1),
+        a.Solarize(threshold_range=(0.0, 0.2), p=1),
+        a.ColorJitter(still, still, tone, (0, 0), p=1),
+        a.ColorJitter(still, tone, still, (0, 0), p=1),
+        a.ColorJitter(tone, still, still, (0, 0), p=1),
+        a.Sharpen(alpha=(0.1, 0.9), p=1),
+        a.Affine(shear={"x": (-15, 15), "y": (0, 0)}, **given),
+        a.Affine(shear={"x": (0, 0), "y": (-15, 15)}, **given),
+        a.Affine(translate_percent={"x": (-0.4, 0.4), "y": (0, 0)}, **given),
+        a.Affine(translate_percent={"x": (0, 0), "y": (-0.4, 0.4)}, **given),
+    ]
 
 
 def in_dataloader(dataset: Dataset[Item], workers: int) -> Callable[[], Batches]:
@@ -181,7 +189,7 @@ def on_threads(paths: list[str], two: TwoView, threads: int) -> Callable[[], Bat
 
 
 def contestants(
-    paths: list[str], threads: int, policy: str | None
+    paths: list[str], policy: str | None, threads: int
 ) -> dict[str, Callable[[], Batches]]:
     two = TwoView(View(SIDE, SCALE, interpolation="bicubic", auto_augment=policy))
     tied = TiedDataset(Files(paths), two)
@@ -207,11 +215,11 @@ def rate(batches: Callable[[], Batches], images: int) -> float:
     return images / (time.perf_counter() - start)
 
 
-def compare(paths: list[str], threads: int, rounds: int, policy: str | None) -> dict[str, float]:
+def compare(paths: list[str], policy: str | None, threads: int, rounds: int) -> dict[str, float]:
     """Median rates over `rounds` passes of all, after one that isn't counted."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(cores)[:threads])
-    rivals = contestants(paths, threads, policy)
+    rivals = contestants(paths, policy, threads)
     rates: dict[str, list[float]] = {name: [] for name in rivals}
     for turn in tqdm(range(rounds + 1), f"{threads} thread(s)", leave=False):
         for name, batches in rivals.items():
@@ -233,9 +241,9 @@ def table(results: dict[str, float]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("folder", type=Path, nargs="?", default=Path("target/photos"))
+    parser.add_argument("--work", choices=WORKS, nargs="+", default=list(WORKS))
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--aa", metavar="POLICY", help="a RandAugment string of timm's")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", module="albumentations")
     if not arguments.folder.exists():
@@ -245,10 +253,9 @@ def main() -> None:
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
     print(f"{len(paths)} files; {os.cpu_count()} cores of {platform.machine()}; {versions}")
     print(f"tied-augment: {build_info()}")
-    for threads in arguments.threads:
-        work = arguments.aa or "crop and flip"
+    for work, threads in itertools.product(arguments.work, arguments.threads):
         print(f"\n{work}, {threads} thread(s) or worker(s), {arguments.rounds} rounds\n")
-        print(table(compare(paths, threads, arguments.rounds, arguments.aa)))
+        print(table(compare(paths, WORKS[work], threads, arguments.rounds)))
 
 
 if __name__ == "__main__":

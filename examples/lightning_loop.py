@@ -12,7 +12,10 @@ from torchvision.datasets import ImageFolder
 from tied_augment import TiedDataset, TiedLoss, TiedModel, TwoView, View
 
 
-class Tied(lightning.LightningModule):  # type: ignore[misc]
+class Tied(lightning.LightningModule):
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.model = TiedModel(timm.create_model("resnet10t", num_classes=num_classes))

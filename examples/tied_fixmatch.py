@@ -1,7 +1,8 @@
 """Tied-FixMatch: ``python tied_fixmatch.py FOLDER``, one folder a class, few labels.
 
 FixMatch (Sohn et al., NeurIPS 2020): the confident predictions of a weak view label a strong view
-of the same image. Tied-FixMatch also ties the features of these two views:
+of the same image. Tied-FixMatch also ties the features of these two views, of all images or, with
+`mask_similarity`, of the confident ones:
 
     loss = CE(labelled) + lambda * CE(strong, labels from weak) + w * distance(weak, strong)
 """
@@ -12,11 +13,10 @@ import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, RandomSampler, Subset
 from torchvision.datasets import ImageFolder
 
 from tied_augment import TiedDataset, TiedModel, TwoView, View
-from tied_augment.loss import mse
 
 
 def fixmatch_loss(
@@ -26,6 +26,7 @@ def fixmatch_loss(
     threshold: float = 0.95,
     unlabelled_weight: float = 1.0,
     tied_weight: float = 1.0,
+    mask_similarity: bool = False,
 ) -> Tensor:
     """Of rows in the order labelled, weak, strong; row i of weak and of strong are one image."""
     labelled = len(target)
@@ -33,10 +34,12 @@ def fixmatch_loss(
     # Features are taken apart as the logits are: another order would tie unrelated images.
     weak_features, strong_features = features[labelled:].chunk(2)
     confidence, guess = weak.detach().softmax(dim=1).max(dim=1)
-    unlabelled = F.cross_entropy(strong, guess, reduction="none") * (confidence >= threshold)
+    sure = confidence >= threshold
+    unlabelled = F.cross_entropy(strong, guess, reduction="none") * sure
     supervised = F.cross_entropy(logits[:labelled], target)
-    tie = mse(weak_features, strong_features)
-    return supervised + unlabelled_weight * unlabelled.mean() + tied_weight * tie
+    tie = (weak_features - strong_features).square().mean(dim=1)
+    tie = tie * sure if mask_similarity else tie
+    return supervised + unlabelled_weight * unlabelled.mean() + tied_weight * tie.mean()
 
 
 def main(
@@ -46,7 +49,8 @@ def main(
     classes = range(len(images.classes))
     known = [[i for i, label in enumerate(images.targets) if label == c] for c in classes]
     few = Subset(images, [i for indices in known for i in indices[:labels_per_class]])
-    weak, strong = View(size, scale=(0.6, 1.0)), View(size, scale=(0.1, 1.0), vflip=0.5)
+    weak = View(size, scale=(0.6, 1.0))
+    strong = View(size, scale=(0.6, 1.0), auto_augment="rand-m10-n2-inc1")  # FixMatch's n and m
     labelled = TiedDataset(few, TwoView(weak), threads=None)
     unlabelled = TiedDataset(images, TwoView(weak, strong), threads=None)
     model = TiedModel(timm.create_model("resnet10t", num_classes=len(images.classes)))
@@ -54,14 +58,16 @@ def main(
     mean = torch.tensor(model.default_cfg["mean"]).view(3, 1, 1) * 255
     std = torch.tensor(model.default_cfg["std"]).view(3, 1, 1) * 255
 
+    # An epoch is one pass over all images; the few with labels are drawn again and again.
+    sampler = RandomSampler(labelled, replacement=True, num_samples=len(images))
+    with_labels = DataLoader(labelled, batch_size, sampler=sampler)
+    without = DataLoader(unlabelled, batch_size, shuffle=True)
     for epoch in range(epochs):
-        labelled.set_epoch(epoch)
+        # Not that of `labelled`: an image that comes again in an epoch then has other views.
         unlabelled.set_epoch(epoch)
-        with_labels = DataLoader(labelled, batch_size, shuffle=True)
-        without = DataLoader(unlabelled, batch_size, shuffle=True)
         model.train()
         for ((first, _), target), ((weak_view, strong_view), _) in zip(
-            with_labels, without, strict=False
+            with_labels, without, strict=True
         ):
             batch = torch.cat([first, weak_view, strong_view])
             # One forward for all three, so that BatchNorm sees them together.

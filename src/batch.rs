@@ -121,7 +121,7 @@ impl Pipeline {
     /// Makes all views of `samples` into `out`: (views, samples, 3, height, width), view-major.
     ///
     /// The output depends on each sample, its index and `run`, not on `pool`, the order or the batch.
-    /// Every sample is tried; on failure the content of `out` is unspecified.
+    /// On failure the content of `out` is unspecified.
     ///
     /// # Errors
     /// Of the first sample that failed, with its path or position in front.
@@ -143,11 +143,11 @@ impl Pipeline {
             outs.extend(by_view.iter_mut().filter_map(Iterator::next));
         }
         // With few samples the threads share the views of one.
-        let split_views = samples.len() < pool.threads();
+        let sharing = (samples.len() < pool.threads()).then_some(pool);
         let one = |(position, (sample, outs)): (usize, (&Sample<'_>, &mut [&mut [u8]]))| {
             let Run { seed, epoch, view } = run;
             let key = Key { seed, epoch, index: sample.index, view };
-            let result = self.contained(sample, key, pool, split_views, outs);
+            let result = self.contained(sample, key, (pool, sharing), outs);
             result.err().map(|error| (position, error.at(place(sample, position))))
         };
         let parallel = pool.install(|| {
@@ -169,7 +169,7 @@ impl Pipeline {
         pool: &Pool,
         outs: &mut [&mut [u8]],
     ) -> Result<()> {
-        self.contained(sample, key, pool, false, outs)
+        self.contained(sample, key, (pool, None), outs)
     }
 
     /// One sample, with a panic (of a decoder, say) made into an error.
@@ -177,12 +177,11 @@ impl Pipeline {
         &self,
         sample: &Sample<'_>,
         key: Key,
-        pool: &Pool,
-        split_views: bool,
+        (pool, sharing): (&Pool, Option<&Pool>),
         outs: &mut [&mut [u8]],
     ) -> Result<()> {
         // The workspace of a sample that panicked is dropped, not reused.
-        let work = || pool.with_workspace(|w| self.sample(sample, key, split_views, w, outs));
+        let work = || pool.with_workspace(|w| self.sample(sample, key, sharing, w, outs));
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(panic_error(&*payload)))
     }
 
@@ -190,7 +189,7 @@ impl Pipeline {
         &self,
         sample: &Sample<'_>,
         key: Key,
-        split_views: bool,
+        sharing: Option<&Pool>,
         workspace: &mut Workspace,
         outs: &mut [&mut [u8]],
     ) -> Result<()> {
@@ -215,10 +214,9 @@ impl Pipeline {
                 (image.as_ref(), region)
             }
         };
-        let views = plans.par_iter().zip(outs.par_iter_mut());
-        if split_views {
-            views.for_each_init(Renderer::default, |renderer, (plan, out)| {
-                renderer.render(pixels, region, plan, out);
+        if let Some(pool) = sharing {
+            plans.par_iter().zip(outs).for_each(|(plan, out)| {
+                pool.with_workspace(|w| w.renderer.render(pixels, region, plan, out));
             });
         } else {
             for (plan, out) in plans.iter().zip(outs) {

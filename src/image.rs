@@ -22,23 +22,26 @@ impl Rect {
     #[must_use]
     pub fn union(self, other: Self) -> Self {
         let (x, y) = (self.x.min(other.x), self.y.min(other.y));
-        let right = (self.x + self.w as i32).max(other.x + other.w as i32);
-        let bottom = (self.y + self.h as i32).max(other.y + other.h as i32);
-        Self { x, y, w: (right - x) as u32, h: (bottom - y) as u32 }
+        let (right, bottom) = (self.right().max(other.right()), self.bottom().max(other.bottom()));
+        Self { x, y, w: (right - i64::from(x)) as u32, h: (bottom - i64::from(y)) as u32 }
     }
 
     /// The part that lies in an image of `width` x `height`; `None` if there is none.
     #[must_use]
     pub fn clip(self, width: u32, height: u32) -> Option<Self> {
         let (x, y) = (self.x.max(0), self.y.max(0));
-        let right = (self.x + self.w as i32).min(width as i32);
-        let bottom = (self.y + self.h as i32).min(height as i32);
-        (x < right && y < bottom).then(|| Self {
-            x,
-            y,
-            w: (right - x) as u32,
-            h: (bottom - y) as u32,
-        })
+        let columns = self.right().min(width.into()) - i64::from(x);
+        let rows = self.bottom().min(height.into()) - i64::from(y);
+        (columns > 0 && rows > 0).then_some(Self { x, y, w: columns as u32, h: rows as u32 })
+    }
+
+    /// The column behind the last; in i64, as are the rows, since boxes may come from anywhere.
+    fn right(self) -> i64 {
+        i64::from(self.x) + i64::from(self.w)
+    }
+
+    fn bottom(self) -> i64 {
+        i64::from(self.y) + i64::from(self.h)
     }
 
     /// The same box seen from the corner `(x, y)`.

@@ -88,7 +88,8 @@ impl Pool {
         let lock = || self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
         let mut workspace = lock().pop().unwrap_or_default();
         let result = work(&mut workspace);
-        if workspace.image.data.capacity() + workspace.file.capacity() <= KEPT_BYTES {
+        let Workspace { file, image, renderer, .. } = &workspace;
+        if file.capacity() + image.data.capacity() + renderer.memory() <= KEPT_BYTES {
             lock().push(workspace);
         }
         result

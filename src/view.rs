@@ -23,6 +23,11 @@ pub struct Renderer {
 }
 
 impl Renderer {
+    /// The bytes held by the buffers that grow with the image, not with the view.
+    pub(crate) fn memory(&self) -> usize {
+        self.resized.capacity() + self.resizer.memory()
+    }
+
     /// Writes the view that `plan` decided into three planes.
     ///
     /// `image` is the part `region` of the whole image, and holds all that the plan looks at.

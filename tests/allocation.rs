@@ -1,11 +1,14 @@
-//! In the steady state a view costs no allocation: not in its resize, not in any of its ops.
+//! In the steady state a sample costs no allocation: not its plan, its resize or any of its ops.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
+use tied_augment::batch::{Pipeline, Run, Sample, Source};
 use tied_augment::image::{ImageRef, Rect};
 use tied_augment::ops::{Chain, Fill, Interpolation, Mixing, Op, Sampling};
-use tied_augment::plan::{Geometry, Plan};
+use tied_augment::plan::{Crop, Geometry, Plan, ViewSpec};
+use tied_augment::policy::{Augment, Policy};
+use tied_augment::pool::Pool;
 use tied_augment::resize::Filter;
 use tied_augment::view::Renderer;
 
@@ -87,5 +90,44 @@ fn a_renderer_stops_allocating() {
         let before = COUNT.get();
         renderer.render(image, whole, &plan, &mut out);
         assert_eq!(COUNT.get() - before, 0, "{:?}", plan.ops);
+    }
+}
+
+/// How often this thread allocates in a batch of `count` samples from `source`, after one like it.
+fn allocations(pipeline: &Pipeline, pool: &Pool, source: Source<'_>, count: u64) -> u64 {
+    let samples: Vec<_> = (0..count).map(|index| Sample { source, index }).collect();
+    let mut out = vec![0; samples.len() * 2 * 3 * 64 * 64];
+    let mut run = || pipeline.run(&samples, Run::default(), pool, &mut out).expect("good samples");
+    run();
+    let before = COUNT.get();
+    run();
+    COUNT.get() - before
+}
+
+#[test]
+fn a_batch_allocates_no_more_for_more_samples() {
+    let pixels: Vec<u8> = (0..200 * 150 * 3).map(|i| (i * 7 % 251) as u8).collect();
+    let mut file = Vec::new();
+    let encoder = jpeg_encoder::Encoder::new(&mut file, 90);
+    encoder.encode(&pixels, 200, 150, jpeg_encoder::ColorType::Rgb).expect("encodes");
+    let (policy, _) = Policy::parse("rand-m9-mstd0.5-inc1").expect("timm's own");
+    let view = ViewSpec {
+        size: (64, 64),
+        crop: Crop::RandomResized { scale: (0.08, 1.0), ratio: (0.75, 4.0 / 3.0) },
+        interpolation: vec![Filter::Bilinear, Filter::Bicubic],
+        hflip: 0.5,
+        vflip: 0.5,
+        augment: Augment {
+            policy: Some(policy),
+            filters: vec![Interpolation::Bilinear, Interpolation::Bicubic],
+            ..Augment::default()
+        },
+    };
+    let pipeline = Pipeline::new(vec![view.clone(), view], false, None).expect("valid views");
+    // One thread is the calling one, which is counted. libjpeg's memory is C's, and is not.
+    let pool = Pool::new(1).expect("one thread");
+    for source in [Source::Pixels(ImageRef::new(200, 150, &pixels)), Source::Bytes(&file)] {
+        let few = allocations(&pipeline, &pool, source, 4);
+        assert_eq!(allocations(&pipeline, &pool, source, 64), few, "{source:?}");
     }
 }

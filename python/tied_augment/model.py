@@ -1,25 +1,21 @@
 """Features and logits in one forward: a tap on the classifier of an unchanged model.
 
-Lives here: `TiedModel`, the search for the classifier and the tap. It may import torch only (timm's
-conventions are met by duck typing, so timm need not be installed). It must never change what the
-wrapped model computes, add a parameter, buffer or state_dict key, or keep a tensor after a forward.
+Lives here: `TiedModel`. It may import torch and `tap` only. It must never change what the wrapped
+model computes, add a parameter, buffer or state_dict key, or keep a tensor after a forward.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from tied_augment.tap import Tap, find_heads, name_of
+
 __all__ = ["TiedModel"]
 
-_REMEDY = (
-    "name the module whose input are the features: TiedModel(model, feature_module='the.name')"
-)
-# torchvision's names of the classifier, and timm's within a head that has pooling inside.
-_CLASSIFIER_NAMES = ("fc", "classifier", "head", "heads")
 _FORWARDS = ("joint", "separate")
 
 
@@ -33,7 +29,8 @@ class TiedModel(nn.Module):
 
     A forward pre-hook on the classifier records its input, the features. All else is the plain
     model's: parameters, buffers and children with their names and order, `state_dict`, attributes,
-    and in eval mode the output. Setting a child or parameter here sets it in the plain model.
+    and in eval mode the output. Setting a child or parameter here sets it in the plain model. Set
+    any other attribute on `.model`: here it would hide the plain model's.
 
     The classifier is what timm's ``get_classifier()`` returns; without that, the last child named
     fc, classifier, head or heads (torchvision), or the last layer with parameters of an
@@ -84,7 +81,7 @@ class TiedModel(nn.Module):
             raise ValueError(f"forward must be one of {_FORWARDS}, got {forward!r}")
         if num_views < 2:
             raise ValueError(f"num_views must be at least 2, got {num_views}")
-        heads = _find_heads(model, feature_module)
+        heads = find_heads(model, feature_module)
         # Both modules share one set of registries, instead of one being the other's child: then
         # no name has a prefix to be added and dropped, and nothing can be set in one of them only.
         # deepcopy and pickle keep the sharing, as they keep all identities in one object graph.
@@ -98,7 +95,7 @@ class TiedModel(nn.Module):
         self._separate = forward == "separate"
         self._layered = feature_module is not None and not isinstance(feature_module, str)
         named = feature_module is not None
-        self._taps = [_Tap(_name_of(head, model), flatten=named) for head in heads]
+        self._taps = [Tap(name_of(head, model), flatten=named) for head in heads]
         for tap, head in zip(self._taps, heads, strict=True):
             head.register_forward_pre_hook(tap)
 
@@ -198,54 +195,6 @@ class TiedModel(nn.Module):
         return f"{type(self._plain).__name__}, features=input of {taps}{separate}"
 
 
-class _Tap:
-    """A forward pre-hook that keeps its module's input while it is open.
-
-    Held both by the TiedModel and in the module's hooks: a deepcopy of the TiedModel has a tap of
-    its own. Closed, it does nothing: a plain model taken out of its TiedModel runs as ever, and
-    activation checkpointing, which runs the forward again in backward, is not recorded twice.
-    """
-
-    def __init__(self, name: str, *, flatten: bool) -> None:
-        self.name = name
-        self._flatten = flatten  # the caller chose the module, and with it maps and tokens
-        self._inputs: list[Any] | None = None  # None while closed
-
-    def __call__(self, _module: nn.Module, args: tuple[Any, ...]) -> None:
-        if self._inputs is not None:
-            self._inputs.append(args[0] if args else None)
-
-    def open(self) -> None:
-        self._inputs = []
-
-    def close(self) -> None:
-        self._inputs = None
-
-    def features(self) -> Tensor:
-        """The input recorded since `open`, ``(2B, D)``; RuntimeError if it is not just one."""
-        inputs = self._inputs or []
-        if len(inputs) != 1:
-            raise RuntimeError(
-                f"{self.name!r} was called {len(inputs)} times in one forward, expected once "
-                f"(was the classifier replaced after TiedModel was made?); {_REMEDY}"
-            )
-        value = inputs[0]
-        if not isinstance(value, Tensor):
-            raise RuntimeError(
-                f"the first positional input of {self.name!r} is no tensor but "
-                f"{type(value).__name__}; {_REMEDY}"
-            )
-        pooled = value.ndim == 4 and value.shape[2] == 1 and value.shape[3] == 1
-        if pooled or (self._flatten and value.ndim > 2):
-            value = value.flatten(1)  # pooled: for a 1x1 convolution, as in dla, dpn, resnetv2
-        if value.ndim != 2:
-            raise RuntimeError(
-                f"the input of {self.name!r} has shape {tuple(value.shape)}, expected (2B, D) "
-                f"or (2B, D, 1, 1): features without pooling can't be tied; {_REMEDY}"
-            )
-        return value
-
-
 def _join_views(images: Tensor | Sequence[Tensor], num_views: int) -> Tensor:
     """View-major ``(2B, ...)``; a tensor that is not 5-D is that already."""
     if isinstance(images, Tensor):
@@ -293,61 +242,3 @@ def _describe(images: object) -> str:
     if not isinstance(images, list | tuple):
         return type(images).__name__
     return f"{type(images).__name__} of " + ", ".join(type(view).__name__ for view in images)
-
-
-def _find_heads(model: nn.Module, feature_module: str | Sequence[str] | None) -> list[nn.Module]:
-    """The modules to tap, in the order of their features."""
-    if feature_module is not None:
-        names = [feature_module] if isinstance(feature_module, str) else list(feature_module)
-        if not names:
-            raise ValueError("feature_module must name at least one module, got an empty list")
-        return [_module_of(model, name) for name in names]
-    heads = list(_expand(model))
-    if not heads or heads == [model]:
-        raise ValueError(f"{type(model).__name__} has no classifier that can be found; {_REMEDY}")
-    for head in heads:
-        if isinstance(head, nn.Identity):
-            raise ValueError(
-                f"the classifier {_name_of(head, model)!r} of {type(model).__name__} is an "
-                f"Identity (num_classes=0?): there are no logits; set num_classes, or {_REMEDY}"
-            )
-    return heads
-
-
-def _module_of(model: nn.Module, name: str) -> nn.Module:
-    try:
-        return model.get_submodule(name)
-    except AttributeError as error:
-        names = ", ".join(name for name, _ in model.named_children())
-        raise ValueError(
-            f"feature_module: {type(model).__name__} has no module {name!r}; choose "
-            f"a name from model.named_modules(); its children are {names}"
-        ) from error
-
-
-def _expand(module: object) -> Iterator[nn.Module]:
-    """The classifiers in `module`, which is itself one if it holds none; None holds nothing."""
-    if isinstance(module, tuple | list | nn.ModuleList):
-        for item in module:
-            yield from _expand(item)
-    elif isinstance(module, nn.Sequential):
-        # Not merely the last: an activation, a Flatten or a Dropout may follow.
-        layers = [layer for layer in module if next(layer.parameters(), None) is not None]
-        yield from _expand(layers[-1:])
-    elif isinstance(module, nn.Module):
-        get_classifier = getattr(module, "get_classifier", None)
-        if callable(get_classifier):
-            yield from _expand(get_classifier())
-            return
-        children = dict(module.named_children())
-        named = [name for name in children if name in _CLASSIFIER_NAMES]
-        if not named:
-            yield module
-            return
-        yield from _expand(children[named[-1]])
-        yield from _expand(children.get(f"{named[-1]}_dist"))  # repvit: a twin for distillation
-
-
-def _name_of(module: nn.Module, model: nn.Module) -> str:
-    names = (name for name, candidate in model.named_modules() if candidate is module)
-    return next(names, type(module).__name__)

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Literal, SupportsFloat, TypeAlias, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -183,14 +183,14 @@ class View(Views):
         ):
             bounds = getattr(self, name)
             low, high = _pair(name, default if bounds is None else bounds)
-            self._set(name, (float(low), float(high)))
+            self._set(name, (_real(name, low), _real(name, high)))
         for name in ("hflip", "vflip", "grayscale_prob", "gaussian_blur_prob", "re_prob"):
-            self._set(name, float(getattr(self, name)))
+            self._set(name, _real(name, getattr(self, name)))
         for name in ("padding", "cutout", "re_count", "re_num_splits"):
             self._set(name, number(name, getattr(self, name), 32))
         self._set("color_jitter", _jitter(self.color_jitter))
         if self.color_jitter_prob is not None:
-            self._set("color_jitter_prob", float(self.color_jitter_prob))
+            self._set("color_jitter_prob", _real("color_jitter_prob", self.color_jitter_prob))
         self._set("force_color_jitter", bool(self.force_color_jitter))
         for name in ("mean", "std"):
             self._set(name, _channels(name, getattr(self, name)))
@@ -317,6 +317,12 @@ def number(name: str, value: object, bits: int, low: int = 0) -> int:
     return number
 
 
+def _real(name: str, value: object) -> float:
+    if isinstance(value, str) or not isinstance(value, SupportsFloat):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    return float(value)
+
+
 def _key(index: int, epoch: int, seed: int, view: int) -> tuple[int, int, int, int]:
     return (
         number("index", index, 64),
@@ -337,16 +343,16 @@ def _jitter(value: float | Sequence[float] | None) -> tuple[float, ...] | None:
     if value is None:
         return None
     if not isinstance(value, Sequence):
-        return (float(value),) * 3 + (0.0,)
+        return (_real("color_jitter", value),) * 3 + (0.0,)
     if isinstance(value, str) or len(value) not in (3, 4):
         raise ValueError(f"color_jitter must be a number or 3 or 4 of them, got {value!r}")
-    return tuple(float(strength) for strength in (*value, 0.0)[:4])
+    return tuple(_real("color_jitter", strength) for strength in (*value, 0.0)[:4])
 
 
 def _channels(name: str, values: Sequence[float]) -> tuple[float, ...]:
     if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != 3:
         raise ValueError(f"{name} must be 3 numbers, one a channel, got {values!r}")
-    return tuple(float(value) for value in values)
+    return tuple(_real(name, value) for value in values)
 
 
 def _indices(

@@ -251,13 +251,16 @@ fn guard<T>(call: impl FnOnce() -> T) -> Result<T> {
 }
 
 unsafe extern "C-unwind" fn error_exit(cinfo: &mut sys::jpeg_common_struct) {
-    let mut message = [0u8; 200];
-    // SAFETY: libjpeg's own formatter, on the context that it passed; it writes at most
-    // JMSG_LENGTH_MAX = 200 bytes, though the binding's type says 80.
-    unsafe {
-        if let Some(format) = (*cinfo.err).format_message {
-            format(cinfo, &*(&raw mut message).cast());
-        }
+    /// What `format_message` really is: the binding has it read 80 bytes where it writes.
+    type Format = unsafe extern "C-unwind" fn(*mut sys::jpeg_common_struct, *mut [u8; 200]);
+    let mut message = [0; 200];
+    // SAFETY: `err` is the error manager that `new` gave to this context.
+    if let Some(format) = unsafe { (*cinfo.err).format_message } {
+        // SAFETY: two function pointers whose arguments are pointers to sized types.
+        let format = unsafe { mem::transmute::<*const (), Format>(format as *const ()) };
+        // SAFETY: libjpeg's own formatter, on the context that it passed; it writes at most
+        // JMSG_LENGTH_MAX = 200 bytes.
+        unsafe { format(cinfo, &raw mut message) };
     }
     let text = message.split(|&byte| byte == 0).next().unwrap_or_default();
     // Not `panic!`: a broken file is no defect, and the panic hook must stay silent.

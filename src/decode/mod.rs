@@ -34,11 +34,14 @@ impl Decoder {
     /// the whole image that lies.
     ///
     /// `part` is called once, with the whole image's (height, width), before any pixel is decoded; an
-    /// error of its is returned. What it names must lie inside the image.
+    /// error of its is returned.
     ///
     /// # Errors
     /// [`Error::Unidentified`], [`Error::Decode`], [`Error::TooLarge`] beyond `max_pixels`, and those
     /// of `part`.
+    ///
+    /// # Panics
+    /// If what `part` names reaches outside the image.
     pub fn decode(
         &mut self,
         bytes: &[u8],
@@ -46,6 +49,12 @@ impl Decoder {
         part: impl FnOnce((u32, u32)) -> Result<Rect>,
         image: &mut Image,
     ) -> Result<Rect> {
+        let part = |(height, width)| {
+            let part = part((height, width))?;
+            let inside = part.clip(width, height) == Some(part);
+            assert!(inside, "{part:?} reaches outside {width} x {height}");
+            Ok(part)
+        };
         if bytes.starts_with(&[0xFF, 0xD8, 0xFF]) {
             return self.jpeg.decode(bytes, max_pixels, part, image);
         }

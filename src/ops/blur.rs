@@ -66,7 +66,7 @@ fn down(
 ) {
     let whole = radius as usize;
     let ww = ((1u32 << 24) as f32 / (radius * 2.0 + 1.0)) as u32;
-    let fw = ((1u32 << 24) - (2 * whole as u32 + 1).wrapping_mul(ww)) / 2;
+    let fw = (1u32 << 24).wrapping_sub((2 * whole as u32 + 1).wrapping_mul(ww)) / 2;
     let row = |y: isize| &input[y.clamp(0, height as isize - 1) as usize * width..][..width];
     let r = whole as isize;
     sums.clear();

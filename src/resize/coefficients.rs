@@ -46,40 +46,42 @@ impl Filter {
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|filter| filter.name() == name)
     }
+}
 
-    /// Half the width of the filter at scale 1, in pixels.
-    fn support(self) -> f64 {
-        match self {
-            Self::Nearest => 0.0,
-            Self::Box => 0.5,
-            Self::Bilinear | Self::Hamming => 1.0,
-            Self::Bicubic => 2.0,
-            Self::Lanczos => 3.0,
-        }
-    }
+// The weights at distance `x`. The order of the operations is Pillow's: rounding depends on it.
 
-    /// The weight at distance `x`. The order of the operations is Pillow's: rounding depends on it.
-    fn weight(self, x: f64) -> f64 {
-        let sinc = |x: f64| if x == 0.0 { 1.0 } else { (x * PI).sin() / (x * PI) };
-        match self {
-            Self::Nearest => 1.0,
-            Self::Box => f64::from(u8::from(x > -0.5 && x <= 0.5)),
-            Self::Bilinear => (1.0 - x.abs()).max(0.0),
-            Self::Hamming => match x.abs() {
-                0.0 => 1.0,
-                x if x >= 1.0 => 0.0,
-                // Pillow's constants are single precision.
-                x => sinc(x) * (f64::from(0.54f32) + f64::from(0.46f32) * (x * PI).cos()),
-            },
-            Self::Bicubic => match x.abs() {
-                x if x < 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
-                x if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * -0.5,
-                _ => 0.0,
-            },
-            Self::Lanczos if (-3.0..3.0).contains(&x) => sinc(x) * sinc(x / 3.0),
-            Self::Lanczos => 0.0,
-        }
+fn square(x: f64) -> f64 {
+    f64::from(u8::from(x > -0.5 && x <= 0.5))
+}
+
+fn triangle(x: f64) -> f64 {
+    (1.0 - x.abs()).max(0.0)
+}
+
+fn hamming(x: f64) -> f64 {
+    match x.abs() {
+        0.0 => 1.0,
+        x if x >= 1.0 => 0.0,
+        // Pillow's constants are single precision.
+        x => sinc(x) * (f64::from(0.54f32) + f64::from(0.46f32) * (x * PI).cos()),
     }
+}
+
+/// Both pieces always, so that compilers find no branch to predict.
+fn bicubic(x: f64) -> f64 {
+    let x = x.abs();
+    let inner = (1.5 * x - 2.5) * x * x + 1.0;
+    let outer = (((x - 5.0) * x + 8.0) * x - 4.0) * -0.5;
+    let outer = if x < 2.0 { outer } else { 0.0 };
+    if x < 1.0 { inner } else { outer }
+}
+
+fn lanczos(x: f64) -> f64 {
+    if (-3.0..3.0).contains(&x) { sinc(x) * sinc(x / 3.0) } else { 0.0 }
+}
+
+fn sinc(x: f64) -> f64 {
+    if x == 0.0 { 1.0 } else { (x * PI).sin() / (x * PI) }
 }
 
 /// Which input samples make an output sample.
@@ -104,19 +106,33 @@ pub struct Coefficients {
 impl Coefficients {
     /// Fills the weights that take `input` samples to `output` samples.
     pub fn compute(&mut self, filter: Filter, input: u32, output: u32) {
+        // A loop for each filter, with its weights inlined.
+        match filter {
+            Filter::Nearest => self.fill(0.0, |_| 1.0, input, output),
+            Filter::Box => self.fill(0.5, square, input, output),
+            Filter::Bilinear => self.fill(1.0, triangle, input, output),
+            Filter::Hamming => self.fill(1.0, hamming, input, output),
+            Filter::Bicubic => self.fill(2.0, bicubic, input, output),
+            Filter::Lanczos => self.fill(3.0, lanczos, input, output),
+        }
+    }
+
+    /// As `compute`, for a filter of half the width `support` at scale 1, in pixels.
+    fn fill(&mut self, support: f64, weight: impl Fn(f64) -> f64, input: u32, output: u32) {
         self.windows.clear();
         self.fixed.clear();
         let scale = f64::from(input as f32) / f64::from(output);
         let filter_scale = scale.max(1.0);
-        let support = filter.support() * filter_scale;
+        let support = support * filter_scale;
         let inverse = 1.0 / filter_scale;
         for out in 0..output {
             let center = (f64::from(out) + 0.5) * scale;
             let start = (center - support + 0.5).max(0.0) as usize;
             let end = ((center + support + 0.5) as usize).min(input as usize);
             self.weights.clear();
-            self.weights
-                .extend((start..end).map(|x| filter.weight((x as f64 - center + 0.5) * inverse)));
+            // Sides fit an i32, which machines turn into floats several at a time.
+            let samples = start as i32..end as i32;
+            self.weights.extend(samples.map(|x| weight((f64::from(x) - center + 0.5) * inverse)));
             let sum = self.weights.iter().fold(0.0, |sum, w| sum + w);
             let divisor = if sum == 0.0 { 1.0 } else { sum };
             self.windows.push(Window { start, len: end - start, offset: self.fixed.len() });
@@ -148,5 +164,5 @@ impl Coefficients {
 /// Rounds half away from zero, as a C cast behind `+- 0.5` does.
 fn to_fixed(weight: f64) -> i32 {
     let scaled = weight * f64::from(1 << PRECISION_BITS);
-    (if scaled < 0.0 { scaled - 0.5 } else { scaled + 0.5 }) as i32
+    (scaled + 0.5f64.copysign(scaled)) as i32
 }

@@ -19,6 +19,13 @@ pub struct Columns {
     output: Vec<u8>,
 }
 
+impl Columns {
+    /// The bytes held.
+    pub fn memory(&self) -> usize {
+        self.input.capacity() + self.output.capacity()
+    }
+}
+
 /// Resizes rows `first..first + rows` of `source` to as many columns as `coefficients` has windows.
 ///
 /// Row `y` of channel `c` goes to `out[(c * rows + y) * width..]`, mirrored if `flip`.

@@ -27,6 +27,11 @@ pub struct Resizer {
 }
 
 impl Resizer {
+    /// The bytes held by the buffers that grow with the image.
+    pub(crate) fn memory(&self) -> usize {
+        self.between.capacity() + self.columns.memory()
+    }
+
     /// Writes `source` resized to `size` (height, width), then flipped, into three planes.
     ///
     /// Equal to `source.resize((width, height), filter)` of Pillow 13 and then, as asked,

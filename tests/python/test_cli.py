@@ -2,7 +2,6 @@ import csv
 import subprocess
 import sys
 from dataclasses import fields
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +11,6 @@ from tied_augment import TwoView, View, decode
 from tied_augment.cli import main
 from tied_augment.cli.errors import CommandError, needs_extra
 from tied_augment.cli.sheet import contact_sheet, describe, make_pair
-
-EXAMPLE = Path(__file__).parents[2] / "examples" / "custom_loop.py"
 
 
 @pytest.fixture
@@ -62,7 +59,11 @@ def demo(tmp_path_factory):
 def test_demo_writes_an_image_folder(demo):
     files = sorted((demo[0] / "digits").glob("*/*/*.jpg"))
     assert len(files) == 1797
-    assert {file.parent.name for file in files} == set("0123456789")
+    folders = {file.parent.relative_to(demo[0] / "digits").as_posix() for file in files}
+    labelled = {f"{part}/{label}" for part in ("train", "val") for label in range(10)}
+    assert folders == labelled | {"unlabelled/digits"}
+    # Each digit is in one part only, or val would say nothing.
+    assert len({file.name for file in files}) == 1797
     assert decode(files[0]).ndim == 3
 
 
@@ -79,6 +80,7 @@ def test_demo_csv_has_every_run(demo):
         # All ways make equally many steps, or the comparison means nothing.
         assert int(row["step"]) == int(row["epoch"]) * (training // BATCH)
         assert 0 <= float(row["val_accuracy"]) <= 100
+        assert 0 <= float(row["val_agreement"]) <= 100
         assert -1 <= float(row["val_similarity"]) <= 1
         assert float(row["ms_per_step"]) > 0
         assert 0 < float(row["data_share"]) < 1
@@ -97,8 +99,8 @@ def test_demo_prints_the_table_and_no_bar_without_a_terminal(demo):
     out, done = demo
     assert done.stderr == ""
     lines = done.stdout.splitlines()
-    assert sum(line.startswith("seed ") for line in lines) == 6
-    for start in ("one view ", "two views, weight 0 ", "tied minus two views, weight 0 "):
+    assert sum(line.startswith("seed ") for line in lines) == 8
+    for start in ("one view ", "two views ", "unlabelled too, tied ", "tied minus two views "):
         assert any(line.startswith(start) and "+-" in line for line in lines), start
     assert out.name in lines[-1]
 
@@ -116,6 +118,23 @@ def test_one_view_is_the_first_of_the_two(demo):
     for a, b in zip(one.__getitems__([700, 2]), two.__getitems__([700, 2]), strict=True):
         assert (a[0] != b[0][0]).sum() == 0
         assert a[1] == b[1]
+
+
+def test_only_the_similarity_learns_from_unlabelled_images():
+    import torch
+
+    from tied_augment import TiedLoss
+    from tied_augment.cli.demo.training import NO_LABEL, SIMILARITY, WAYS
+
+    torch.manual_seed(0)
+    logits = torch.randn(8, 10, requires_grad=True)
+    target = torch.tensor([3, 7, NO_LABEL, NO_LABEL])
+    hidden = torch.tensor([2, 3, 6, 7])
+    for way in WAYS:
+        loss = TiedLoss(tied_weight=way.tied_weight or 0.0, similarity=SIMILARITY)
+        (gradient,) = torch.autograd.grad(loss(logits, torch.randn(8, 5), target), logits)
+        learns = (gradient[hidden] != 0).any(1)
+        assert learns.all() if way.tied_weight else not learns.any()
 
 
 @pytest.mark.parametrize("option", ["seeds", "epochs", "threads"])
@@ -258,30 +277,3 @@ def test_help_needs_neither_torch_nor_pillow():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "--seeds" in done.stdout
-
-
-# --- the example
-
-
-def test_custom_loop_trains_on_an_image_folder(tmp_path):
-    rng = np.random.default_rng(0)
-    for label in ("bird", "fish"):
-        (tmp_path / "images" / label).mkdir(parents=True)
-        for i in range(8):
-            pixels = rng.integers(0, 256, (40, 50, 3), np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "images" / label / f"{i}.jpg")
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLE), "images"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[1].startswith("epoch 1: loss ")
-
-    import timm
-    import torch
-
-    plain = timm.create_model("resnet10t", num_classes=2)
-    plain.load_state_dict(torch.load(tmp_path / "model.pth"), strict=True)

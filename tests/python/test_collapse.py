@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tied_augment import TiedLoss
-from tied_augment.loss.collapse import EVERY
+from tied_augment.loss.collapse import EVERY, CollapseWatch
 
 LOGITS, TARGET = torch.zeros(8, 2), torch.zeros(4, dtype=torch.int64)
 FEATURES = torch.randn(8, 5, generator=torch.Generator().manual_seed(0))
@@ -50,6 +50,12 @@ def test_spread_is_relative_to_the_start_and_of_the_worst_layer():
     layered(LOGITS, [FEATURES, FEATURES], TARGET)
     layered(LOGITS, [FEATURES, 0.5 * FEATURES], TARGET)
     torch.testing.assert_close(layered.last["spread"], torch.tensor(0.5))
+
+
+def test_follows_the_features_to_another_device():
+    watch = CollapseWatch()
+    watch.relative([FEATURES])
+    assert watch.relative([FEATURES.to("meta")]).is_meta
 
 
 def test_nan_features_are_no_collapse():

@@ -1,4 +1,4 @@
-"""The loss in two processes (gloo) against one process that has the whole batch."""
+"""Loss and model in two processes (gloo) against one process that has the whole batch."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.testing import assert_close
 
-from tied_augment import TiedLoss
+from tied_augment import TiedLoss, TiedModel
 from tied_augment.loss import Schedule
 
 PROCESSES = 2
@@ -20,6 +20,7 @@ CASES = [
     ("vicreg", True),
     ("mse", True),
 ]
+COMPILED = ("linear_cka", True)
 
 
 class Net(nn.Module):
@@ -38,6 +39,15 @@ def batch(pairs=8):
     generator = torch.Generator().manual_seed(1)
     views = torch.randn(2, pairs, 6, generator=generator, dtype=torch.float64)
     return views, torch.arange(pairs) % 3
+
+
+class Plain(nn.Sequential):
+    """For TiedModel, and with it the fused loss: `loss_of` has a schedule, which is not fused."""
+
+    def __init__(self):
+        torch.manual_seed(0)
+        super().__init__(nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 3))
+        self.double()
 
 
 def loss_of(name, gather):
@@ -59,16 +69,50 @@ def two_processes(rank, folder):
         mean = loss.detach() / PROCESSES
         dist.all_reduce(mean)
         results.append((mean, [parameter.grad for parameter in net.parameters()]))
+
+    tied = nn.parallel.DistributedDataParallel(TiedModel(Plain()))
+    TiedLoss(tied_weight=0.5)(*tied(views[:, mine].flatten(0, 1)), target[mine]).backward()
+    tied_gradients = [parameter.grad for parameter in tied.parameters()]
+
+    criterion = loss_of(*COMPILED)
+    compiled = torch.compile(criterion, backend="eager", fullgraph=True)
+    outputs = [part.detach() for part in Net()(views[:, mine].flatten(0, 1))]
+    compiled_value = compiled(*outputs, target[mine])
     if rank == 0:
-        torch.save(results, f"{folder}/results.pt")
+        assert len(criterion.last) == 7  # the other process does not read it: nothing may wait
+        everything = (results, tied_gradients, compiled_value)
+        torch.save(everything, f"{folder}/results.pt")
     dist.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
+def everything(tmp_path_factory):
     folder = tmp_path_factory.mktemp("processes")
     torch.multiprocessing.spawn(two_processes, (str(folder),), PROCESSES)
     return torch.load(folder / "results.pt")
+
+
+@pytest.fixture(scope="module")
+def results(everything):
+    return everything[0]
+
+
+def test_tied_model_has_the_gradients_of_one_process(everything):
+    tied, (views, target) = TiedModel(Plain()), batch()
+    TiedLoss(tied_weight=0.5)(*tied(views.flatten(0, 1)), target).backward()
+    expected = [parameter.grad for parameter in tied.parameters()]
+    assert_close(everything[1], expected, rtol=1e-10, atol=1e-12)
+
+
+def test_gathering_compiles_to_one_graph(everything):
+    views, target = batch()
+    net = Net()
+    halves = [net(views[:, rank::2].flatten(0, 1)) for rank in range(PROCESSES)]
+    ce = nn.functional.cross_entropy(halves[0][0], target[::2].repeat(2))
+    whole = loss_of(*COMPILED)
+    whole(*net(views.flatten(0, 1)), target)
+    expected = ce + whole.last["tied_weight"] * whole.last["similarity"]
+    assert_close(everything[2], expected.detach(), rtol=1e-8, atol=1e-11)
 
 
 @pytest.mark.parametrize("index", range(len(CASES)), ids=[f"{n}-{g}" for n, g in CASES])

@@ -2,9 +2,12 @@
 
 import importlib.util
 import math
+import runpy
+import sys
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -23,11 +26,10 @@ def load(name):
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
-        ("custom_loop", {"batch_size": 6}),
         ("finetune", {"model_name": "test_resnet", "pretrained": False, "epochs": 2, "size": 64}),
-        ("tied_mixup", {"batch_size": 6}),
-        ("tied_sam", {"batch_size": 6}),
-        ("tied_fixmatch", {}),
+        ("tied_mixup", {"batch_size": 6, "size": 32}),
+        ("tied_sam", {"batch_size": 6, "size": 32}),
+        ("tied_fixmatch", {"batch_size": 6, "size": 32}),
     ],
 )
 def test_runs(name, arguments, image_folder, tmp_path, monkeypatch, capsys):
@@ -40,6 +42,17 @@ def test_runs(name, arguments, image_folder, tmp_path, monkeypatch, capsys):
     assert "loss" in printed
 
 
+def test_the_custom_loop_is_a_script_and_saves_the_plain_model(
+    image_folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["custom_loop.py", str(image_folder)])
+    runpy.run_path(str(EXAMPLES / "custom_loop.py"), run_name="__main__")
+    assert capsys.readouterr().out.splitlines()[1].startswith("epoch 1: loss ")
+    plain = timm.create_model("resnet10t", num_classes=3)
+    plain.load_state_dict(torch.load("model.pth"), strict=True)
+
+
 @pytest.mark.filterwarnings("ignore")  # of all kinds, from the frameworks' own insides
 @pytest.mark.parametrize("framework", ["accelerate", "lightning"])
 def test_runs_in_a_framework(framework, image_folder, capsys):
@@ -49,7 +62,7 @@ def test_runs_in_a_framework(framework, image_folder, capsys):
 
 
 def test_every_example_is_run():
-    runs = {name for name, _ in test_runs.pytestmark[0].args[1]}
+    runs = {"custom_loop"} | {name for name, _ in test_runs.pytestmark[0].args[1]}
     runs |= {f"{name}_loop" for name in test_runs_in_a_framework.pytestmark[0].args[1]}
     assert runs == {path.stem for path in EXAMPLES.glob("*.py")}
 
@@ -79,13 +92,15 @@ def test_sam_updates_the_statistics_of_batchnorm_once():
     assert model[1].num_batches_tracked == 2  # two forwards in the first loss, none of the second
 
 
-def test_fixmatch_matches_weak_with_strong():
+@pytest.mark.parametrize("mask_similarity", [False, True])
+def test_fixmatch_matches_weak_with_strong(mask_similarity):
     generator = torch.Generator().manual_seed(0)
     labelled, pairs = 3, 5
     logits = 4 * torch.randn(labelled + 2 * pairs, 4, generator=generator)
     features = torch.randn(labelled + 2 * pairs, 6, generator=generator)
     target = torch.tensor([0, 3, 1])
-    loss = load("tied_fixmatch").fixmatch_loss(logits, features, target, 0.7, 2.0, 0.5)
+    example = load("tied_fixmatch")
+    loss = example.fixmatch_loss(logits, features, target, 0.7, 2.0, 0.5, mask_similarity)
 
     expected = F.cross_entropy(logits[:3], target)
     sure = 0
@@ -95,7 +110,8 @@ def test_fixmatch_matches_weak_with_strong():
         if chances.max() >= 0.7:
             sure += 1
             expected += 2 * -logits[strong].log_softmax(0)[chances.argmax()] / pairs
-        expected += 0.5 * ((features[weak] - features[strong]) ** 2).mean() / pairs
+        if not mask_similarity or chances.max() >= 0.7:
+            expected += 0.5 * ((features[weak] - features[strong]) ** 2).mean() / pairs
     assert 0 < sure < pairs
     assert_close(loss, expected)
     assert math.isfinite(loss)

@@ -376,3 +376,6 @@ def test_refuses_values_that_make_no_sense(fields, message):
 def test_a_strip_is_not_resized_to_a_gigabyte():
     with pytest.raises(ValueError, match="too long and thin for this crop"):
         View(224, crop="rkrc").plan((1, 100_000_000))
+    for shape in [(1, 100_000_000), (100_000_000, 1)]:
+        with pytest.raises(ValueError, match="too long and thin for this crop"):
+            View(224, crop="squash").plan(shape)

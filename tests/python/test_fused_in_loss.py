@@ -3,9 +3,12 @@
 import pytest
 import torch
 from torch import nn
+from torch._subclasses import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import tied_augment.loss.tied as tied
 from tied_augment import TiedLoss
+from tied_augment.fused import tied_loss
 from tied_augment.fused.function import applies
 
 
@@ -146,6 +149,58 @@ def test_under_torch_func_it_is_plain(calls):
     assert calls.count == 0
     assert grad.isfinite().all()
     assert slope.isfinite()
+
+
+def test_under_vmap_it_is_plain_and_leaves_nothing_behind(calls):
+    logits, features, target = (v.detach() for v in batch())
+    loss = TiedLoss()
+    stacked = (torch.stack((logits, 2 * logits)), torch.stack((features, features)))
+    values = torch.vmap(lambda a, b: loss(a, b, target))(*stacked)
+    assert calls.count == 0
+    assert loss.last == {}  # its values ended with the transform
+    expected = [loss(a, b, target) for a, b in zip(*stacked, strict=True)]
+    torch.testing.assert_close(values, torch.stack(expected))
+
+
+@pytest.mark.parametrize("similarity", ["mse", "cka"])
+def test_under_a_dispatch_mode_it_is_plain(calls, similarity):
+    inputs = tuple(v.detach() for v in batch())
+    loss = TiedLoss(similarity=similarity)
+    traced = make_fx(loss)(*inputs)
+    other = (3 * inputs[0], *inputs[1:])
+    torch.testing.assert_close(traced(*other), TiedLoss(similarity=similarity)(*other))
+    with FakeTensorMode() as fake:
+        assert loss(*(fake.from_tensor(v) for v in inputs)).shape == ()
+    assert calls.count == (similarity == "mse")  # that of the comparison
+
+
+def test_a_lazy_negative_is_not_taken_for_its_memory(calls):
+    logits, features, target = (v.detach() for v in batch())
+    loss = TiedLoss()
+    expected = loss(logits, features, target)
+    torch.testing.assert_close(loss(torch._neg_view(-logits), features, target), expected)
+    assert calls.count == 1
+    with pytest.raises(ValueError, match=r"logits is a lazy negative.*pass \.resolve_neg\(\)"):
+        tied_loss(torch._neg_view(-logits), features, target)
+
+
+def test_features_from_inference_mode(calls):
+    logits, features, target = batch()
+    with torch.inference_mode():
+        frozen = features.clone()
+    TiedLoss()(logits, frozen, target).backward()
+    assert calls.count == 0
+    assert logits.grad is not None
+
+
+def test_many_gradients_at_once(calls):
+    logits, features, target = batch()
+    value = TiedLoss()(logits, features, target)
+    factors = torch.tensor([1.0, -2.0])
+    both = torch.autograd.grad(value, logits, factors, retain_graph=True, is_grads_batched=True)[0]
+    (one,) = torch.autograd.grad(value, logits)
+    torch.testing.assert_close(both, factors[:, None, None] * one)
+    assert calls.count == 1
 
 
 def test_a_target_that_needs_a_gradient_gets_one(calls):

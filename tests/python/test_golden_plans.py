@@ -4,7 +4,10 @@ import importlib.util
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from tied_augment import render
 
 GENERATOR = Path(__file__).parents[1] / "golden" / "generate_plans.py"
 
@@ -35,3 +38,17 @@ def test_every_op_that_a_view_may_draw_is_among_them(generator):
         *("crop", "resize", "frame", "hflip", "vflip"),
     }
     assert {op for op in ops if f'["{op}"' not in text} == set()
+
+
+def test_noise_is_that_of_this_major_version():
+    """The one op whose pixels follow from a seed, cut off at the left by a column."""
+    noise = {"fill": "noise", "mean": (124, 116, 104), "std": (58, 57, 57), "seed": 2**40 + 7}
+    ops = [
+        ("crop", {"x": 0, "y": 0, "w": 5, "h": 2}),
+        ("Erase", {"x": -1, "y": 0, "w": 5, "h": 2, **noise}),
+    ]
+    assert render(np.zeros((2, 5, 3), np.uint8), {"ops": ops}).tolist() == [
+        [[135, 174, 175, 62, 0], [179, 116, 192, 200, 0]],
+        [[143, 143, 207, 183, 0], [109, 200, 108, 3, 0]],
+        [[58, 34, 49, 46, 0], [151, 153, 61, 74, 0]],
+    ]

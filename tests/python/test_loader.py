@@ -518,7 +518,7 @@ def test_targets_that_cannot_be_repeated_are_refused(image_folder):
 
 
 def test_pinned_batches_are_views_of_torchs_own_tensor(monkeypatch):
-    """Else torch knows no transfer from a part of a batch, and lends the memory again too early."""
+    """Else torch does not know of a transfer from a part of a batch, and lends it too early."""
     made = []
 
     def empty(*size, pin_memory, **options):

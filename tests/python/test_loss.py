@@ -308,6 +308,7 @@ def test_compiles_to_one_graph_whatever_the_weight(kind):
         ({"similarity": "l2"}, ValueError, r"similarity must be one of \('mse', 'l1', .*got 'l2'"),
         ({"num_views": 1}, ValueError, "num_views must be at least 2, got 1"),
         ({"schedule": "step"}, ValueError, r"schedule must be one of .*, got 'step'"),
+        ({"layer_weights": [1.0], "similarity": "js"}, ValueError, "'js' compares logits"),
         ({"layer_weights": [1.0, "2"]}, TypeError, "each of layer_weights must be a number"),
         (
             {"schedule": "cosine"},

@@ -223,3 +223,11 @@ def test_tiff_that_points_nowhere(options: dict[str, Any]) -> None:
 def test_a_bad_sample_of_a_batch_is_named() -> None:
     with pytest.raises(DecodeError, match="sample 1 of the batch"):
         two.batch([FILES["PNG"], FILES["PNG"][:200], FILES["PNG"]])
+
+
+def test_a_strip_of_kilobytes_costs_no_gigabytes() -> None:
+    file = io.BytesIO()
+    Image.new("L", (40_000_000, 1)).save(file, "PNG")
+    with Memory() as memory, pytest.raises(ValueError, match="too long and thin for this crop"):
+        View(224, crop="squash")(file.getvalue())
+    assert memory.growth < 50

@@ -145,6 +145,24 @@ def test_sizes_have_bounds(image, side):
         render(image, {"ops": [*PLAN["ops"], resize]})
 
 
+@pytest.mark.parametrize("resized", [(1, 1 << 21), (1 << 21, 1), (1 << 15, 1 << 15), (0, 4)])
+def test_a_frame_has_bounds(image, resized):
+    resize = ("resize", {"size": resized, "interpolation": "box"})
+    frame = ("frame", {"x": 0, "y": 0, "size": (4, 4)})
+    with pytest.raises(ValueError, match=f"cannot be resized to {resized[0]} x {resized[1]}"):
+        render(image, {"ops": [*PLAN["ops"], resize, frame]})
+
+
+@pytest.mark.parametrize("corner", [(1 << 30, 0), (0, 1 << 30), (-(1 << 30), 0)])
+def test_a_crop_far_away_is_outside(image, corner):
+    crop = ("crop", {"x": corner[0], "y": corner[1], "w": 1 << 30, "h": 1 << 30})
+    resize = ("resize", {"size": (4, 4), "interpolation": "box"})
+    with pytest.raises(ValueError, match=r"reaches outside|cannot be resized"):
+        render(image, {"ops": [crop, resize]})
+    box = ("Erase", {"x": -(1 << 31), "y": (1 << 31) - 1, "w": 1 << 15, "h": 1, "fill": (0, 0, 0)})
+    assert (render(image, {"ops": [*PLAN["ops"], box]}) == render(image, PLAN)).all()
+
+
 def test_max_pixels_bounds_files(photos, image_folder):
     path = next(image_folder.glob("*/*.jpg"))
     height, width = decode(path).shape[:2]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tied_augment import TiedLoss
 from tied_augment.loss import SIMILARITIES, Poly1CrossEntropy, cka, js, vicreg
@@ -173,6 +174,24 @@ def test_nan_and_inf_are_not_hidden(name, bad):
     first, second = (view.detach() for view in views())
     first[1, 2] = bad
     assert not SIMILARITIES[name](first, second).isfinite()
+
+
+# Operations that wait for the GPU there, because their result's size or value is read.
+WAITING = {"_local_scalar_dense", "nanmedian", "median", "nonzero", "masked_select", "unique"}
+
+
+@pytest.mark.parametrize("name", NAIVE)
+def test_nothing_waits_for_a_gpu(name):
+    class Record(TorchDispatchMode):
+        def __torch_dispatch__(self, function, _types, args=(), kwargs=None):
+            seen.add(function._schema.name.removeprefix("aten::"))
+            return function(*args, **(kwargs or {}))
+
+    seen = set()
+    with Record():
+        SIMILARITIES[name](*views())
+    assert seen
+    assert not seen & WAITING
 
 
 @pytest.mark.parametrize("name", ["cka", "linear_cka", "vicreg"])

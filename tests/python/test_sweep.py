@@ -13,6 +13,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 QUICK = [
     "cpubone_nano",
     "efficientvim_m1",
+    "iformer_t",
     "lcnet_035",
     "test_byobnet",
     "test_convnext",

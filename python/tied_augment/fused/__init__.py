@@ -150,6 +150,8 @@ def export(name: str, value: object) -> object:
             f"{name} must be a dense tensor in CPU memory, got {value.layout} on {value.device}; "
             "TiedLoss computes where the tensors are"
         )
+    if value.is_neg():
+        raise ValueError(f"{name} is a lazy negative, which its memory is not; pass .resolve_neg()")
     return torch.utils.dlpack.to_dlpack(value.detach())
 
 

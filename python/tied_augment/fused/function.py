@@ -21,6 +21,7 @@ __all__ = ["TiedLossFunction", "applies"]
 
 _HALF = (torch.float16, torch.bfloat16)
 _FLOATS = (*_HALF, torch.float32, torch.float64)
+_BATCHED = torch._C._dispatch_key_parse("Batched")
 
 
 class TiedLossFunction(torch.autograd.Function):
@@ -90,7 +91,8 @@ class TiedLossFunction(torch.autograd.Function):
         if torch.is_grad_enabled():
             return (*_differentiable(ctx, logits, features, target, grad_output), *nothing)
         # Most losses are where backward() starts: then there is nothing to multiply.
-        unscaled = grad_output.item() == 1
+        batched = torch._C._dispatch_keys(grad_output).has(_BATCHED)  # is_grads_batched=True
+        unscaled = not batched and grad_output.item() == 1
         scaled = (
             None
             if grad is None
@@ -104,16 +106,22 @@ def applies(logits: Tensor, features: Tensor, target: Tensor) -> bool:
     """Whether `TiedLossFunction` can stand for plain operations on these, and is worthwhile.
 
     It can't where plain operations are wanted for what they are (a graph being traced, a transform
-    of `torch.func`, forward-mode derivatives, a subclass of Tensor), nor for shapes and dtypes
-    that are to be refused: whoever asks has the better words for that.
+    of `torch.func`, forward-mode derivatives, a dispatch mode, a subclass of Tensor), for memory
+    that does not hold the values as they are (a lazy negative), nor for shapes and dtypes that are
+    to be refused: whoever asks has the better words for that.
     """
     if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
         return False
     if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
         return False
+    if torch._C._len_torch_dispatch_stack() > 0:  # make_fx, FakeTensorMode, FlopCounterMode, ...
+        return False
     for value in (logits, features, target):
         plain = type(value) is Tensor or type(value) is torch.nn.Parameter
-        if not plain or not value.is_cpu or value.layout != torch.strided:
+        if not plain or not value.is_cpu or value.layout != torch.strided or value.is_neg():
+            return False
+        # It can't be saved for backward, which plain operations do with fewer of their inputs.
+        if value.is_inference() and not torch.is_inference_mode_enabled():
             return False
     if logits.dtype not in _FLOATS or features.dtype not in _FLOATS or target.requires_grad:
         return False

@@ -24,6 +24,15 @@ def spread(features: Sequence[Tensor]) -> Tensor:
     )
 
 
+def readable(value: Tensor) -> bool:
+    """Whether `value` can be read here: not while a graph is traced, faked or captured."""
+    if torch.compiler.is_compiling():
+        return False
+    if type(value) is not Tensor or torch._C._len_torch_dispatch_stack() > 0:
+        return False
+    return not (value.is_cuda and torch.cuda.is_current_stream_capturing())
+
+
 class CollapseWatch:
     """Remembers the first spread and says, once, when it has all but gone."""
 
@@ -42,6 +51,7 @@ class CollapseWatch:
         now = spread(features)
         if self._start is None or self._start.shape != now.shape:
             self._start = now
+        self._start = self._start.to(now.device)
         return (now / self._start).amin()
 
     def look(self, relative: Tensor) -> None:

@@ -28,7 +28,7 @@ class Poly1CrossEntropy(nn.Module):
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of ``(N, C)`` logits and ``(N,)`` indices or ``(N, C)`` soft targets."""
         classes = logits.shape[1]
-        soft = target if target.is_floating_point() else F.one_hot(target, classes)
+        soft = target if target.is_floating_point() else F.one_hot(target.long(), classes)
         soft = soft.to(logits.dtype)
         soft = soft * (1 - self.label_smoothing) + self.label_smoothing / classes
         logs = logits.log_softmax(dim=1)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from tied_augment import fused
 from tied_augment.fused.function import TiedLossFunction, applies
 from tied_augment.loss import checks
-from tied_augment.loss.collapse import CollapseWatch
+from tied_augment.loss.collapse import CollapseWatch, readable
 from tied_augment.loss.gather import gather
 from tied_augment.loss.schedule import Schedule
 from tied_augment.loss.similarity import SIMILARITIES, Similarity, cosine
@@ -115,6 +115,8 @@ class TiedLoss(nn.Module):
         if num_views < 2:
             raise ValueError(f"num_views must be at least 2, got {num_views}")
         _check_similarity(similarity)
+        if similarity == "js" and layer_weights is not None:
+            raise ValueError("layer_weights are of features, and similarity='js' compares logits")
         self.criterion = criterion
         self.tied_weight = _finite("tied_weight", tied_weight)
         self.similarity = similarity
@@ -188,6 +190,8 @@ class TiedLoss(nn.Module):
     def last(self) -> dict[str, Tensor]:
         """The parts of the latest call, detached scalar tensors; empty before the first.
 
+        Empty also after a call within a transform of `torch.func`, whose values end with it.
+
         ``'loss'``, ``'ce'`` (what the criterion returned), ``'similarity'`` (not weighted),
         ``'tied_weight'`` (scheduled) and, of the features, ``'cosine'`` (mean over the pairs),
         ``'feature_norm'`` (mean Euclidean norm of a row), both of the last layer, and
@@ -200,7 +204,9 @@ class TiedLoss(nn.Module):
             self._recorded = []
             watch = self._watch or CollapseWatch()
             with torch.no_grad(), torch.autocast(features[0].device.type, enabled=False):
-                self._parts["cosine"] = 1 - self._over_pairs(cosine, features[-1])
+                # This process's own, also with `gather`: one process may read `last` alone.
+                views = features[-1].chunk(self.num_views)
+                self._parts["cosine"] = 1 - _mean_over_pairs(cosine, views)
                 self._parts["feature_norm"] = features[-1].norm(dim=1).mean()
                 self._parts["spread"] = watch.relative(features)
             if self._unwatched and self._watch is not None:
@@ -301,11 +307,7 @@ class TiedLoss(nn.Module):
         views: Sequence[Tensor] = values.chunk(self.num_views)
         if self.gather:
             views = [gather(view).flatten(0, 1) for view in views]
-        results = []
-        for first, second in combinations(views, 2):
-            results.append(distance(first, second))
-            checks.check_scalar("similarity", results[-1])
-        return results[0] if len(results) == 1 else torch.stack(results).mean()
+        return _mean_over_pairs(distance, views)
 
     def _target_of_all(self, target: Tensor, logits: Tensor, pairs: int) -> Tensor:
         """Check `target` and give it 2B rows: class indices int64, soft ones at least float32."""
@@ -334,6 +336,9 @@ class TiedLoss(nn.Module):
         features: list[Tensor],
     ) -> None:
         """Keep the parts for `last`, and let the watch look when it is due."""
+        if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
+            self._parts, self._recorded = {}, []  # they could not be read outside the transform
+            return
         self._parts = {
             # A copy: `loss /= accumulation_steps` in the training loop must not change it.
             "loss": loss.detach().clone(),
@@ -346,15 +351,21 @@ class TiedLoss(nn.Module):
         self._recorded = [part.detach() for part in features]
         self._unwatched = torch.compiler.is_compiling()
         # A count in Python, and a look, would be a new graph or a break in one.
-        if self.training and self._watch is not None and not torch.compiler.is_compiling():
-            capturing = loss.is_cuda and torch.cuda.is_current_stream_capturing()
-            if not capturing and self._watch.due():
-                features = [checks.widen(part) for part in self._recorded]
-                self._watch.look(self._watch.relative(features))
+        if self.training and self._watch is not None and readable(loss) and self._watch.due():
+            features = [checks.widen(part) for part in self._recorded]
+            self._watch.look(self._watch.relative(features))
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the features of the latest call out of copies."""
         return self.__dict__ | {"_recorded": []}
+
+
+def _mean_over_pairs(distance: Similarity, views: Sequence[Tensor]) -> Tensor:
+    results = []
+    for first, second in combinations(views, 2):
+        results.append(distance(first, second))
+        checks.check_scalar("similarity", results[-1])
+    return results[0] if len(results) == 1 else torch.stack(results).mean()
 
 
 def _finite(name: str, value: float) -> float:

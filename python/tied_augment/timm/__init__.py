@@ -1,8 +1,31 @@
-"""What timm's training needs of this package, under timm's own names.
+"""Tied-Augment in timm: its loader and task for two views, and what runs the user's own train.py.
 
-`create_loader` takes the place of timm's. The only sub-package that imports timm.
+`loader` and `task` are for training loops of one's own. For timm's train.py: `launcher` loads the
+script, `arguments` adds the options and refuses what can't work, `seam` names what is substituted
+in it, and `tied_run` makes the substitutes out of the other modules. May import torch and timm,
+both on first use only: a train.py that runs in a clone of timm's repository imports that timm,
+which is found once the script's folder is on the path.
 """
 
-from tied_augment.timm.loader import create_loader
+from __future__ import annotations
 
-__all__ = ["create_loader"]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tied_augment.timm.loader import create_loader
+    from tied_augment.timm.task import TiedTask
+
+__all__ = ["TiedTask", "create_loader"]
+
+_MODULES = {"TiedTask": "task", "create_loader": "loader"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_MODULES))

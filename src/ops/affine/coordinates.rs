@@ -74,10 +74,12 @@ fn fill(map: Map<'_>, y: usize, start: usize, at: &mut [u32], dx: &mut [f64], dy
     }
 }
 
-/// The whole number below `v`, from -0.5 to 2^30, and the rest.
+/// The whole number below `v`, which lies in the image, and the rest.
 #[inline(always)]
 fn split(v: f64) -> (i32, f64) {
-    // SAFETY: within the range of i32.
+    // SAFETY: `span` holds only columns whose coordinates are in [0, 2^15], half a pixel more than `v`:
+    // it finds them by asking, and whatever the matrix, also of infinities, what it asks for is monotone
+    // along the row up to a tail of NaN, which makes the span empty.
     let whole = unsafe { v.to_int_unchecked::<i32>() };
     let whole = whole - i32::from(f64::from(whole) > v);
     (whole, v - f64::from(whole))

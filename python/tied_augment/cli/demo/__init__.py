@@ -1,4 +1,4 @@
-"""``tied-augment demo``: train a small model three ways on this machine's CPU, and show it.
+"""``tied-augment demo``: train a small model four ways on this machine's CPU, and show it.
 
 Lives here: the command. `digits` makes the images, `training` is the loop, `report` the outcome.
 """
@@ -18,9 +18,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add this command."""
     parser = subparsers.add_parser(
         "demo",
-        help="train a small model three ways and write pictures",
-        description="Trains a small timm model on handwritten digits (no download) with one view, "
-        "with two views, and with two tied views, in equally many steps, and compares them.",
+        help="train a small model four ways and write pictures",
+        description="Trains a small timm model on a few handwritten digits (no download) with one "
+        "view, with two views, and with two views of unlabelled digits beside them, untied and "
+        "tied, in equally many steps, and compares them.",
     )
     parser.add_argument(
         "--out",
@@ -35,9 +36,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--epochs",
         type=int,
-        default=40,
+        default=100,
         metavar="N",
-        help="passes over the training images (default: 40)",
+        help="passes over the labelled images (default: 100)",
     )
     parser.add_argument(
         "--threads", type=int, metavar="N", help="CPU threads (default: one per core)"
@@ -51,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
         from tqdm import tqdm
 
         from tied_augment.cli.demo import report
-        from tied_augment.cli.demo.digits import TRAIN_PER_CLASS, write_digits
-        from tied_augment.cli.demo.training import BATCH, MODEL, WAYS, train
+        from tied_augment.cli.demo.digits import write_digits
+        from tied_augment.cli.demo.training import BATCH, MODEL, SIMILARITY, WAYS, train
     threads = torch.get_num_threads() if args.threads is None else args.threads
     for name, value in (("seeds", args.seeds), ("epochs", args.epochs), ("threads", threads)):
         if value < 1:
@@ -62,11 +63,12 @@ def run(args: argparse.Namespace) -> int:
     started = time.perf_counter()
     data = args.out / "digits"
     with writing(args.out):
-        training, validation = write_digits(data)
-    steps = args.epochs * (training // BATCH)
+        counts = write_digits(data)
+    steps = args.epochs * (counts["train"] // BATCH)
     print(
-        f"Digits: {training} training images ({TRAIN_PER_CLASS} a class), {validation} for val. "
-        f"Model: {MODEL}. {steps} steps of {BATCH} images, {args.seeds} seeds, {threads} threads."
+        f"Digits: {counts['train']} labelled, {counts['unlabelled']} unlabelled, {counts['val']} "
+        f"for val. {MODEL}, {steps} steps; tied by {WAYS[-1].tied_weight:g} x {SIMILARITY}. "
+        f"{args.seeds} seeds, {threads} threads."
     )
     rows = []
     # Without a terminal there is no bar, only the line that each run prints.
@@ -75,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
             for way in WAYS:
                 bar.set_description(f"seed {seed}, {way.name}")
                 rows += train(way, seed, data, args.epochs, threads, bar.update)
-                tqdm.write(f"seed {seed}  {way.name:22}{rows[-1].val_accuracy:5.1f}% on val")
+                tqdm.write(f"seed {seed}  {way.name:26}{rows[-1].val_accuracy:5.1f}% on val")
     with writing(args.out):
         report.write_csv(rows, args.out / "results.csv")
         report.write_plot(rows, args.out / "curves.png")

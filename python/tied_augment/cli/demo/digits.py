@@ -12,31 +12,34 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
-__all__ = ["SIDE", "TRAIN_PER_CLASS", "write_digits"]
+__all__ = ["SIDE", "TRAIN_PER_CLASS", "UNLABELLED_PER_CLASS", "write_digits"]
 
 SIDE = 48
-TRAIN_PER_CLASS = 10
+TRAIN_PER_CLASS, UNLABELLED_PER_CLASS = 5, 100
 
 
-def write_digits(folder: Path) -> tuple[int, int]:
-    """Write ``train/CLASS/*.jpg`` and ``val/CLASS/*.jpg``, the same files each time.
+def write_digits(folder: Path) -> dict[str, int]:
+    """Write an ImageFolder each of ``train``, ``unlabelled`` and ``val``, the same files each time.
+
+    ``train`` and ``val`` have a folder per class; ``unlabelled`` has one folder, ``digits``.
 
     Returns:
-        The numbers of images in train (`TRAIN_PER_CLASS` of each class) and in val (the rest).
+        The number of images in each part: `TRAIN_PER_CLASS` and `UNLABELLED_PER_CLASS` of each
+        class, and the rest in val.
     """
     digits = load_digits()
-    counts = {"train": 0, "val": 0}
+    counts = {"train": 0, "unlabelled": 0, "val": 0}
     order = np.random.default_rng(0).permutation(len(digits.target))
+    ends = TRAIN_PER_CLASS, TRAIN_PER_CLASS + UNLABELLED_PER_CLASS
     for label in range(10):
-        members = order[digits.target[order] == label]
-        parts = {"train": members[:TRAIN_PER_CLASS], "val": members[TRAIN_PER_CLASS:]}
-        for part, indices in parts.items():
-            target = folder / part / str(label)
+        members = np.split(order[digits.target[order] == label], ends)
+        for part, indices in zip(counts, members, strict=True):
+            target = folder / part / ("digits" if part == "unlabelled" else str(label))
             target.mkdir(parents=True, exist_ok=True)
             for index in indices:
                 _picture(digits.images[index]).save(target / f"{index:04}.jpg", quality=95)
             counts[part] += len(indices)
-    return counts["train"], counts["val"]
+    return counts
 
 
 def _picture(ink: np.ndarray) -> Image.Image:

@@ -18,30 +18,35 @@ from tied_augment.cli.sheet import contact_sheet, make_pair
 __all__ = ["table", "write_csv", "write_plot", "write_sheet"]
 
 # Told apart by people who see red and green alike, too (Okabe and Ito).
-_COLORS = ("#6e7781", "#0072b2", "#d55e00")
+_COLORS = ("#6e7781", "#0072b2", "#009e73", "#d55e00")
+_JUDGED = ("val_accuracy", "val_agreement")
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Accuracies after the last epoch and timings: a line per way, and the differences."""
+    """Val figures after the last epoch and timings: a line per way, and the differences."""
     lines = [
-        f"{'':26}{'images':>8}{'val accuracy, %':>18}{'ms per':>9}{'of it':>9}",
-        f"{'':26}{'a step':>8}{'mean +- std':>18}{'step':>9}{'data':>9}",
+        f"{'':26}{'images':>7}{'accuracy, %':>14}{'agreement, %':>14}{'ms per':>8}{'of it':>8}",
+        f"{'':26}{'a step':>7}{'mean +- std':>14}{'mean +- std':>14}{'step':>8}{'data':>8}",
     ]
     lines.insert(0, "-" * len(lines[0]))
-    lines.append("-" * len(lines[0]))
+    lines.append(lines[0])
     for way in WAYS:
         mine = [row for row in rows if row.way == way.name]
         speed = statistics.median(row.ms_per_step for row in mine)
         share = statistics.median(row.data_share for row in mine)
+        accuracy, agreement = (_spread(_final(rows, way, field)) for field in _JUDGED)
         lines.append(
-            f"{_label(way):26}{way.images_per_step:>8}{_spread(_final(rows, way)):>18}"
-            f"{speed:>9.1f}{share:>9.1%}"
+            f"{way.name:26}{way.images_per_step:>7}{accuracy:>14}{agreement:>14}"
+            f"{speed:>8.1f}{share:>8.1%}"
         )
-    lines.append("-" * len(lines[0]))
+    lines.append(lines[0])
     *others, tied = WAYS
     for other in others:
-        gains = [a - b for a, b in zip(_final(rows, tied), _final(rows, other), strict=True)]
-        lines.append(f"{'tied minus ' + other.name:34}{_spread(gains, sign=True):>18} points")
+        gains = []
+        for field in _JUDGED:
+            pairs = zip(_final(rows, tied, field), _final(rows, other, field), strict=True)
+            gains.append(_spread([a - b for a, b in pairs], sign=True))
+        lines.append(f"{'tied minus ' + other.name:33}{gains[0]:>14}{gains[1]:>14}  points")
     return "\n".join(lines)
 
 
@@ -54,13 +59,13 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
 
 
 def write_plot(rows: Sequence[Row], path: Path) -> None:
-    """Draw accuracy and similarity by epoch: the mean over the seeds, and their range."""
+    """Draw accuracy and agreement by epoch: the mean over the seeds, and their range."""
     seeds = len({row.seed for row in rows})
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     axes = figure.subplots(1, 2)
     panels = (
         ("val_accuracy", "Val accuracy", "top-1, %"),
-        ("val_similarity", "Feature similarity of two views of val images", "mean cosine"),
+        ("val_agreement", "Two views of a val image predicted alike", "of the images, %"),
     )
     for axis, (field, title, unit) in zip(axes, panels, strict=True):
         for way, color in zip(WAYS, _COLORS, strict=True):
@@ -70,7 +75,7 @@ def write_plot(rows: Sequence[Row], path: Path) -> None:
                     curve.setdefault(row.epoch, []).append(getattr(row, field))
             epochs = list(curve)
             means = [statistics.mean(values) for values in curve.values()]
-            axis.plot(epochs, means, color=color, linewidth=2, marker=".", label=_label(way))
+            axis.plot(epochs, means, color=color, linewidth=2, marker=".", label=way.name)
             if seeds > 1:
                 low, high = map(min, curve.values()), map(max, curve.values())
                 axis.fill_between(epochs, list(low), list(high), color=color, alpha=0.15, lw=0)
@@ -99,14 +104,10 @@ def write_sheet(data: Path, path: Path) -> None:
     contact_sheet(pairs, "View pairs of the training images, epoch 0", columns=2).save(path)
 
 
-def _label(way: Way) -> str:
-    return f"{way.name}, weight {way.tied_weight:g}" if way.tied_weight else way.name
-
-
-def _final(rows: Sequence[Row], way: Way) -> list[float]:
-    """The accuracy of each seed after the last epoch."""
+def _final(rows: Sequence[Row], way: Way, field: str) -> list[float]:
+    """The value of each seed after the last epoch."""
     last = max(row.epoch for row in rows)
-    return [row.val_accuracy for row in rows if row.way == way.name and row.epoch == last]
+    return [getattr(row, field) for row in rows if row.way == way.name and row.epoch == last]
 
 
 def _spread(values: Sequence[float], sign: bool = False) -> str:

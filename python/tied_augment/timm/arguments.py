@@ -1,0 +1,217 @@
+"""The options that ``--tied-augment`` brings to train.py, and what it can't be combined with.
+
+Lives here: the options, their defaults, and every refusal that follows from options alone. It must
+not change what the script parses when ``--tied-augment`` is absent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from typing import Any
+
+from tied_augment.timm.errors import LaunchError
+
+__all__ = ["DEFAULTS", "add_options", "check", "parse"]
+
+# By name: the default, and what argparse is told.
+_OPTIONS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "weight": (
+        1.0,
+        {"type": float, "metavar": "W", "help": "weight of the similarity; negative parts views"},
+    ),
+    "similarity": (
+        "mse",
+        {"metavar": "NAME", "help": "distance between both views' features, see TiedLoss"},
+    ),
+    "schedule": (
+        "constant",
+        {"metavar": "NAME", "help": "schedule of the weight over the run, see TiedLoss"},
+    ),
+    "supervise": (
+        "both",
+        {"choices": ("both", "first"), "help": "the views whose logits the criterion gets"},
+    ),
+    "same_crop": (
+        False,
+        {"action": "store_true", "help": "one crop and flip for both views"},
+    ),
+    "aa2": (
+        None,
+        {"metavar": "POLICY", "help": "policy of the second view, 'none' for none (default: --aa)"},
+    ),
+    "clean_first": (
+        False,
+        {"action": "store_true", "help": "first view cropped and flipped only, as timm's AugMix"},
+    ),
+    "forward": (
+        "joint",
+        {
+            "choices": ("joint", "separate"),
+            "help": "one forward of all 2B images, or one for each view: BatchNorm differs",
+        },
+    ),
+    "feature_module": (
+        None,
+        {
+            "nargs": "+",
+            "metavar": "MODULE",
+            "help": "the modules whose inputs are tied (default: the classifier)",
+        },
+    ),
+    "layer_weights": (
+        None,
+        {
+            "nargs": "+",
+            "type": float,
+            "metavar": "W",
+            "help": "a weight for each --tied-feature-module (default: 1)",
+        },
+    ),
+    "loader": (
+        "native",
+        {"choices": ("native", "timm"), "help": "who reads: threads in Rust, or timm's workers"},
+    ),
+    "threads": (
+        None,
+        {"type": int, "metavar": "N", "help": "threads of the native loader (default: --workers)"},
+    ),
+    "precision": (
+        "exact",
+        {"choices": ("exact",), "help": "pixels equal to Pillow's"},
+    ),
+}
+
+DEFAULTS: dict[str, Any] = {"tied_augment": False} | {
+    f"tied_{name}": default for name, (default, _) in _OPTIONS.items()
+}
+
+# Options of train.py that can't be combined with two tied views: what they must be, and why.
+_REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
+    "aug_splits": ((0,), "leave it out: --tied-augment makes the views"),
+    "jsd_loss": ((False,), "leave it out: use --tied-similarity js for such a loss"),
+    "naflex_loader": ((False,), "leave it out: its batches are no pairs of views"),
+    "torchscript": ((False,), "use --torchcompile"),
+    "aot_autograd": ((False,), "use --torchcompile"),
+    "variable_batch_loss_scale": (("none",), "leave it out: it counts images, not pairs"),
+    "input_img_mode": ((None, "RGB"), "leave it out: the views are RGB"),
+    "in_chans": ((None, 3), "leave it out: the views are RGB"),
+    "mixup_mode": (("batch", "pair", "elem"), "choose batch, pair or elem"),
+}
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Add the group of tied options. None of them has a default, so that none appears in the args.
+
+    Raises:
+        LaunchError: the script has such an option already.
+    """
+    group = parser.add_argument_group(
+        "Tied-Augment", "Train on two views of each image whose features are tied."
+    )
+    try:
+        group.add_argument(
+            "--tied-augment",
+            action="store_true",
+            default=argparse.SUPPRESS,
+            help="train with two tied views; without it none of the options below may be given",
+        )
+        for name, (default, keywords) in _OPTIONS.items():
+            described = dict(keywords)
+            if default is not None and default is not False:
+                described["help"] += f" (default: {default})"
+            flag = f"--tied-{name.replace('_', '-')}"
+            group.add_argument(flag, default=argparse.SUPPRESS, **described)
+    except argparse.ArgumentError as error:
+        raise LaunchError(f"the script has a tied option of its own: {error}") from error
+
+
+def parse(
+    parser: ArgumentParser, parse_args: Callable[[], tuple[Namespace, str]]
+) -> tuple[Namespace, str]:
+    """Parse with the script's own function, which also reads ``--config`` files.
+
+    Returns:
+        What the script's function returns: without ``--tied-augment`` as ever, with it with all
+        tied options in both the namespace and the text for args.yaml.
+
+    Raises:
+        LaunchError: an option that is refused, unknown, out of range or without effect.
+    """
+    args, text = parse_args()
+    given = [name for name in vars(args) if name.startswith("tied_")]
+    unknown = [name for name in given if name not in DEFAULTS]
+    if unknown:  # argparse takes any key of a config file
+        raise LaunchError(f"the config file has an unknown option {unknown[0]}: see --help")
+    if not getattr(args, "tied_augment", False):
+        others = [name for name in given if name != "tied_augment"]
+        if others:
+            raise LaunchError(f"{_flag(others[0])} has no effect without --tied-augment: add that")
+        return args, text
+    # A config file has set defaults of its own by now, which stay.
+    missing = {name: value for name, value in DEFAULTS.items() if not hasattr(args, name)}
+    parser.set_defaults(**missing)
+    args, text = parse_args()
+    check(args)
+    return args, text
+
+
+def check(args: Namespace) -> None:
+    """Refuse what can't be trained with.
+
+    Raises:
+        LaunchError: with the option and the remedy.
+    """
+    for name, (allowed, remedy) in _REFUSED.items():
+        value = getattr(args, name, allowed[0])
+        if value not in allowed:
+            raise LaunchError(f"{_given(name, value)} does not go with --tied-augment: {remedy}")
+    size = getattr(args, "input_size", None)
+    if size is not None and size[0] != 3:
+        raise LaunchError(f"--input-size {size[0]} ...: the views have 3 channels; give 3")
+    if getattr(args, "split_bn", False):
+        for other in ("sync_bn", "tied_forward"):
+            value = getattr(args, other, False)
+            if value and value != "joint":
+                raise LaunchError(f"--split-bn and {_given(other, value)}: choose one")
+    if args.tied_forward == "separate" and _distils_features(args):
+        raise LaunchError("--tied-forward separate does not go with --kd-distill-type feature")
+    for name, (_, keywords) in _OPTIONS.items():  # a config file's values are not checked
+        value = getattr(args, f"tied_{name}")
+        choices = keywords.get("choices")
+        if choices and value not in choices:
+            raise LaunchError(f"--tied-{name} must be one of {', '.join(choices)}, got {value!r}")
+    _check_numbers(args)
+
+
+def _check_numbers(args: Namespace) -> None:
+    weights = [args.tied_weight, *(args.tied_layer_weights or ())]
+    for weight in weights:
+        if not isinstance(weight, (int, float)) or not math.isfinite(weight):
+            raise LaunchError(f"tied weights must be finite numbers, got {weight!r}")
+    modules = args.tied_feature_module
+    if isinstance(modules, str):  # a single name in a config file
+        args.tied_feature_module = modules = [modules]
+    if args.tied_layer_weights and len(args.tied_layer_weights) != len(modules or ()):
+        raise LaunchError(
+            f"--tied-layer-weights has {len(args.tied_layer_weights)} weights for "
+            f"{len(modules or ())} modules: give one for each --tied-feature-module"
+        )
+    threads = args.tied_threads
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise LaunchError(f"--tied-threads must be at least 1, got {threads}")
+
+
+def _distils_features(args: Namespace) -> bool:
+    teacher = getattr(args, "kd_model_name", None)
+    return teacher is not None and getattr(args, "kd_distill_type", "") == "feature"
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _given(name: str, value: Any) -> str:
+    return _flag(name) if value is True else f"{_flag(name)} {value}"

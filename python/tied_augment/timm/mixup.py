@@ -1,0 +1,111 @@
+"""Tied mixup and cutmix: view 1 is mixed, view 2 is not, and the loss learns how much.
+
+The partner of a sample is its mirror image in the batch (``flip(0)``), as in timm, within view 1.
+train.py passes nothing but images and targets from loader to loss, so the share of the sample's
+own label, lambda, travels as one more column of the soft targets: `pack` and `unpack`.
+
+Source: Kurtulus et al., "Tied-Augment", ICML 2023, Flax code; mixing itself by timm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from timm.data.mixup import FastCollateMixup, Mixup, mixup_target
+from torch import Tensor
+
+from tied_augment.timm.pairs import collate_pairs
+
+__all__ = ["TiedFastCollateMixup", "TiedMixup", "pack", "unpack"]
+
+
+def pack(mixed: Tensor, clean: Tensor, share: Tensor) -> Tensor:
+    """Both views' soft targets, ``(B, C)`` each, and lambda, ``(B, 1)``, in ``(2B, C + 1)``."""
+    ones = torch.ones_like(share)
+    return torch.cat((torch.cat((mixed, share), 1), torch.cat((clean, ones), 1)))
+
+
+def unpack(target: Tensor, classes: int) -> tuple[Tensor, Tensor | None]:
+    """Undo `pack`: ``(2B, C)`` and lambda ``(B, 1)``; or any other target as it is, and None."""
+    if target.ndim != 2 or target.shape[1] != classes + 1:
+        return target, None
+    return target[:, :-1], target[: target.shape[0] // 2, -1:]
+
+
+class _KeepsShare:
+    """Keeps what timm's methods return and don't pass on: lambda, corrected for cut borders."""
+
+    _share: float | Tensor = 1.0
+
+    def _keep(self, share: float | Tensor) -> float | Tensor:
+        self._share = share
+        return share
+
+    def _share_of(self, count: int, like: Tensor) -> Tensor:
+        """Lambda of each of `count` samples, ``(count, 1)``, in the dtype and place of `like`."""
+        share = torch.as_tensor(self._share, dtype=like.dtype, device=like.device)
+        return share.reshape(-1, 1).expand(count, 1)
+
+
+class TiedMixup(_KeepsShare, Mixup):
+    """timm's ``Mixup`` for batches of pairs: images ``(2B, ...)``, targets ``(2B,)``."""
+
+    def __call__(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Mix view 1; the targets come packed, ``(2B, C + 1)``."""
+        pairs = len(x) // 2
+        first, mixed = super().__call__(x[:pairs], target[:pairs])
+        clean = mixup_target(target[pairs:], self.num_classes, 1.0, self.label_smoothing)
+        return torch.cat((first, x[pairs:])), pack(mixed, clean, self._share_of(pairs, mixed))
+
+    def _mix_batch(self, *args: Any, **kwargs: Any) -> float | Tensor:
+        return self._keep(super()._mix_batch(*args, **kwargs))
+
+    def _mix_pair(self, *args: Any, **kwargs: Any) -> float | Tensor:
+        return self._keep(super()._mix_pair(*args, **kwargs))
+
+    def _mix_elem(self, *args: Any, **kwargs: Any) -> float | Tensor:
+        return self._keep(super()._mix_elem(*args, **kwargs))
+
+
+class TiedFastCollateMixup(_KeepsShare, FastCollateMixup):
+    """timm's ``FastCollateMixup`` for samples ``((view1, view2), target)``.
+
+    `mixup_enabled` reaches workers that live from epoch to epoch; timm's own does not, so that
+    there ``--mixup-off-epoch`` has no effect with ``--workers`` above 0.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._enabled = torch.ones((), dtype=torch.bool).share_memory_()
+        super().__init__(*args, **kwargs)
+
+    @property
+    def mixup_enabled(self) -> bool:
+        """Whether images are mixed; targets are soft and packed in any case."""
+        return bool(self._enabled)
+
+    @mixup_enabled.setter
+    def mixup_enabled(self, value: bool) -> None:
+        self._enabled.fill_(value)
+
+    def __call__(self, batch: Sequence[Any], _: object = None) -> tuple[Tensor, Tensor]:
+        """Put B pairs into ``(2B, 3, H, W)`` uint8, view 1 mixed, and packed targets."""
+        pairs = len(batch)
+        images, target = collate_pairs(batch)
+        # timm before 1.0.9 mixes arrays only; a copy, since 'pair' mixes in place.
+        first = [
+            (image.copy(), y) for image, y in zip(images[:pairs].numpy(), target, strict=False)
+        ]
+        images[:pairs], mixed = super().__call__(first)
+        clean = mixup_target(target[pairs:], self.num_classes, 1.0, self.label_smoothing)
+        return images, pack(mixed, clean, self._share_of(pairs, mixed))
+
+    def _mix_batch_collate(self, *args: Any, **kwargs: Any) -> float | Tensor:
+        return self._keep(super()._mix_batch_collate(*args, **kwargs))
+
+    def _mix_pair_collate(self, *args: Any, **kwargs: Any) -> float | Tensor:
+        return self._keep(super()._mix_pair_collate(*args, **kwargs))
+
+    def _mix_elem_collate(self, *args: Any, **kwargs: Any) -> float | Tensor:
+        return self._keep(super()._mix_elem_collate(*args, **kwargs))

@@ -1,0 +1,94 @@
+"""`TiedTask`, and how any other task of ``timm.task`` is tied.
+
+Lives here: what a task of timm's needs besides a `TiedCriterion`. Works with every release that has
+``timm.task`` (1.0.23 and later), whatever it calls its attributes: only methods are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tied_augment.loss import TiedLoss
+from tied_augment.timm.criterion import PARTS, TiedCriterion
+from tied_augment.timm.tap import FeatureTap
+
+try:
+    from timm.task import ClassificationTask
+except ModuleNotFoundError as error:
+    if not (error.name or "").startswith("timm"):
+        raise
+    raise ImportError(
+        "TiedTask needs timm.task: pip install 'timm>=1.0.24'; with an older one use TiedModel"
+    ) from error
+
+__all__ = ["TiedTask", "tied"]
+
+
+class _Tied:
+    """Over a task whose criterion is a `TiedCriterion`."""
+
+    criterion: TiedCriterion
+    device: torch.device
+
+    def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:  # noqa: A002
+        """As the task under it, with the parts of the tied loss in the result, detached.
+
+        Args:
+            input: images ``(2B, C, H, W)``, view-major.
+            target: as `TiedCriterion.forward` takes it.
+        """
+        result: dict[str, Tensor] = super().forward(input, target)  # type: ignore[misc]
+        return result | {name: self.criterion.last[name] for name in PARTS}
+
+    def prepare_distributed(self, device_ids: list[Any] | None = None, **options: Any) -> Any:
+        """As the task under it; on a CPU without `device_ids`, which torch refuses there."""
+        if self.device.type == "cpu":
+            device_ids = None
+        return super().prepare_distributed(device_ids=device_ids, **options)  # type: ignore[misc]
+
+
+class TiedTask(_Tied, ClassificationTask):  # type: ignore[misc]
+    """timm's ``ClassificationTask`` for batches of view pairs.
+
+    The model is the plain one, and stays it: optimizer, EMA, DistributedDataParallel, torch.compile
+    and checkpoints know nothing of this. In a loop of timm's kind::
+
+        task = TiedTask(model, TiedLoss(SoftTargetCrossEntropy(), tied_weight=1.0), device=device)
+        result = task(images, target)  # images (2B, C, H, W): all of view 1, then all of view 2
+        result["loss"].backward()
+
+    Args:
+        model: any model that `TiedModel` takes.
+        loss: None for ``TiedLoss()``.
+        feature_module: as in `TiedModel`.
+        device: for timm's task.
+        dtype: for timm's task.
+        verbose: log what it is made of.
+
+    Raises:
+        ValueError, TypeError: as `TiedModel`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: TiedLoss | None = None,
+        feature_module: str | Sequence[str] | None = None,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+        verbose: bool = True,
+    ) -> None:
+        tap = FeatureTap(model, feature_module)
+        criterion = TiedCriterion(TiedLoss() if loss is None else loss, tap)
+        super().__init__(
+            model=model, criterion=criterion, device=device, dtype=dtype, verbose=verbose
+        )
+
+
+def tied(task_class: type[Any]) -> type[Any]:
+    """A subclass of a task of timm's, to be called as that is, with a `TiedCriterion`."""
+    return type(f"Tied{task_class.__name__}", (_Tied, task_class), {})

@@ -1,0 +1,54 @@
+"""The two views that train.py's augmentation options and the tied options declare."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+from tied_augment.timm.errors import LaunchError
+from tied_augment.transforms import TwoView, View
+
+__all__ = ["first_options", "second_view", "two_view"]
+
+# All of timm's augmentation but crop and flips: what AugMix's first view is spared.
+_CLEAN = {
+    "auto_augment": None,
+    "color_jitter": None,
+    "grayscale_prob": 0.0,
+    "gaussian_blur_prob": 0.0,
+}
+# The loader's business: on normalised images, after mixing.
+_ERASING = ("re_prob", "re_mode", "re_count", "re_num_splits")
+
+
+def two_view(args: Namespace, options: dict[str, Any]) -> TwoView:
+    """Make the views.
+
+    Args:
+        args: train.py's, with the tied options.
+        options: keyword arguments of timm's ``create_transform``, as ``create_loader`` gives them.
+
+    Raises:
+        LaunchError: an option that `View` refuses.
+    """
+    options = {name: value for name, value in options.items() if name not in _ERASING}
+    try:
+        first = View.from_timm(**first_options(args, options))
+        return TwoView(first, second_view(args, options) or first, same_crop=args.tied_same_crop)
+    except (TypeError, ValueError) as error:
+        raise LaunchError(str(error)) from error
+
+
+def first_options(args: Namespace, options: dict[str, Any]) -> dict[str, Any]:
+    """The options of the first view, out of those of `two_view` or of timm's ``create_loader``."""
+    return options | _CLEAN if args.tied_clean_first else options
+
+
+def second_view(args: Namespace, options: dict[str, Any]) -> View | None:
+    """The second view, where it is not another draw of the first."""
+    if args.tied_aa2 is None and not args.tied_clean_first:
+        return None
+    policy = {}
+    if args.tied_aa2 is not None:
+        policy = {"auto_augment": None if args.tied_aa2 == "none" else args.tied_aa2}
+    return View.from_timm(**options | policy)

@@ -1,0 +1,266 @@
+"""The launcher around train.py: options, refusals, what is logged, what is left alone."""
+
+import logging
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import timm.data.loader
+import yaml
+from timm_launch import BY_CRITERION, BY_TASK, REAL, base_options, launch, run_alone
+
+from tied_augment.cli import main
+from tied_augment.timm.arguments import DEFAULTS
+from tied_augment.timm.errors import LaunchError
+from tied_augment.timm.launcher import run_script
+
+SCRIPTS = [BY_TASK, BY_CRITERION, *REAL]
+
+
+@pytest.fixture(params=SCRIPTS, ids=lambda path: path.stem)
+def script(request):
+    return request.param
+
+
+def args_of(run):
+    return yaml.safe_load((run.folder / "args.yaml").read_text())
+
+
+def refusal(data, out, *options, script=BY_TASK, tied=True):
+    """The one line that a run stops with before it has made anything."""
+    with pytest.raises(LaunchError) as caught:
+        launch(script, data, out, *options, tied=tied)
+    assert not (out / "run").exists()
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+# --- without the flag
+
+
+def test_without_the_flag_nothing_is_different(script, train_folder, tmp_path):
+    through = launch(script, train_folder, tmp_path, tied=False)
+    files = {name: (through.folder / name).read_bytes() for name in ("args.yaml", "summary.csv")}
+    assert b"tied" not in files["args.yaml"]
+    assert "CE:" not in through.text
+    assert vars(through.checkpoint()["args"]).keys() & DEFAULTS.keys() == set()
+
+    shutil.rmtree(through.folder)  # args.yaml has its name
+    alone = launch(script, train_folder, tmp_path, tied=False, run=run_alone)
+    assert files == {name: (alone.folder / name).read_bytes() for name in files}
+
+
+def test_timm_is_as_before_afterwards(train_folder, tmp_path):
+    before = timm.data.loader.create_transform
+    launch(BY_TASK, train_folder, tmp_path, "--tied-loader", "timm")
+    assert timm.data.loader.create_transform is before
+
+
+def test_help_shows_both_kinds_of_options(script, capsys):
+    with pytest.raises(SystemExit) as caught:
+        run_script(script, ["--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: {script.name}")
+    for option in ("--mixup-mode", "--tied-augment", *DEFAULTS):
+        assert option.replace("_", "-") in text
+
+
+# --- options
+
+
+def test_options_are_in_args_yaml_and_in_the_checkpoint(script, train_folder, tmp_path):
+    run = launch(script, train_folder, tmp_path, "--tied-weight", "3", "--split-bn")
+    expected = DEFAULTS | {"tied_augment": True, "tied_weight": 3.0}
+    assert {name: args_of(run)[name] for name in DEFAULTS} == expected
+    saved = vars(run.checkpoint()["args"])
+    assert {name: saved[name] for name in DEFAULTS} == expected
+    assert args_of(run)["split_bn"] is True
+    assert saved["split_bn"] is True
+
+
+def test_options_come_from_a_config_file(script, train_folder, tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "tied_augment: true\ntied_weight: 0.5\ntied_similarity: cosine\nsmoothing: 0.0\n"
+        "tied_feature_module: layer4\n"
+    )
+    run = launch(script, train_folder, tmp_path, "-c", str(config), tied=False)
+    (row,) = run.summary
+    assert row["train_tied_weight"] == 0.5
+    assert 0 <= row["train_similarity"] <= 2
+    assert args_of(run)["tied_similarity"] == "cosine"
+    again = ["-c", str(run.folder / "args.yaml"), "--tied-weight", "2"]
+    run = launch(script, train_folder, tmp_path / "again", *again)
+    assert run.summary[0]["train_tied_weight"] == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tied_wieght: 2", "unknown option tied_wieght"),
+        ("tied_loader: dali", "--tied-loader must be one of native, timm, got 'dali'"),
+        ("tied_weight: [1, 2]", "finite numbers, got [1, 2]"),
+        ("tied_threads: 0", "--tied-threads must be at least 1"),
+    ],
+)
+def test_a_config_file_is_checked(text, message, train_folder, tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text(text)
+    assert message in refusal(train_folder, tmp_path, "-c", str(config))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--aug-splits 3", "--aug-splits 3 does not go with --tied-augment: leave it out"),
+        ("--jsd-loss", "use --tied-similarity js"),
+        ("--naflex-loader", "--naflex-loader does not go with --tied-augment"),
+        ("--torchscript", "use --torchcompile"),
+        ("--variable-batch-loss-scale sqrt", "it counts images, not pairs"),
+        ("--in-chans 1", "the views are RGB"),
+        ("--input-img-mode L", "the views are RGB"),
+        ("--mixup-mode half --mixup 1", "choose batch, pair or elem"),
+        ("--split-bn --sync-bn", "--split-bn and --sync-bn: choose one"),
+        ("--split-bn --tied-forward separate", "choose one"),
+        ("--kd-model-name x --kd-distill-type feature --tied-forward separate", "does not go with"),
+        ("--tied-weight nan", "finite numbers, got nan"),
+        ("--tied-layer-weights 1 2", "2 weights for 0 modules"),
+        ("--tied-similarity dot", "similarity must be one of"),
+        ("--tied-schedule step", "schedule must be one of"),
+        ("--tied-feature-module head.fc", "has no module 'head.fc'"),
+        ("--num-classes 0", "is an Identity"),
+        ("--aa rand-m99-q3 --tied-aa2 nonsense", "nonsense"),
+    ],
+)
+def test_what_does_not_work_is_refused_in_one_line(options, message, train_folder, tmp_path):
+    assert message in refusal(train_folder, tmp_path, *options.split())
+
+
+def test_tied_options_alone_have_no_effect_and_are_refused(train_folder, tmp_path):
+    text = refusal(train_folder, tmp_path, "--tied-weight", "2", tied=False)
+    assert text == "--tied-weight has no effect without --tied-augment: add that"
+
+
+@pytest.mark.parametrize(
+    ("lacking", "missing"),
+    [
+        (("FastCollateMixup", "Mixup"), "it lacks Mixup, FastCollateMixup"),
+        (("ClassificationTask",), "it lacks ClassificationTask or a parameter loss_fn"),
+        (("_parse_args",), "is no train.py of timm 0.9.16 or later: it lacks _parse_args"),
+    ],
+)
+def test_a_script_of_another_shape_is_refused(lacking, missing, train_folder, tmp_path):
+    script = tmp_path / "train.py"
+    removed = "".join(f"del {name}\n" for name in lacking)
+    shared = (BY_TASK.parent / "shared.py").read_text()
+    (tmp_path / "shared.py").write_text(shared)
+    script.write_text(BY_TASK.read_text().replace('if __name__ == "__main__":', f"{removed}if 0:"))
+    assert missing in refusal(train_folder, tmp_path, script=script)
+
+
+def test_a_collate_function_of_the_script_is_refused(train_folder, tmp_path):
+    script = tmp_path / "train.py"
+    (tmp_path / "shared.py").write_text((BY_TASK.parent / "shared.py").read_text())
+    script.write_text(BY_TASK.read_text().replace("collate_fn=collate", "collate_fn=len"))
+    assert "a collate function of its own" in refusal(train_folder, tmp_path, script=script)
+
+
+def test_the_command_says_so_in_one_line(tmp_path, capsys):
+    assert main(["train", str(tmp_path / "none.py"), "--tied-augment"]) == 1
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.startswith("tied-augment train: error: there is no file ")
+    assert error.count("\n") == 1
+
+
+# --- what is logged
+
+
+def test_steps_and_summary_show_the_parts(script, train_folder, tmp_path):
+    run = launch(script, train_folder, tmp_path, "--epochs", "2", "--tied-schedule", "linear_up")
+    assert len(run.steps) == 8
+    weights = [float(line.split("Weight: ")[1].split()[0]) for line in run.steps]
+    assert weights == pytest.approx([step / 7 for step in range(8)], abs=2e-3)
+    first, second = run.summary
+    assert first["train_tied_weight"] == pytest.approx(sum(range(4)) / 28)
+    assert second["train_tied_weight"] == pytest.approx(sum(range(4, 8)) / 28)
+
+
+def test_wandb_gets_the_parts(train_folder, tmp_path, monkeypatch):
+    logged = []
+    fake = SimpleNamespace(log=logged.append)
+    monkeypatch.setattr("timm.utils.summary.wandb", fake, raising=False)
+    launch(BY_TASK, train_folder, tmp_path, "--log-wandb")
+    (row,) = logged
+    assert {"train_ce", "train_similarity", "train_tied_weight", "train_feature_cosine"} <= set(row)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("", "Tied-Augment: native loader, 1 threads"),
+        ("--tied-threads 2", "Tied-Augment: native loader, 2 threads"),
+        ("--tied-loader timm", "Tied-Augment: timm's loader, since --tied-loader timm"),
+        (
+            "--train-img-sizes 32 48 --tied-aa2 v0",
+            "Tied-Augment: timm's loader, since with --train-img-sizes both views",
+        ),
+    ],
+)
+def test_the_log_says_which_loader_and_why(options, said, train_folder, tmp_path):
+    run = launch(BY_TASK, train_folder, tmp_path, *options.split())
+    assert said in run.text
+    assert "Tied-Augment: TiedLoss(" in run.text
+    assert "features: input of fc" in run.text
+
+
+def test_a_data_set_that_only_python_can_read_goes_through_timm(train_folder, tmp_path):
+    script = tmp_path / "train.py"
+    (tmp_path / "shared.py").write_text((BY_TASK.parent / "shared.py").read_text())
+    script.write_text(
+        BY_TASK.read_text().replace(
+            "    loader = create_loader(train_set,",
+            "    from timm.data import IterableImageDataset\n"
+            "    read = train_set.reader.samples\n"
+            "    class Stream(IterableImageDataset):\n"
+            "        def __init__(self): self.transform = self.target_transform = None\n"
+            "        def __len__(self): return len(read)\n"
+            "        def set_loader_cfg(self, num_workers): pass\n"
+            "        def __iter__(self):\n"
+            "            from PIL import Image\n"
+            "            for path, target in read:\n"
+            "                with Image.open(path) as image:\n"
+            "                    yield self.transform(image.convert('RGB')), target\n"
+            "    train_set = Stream()\n"
+            "    loader = create_loader(train_set,",
+        )
+    )
+    run = launch(script, train_folder, tmp_path)
+    assert "timm's loader, since only Python can read the images of this Stream" in run.text
+    assert len(run.steps) == 4
+
+
+# --- as a command
+
+
+def test_the_command_runs_a_script_beside_its_own_modules(train_folder, tmp_path):
+    command = f"-m tied_augment train {BY_TASK} --tied-augment"
+    done = subprocess.run(
+        [sys.executable, *command.split(), *base_options(train_folder, tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Sim: " in done.stderr
+    assert (tmp_path / "run" / "summary.csv").exists()
+
+
+def test_logging_filters_are_gone_afterwards(train_folder, tmp_path):
+    launch(BY_TASK, train_folder, tmp_path)
+    assert logging.getLogger("train").filters == []

@@ -1,0 +1,92 @@
+"""Runs of train.py files through the launcher, in this process: what the tests of it share."""
+
+import contextlib
+import csv
+import io
+import logging
+import os
+import runpy
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from tied_augment.timm.launcher import run_script
+
+SCRIPTS = Path(__file__).parents[1] / "timm_train"
+BY_TASK = SCRIPTS / "by_task.py"
+BY_CRITERION = SCRIPTS / "by_criterion.py"
+# Real ones, if the user has any: see docs/timm.md.
+REAL = [Path(path) for path in os.environ.get("TIMM_TRAIN_SCRIPT", "").split(os.pathsep) if path]
+
+
+@dataclass
+class Run:
+    """What a run left behind."""
+
+    folder: Path
+    text: str
+
+    @property
+    def steps(self):
+        """The log lines of training steps."""
+        return [line for line in self.text.splitlines() if line.startswith("Train: ")]
+
+    @property
+    def summary(self):
+        """The rows of summary.csv, numbers as numbers."""
+        with open(self.folder / "summary.csv") as file:
+            return [
+                {key: float(value) for key, value in row.items()} for row in csv.DictReader(file)
+            ]
+
+    def checkpoint(self, name="last.pth.tar"):
+        return torch.load(self.folder / name, weights_only=False)
+
+
+def base_options(data, out):
+    """Seconds on a CPU: a tiny model, images of 32 pixels, 4 classes."""
+    return (
+        f"--data-dir {data} --model test_resnet --img-size 32 --num-classes 4 -b 8 --device cpu "
+        f"--workers 0 --epochs 1 --log-interval 1 --output {out} --experiment run"
+    ).split()
+
+
+def run_alone(script, argv):
+    """``python script *argv``."""
+    sys.argv = [str(script), *argv]
+    sys.path.insert(0, str(script.parent))
+    runpy.run_path(str(script), run_name="__main__")
+
+
+def launch(script, data, out, *options, tied=True, run=run_script):
+    """Run `script` as ``tied-augment train`` does, and put back what that changes."""
+    argv, path, modules = sys.argv, list(sys.path), set(sys.modules)
+    handlers, level = list(logging.root.handlers), logging.root.level
+    logging.root.handlers.clear()
+    text = io.StringIO()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # so small are these models that more of them wait for each other
+    try:
+        with (
+            contextlib.redirect_stdout(text),
+            contextlib.redirect_stderr(text),
+            warnings.catch_warnings(),
+        ):
+            # Of timm and torch about each other; the launcher's own are raised, still.
+            for package in ("timm", "torch"):
+                warnings.filterwarnings("ignore", module=rf"{package}(\.|$)")
+            # timm's ImageDataset leaves closing its files to the garbage collector.
+            warnings.filterwarnings("ignore", category=ResourceWarning)
+            flag = ["--tied-augment"] if tied else []
+            run(Path(script), [*base_options(data, out), *flag, *options])
+    finally:
+        torch.set_num_threads(threads)
+        sys.argv, sys.path[:] = argv, path
+        for name in {"shared", "tied_augment_train_script"} & (set(sys.modules) - modules):
+            del sys.modules[name]
+        logging.root.handlers[:] = handlers
+        logging.root.setLevel(level)
+    return Run(Path(out) / "run", text.getvalue())

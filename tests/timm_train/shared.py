@@ -1,0 +1,245 @@
+"""What the two training scripts beside this have in common.
+
+The scripts have the shape of timm's train.py (its names and the order of its work), but are
+written for the launcher's tests: a few options, no scheduler, no printing of results.
+"""
+
+import argparse
+import logging
+import os
+from contextlib import nullcontext
+
+import torch
+import yaml
+from timm.data import resolve_data_config
+from timm.loss import BinaryCrossEntropy, LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
+from timm.utils import AverageMeter, ParseKwargs, accuracy
+from torch import nn
+
+logger = logging.getLogger("train")
+
+
+def make_parsers():
+    """The parser of ``--config`` and the one of all else."""
+    config = argparse.ArgumentParser(add_help=False)
+    config.add_argument("-c", "--config", default="")
+    parser = argparse.ArgumentParser(description="A small training script")
+    add = parser.add_argument
+    for name, default in {
+        "--data-dir": None,
+        "--train-split": "train",
+        "--val-split": "validation",
+        "--dataset": "",
+        "--model": "test_resnet",
+        "--resume": "",
+        "--device": "cpu",
+        "--amp-dtype": "float16",
+        "--model-dtype": None,
+        "--opt": "sgd",
+        "--clip-mode": "norm",
+        "--train-crop-mode": None,
+        "--aa": None,
+        "--remode": "pixel",
+        "--mixup-mode": "batch",
+        "--train-interpolation": "random",
+        "--torchcompile": None,
+        "--torchcompile-mode": None,
+        "--worker-seeding": "all",
+        "--output": "",
+        "--experiment": "run",
+        "--dist-bn": "reduce",
+        "--input-img-mode": None,
+        "--kd-model-name": None,
+        "--kd-distill-type": "logit",
+        "--variable-batch-loss-scale": "none",
+    }.items():
+        add(name, default=default)
+    for name, default in {
+        "--num-classes": 4,
+        "--img-size": None,
+        "--in-chans": None,
+        "--grad-accum-steps": 1,
+        "--epochs": 1,
+        "--aug-splits": 0,
+        "--aug-repeats": 0,
+        "--recount": 1,
+        "--mixup-off-epoch": 0,
+        "--seed": 42,
+        "--log-interval": 1,
+        "--workers": 0,
+        "--train-batches-per-epoch": None,
+    }.items():
+        add(name, type=int, default=default)
+    add("-b", "--batch-size", type=int, default=8)
+    for name, default in {
+        "--lr": 0.05,
+        "--momentum": 0.9,
+        "--weight-decay": 0.0,
+        "--clip-grad": None,
+        "--layer-decay": None,
+        "--hflip": 0.5,
+        "--vflip": 0.0,
+        "--color-jitter": 0.4,
+        "--color-jitter-prob": None,
+        "--grayscale-prob": None,
+        "--gaussian-blur-prob": None,
+        "--reprob": 0.0,
+        "--mixup": 0.0,
+        "--cutmix": 0.0,
+        "--mixup-prob": 1.0,
+        "--mixup-switch-prob": 0.5,
+        "--smoothing": 0.1,
+        "--drop": 0.0,
+        "--model-ema-decay": 0.9998,
+    }.items():
+        add(name, type=float, default=default)
+    for name in [
+        "--amp",
+        "--bce-loss",
+        "--channels-last",
+        "--grad-checkpointing",
+        "--jsd-loss",
+        "--log-wandb",
+        "--model-ema",
+        "--naflex-loader",
+        "--no-aug",
+        "--no-prefetcher",
+        "--pin-mem",
+        "--resplit",
+        "--split-bn",
+        "--sync-bn",
+        "--torchscript",
+        "--use-multi-epochs-loader",
+    ]:
+        add(name, action="store_true")
+    add("--scale", type=float, nargs="+", default=[0.08, 1.0])
+    add("--ratio", type=float, nargs="+", default=[3 / 4, 4 / 3])
+    add("--cutmix-minmax", type=float, nargs="+", default=None)
+    add("--train-img-sizes", type=int, nargs="+", default=None)
+    add("--model-kwargs", nargs="*", default={}, action=ParseKwargs)
+    return config, parser
+
+
+def parse(config, parser):
+    """The arguments, and their text for args.yaml."""
+    given, rest = config.parse_known_args()
+    if given.config:
+        with open(given.config) as file:
+            parser.set_defaults(**yaml.safe_load(file))
+    args = parser.parse_args(rest)
+    return args, yaml.safe_dump(vars(args), default_flow_style=False)
+
+
+def is_mixed(args):
+    return args.mixup > 0 or args.cutmix > 0 or args.cutmix_minmax is not None
+
+
+def mixup_options(args):
+    return {
+        "mixup_alpha": args.mixup,
+        "cutmix_alpha": args.cutmix,
+        "cutmix_minmax": args.cutmix_minmax,
+        "prob": args.mixup_prob,
+        "switch_prob": args.mixup_switch_prob,
+        "mode": args.mixup_mode,
+        "label_smoothing": args.smoothing,
+        "num_classes": args.num_classes,
+    }
+
+
+def loader_options(args, model, device):
+    """Keyword arguments of create_loader, for training and for validation."""
+    config = resolve_data_config(vars(args), model=model)
+    both = {
+        "input_size": config["input_size"],
+        "mean": config["mean"],
+        "std": config["std"],
+        "batch_size": args.batch_size,
+        "num_workers": args.workers,
+        "distributed": args.distributed,
+        "pin_memory": args.pin_mem,
+        "device": device,
+        "img_dtype": getattr(torch, args.model_dtype or "float32"),
+        "use_prefetcher": args.prefetcher,
+    }
+    train = {
+        "is_training": True,
+        "no_aug": args.no_aug,
+        "re_prob": args.reprob,
+        "re_mode": args.remode,
+        "re_count": args.recount,
+        "re_split": args.resplit,
+        "train_crop_mode": args.train_crop_mode,
+        "scale": args.scale,
+        "ratio": args.ratio,
+        "hflip": args.hflip,
+        "vflip": args.vflip,
+        "color_jitter": args.color_jitter,
+        "color_jitter_prob": args.color_jitter_prob,
+        "grayscale_prob": args.grayscale_prob,
+        "gaussian_blur_prob": args.gaussian_blur_prob,
+        "auto_augment": args.aa,
+        "num_aug_repeats": args.aug_repeats,
+        "interpolation": config["interpolation"] if args.no_aug else args.train_interpolation,
+        "use_multi_epochs_loader": args.use_multi_epochs_loader,
+        "worker_seeding": args.worker_seeding,
+    }
+    if args.train_img_sizes:
+        train |= {
+            "input_size_choices": args.train_img_sizes,
+            "batch_choice_seed": args.seed,
+            "num_batches": args.train_batches_per_epoch,
+        }
+    validation = {"interpolation": config["interpolation"], "crop_pct": config["crop_pct"]}
+    return both | train, both | validation
+
+
+def make_criterion(args):
+    if args.bce_loss:
+        return BinaryCrossEntropy(smoothing=0.0 if is_mixed(args) else args.smoothing)
+    if is_mixed(args):
+        return SoftTargetCrossEntropy()
+    if args.smoothing:
+        return LabelSmoothingCrossEntropy(args.smoothing)
+    return nn.CrossEntropyLoss()
+
+
+def autocast(args, device):
+    if not args.amp:
+        return nullcontext()
+    return torch.autocast(device.type, dtype=getattr(torch, args.amp_dtype))
+
+
+def output_folder(args, text):
+    folder = os.path.join(args.output, args.experiment)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "args.yaml"), "w") as file:
+        file.write(text)
+    return folder
+
+
+class StepLog:
+    """Logs each step as train.py does."""
+
+    def __init__(self, epoch, steps):
+        self.epoch, self.steps, self.loss = epoch, steps, AverageMeter()
+
+    def add(self, step, loss, images):
+        self.loss.update(loss, len(images))
+        logger.info(
+            f"Train: {self.epoch} [{step:>4d}/{self.steps}]  "
+            f"Loss: {self.loss.val:#.3g} ({self.loss.avg:#.3g})"
+        )
+
+
+@torch.inference_mode()
+def validate(model, loader, args, device):
+    model.eval()
+    top1 = AverageMeter()
+    for images, target in loader:
+        if not args.prefetcher:
+            images = images.to(device, getattr(torch, args.model_dtype or "float32"))
+            target = target.to(device)
+        with autocast(args, device):
+            top1.update(accuracy(model(images), target)[0].item(), len(images))
+    return {"top1": top1.avg}
