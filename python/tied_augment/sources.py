@@ -176,6 +176,7 @@ def _timm_targets(dataset: Any, target: Any, *features: Any) -> tuple[Any, ...]:
         target = -1
     elif dataset.target_transform is not None:
         target = dataset.target_transform(target)
+    # Not in timm before 1.0.20.
     return target, *(features if getattr(dataset, "additional_features", None) else ())
 
 

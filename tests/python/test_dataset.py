@@ -182,6 +182,12 @@ def test_without_set_epoch_every_pass_has_new_views_that_torchs_seed_repeats(ima
     assert torch.equal(two, again[1])
 
 
+def test_timm_before_additional_features(image_folder):
+    dataset = ImageDataset(str(image_folder))
+    del dataset.additional_features
+    assert TiedDataset(dataset, VIEWS)[11][1] == dataset.reader.samples[11][1]
+
+
 def test_views_can_be_replaced_through_transform(image_folder, caplog):
     tied = in_epoch(ImageFolder(image_folder), 0)
     tied.transform = other = TwoView(View(16))

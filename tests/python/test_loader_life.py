@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 from torchvision.datasets import ImageFolder
 
 from tied_augment import TiedDataset, TiedLoader, TwoView, View, build_info
@@ -113,6 +113,20 @@ def test_break_exceptions_and_garbage(image_folder):
         del iterations, cycle
         gc.collect()
         assert own_threads() == []
+
+
+class SlowStream(Slow, IterableDataset):
+    def __iter__(self):
+        return (self[index] for index in range(len(self)))
+
+
+@pytest.mark.parametrize("kind", [Slow, SlowStream])
+def test_a_slow_data_set_is_asked_no_more_once_closed(image_folder, kind):
+    samples = ImageFolder(image_folder).samples * 20
+    iteration = iter(TiedLoader(kind(samples, 0.05), VIEWS, len(samples)))
+    assert "tied-fetch" in own_threads()
+    iteration.close()
+    assert own_threads() == []
 
 
 def test_a_failing_sample_ends_the_threads(image_folder):
