@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SEEDS ?= 3
+# Of the property tests: the same cases on every run, unless it is set to something else.
+SEED ?= 1
 
 .PHONY: help demo test test-rust test-python test-slow lint format bench wheel clean nasm build
 
@@ -13,10 +15,10 @@ help: ## List these commands
 demo: build ## Train a small model four ways on your CPU and write pictures to tied-augment-demo/
 	$(BIN)/tied-augment demo --seeds $(SEEDS)
 
-test: test-rust test-python ## Run all tests
+test: test-rust test-python ## Run the tests
 
 test-rust: nasm ## Run the tests of the Rust core, which need no Python
-	cargo test --locked
+	PROPTEST_RNG_SEED=$(SEED) cargo test --locked
 
 test-python: build ## Run the tests of the Python package
 	$(BIN)/pytest
