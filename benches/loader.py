@@ -5,7 +5,8 @@
 The work is that of peers.py: file -> decode -> two views, each a random resized crop to 224 x 224
 (bicubic) with a flip -> a (2 * 128, 3, 224, 224) uint8 tensor. All run on as many cores as there
 are threads. timm's loader is its own `create_loader` over its own data set; the peers run in
-torch's DataLoader; both with as many workers as cores and with one more, and the better counts.
+torch's DataLoader; both with as many workers as cores and with one more, and the better counts;
+DALI, if it is installed, is its own pipeline on the CPU, with as many threads as cores.
 Loaders take turns, so that a drift of the machine's speed hits all alike; the table has medians,
 their ratio to timm and the time to the first batch. With --aa timm and this package apply that
 policy, too, and the peers what peers.py says.
@@ -21,7 +22,7 @@ import platform
 import statistics
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,38 @@ def ours(folder: Path, threads: int, aa: str | None, output: str = "uint8") -> T
     )
 
 
+class Dali:
+    """DALI's own pipeline on the CPU: crop and flip only; its RandAugment needs a GPU."""
+
+    def __init__(self, paths: list[str], threads: int) -> None:
+        from nvidia.dali import fn, pipeline_def, types
+
+        def view(images: Any, seed: int) -> Any:
+            crop = fn.random_resized_crop(
+                images,
+                size=peers.SIDE,
+                random_area=peers.SCALE,
+                interp_type=types.INTERP_CUBIC,
+                seed=seed,
+            )
+            flip = fn.flip(crop, horizontal=fn.random.coin_flip(seed=seed + 2))
+            return fn.transpose(flip, perm=[2, 0, 1])
+
+        @pipeline_def(batch_size=peers.BATCH, num_threads=threads, device_id=None)  # type: ignore[untyped-decorator]
+        def pipeline() -> tuple[Any, Any]:
+            files, _ = fn.readers.file(files=paths, random_shuffle=True, seed=4)
+            images = fn.decoders.image(files, device="cpu", output_type=types.RGB)
+            return view(images, 0), view(images, 1)
+
+        self.pipeline = pipeline()
+        self.pipeline.build()
+        self.batches = len(paths) * REPEATS // peers.BATCH
+
+    def __iter__(self) -> Iterator[Any]:
+        for _ in range(self.batches):
+            yield [views.as_array() for views in self.pipeline.run()]
+
+
 def contestants(folder: Path, paths: list[str], cores: int, aa: str | None) -> dict[str, Any]:
     def each(name: str, make: Callable[[int], Any]) -> dict[str, Any]:
         return {f"{name}, {n} workers": make(n) for n in (cores, cores + 1)}
@@ -112,6 +145,11 @@ def contestants(folder: Path, paths: list[str], cores: int, aa: str | None) -> d
         found |= each("albumentations", lambda n: in_dataloader(peers.Albumentations(paths, aa), n))
     except ImportError:
         print("albumentations is not installed and left out: pip install --group bench")
+    try:
+        if aa is None:
+            found[f"DALI on the CPU, {cores} threads"] = Dali(paths, cores)
+    except ImportError:
+        print("DALI is not installed and left out: pip install nvidia-dali-cuda120")
     for output in ("uint8", "float32"):
         found[f"TiedLoader, {cores} threads, {output}"] = ours(folder, cores, aa, output)
     return found
