@@ -158,8 +158,9 @@ class TiedLoss(nn.Module):
             features: ``(2B, D)``, floating, view-major, the rows of `logits`; or a list of such,
                 one for each layer.
             target: class indices ``(B,)`` or ``(2B,)`` (any integer dtype), or soft targets
-                ``(B, C)`` or ``(2B, C)`` (floating). B rows serve both views. With a criterion of
-                your own only the number of rows is checked.
+                ``(B, C)`` or ``(2B, C)`` (floating). B rows serve both views. The default
+                criterion passes over the index -100, so that unlabelled images are only tied. With
+                a criterion of your own only the number of rows is checked.
             step: of the schedule, to go on from; None is the one after the latest call's.
 
         Returns:
