@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SEEDS ?= 3
+SEEDS ?= 5
 # Of the property tests: the same cases on every run, unless it is set to something else.
 SEED ?= 1
 
