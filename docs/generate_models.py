@@ -61,7 +61,7 @@ def groups(module: str) -> list[str]:
             with torch.device("meta"):
                 model: Any = create(name)
         except (NotImplementedError, RuntimeError):
-            continue
+            continue  # it computes, which the meta device can't
         heads = model.get_classifier() if hasattr(model, "get_classifier") else None
         kind = (type(model).__name__, *_types(heads))
         size = (sum(parameter.numel() for parameter in model.parameters()), name)
