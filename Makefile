@@ -56,7 +56,7 @@ clean: ## Remove what the other commands made
 	rm -rf target dist $(VENV) tied-augment-demo python/tied_augment/*.so
 
 build: nasm $(VENV)/.made
-	$(BIN)/maturin develop --release --locked --quiet --extras demo
+	PIP_QUIET=1 $(BIN)/maturin develop --release --locked --quiet --extras demo
 
 $(VENV)/.made: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

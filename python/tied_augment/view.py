@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 import os
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -54,12 +55,12 @@ class Plan(TypedDict):
     ops: list[tuple[str, dict[str, Any]]]
 
 
-class Views:
+class Views(ABC):
     """What `View` and `TwoView` share: a pipeline of the core that follows from their fields."""
 
-    @cached_property
-    def _pipeline(self) -> _core.Pipeline:
-        raise NotImplementedError
+    @property
+    @abstractmethod
+    def _pipeline(self) -> _core.Pipeline: ...
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_pipeline"}

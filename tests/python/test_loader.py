@@ -1,28 +1,17 @@
-"""TiedLoader: what it gives, whatever the source, the sampler, the threads and the form."""
+"""TiedLoader: order, epochs, samplers and the form of batches."""
 
-import logging
-import os
-import re
-import shutil
-import tarfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from timm.data import ImageDataset
+from loader_sets import VIEWS, Items, Stream, assert_same, epoch_of, expected, paths_of
 from timm.data.distributed_sampler import RepeatAugSampler
-from timm.data.readers.reader_image_in_tar import ReaderImageInTar
-from timm.data.readers.reader_image_tar import ReaderImageTar
 from timm.data.scheduled_sampler import ScheduledBatchSampler
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
-    IterableDataset,
     RandomSampler,
-    Subset,
     SubsetRandomSampler,
     default_collate,
 )
@@ -30,57 +19,8 @@ from torch.utils.data.distributed import DistributedSampler
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from tied_augment import ArrayDataset, TiedDataset, TiedLoader, TwoView, View
+from tied_augment import TiedDataset, TiedLoader, TwoView, View
 from tied_augment.loader import output
-
-VIEWS = TwoView(View(32))
-
-
-class Items:
-    """A plain map-style data set."""
-
-    def __init__(self, items):
-        self.items = items
-
-    def __len__(self):
-        return len(self.items)
-
-    def __getitem__(self, index):
-        item = self.items[index]
-        if isinstance(item, Exception):
-            raise item
-        return item
-
-
-class Stream(IterableDataset):
-    def __init__(self, items):
-        self.items = items
-
-    def __iter__(self):
-        return iter(self.items)
-
-
-def paths_of(folder):
-    return [path for path, _ in ImageFolder(folder).samples]
-
-
-def expected(samples, indices, epoch=0, seed=0, views=VIEWS):
-    """(2B, 3, h, w), view-major."""
-    chosen = [samples[index] for index in indices]
-    pixels = views.batch(chosen, indices, epoch, seed)
-    return torch.from_numpy(pixels.reshape(-1, *pixels.shape[2:]))
-
-
-def epoch_of(loader):
-    return [(images.clone(), targets.clone()) for images, targets in loader]
-
-
-def assert_same(got, want):
-    assert len(got) == len(want) > 0
-    for (images, targets), (wanted, wanted_targets) in zip(got, want, strict=True):
-        assert images.dtype == wanted.dtype
-        assert torch.equal(images, wanted)
-        assert torch.equal(targets, wanted_targets)
 
 
 def test_batches_are_the_views_of_the_samples_in_order(image_folder):
@@ -106,112 +46,6 @@ def test_nothing_depends_on_threads_and_prefetch(image_folder, threads, prefetch
     )
     for _ in range(2):
         assert_same(epoch_of(loader), epoch_of(reference))
-
-
-def tar_of(folder, archive):
-    with tarfile.open(archive, "w") as tar:
-        tar.add(folder, arcname=".")
-    return archive
-
-
-def test_every_source_gives_the_same_batches(image_folder, tmp_path):
-    dataset = ImageFolder(image_folder)
-    paths, targets = paths_of(image_folder), dataset.targets
-    tar = tar_of(image_folder, tmp_path / "images.tar")
-    arrays = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
-    two = list(zip(paths, targets, strict=True))
-    sources = {
-        "ImageFolder": (dataset, True),
-        "timm folder": (ImageDataset(str(image_folder)), True),
-        "timm tar": (ImageDataset(str(tar), reader=ReaderImageTar(str(tar))), True),
-        "timm in tar": (ImageDataset(str(tar)), True),
-        "paths": (Items(two), False),
-        "bytes": (Items([(Path(p).read_bytes(), t) for p, t in two]), False),
-        "arrays": (Items(list(zip(arrays, targets, strict=True))), False),
-        "images": (Items([(Image.open(p).convert("RGB"), t) for p, t in two]), False),
-    }
-    reference = epoch_of(TiedLoader(dataset, VIEWS, 5, shuffle=True))
-    for name, (source, native) in sources.items():
-        loader = TiedLoader(source, VIEWS, 5, shuffle=True)
-        assert (loader._catalog is not None) == native, name
-        assert_same(epoch_of(loader), reference)
-    stream = Stream(two)
-    assert_same(epoch_of(TiedLoader(stream, VIEWS, 5)), epoch_of(TiedLoader(dataset, VIEWS, 5)))
-
-
-def test_compressed_archives_are_read_by_timm(image_folder, tmp_path):
-    archive = tmp_path / "images.tar"
-    with tarfile.open(archive, "w:gz") as tar:
-        tar.add(image_folder, arcname=".")
-    dataset = ImageDataset(str(archive), reader=ReaderImageTar(str(archive)))
-    loader = TiedLoader(dataset, VIEWS, 5)
-    assert loader._catalog is None
-    assert_same(epoch_of(loader), epoch_of(TiedLoader(ImageFolder(image_folder), VIEWS, 5)))
-    dataset.reader.tarfile.close()
-
-
-def test_archives_that_are_replaced_are_not_read_by_old_places(image_folder, tmp_path):
-    """Another image of the same size would come with the target of the first."""
-    archive = tar_of(image_folder, tmp_path / "images.tar")
-    dataset = ImageDataset(str(archive))
-    loader = TiedLoader(dataset, VIEWS, 5)
-    assert len(list(loader)) == 3
-    replaced = tar_of(image_folder, tmp_path / "new.tar")
-    os.utime(replaced, (1, 1))
-    replaced.rename(archive)
-    with pytest.raises(OSError, match=r"images\.tar, the member .* has changed"):
-        list(loader)
-    assert len(list(TiedLoader(dataset, VIEWS, 5))) == 3
-
-
-# timm leaves its archives open.
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_tar_files_in_folders_and_in_tar_files(image_folder, tmp_path):
-    folder = tmp_path / "tars"
-    folder.mkdir()
-    for kind in sorted(image_folder.iterdir()):
-        tar_of(kind, folder / f"{kind.name}.tar")
-    outer = tmp_path / "outer.tar"
-    tar_of(folder, outer)
-    for root in (folder, outer):
-        dataset = ImageDataset(str(root), reader=ReaderImageInTar(str(root), cache_tarfiles=False))
-        loader = TiedLoader(dataset, VIEWS, 5)
-        assert loader._catalog is not None
-        read = [dataset.reader[index] for index in range(12)]
-        items = [(file.read(), target) for file, target in read]
-        assert_same(epoch_of(loader), epoch_of(TiedLoader(Items(items), VIEWS, 5)))
-
-
-def test_subsets_and_extra_fields(image_folder):
-    paths = paths_of(image_folder)
-    subset = Subset(Subset(ImageFolder(image_folder), [9, 3, 6, 1]), [2, 0, 3])
-    loader = TiedLoader(subset, VIEWS, 3)
-    assert loader._catalog is not None
-    [(images, _)] = epoch_of(loader)
-    chosen = [paths[index] for index in (6, 9, 1)]
-    assert torch.equal(images, expected(chosen, range(3)))
-    extra = Items([(path, i, {"name": f"n{i}"}) for i, path in enumerate(paths)])
-    [(_, targets, names), *_] = list(TiedLoader(extra, VIEWS, 4))
-    assert targets.tolist() == [0, 1, 2, 3]
-    assert names == {"name": ["n0", "n1", "n2", "n3"]}
-
-
-def test_arrays_in_memory_are_not_copied(photos):
-    images = np.stack([photo[:40, :50] for photo in photos])
-    dataset = TiedDataset.from_arrays(images, [3, 1, 4, 1, 5], VIEWS, seed=2)
-    loader = TiedLoader(dataset, batch_size=5)
-    [(first, targets)] = epoch_of(loader)
-    assert torch.equal(first, expected(list(images), range(5), seed=2))
-    assert targets.tolist() == [3, 1, 4, 1, 5]
-    images[:] = 7
-    [(second, _)] = epoch_of(loader)
-    assert (second == 7).all()
-    with pytest.raises(ValueError, match="5 images but 2 targets"):
-        ArrayDataset(images, [1, 2])
-    for wrong in (images.astype(np.int16), images[..., :2], images[0]):
-        with pytest.raises(TypeError, match="must be"):
-            ArrayDataset(wrong, [0] * len(wrong))
 
 
 def test_torchs_samplers_decide_the_order(image_folder):
@@ -408,113 +242,6 @@ def test_batches_stay_as_they_are(image_folder):
         pass
     for part, copy in zip(parts, copies, strict=True):
         assert np.array_equal(part, copy[1:].numpy())
-
-
-@pytest.mark.parametrize("native", [True, False])
-def test_bad_files_are_skipped_as_in_timm(image_folder, tmp_path, caplog, native):
-    folder = tmp_path / "images"
-    shutil.copytree(image_folder, folder)
-    paths = paths_of(folder)
-    Path(paths[2]).write_bytes(b"no image")
-    Path(paths[3]).write_bytes(Path(paths[3]).read_bytes()[:200])
-    dataset = ImageFolder(folder)
-    Path(paths[11]).unlink()
-    source = dataset if native else Items(dataset.samples)
-    loader = TiedLoader(source, VIEWS, 6, on_error="skip")
-    with caplog.at_level(logging.WARNING, "tied_augment.loader"):
-        batches = epoch_of(loader)
-    taken = [0, 1, 4, 4, 4, 5, 6, 7, 8, 9, 10, 0]
-    for number, (images, targets) in enumerate(batches):
-        indices = taken[6 * number : 6 * number + 6]
-        assert torch.equal(images, expected(paths, indices))
-        assert targets.tolist() == [dataset.targets[index] for index in indices]
-    warnings = [record.getMessage() for record in caplog.records]
-    assert loader.skipped == loader.stats()["skipped"] == len(warnings) == 4
-    for path, count in ((paths[2], 1), (paths[3], 2), (paths[11], 1)):
-        assert sum(path in warning for warning in warnings) == count
-    with pytest.raises(OSError, match=re.escape(Path(paths[2]).name)):
-        list(TiedLoader(source, VIEWS, 6))
-    assert loader.skipped == 4
-
-
-def test_errors_of_a_data_sets_own_code(image_folder):
-    path = paths_of(image_folder)[0]
-    items = [(path, 0), OSError("lost"), OSError("lost"), (path, 3)]
-    loader = TiedLoader(Items(items), VIEWS, 4, on_error="skip")
-    [(images, targets)] = epoch_of(loader)
-    assert targets.tolist() == [0, 3, 3, 3]
-    assert torch.equal(images, expected([path] * 4, [0, 3, 3, 3]))
-    assert loader.skipped == 3
-    for error in (KeyError("defect"), ValueError("defect")):
-        broken = TiedLoader(Items([(path, 0), error]), VIEWS, 1, on_error="skip")
-        iteration = iter(broken)
-        assert next(iteration)[1].tolist() == [0]
-        with pytest.raises(type(error), match="defect"):
-            next(iteration)
-    with pytest.raises(TypeError, match="tuple"):
-        list(TiedLoader(Items([path]), VIEWS))
-    with pytest.raises(TypeError, match="got dict"):
-        list(TiedLoader(Items([({}, 1)]), VIEWS))
-
-
-@pytest.mark.parametrize("native", [True, False])
-def test_too_many_bad_files_in_a_row(image_folder, native):
-    dataset = ImageFolder(image_folder)
-    dataset.samples = [(f"/nowhere/{i}.jpg", 0) for i in range(30)] + dataset.samples
-    source = dataset if native else Items(dataset.samples)
-    loader = TiedLoader(source, VIEWS, 4, on_error="skip", sampler=[11, 12])
-    assert len(epoch_of(loader)) == 1
-    assert loader.skipped == 19 + 18
-    loader = TiedLoader(source, VIEWS, 4, on_error="skip", sampler=[10])
-    with pytest.raises(RuntimeError, match=r"20 samples in a row .* number 29"):
-        list(loader)
-
-
-def test_bad_samples_of_a_stream(image_folder):
-    paths = paths_of(image_folder)[:5]
-    samples = [(paths[0], 0), (b"no image", 1), (b"no image", 2), (paths[3], 3), (b"", 4)]
-    loader = TiedLoader(Stream(samples), VIEWS, 5, on_error="skip")
-    [(images, targets)] = epoch_of(loader)
-    assert targets.tolist() == [0, 3, 3, 3, 0]
-    assert torch.equal(images, expected(paths, [0, 3, 3, 3, 0]))
-    with pytest.raises(OSError, match="index 1: not an image"):
-        list(TiedLoader(Stream(samples), VIEWS, 5))
-    many = Stream([(path, i) for i, path in enumerate(paths)])
-    assert len(epoch_of(TiedLoader(many, VIEWS, 2))) == 3
-    assert len(epoch_of(TiedLoader(many, VIEWS, 2, drop_last=True))) == 2
-    assert epoch_of(TiedLoader(Stream([]), VIEWS, 2)) == []
-    with pytest.raises(TypeError):
-        len(TiedLoader(many, VIEWS, 2))
-
-
-def test_replacements_in_a_stream_keep_their_own_index_and_target(image_folder, caplog):
-    path = paths_of(image_folder)[0]
-    samples = [(b"bad", 0), (path, 1), (path, 2), (b"bad", 3)]
-    loader = TiedLoader(Stream(samples), VIEWS, 4, on_error="skip")
-    with caplog.at_level(logging.WARNING, "tied_augment.loader"):
-        [(images, targets)] = epoch_of(loader)
-    assert targets.tolist() == [1, 1, 2, 1]
-    assert torch.equal(images, expected([path] * 4, [1, 1, 2, 1]))
-    skipped = [record.args[0] for record in caplog.records]
-    assert skipped == [0, 3, 0]  # the last is what came in the place of 3
-
-
-def stop(*_):
-    raise StopIteration
-
-
-def test_stop_iteration_of_users_code_is_no_end_of_the_epoch(image_folder):
-    path = paths_of(image_folder)[0]
-    items = Items([(path, 0), StopIteration(), (path, 2)])
-    for loader in (TiedLoader(items, VIEWS), TiedLoader(items, VIEWS, 2, collate_fn=stop)):
-        with pytest.raises(RuntimeError, match="raised StopIteration"):
-            list(loader)
-
-
-def test_targets_that_cannot_be_repeated_are_refused(image_folder):
-    path = paths_of(image_folder)[0]
-    with pytest.raises(TypeError, match="repeat_targets needs targets of numbers, got 'cat'"):
-        list(TiedLoader(Items([(path, "cat")]), VIEWS, repeat_targets=True))
 
 
 def test_pinned_batches_are_views_of_torchs_own_tensor(monkeypatch):

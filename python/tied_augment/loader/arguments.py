@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import warnings
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from tied_augment import _core
 from tied_augment.loader.output import DTYPES, Layout, Output
 from tied_augment.transforms import TwoView, View
 
-__all__ = ["can_pin", "count", "counted", "output", "rank", "threads", "views"]
+__all__ = ["can_pin", "count", "output", "rank", "threads", "views"]
 
 
 def views(views: object) -> list[TwoView | View]:
@@ -41,17 +40,6 @@ def output(
     if len(mean) != 3 or len(std) != 3 or not all(float(value) > 0 for value in std):
         raise ValueError(f"mean and std must be 3 numbers, std above 0: got {mean} and {std}")
     return Output(DTYPES[output], tuple(mean), tuple(std), bool(channels_last), layout)
-
-
-def counted(name: str, value: object, bits: int, low: int = 0) -> int:
-    """`value` as an integer of so many bits, whatever integer type it has."""
-    try:
-        number = operator.index(cast("int", value))
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
-    if not low <= number < 1 << bits:
-        raise ValueError(f"{name} must be from {low} to 2**{bits} - 1, got {number}")
-    return number
 
 
 def can_pin(wanted: bool) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -105,22 +106,22 @@ class Submission:
         self.core.redo(catalog, samples, indices, views, chosen)
 
 
-class Feed:
+class Feed(ABC):
     """Begins batches, and finds replacements for samples that failed."""
 
+    @abstractmethod
     def begin(self, batch: Pending) -> None:
         """Begin a batch; it may be fetched first, so that ``batch.begun`` is set later."""
-        raise NotImplementedError
 
+    @abstractmethod
     def replace(self, batch: Pending, failed: Sequence[int]) -> None:
         """Have the core make samples at positions anew, from the samples that come next."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rest(self, batch: Pending) -> list[tuple[Any, ...]]:
         """What follows the image, for each sample of a batch."""
-        raise NotImplementedError
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  (by default nothing runs)
         """End what runs in the background."""
 
 
@@ -192,8 +193,9 @@ class _ThreadFeed(Feed):
             # Not to keep the batch alive until the next one.
             del batch
 
+    @abstractmethod
     def _fetch(self, batch: Pending) -> None:
-        raise NotImplementedError
+        """Get the samples of a batch, and begin it."""
 
 
 class FetchedFeed(_ThreadFeed):

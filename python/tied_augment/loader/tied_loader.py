@@ -26,6 +26,7 @@ from tied_augment.loader.iteration import Iteration, Progress
 from tied_augment.loader.output import Buffers, Delivery, Layout
 from tied_augment.sources import locate, reader_of
 from tied_augment.transforms import TwoView, View
+from tied_augment.view import number
 
 __all__ = ["Stats", "TiedLoader"]
 
@@ -131,17 +132,13 @@ class TiedLoader(Iterable[Any]):
         self.dataset = dataset
         self._read_from = dataset if tied is None else tied.dataset
         self.views = arguments.views(views if views is not None or tied is None else tied.views)
-        self.seed = arguments.counted(
-            "seed", seed if seed is not None else tied.seed if tied else 0, 64
-        )
+        self.seed = number("seed", seed if seed is not None else tied.seed if tied else 0, 64)
         on_error = on_error or (tied.on_error if tied else "raise")
         if on_error not in ("raise", "skip"):
             raise ValueError(f"on_error must be 'raise' or 'skip', got {on_error!r}")
-        self.threads = (
-            arguments.threads() if threads is None else arguments.counted("threads", threads, 16, 1)
-        )
-        self.prefetch = arguments.counted("prefetch", prefetch, 16, 1)
-        self.batch_size: int | None = arguments.counted("batch_size", batch_size, 32, 1)
+        self.threads = arguments.threads() if threads is None else number("threads", threads, 16, 1)
+        self.prefetch = number("prefetch", prefetch, 16, 1)
+        self.batch_size: int | None = number("batch_size", batch_size, 32, 1)
         self.drop_last = bool(drop_last)
         self.pin_memory = arguments.can_pin(bool(pin_memory))
         self.repeat_targets = bool(repeat_targets)
@@ -209,7 +206,7 @@ class TiedLoader(Iterable[Any]):
 
         Without this each iteration is the next epoch. A sampler's own ``set_epoch`` is followed.
         """
-        self._epoch = arguments.counted("epoch", epoch, 32)
+        self._epoch = number("epoch", epoch, 32)
         self._tell(self._epoch)
 
     def __iter__(self) -> Iteration:

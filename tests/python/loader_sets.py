@@ -1,0 +1,58 @@
+"""Data sets for the loader's tests, and what a loader over them must give."""
+
+import torch
+from torch.utils.data import (
+    IterableDataset,
+)
+from torchvision.datasets import ImageFolder
+
+from tied_augment import TwoView, View
+
+VIEWS = TwoView(View(32))
+
+
+class Items:
+    """A plain map-style data set."""
+
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, index):
+        item = self.items[index]
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+
+class Stream(IterableDataset):
+    def __init__(self, items):
+        self.items = items
+
+    def __iter__(self):
+        return iter(self.items)
+
+
+def paths_of(folder):
+    return [path for path, _ in ImageFolder(folder).samples]
+
+
+def expected(samples, indices, epoch=0, seed=0, views=VIEWS):
+    """(2B, 3, h, w), view-major."""
+    chosen = [samples[index] for index in indices]
+    pixels = views.batch(chosen, indices, epoch, seed)
+    return torch.from_numpy(pixels.reshape(-1, *pixels.shape[2:]))
+
+
+def epoch_of(loader):
+    return [(images.clone(), targets.clone()) for images, targets in loader]
+
+
+def assert_same(got, want):
+    assert len(got) == len(want) > 0
+    for (images, targets), (wanted, wanted_targets) in zip(got, want, strict=True):
+        assert images.dtype == wanted.dtype
+        assert torch.equal(images, wanted)
+        assert torch.equal(targets, wanted_targets)

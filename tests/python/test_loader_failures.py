@@ -1,0 +1,120 @@
+"""TiedLoader: files that can't be read, and data sets whose own code fails."""
+
+import logging
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from loader_sets import VIEWS, Items, Stream, epoch_of, expected, paths_of
+from torchvision.datasets import ImageFolder
+
+from tied_augment import TiedLoader
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_bad_files_are_skipped_as_in_timm(image_folder, tmp_path, caplog, native):
+    folder = tmp_path / "images"
+    shutil.copytree(image_folder, folder)
+    paths = paths_of(folder)
+    Path(paths[2]).write_bytes(b"no image")
+    Path(paths[3]).write_bytes(Path(paths[3]).read_bytes()[:200])
+    dataset = ImageFolder(folder)
+    Path(paths[11]).unlink()
+    source = dataset if native else Items(dataset.samples)
+    loader = TiedLoader(source, VIEWS, 6, on_error="skip")
+    with caplog.at_level(logging.WARNING, "tied_augment.loader"):
+        batches = epoch_of(loader)
+    taken = [0, 1, 4, 4, 4, 5, 6, 7, 8, 9, 10, 0]
+    for number, (images, targets) in enumerate(batches):
+        indices = taken[6 * number : 6 * number + 6]
+        assert torch.equal(images, expected(paths, indices))
+        assert targets.tolist() == [dataset.targets[index] for index in indices]
+    warnings = [record.getMessage() for record in caplog.records]
+    assert loader.skipped == loader.stats()["skipped"] == len(warnings) == 4
+    for path, count in ((paths[2], 1), (paths[3], 2), (paths[11], 1)):
+        assert sum(path in warning for warning in warnings) == count
+    with pytest.raises(OSError, match=re.escape(Path(paths[2]).name)):
+        list(TiedLoader(source, VIEWS, 6))
+    assert loader.skipped == 4
+
+
+def test_errors_of_a_data_sets_own_code(image_folder):
+    path = paths_of(image_folder)[0]
+    items = [(path, 0), OSError("lost"), OSError("lost"), (path, 3)]
+    loader = TiedLoader(Items(items), VIEWS, 4, on_error="skip")
+    [(images, targets)] = epoch_of(loader)
+    assert targets.tolist() == [0, 3, 3, 3]
+    assert torch.equal(images, expected([path] * 4, [0, 3, 3, 3]))
+    assert loader.skipped == 3
+    for error in (KeyError("defect"), ValueError("defect")):
+        broken = TiedLoader(Items([(path, 0), error]), VIEWS, 1, on_error="skip")
+        iteration = iter(broken)
+        assert next(iteration)[1].tolist() == [0]
+        with pytest.raises(type(error), match="defect"):
+            next(iteration)
+    with pytest.raises(TypeError, match="tuple"):
+        list(TiedLoader(Items([path]), VIEWS))
+    with pytest.raises(TypeError, match="got dict"):
+        list(TiedLoader(Items([({}, 1)]), VIEWS))
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_too_many_bad_files_in_a_row(image_folder, native):
+    dataset = ImageFolder(image_folder)
+    dataset.samples = [(f"/nowhere/{i}.jpg", 0) for i in range(30)] + dataset.samples
+    source = dataset if native else Items(dataset.samples)
+    loader = TiedLoader(source, VIEWS, 4, on_error="skip", sampler=[11, 12])
+    assert len(epoch_of(loader)) == 1
+    assert loader.skipped == 19 + 18
+    loader = TiedLoader(source, VIEWS, 4, on_error="skip", sampler=[10])
+    with pytest.raises(RuntimeError, match=r"20 samples in a row .* number 29"):
+        list(loader)
+
+
+def test_bad_samples_of_a_stream(image_folder):
+    paths = paths_of(image_folder)[:5]
+    samples = [(paths[0], 0), (b"no image", 1), (b"no image", 2), (paths[3], 3), (b"", 4)]
+    loader = TiedLoader(Stream(samples), VIEWS, 5, on_error="skip")
+    [(images, targets)] = epoch_of(loader)
+    assert targets.tolist() == [0, 3, 3, 3, 0]
+    assert torch.equal(images, expected(paths, [0, 3, 3, 3, 0]))
+    with pytest.raises(OSError, match="index 1: not an image"):
+        list(TiedLoader(Stream(samples), VIEWS, 5))
+    many = Stream([(path, i) for i, path in enumerate(paths)])
+    assert len(epoch_of(TiedLoader(many, VIEWS, 2))) == 3
+    assert len(epoch_of(TiedLoader(many, VIEWS, 2, drop_last=True))) == 2
+    assert epoch_of(TiedLoader(Stream([]), VIEWS, 2)) == []
+    with pytest.raises(TypeError):
+        len(TiedLoader(many, VIEWS, 2))
+
+
+def test_replacements_in_a_stream_keep_their_own_index_and_target(image_folder, caplog):
+    path = paths_of(image_folder)[0]
+    samples = [(b"bad", 0), (path, 1), (path, 2), (b"bad", 3)]
+    loader = TiedLoader(Stream(samples), VIEWS, 4, on_error="skip")
+    with caplog.at_level(logging.WARNING, "tied_augment.loader"):
+        [(images, targets)] = epoch_of(loader)
+    assert targets.tolist() == [1, 1, 2, 1]
+    assert torch.equal(images, expected([path] * 4, [1, 1, 2, 1]))
+    skipped = [record.args[0] for record in caplog.records]
+    assert skipped == [0, 3, 0]  # the last is what came in the place of 3
+
+
+def stop(*_):
+    raise StopIteration
+
+
+def test_stop_iteration_of_users_code_is_no_end_of_the_epoch(image_folder):
+    path = paths_of(image_folder)[0]
+    items = Items([(path, 0), StopIteration(), (path, 2)])
+    for loader in (TiedLoader(items, VIEWS), TiedLoader(items, VIEWS, 2, collate_fn=stop)):
+        with pytest.raises(RuntimeError, match="raised StopIteration"):
+            list(loader)
+
+
+def test_targets_that_cannot_be_repeated_are_refused(image_folder):
+    path = paths_of(image_folder)[0]
+    with pytest.raises(TypeError, match="repeat_targets needs targets of numbers, got 'cat'"):
+        list(TiedLoader(Items([(path, "cat")]), VIEWS, repeat_targets=True))
