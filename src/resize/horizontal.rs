@@ -7,6 +7,8 @@ use multiversion::multiversion;
 
 use super::Coefficients;
 use super::transpose::{Lane, transpose};
+#[cfg(target_arch = "x86_64")]
+use super::vnni;
 use super::weigh::{BLOCK, Level, Rows};
 use crate::image::ImageRef;
 
@@ -17,12 +19,17 @@ const LANE: usize = size_of::<Lane>();
 pub struct Columns {
     input: Vec<u8>,
     output: Vec<u8>,
+    #[cfg(target_arch = "x86_64")]
+    quads: Vec<vnni::Quad>,
 }
 
 impl Columns {
     /// The bytes held.
     pub fn memory(&self) -> usize {
-        self.input.capacity() + self.output.capacity()
+        let bytes = self.input.capacity() + self.output.capacity();
+        #[cfg(target_arch = "x86_64")]
+        let bytes = bytes + self.quads.capacity() * size_of::<vnni::Quad>();
+        bytes
     }
 }
 
@@ -38,6 +45,13 @@ pub fn resize(
     columns: &mut Columns,
     out: &mut [u8],
 ) {
+    #[cfg(target_arch = "x86_64")]
+    if level.is_vnni() {
+        // SAFETY: this level exists only where the instructions do.
+        return unsafe {
+            vnni::across(source, (first, rows), coefficients, flip, &mut columns.quads, out)
+        };
+    }
     let width = coefficients.windows().len();
     let row_len = source.width as usize * 3;
     columns.input.resize(row_len.next_multiple_of(LANE) * BLOCK, 0);

@@ -7,6 +7,8 @@ mod horizontal;
 #[cfg(test)]
 mod scalar;
 mod transpose;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
 mod weigh;
 
 pub use coefficients::{Coefficients, Filter, Window};
@@ -69,8 +71,12 @@ impl Resizer {
         out: &mut [u8],
     ) {
         let (height, width) = (size.0 as usize, size.1 as usize);
-        self.across.compute(filter, source.width, size.1);
-        self.down.compute(filter, source.height, size.0);
+        self.across.compute(filter, source.width, size.1, true);
+        self.down.compute(filter, source.height, size.0, false);
+        if self.level.is_vnni() {
+            self.across.split();
+            self.down.split();
+        }
         let Self { level, across, down, columns, between, .. } = self;
         if vertical_first((source.height, source.width), size) {
             let row = source.width as usize * 3;
@@ -138,7 +144,7 @@ fn vertical_first(input: (u32, u32), output: (u32, u32)) -> bool {
     rows > 0 && rows > 2 * columns
 }
 
-/// The instruction set that the resize uses on this machine: `avx512`, `avx2`, or that of the target.
+/// The instruction set that the resize uses on this machine: `avx512vnni`, `avx2`, or that of the target.
 #[must_use]
 pub fn simd() -> &'static str {
     Level::default().name()

@@ -17,8 +17,8 @@ fn axis(sample: impl Fn(usize) -> u8, coefficients: &Coefficients, out: usize) -
 
 fn resize(source: &[u8], input: (usize, usize), output: (usize, usize), filter: Filter) -> Vec<u8> {
     let (mut across, mut down) = (Coefficients::default(), Coefficients::default());
-    across.compute(filter, input.1 as u32, output.1 as u32);
-    down.compute(filter, input.0 as u32, output.0 as u32);
+    across.compute(filter, input.1 as u32, output.1 as u32, true);
+    down.compute(filter, input.0 as u32, output.0 as u32, false);
     let mut planes = Vec::new();
     for channel in 0..3 {
         let plane: Vec<u8> = source.iter().copied().skip(channel).step_by(3).collect();

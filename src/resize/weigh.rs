@@ -5,12 +5,14 @@
 
 use super::Coefficients;
 use super::coefficients::PRECISION_BITS;
+#[cfg(target_arch = "x86_64")]
+use super::vnni;
 
 /// Bytes that the vector kernels sum at once; rows must not be shorter for them.
 pub const BLOCK: usize = 64;
 
 /// Half a unit of the fixed-point sums, so that shifting rounds.
-const HALF: i32 = 1 << (PRECISION_BITS - 1);
+pub(super) const HALF: i32 = 1 << (PRECISION_BITS - 1);
 
 /// Rows of bytes, `stride` bytes apart.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +37,7 @@ enum Set {
     #[cfg(target_arch = "x86_64")]
     Avx2,
     #[cfg(target_arch = "x86_64")]
-    Avx512,
+    Vnni,
 }
 
 impl Level {
@@ -43,8 +45,9 @@ impl Level {
     pub fn available() -> impl Iterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]
         let sets = [
-            (is_x86_feature_detected!("avx512f").then_some(Set::Avx512)),
-            (is_x86_feature_detected!("avx2").then_some(Set::Avx2)),
+            (is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512bw"))
+                .then_some(Set::Vnni),
+            is_x86_feature_detected!("avx2").then_some(Set::Avx2),
             Some(Set::Portable),
         ];
         #[cfg(not(target_arch = "x86_64"))]
@@ -56,12 +59,21 @@ impl Level {
     pub fn name(self) -> &'static str {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512 => "avx512",
+            Set::Vnni => "avx512vnni",
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => "avx2",
             Set::Portable if cfg!(target_arch = "aarch64") => "neon",
             Set::Portable => "portable",
         }
+    }
+
+    /// Whether this level has AVX-512's VNNI, which wants [`Coefficients::groups`]: those of columns
+    /// aligned, those of rows not.
+    pub fn is_vnni(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return self.0 == Set::Vnni;
+        #[cfg(not(target_arch = "x86_64"))]
+        false
     }
 
     /// Writes one row of `input.width` bytes per window of `coefficients` to `out`, the last first if
@@ -76,13 +88,13 @@ impl Level {
         match self.0 {
             // SAFETY: `available` gave this level only where the instructions exist.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512 if input.width >= BLOCK => unsafe {
-                x86::avx512(input, coefficients, flip, out);
+            Set::Vnni if input.width >= BLOCK => unsafe {
+                vnni::weigh(input, coefficients, flip, out);
             },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 if input.width >= BLOCK => unsafe {
-                x86::avx2(input, coefficients, flip, out);
+                avx2(input, coefficients, flip, out);
             },
             _ => portable(input, coefficients, flip, out),
         }
@@ -121,87 +133,49 @@ fn portable(input: Rows<'_>, coefficients: &Coefficients, flip: bool, out: &mut 
     }
 }
 
-/// The same with the sums of a block in registers. Compilers find neither: they vectorise along the
+/// The same with the sums of a block in registers. Compilers don't find it: they vectorise along the
 /// taps, which is seven times slower.
 #[cfg(target_arch = "x86_64")]
-mod x86 {
+#[target_feature(enable = "avx2")]
+fn avx2(input: Rows<'_>, coefficients: &Coefficients, flip: bool, out: &mut [u8]) {
+    let Rows { data, stride, width, first } = input;
+    let windows = coefficients.windows();
+    for (y, &window) in windows.iter().enumerate() {
+        let y = if flip { windows.len() - 1 - y } else { y };
+        let rows = &data[(window.start - first) * stride..];
+        let out = &mut out[y * width..][..width];
+        for start in (0..width).step_by(BLOCK) {
+            // The last block overlaps the one before it rather than being short.
+            let start = start.min(width - BLOCK);
+            let block = out[start..].first_chunk_mut().expect("rows of a block at least");
+            avx2_block(&rows[start..], stride, coefficients.of(window), block);
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx2")]
+fn avx2_block(rows: &[u8], stride: usize, weights: &[i32], out: &mut [u8; BLOCK]) {
     use std::arch::x86_64::*;
-    use std::mem::transmute;
 
-    use super::{BLOCK, Coefficients, HALF, PRECISION_BITS, Rows};
-
-    type Block = [u8; BLOCK];
-
-    const SHIFT: u32 = PRECISION_BITS;
-
-    macro_rules! kernel {
-        ($name:ident, $features:literal, $block:ident) => {
-            #[target_feature(enable = $features)]
-            pub fn $name(input: Rows<'_>, coefficients: &Coefficients, flip: bool, out: &mut [u8]) {
-                let Rows { data, stride, width, first } = input;
-                let windows = coefficients.windows();
-                for (y, &window) in windows.iter().enumerate() {
-                    let y = if flip { windows.len() - 1 - y } else { y };
-                    let rows = &data[(window.start - first) * stride..];
-                    let out = &mut out[y * width..][..width];
-                    for start in (0..width).step_by(BLOCK) {
-                        // The last block overlaps the one before it rather than being short.
-                        let start = start.min(width - BLOCK);
-                        let block =
-                            out[start..].first_chunk_mut().expect("rows of a block at least");
-                        $block(&rows[start..], stride, coefficients.of(window), block);
-                    }
-                }
-            }
-        };
-    }
-
-    kernel!(avx512, "avx512f", block512);
-    kernel!(avx2, "avx2", block256);
-
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    fn block512(rows: &[u8], stride: usize, weights: &[i32], out: &mut Block) {
-        let mut sums = [_mm512_set1_epi32(HALF); 4];
-        for (row, &weight) in rows.chunks(stride).zip(weights) {
-            let row: &Block = row.first_chunk().expect("rows of a block at least");
-            let weight = _mm512_set1_epi32(weight);
-            for (sum, bytes) in sums.iter_mut().zip(row.as_chunks::<16>().0) {
-                // SAFETY: sixteen bytes either way, any of them valid.
-                let bytes: __m128i = unsafe { transmute(*bytes) };
-                let product = _mm512_mullo_epi32(_mm512_cvtepu8_epi32(bytes), weight);
-                *sum = _mm512_add_epi32(*sum, product);
-            }
-        }
-        for (sum, out) in sums.into_iter().zip(out.as_chunks_mut::<16>().0) {
-            let sum = _mm512_srai_epi32::<SHIFT>(sum);
-            let bytes = _mm512_cvtusepi32_epi8(_mm512_max_epi32(sum, _mm512_setzero_si512()));
-            // SAFETY: sixteen bytes either way, any of them valid.
-            *out = unsafe { transmute::<__m128i, [u8; 16]>(bytes) };
+    let mut sums = [_mm256_set1_epi32(HALF); 8];
+    for (row, &weight) in rows.chunks(stride).zip(weights) {
+        let row: &[u8; BLOCK] = row.first_chunk().expect("rows of a block at least");
+        let weight = _mm256_set1_epi32(weight);
+        for (sum, bytes) in sums.iter_mut().zip(row.as_chunks::<8>().0) {
+            let bytes = _mm_cvtsi64_si128(i64::from_ne_bytes(*bytes));
+            let product = _mm256_mullo_epi32(_mm256_cvtepu8_epi32(bytes), weight);
+            *sum = _mm256_add_epi32(*sum, product);
         }
     }
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn block256(rows: &[u8], stride: usize, weights: &[i32], out: &mut Block) {
-        let mut sums = [_mm256_set1_epi32(HALF); 8];
-        for (row, &weight) in rows.chunks(stride).zip(weights) {
-            let row: &Block = row.first_chunk().expect("rows of a block at least");
-            let weight = _mm256_set1_epi32(weight);
-            for (sum, bytes) in sums.iter_mut().zip(row.as_chunks::<8>().0) {
-                let bytes = _mm_cvtsi64_si128(i64::from_ne_bytes(*bytes));
-                let product = _mm256_mullo_epi32(_mm256_cvtepu8_epi32(bytes), weight);
-                *sum = _mm256_add_epi32(*sum, product);
-            }
-        }
-        // Packing works on halves of a register: the quarters come out in this order.
-        let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-        for (sums, out) in sums.as_chunks::<4>().0.iter().zip(out.as_chunks_mut::<32>().0) {
-            let [a, b, c, d] = sums.map(|sum| _mm256_srai_epi32::<{ SHIFT as i32 }>(sum));
-            let bytes = _mm256_packus_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
-            let bytes = _mm256_permutevar8x32_epi32(bytes, order);
-            // SAFETY: thirty-two bytes either way, any of them valid.
-            *out = unsafe { transmute::<__m256i, [u8; 32]>(bytes) };
-        }
+    // Packing works on halves of a register: the quarters come out in this order.
+    let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    for (sums, out) in sums.as_chunks::<4>().0.iter().zip(out.as_chunks_mut::<32>().0) {
+        let [a, b, c, d] = sums.map(|sum| _mm256_srai_epi32::<{ PRECISION_BITS as i32 }>(sum));
+        let bytes = _mm256_packus_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+        let bytes = _mm256_permutevar8x32_epi32(bytes, order);
+        // SAFETY: thirty-two bytes either way, any of them valid.
+        *out = unsafe { std::mem::transmute::<__m256i, [u8; 32]>(bytes) };
     }
 }
