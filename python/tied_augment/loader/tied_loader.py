@@ -90,7 +90,8 @@ class TiedLoader(Iterable[Any]):
         pin_memory: write into page-locked memory.
         seed: the run's seed, 0 to 2**64 - 1.
         on_error: ``'raise'``, or ``'skip'``: log a warning with path and cause and take the sample
-            with the next index (in a stream: the next in the batch), up to 20 times in a row.
+            with the next index, up to 20 times in a row. In a stream it is the next in the batch,
+            and a batch without a good sample is left out.
         output: ``'uint8'``, or ``'float32'``, ``'float16'``, ``'bfloat16'`` for images normalised
             as by torchvision's ToTensor and Normalize.
         mean: of each channel, for the normalised outputs.
