@@ -107,6 +107,9 @@ class TiedLoader(Iterable[Any]):
         ValueError: an argument out of its range, or arguments that exclude each other.
     """
 
+    # Whether repeated targets are indices of classes, int64, whatever the data set has.
+    _index_targets = False
+
     def __init__(
         self,
         dataset: Any,
@@ -243,7 +246,9 @@ class TiedLoader(Iterable[Any]):
         ]
         key = (progress.epoch, self.seed)
         submission = Submission(core, shapes, self._output, self._buffers, key)
-        deliver = Delivery(self._output, shapes, self.repeat_targets, self.collate_fn)
+        deliver = Delivery(
+            self._output, shapes, self.repeat_targets, self._index_targets, self.collate_fn
+        )
         feed = self._feed(submission, done)
         return Iteration(core, feed, batches, deliver, self.prefetch, self._skips, progress)
 
