@@ -7,6 +7,7 @@ The work is that of peers.py: file -> decode -> two views, each a random resized
 are threads. timm's loader is its own `create_loader` over its own data set; the peers run in
 torch's DataLoader; both with as many workers as cores and with one more, and the better counts;
 DALI, if it is installed, is its own pipeline on the CPU, with as many threads as cores.
+Workers and threads begin with a loader's first iteration and idle in the others' turns.
 Loaders take turns, so that a drift of the machine's speed hits all alike; the table has medians,
 their ratio to timm and the time to the first batch. With --aa timm and this package apply that
 policy, too, and the peers what peers.py says.
@@ -104,7 +105,14 @@ def ours(folder: Path, threads: int, aa: str | None, output: str = "uint8") -> T
 
 
 class Dali:
-    """DALI's own pipeline on the CPU: crop and flip only; its RandAugment needs a GPU."""
+    """DALI's own pipeline on the CPU: crop and flip only; its RandAugment needs a GPU.
+
+    Its `run` always has AHEAD more batches made, which would take the time of whoever comes next.
+    Here no more than an epoch's batches are scheduled, as in the other loaders: at its end the
+    threads have nothing to do. As DataLoader's workers, they begin with the first iteration.
+    """
+
+    AHEAD = 2  # DALI's default
 
     def __init__(self, paths: list[str], threads: int) -> None:
         from nvidia.dali import fn, pipeline_def, types
@@ -120,19 +128,32 @@ class Dali:
             flip = fn.flip(crop, horizontal=fn.random.coin_flip(seed=seed + 2))
             return fn.transpose(flip, perm=[2, 0, 1])
 
-        @pipeline_def(batch_size=peers.BATCH, num_threads=threads, device_id=None)  # type: ignore[untyped-decorator]
+        @pipeline_def(  # type: ignore[untyped-decorator]
+            batch_size=peers.BATCH,
+            num_threads=threads,
+            device_id=None,
+            prefetch_queue_depth=self.AHEAD,
+        )
         def pipeline() -> tuple[Any, Any]:
             files, _ = fn.readers.file(files=paths, random_shuffle=True, seed=4)
             images = fn.decoders.image(files, device="cpu", output_type=types.RGB)
             return view(images, 0), view(images, 1)
 
         self.pipeline = pipeline()
-        self.pipeline.build()
-        self.batches = len(paths) * REPEATS // peers.BATCH
+        self.begun = False
+        self.batches = len(paths) // peers.BATCH
 
     def __iter__(self) -> Iterator[Any]:
-        for _ in range(self.batches):
-            yield [views.as_array() for views in self.pipeline.run()]
+        # The very first call schedules AHEAD, each later one a single batch.
+        for _ in range(self.AHEAD if self.begun else 1):
+            self.pipeline.schedule_run()
+        self.begun = True
+        for batch in range(self.batches):
+            views = self.pipeline.share_outputs()
+            yield [torch.utils.dlpack.from_dlpack(view.as_tensor()) for view in views]
+            self.pipeline.release_outputs()
+            if batch + self.AHEAD < self.batches:
+                self.pipeline.schedule_run()
 
 
 def contestants(folder: Path, paths: list[str], cores: int, aa: str | None) -> dict[str, Any]:

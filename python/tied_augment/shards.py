@@ -6,6 +6,7 @@ sample and its shuffle buffer.
 
 from __future__ import annotations
 
+import logging
 import os
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,8 @@ import torch
 from torch.utils.data import IterableDataset
 
 __all__ = ["TarShards"]
+
+_logger = logging.getLogger("tied_augment.loader")
 
 Sample = tuple[bytes, Any]
 
@@ -42,7 +45,8 @@ class TarShards(IterableDataset[Sample]):
 
     Raises:
         ValueError: no shards, fewer shards than ranks, or no sample in those of a rank.
-        OSError, tarfile.TarError: a shard that can't be read, when it is reached.
+        OSError, tarfile.TarError: a shard that can't be read, or ends within a member, when it is
+            reached. One that ends between two is warned of, by the logger `tied_augment.loader`.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class TarShards(IterableDataset[Sample]):
         self.target = target
         self.seed = seed
         self.epoch = 0
+        self._cut: set[str] = set()
 
     def __len__(self) -> int:
         """The number of samples of a rank's epoch.
@@ -97,16 +102,22 @@ class TarShards(IterableDataset[Sample]):
         while True:
             count = 0
             for shard in shards:
-                with tarfile.open(shard, "r|*") as archive:
-                    for sample in self._samples(archive, shard):
-                        count += 1
-                        yield sample
+                for sample in self._samples(shard):
+                    count += 1
+                    yield sample
             if count == 0:
                 raise ValueError(f"there are no samples in {', '.join(shards)}")
             if self.samples is None:
                 return
 
-    def _samples(self, archive: tarfile.TarFile, shard: str) -> Iterator[Sample]:
+    def _samples(self, shard: str) -> Iterator[Sample]:
+        try:
+            with tarfile.open(shard, "r|*") as archive:
+                yield from self._grouped(archive, shard)
+        except tarfile.ReadError as error:
+            raise tarfile.ReadError(f"{shard}: {error}") from error
+
+    def _grouped(self, archive: tarfile.TarFile, shard: str) -> Iterator[Sample]:
         image: bytes | None = None
         key, target = "", ""
         for member in archive:
@@ -124,8 +135,25 @@ class TarShards(IterableDataset[Sample]):
                 image = file.read()
             elif ending == self.target:
                 target = file.read().decode()
+        self._warn_if_cut(archive, shard)
         if image is not None:
             yield image, self._number(target, key, shard)
+
+    def _warn_if_cut(self, archive: tarfile.TarFile, shard: str) -> None:
+        """Say so, once, if an archive that has been read to its end lacks the block of zeros there.
+
+        No error, since a missing one is none for GNU tar.
+        """
+        assert archive.fileobj is not None
+        # A whole block has been read after the last member if there is one.
+        if shard in self._cut or archive.fileobj.tell() - archive.offset >= tarfile.BLOCKSIZE:
+            return
+        self._cut.add(shard)
+        _logger.warning(
+            "%s lacks the zeros at a tar file's end: if its writer or a copy was interrupted, "
+            "samples are missing, and it must be made again",
+            shard,
+        )
 
     def _number(self, target: str, key: str, shard: str) -> int:
         if self.target is None:

@@ -102,6 +102,60 @@ def test_replacements_in_a_stream_keep_their_own_index_and_target(image_folder, 
     assert skipped == [0, 3, 0]  # the last is what came in the place of 3
 
 
+def bad(count):
+    return [(b"no image", -1)] * count
+
+
+@pytest.mark.parametrize("prefetch", [1, 3])
+def test_batches_of_bad_samples_only_are_left_out_of_a_stream(image_folder, caplog, prefetch):
+    good = [(path, number) for number, path in enumerate(paths_of(image_folder))]
+    samples = [*bad(4), *good[4:7], *bad(5), good[0], *bad(5)]
+    for size, wanted in ((1, [[4], [5], [6], [0]]), (2, [[4, 5], [6, 6], [0, 0]])):
+        caplog.clear()
+        loader = TiedLoader(Stream(samples), VIEWS, size, on_error="skip", prefetch=prefetch)
+        with caplog.at_level(logging.WARNING, "tied_augment.loader"):
+            batches = epoch_of(loader)
+        assert [targets.tolist() for _, targets in batches] == wanted
+        assert len(caplog.records) == loader.skipped == 14
+        assert loader.stats()["images"] == sum(map(len, wanted))
+    loader = TiedLoader(Stream([*good[:2], *bad(3)]), VIEWS, 2, on_error="skip", drop_last=True)
+    assert [targets.tolist() for _, targets in epoch_of(loader)] == [[0, 1]]
+    assert epoch_of(TiedLoader(Stream(bad(19)), VIEWS, 4, on_error="skip")) == []
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 32])
+def test_too_many_bad_samples_of_a_stream_in_a_row(image_folder, size):
+    good = [(paths_of(image_folder)[0], 0)] * size
+    loader = TiedLoader(Stream([*good, *bad(19), *good]), VIEWS, size, on_error="skip")
+    assert len(epoch_of(loader)) >= 2
+    many = TiedLoader(Stream([*good, *bad(19 + size)]), VIEWS, size, on_error="skip")
+    iteration = iter(many)
+    next(iteration)
+    last = size + 19
+    with pytest.raises(RuntimeError, match=rf"20 samples in a row .* number {last}$"):
+        next(iteration)
+    assert many.skipped == 20
+    with pytest.raises(OSError, match=f"index {size}: not an image"):
+        list(TiedLoader(Stream([*good, *bad(2)]), VIEWS, size))
+
+
+def test_batches_left_out_are_passed_over_by_a_resumed_stream(image_folder):
+    good = [(path, number) for number, path in enumerate(paths_of(image_folder))]
+    samples = [*good[:2], *bad(4), *good[2:4], *good[4:5]]
+    whole = epoch_of(TiedLoader(Stream(samples), VIEWS, 2, on_error="skip"))
+    assert len(whole) == 3
+    for done in range(4):
+        loader = TiedLoader(Stream(samples), VIEWS, 2, on_error="skip")
+        iteration = iter(loader)
+        for _ in range(done):
+            next(iteration)
+        state = loader.state_dict()
+        assert state["batches"] == [0, 1, 4, 5][done]
+        resumed = TiedLoader(Stream(samples), VIEWS, 2, on_error="skip")
+        resumed.load_state_dict(state)
+        assert [targets.tolist() for _, targets in resumed] == [t.tolist() for _, t in whole[done:]]
+
+
 def stop(*_):
     raise StopIteration
 

@@ -1,6 +1,7 @@
 """TarShards: WebDataset's layout as a stream, by itself and under TiedLoader."""
 
 import io
+import logging
 import tarfile
 from pathlib import Path
 
@@ -129,3 +130,34 @@ def test_what_is_wrong_with_a_shard_is_said(tmp_path, shards):
     truncated.write_bytes(shards[0][0].read_bytes()[:3000])
     with pytest.raises((OSError, tarfile.ReadError)):
         list(TarShards([truncated]))
+
+
+def test_a_shard_without_an_end_is_warned_of(tmp_path, shards, caplog):
+    paths, _ = shards
+    whole = paths[0].read_bytes()
+    with tarfile.open(paths[0]) as tar:
+        members = tar.getmembers()
+    last = members[-1]
+    assert last.size <= tarfile.BLOCKSIZE
+    end = last.offset_data + tarfile.BLOCKSIZE
+    assert len(whole) >= end + 1024
+    cut = tmp_path / "cut.tar"
+    second, third = members[3].offset, members[6].offset
+    for length, samples in [(second, 1), (third, 2), (third + 100, 2), (end, 3), (end + 511, 3)]:
+        cut.write_bytes(whole[:length])
+        caplog.clear()
+        dataset = TarShards([cut, paths[1]])
+        with caplog.at_level(logging.WARNING, "tied_augment.loader"):
+            for _ in range(2):
+                assert targets_of(dataset) == [*range(samples), 3, 4, 5]
+        [warning] = [record.getMessage() for record in caplog.records]
+        assert warning.startswith(f"{cut} lacks the zeros")
+    caplog.clear()
+    for zeros in (512, 700, 1024):
+        cut.write_bytes(whole[: end + zeros])
+        assert targets_of(TarShards([cut, *paths[1:]])) == list(range(12))
+    assert not caplog.records
+    for length in (second + 600, end - 1):
+        cut.write_bytes(whole[:length])
+        with pytest.raises(tarfile.ReadError, match=r"cut\.tar: unexpected end of data"):
+            list(TarShards([cut]))

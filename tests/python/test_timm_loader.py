@@ -2,13 +2,14 @@
 
 import inspect
 
+import numpy as np
 import pytest
 import timm.data
 import torch
 import torch.distributed as dist
 from timm.data import FastCollateMixup, ImageDataset, IterableImageDataset
 from timm.data.loader import PrefetchLoader, fast_collate
-from torch.utils.data import BatchSampler
+from torch.utils.data import BatchSampler, IterableDataset
 from torch.utils.data.distributed import DistributedSampler
 from torchvision.datasets import ImageFolder
 
@@ -101,6 +102,38 @@ def test_what_train_py_reads_of_a_loader(image_folder, prefetcher):
         mean = torch.tensor([v * 255 for v in (0.485, 0.456, 0.406)]).view(1, 3, 1, 1)
         std = torch.tensor([v * 255 for v in (0.229, 0.224, 0.225)]).view(1, 3, 1, 1)
         assert torch.equal(images, inner.float().sub_(mean).div_(std))
+
+
+TARGETS = {
+    "int": [3, 0, 2],
+    "float": [0.5, 1.9, -1.5],
+    "bool": [True, False, True],
+    "int32": list(np.array([3, 0, 2], np.int32)),
+    "float32": list(np.array([3.5, 0.0, 2.0], np.float32)),
+    "tensors": list(torch.tensor([0.5, 1.0, 2.9])),
+    "dense": list(torch.rand(3, 4)),
+    "arrays": list(np.eye(3)),
+}
+
+
+@pytest.mark.parametrize("prefetcher", [True, False])
+@pytest.mark.parametrize("targets", TARGETS.values(), ids=TARGETS)
+def test_targets_are_those_of_timms_loader(image_folder, targets, prefetcher):
+    images = [image for image, _ in ImageFolder(image_folder)]
+
+    class Pairs(IterableDataset):  # timm does not shuffle these
+        transform = None
+
+        def __iter__(self):
+            for image, target in zip(images, targets, strict=False):
+                yield self.transform(image) if self.transform else image, target
+
+    options = {"use_prefetcher": prefetcher, "device": CPU}
+    theirs = timm.data.create_loader(Pairs(), 32, 3, True, num_workers=0, **options)
+    [(_, wanted)] = theirs
+    [(_, got)] = create_loader(Pairs(), 32, 3, True, **options)
+    assert got.dtype == wanted.dtype
+    assert torch.equal(got, torch.cat((wanted, wanted)))
 
 
 def test_collate_functions_and_mixup(image_folder):

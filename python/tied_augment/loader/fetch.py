@@ -117,6 +117,10 @@ class Feed(ABC):
     def replace(self, batch: Pending, failed: Sequence[int]) -> None:
         """Have the core make samples at positions anew, from the samples that come next."""
 
+    def lost(self, batch: Pending, failed: int) -> bool:  # noqa: ARG002  (by default never)
+        """Whether no sample is left that could replace those that failed."""
+        return False
+
     @abstractmethod
     def rest(self, batch: Pending) -> list[tuple[Any, ...]]:
         """What follows the image, for each sample of a batch."""
@@ -290,6 +294,10 @@ class StreamFeed(_ThreadFeed):
         batch.first_views = np.zeros(count, np.uint16)
         self._done += count
         self._submission.begin(batch, None, [sample for sample, _ in batch.items])
+
+    def lost(self, batch: Pending, failed: int) -> bool:
+        """See `Feed.lost`: a batch's own samples are all there is."""
+        return failed == len(batch.items)
 
     def replace(self, batch: Pending, failed: Sequence[int]) -> None:
         """See `Feed.replace`."""

@@ -26,7 +26,7 @@ class Progress:
 
     Attributes:
         epoch: the epoch.
-        batches: delivered.
+        batches: delivered, or left out because none of their samples is good.
         order: a checksum over the indices of these.
         over: whether there are no more.
         images: samples delivered since the iteration began.
@@ -49,6 +49,11 @@ class Progress:
     busy: float = 0.0
     ready: int = 0
     ended: float | None = None
+
+    def passed(self, batch: Pending) -> None:
+        """Note that the epoch goes on after this batch, also when it is resumed."""
+        self.batches += 1
+        self.order = fingerprint(batch.asked, self.order)
 
 
 class Iteration(Iterator[Any]):
@@ -82,6 +87,8 @@ class Iteration(Iterator[Any]):
         self._skips = skips
         self._progress = progress
         self._pending: deque[Pending] = deque()
+        # Samples of batches left out since the last one that was not.
+        self._lost = 0
         self._delivered_at: float | None = None
         self._close = weakref.finalize(self, _close, core, feed)
         progress.began = time.perf_counter()
@@ -118,7 +125,7 @@ class Iteration(Iterator[Any]):
             progress.over = True
             self.close()
             raise StopIteration
-        progress.batches += 1
+        progress.passed(batch)
         progress.images += len(batch.indices)
         self._delivered_at = time.perf_counter()
         progress.waited += self._delivered_at - asked_at
@@ -140,7 +147,18 @@ class Iteration(Iterator[Any]):
             self._feed.begin(batch)
 
     def _finished(self) -> Pending | None:
-        """Wait for the next batch; None if there is none."""
+        """Wait for the next batch that is not left out; None if there is none."""
+        while (batch := self._begun()) is not None:
+            made = self._made(batch)
+            self._pending.popleft()
+            if made:
+                return batch
+            self._progress.passed(batch)
+            self._begin_batches()
+        return None
+
+    def _begun(self) -> Pending | None:
+        """Wait until the core has the next batch; None if there is none."""
         if not self._pending:
             return None
         batch = self._pending[0]
@@ -148,17 +166,23 @@ class Iteration(Iterator[Any]):
             self._core.ready()  # says so if there is no thread left, after a fork
         if batch.error is not None:
             raise batch.error
-        if batch.ended:
-            return None
+        return None if batch.ended else batch
+
+    def _made(self, batch: Pending) -> bool:
+        """Wait until a batch is made, replacing samples that fail; False if nothing can."""
         while failures := self._failures():
+            if self._feed.lost(batch, len(failures)):
+                for position, error in failures:
+                    self._lost += 1
+                    self._skips.pass_by(int(batch.indices[position]), error, self._lost)
+                return False
             for position, error in failures:
                 batch.in_a_row[position] = batch.in_a_row.get(position, 0) + 1
                 index = int(batch.indices[position])
                 self._skips.pass_by(index, error, batch.in_a_row[position])
             self._feed.replace(batch, [position for position, _ in failures])
-        self._progress.order = fingerprint(batch.asked, self._progress.order)
-        self._pending.popleft()
-        return batch
+        self._lost = 0
+        return True
 
     def _failures(self) -> list[tuple[int, Exception]]:
         while (failures := self._core.wait(_NAP)) is None:

@@ -136,11 +136,13 @@ class Delivery:
         output: Output,
         shapes: Sequence[tuple[int, tuple[int, int]]],
         repeat_targets: bool,
+        index_targets: bool,
         collate_fn: Callable[[list[Any]], Any] | None,
     ) -> None:
         self._output = output
         self._shapes = shapes
         self._repeat = repeat_targets
+        self._index = index_targets
         self._collate_fn = collate_fn
 
     def __call__(self, batch: Pending, rest: list[tuple[Any, ...]]) -> Any:
@@ -157,5 +159,7 @@ class Delivery:
         if self._repeat and columns:
             if not isinstance(columns[0], Tensor):
                 raise TypeError(f"repeat_targets needs targets of numbers, got {rest[0][0]!r}")
+            if self._index and columns[0].ndim == 1:
+                columns[0] = columns[0].long()
             columns[0] = columns[0].repeat((views,) + (1,) * (columns[0].ndim - 1))
         return (images, *columns)

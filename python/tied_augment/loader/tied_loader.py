@@ -90,7 +90,8 @@ class TiedLoader(Iterable[Any]):
         pin_memory: write into page-locked memory.
         seed: the run's seed, 0 to 2**64 - 1.
         on_error: ``'raise'``, or ``'skip'``: log a warning with path and cause and take the sample
-            with the next index (in a stream: the next in the batch), up to 20 times in a row.
+            with the next index, up to 20 times in a row. In a stream it is the next in the batch,
+            and a batch without a good sample is left out.
         output: ``'uint8'``, or ``'float32'``, ``'float16'``, ``'bfloat16'`` for images normalised
             as by torchvision's ToTensor and Normalize.
         mean: of each channel, for the normalised outputs.
@@ -105,6 +106,9 @@ class TiedLoader(Iterable[Any]):
         TypeError: an argument of the wrong type.
         ValueError: an argument out of its range, or arguments that exclude each other.
     """
+
+    # Whether repeated targets are indices of classes, int64, whatever the data set has.
+    _index_targets = False
 
     def __init__(
         self,
@@ -242,7 +246,9 @@ class TiedLoader(Iterable[Any]):
         ]
         key = (progress.epoch, self.seed)
         submission = Submission(core, shapes, self._output, self._buffers, key)
-        deliver = Delivery(self._output, shapes, self.repeat_targets, self.collate_fn)
+        deliver = Delivery(
+            self._output, shapes, self.repeat_targets, self._index_targets, self.collate_fn
+        )
         feed = self._feed(submission, done)
         return Iteration(core, feed, batches, deliver, self.prefetch, self._skips, progress)
 

@@ -57,6 +57,12 @@ _SCHEDULE = {
 _WITHOUT_EFFECT = {"use_multi_epochs_loader", "persistent_workers", "worker_seeding"}
 
 
+class _PrefetchedLoader(TiedLoader):
+    """What lies below timm's ``PrefetchLoader``: targets are as by timm's ``fast_collate``."""
+
+    _index_targets = True
+
+
 def create_loader(
     dataset: Any,
     input_size: Size,
@@ -73,8 +79,8 @@ def create_loader(
     """Make a loader of view pairs, with the arguments and the behaviour of timm's.
 
     Batches are what timm's loader gives for ``num_aug_splits=2``: images ``(2B, 3, height,
-    width)``, view 1 of all samples first, and targets ``(2B,)``. With ``is_training=False`` it is
-    timm's own loader.
+    width)``, view 1 of all samples first, and targets ``(2B,)``: int64, or as the data set has them
+    if ``use_prefetcher=False``. With ``is_training=False`` it is timm's own loader.
 
     Of timm's arguments ``num_workers`` is the number of threads; ``use_multi_epochs_loader``,
     ``persistent_workers`` and ``worker_seeding`` have no effect, since there are no worker
@@ -139,9 +145,9 @@ def create_loader(
     unknown = options.keys() - _WITHOUT_EFFECT
     if unknown:
         raise TypeError(f"timm.data.create_loader has no option {', '.join(sorted(unknown))}")
-    loader = TiedLoader(dataset, **arguments)
     if not prefetcher:
-        return loader
+        return TiedLoader(dataset, **arguments)
+    loader = _PrefetchedLoader(dataset, **arguments)
     if transform.get("no_aug") or not erase["re_prob"]:
         erase = {}
     erase = {name: value for name, value in erase.items() if value is not None}
