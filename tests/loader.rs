@@ -8,7 +8,7 @@ use tied_augment::batch::{Pipeline, Run, Sample, Source};
 use tied_augment::error::Error;
 use tied_augment::image::{Image, ImageRef};
 use tied_augment::loader::{
-    Archive, Catalog, Format, Input, Item, Job, Layout, Loader, Memory, Stored, Table,
+    Archive, Catalog, Format, Input, Item, Job, Layout, Loader, Memory, Stored,
 };
 use tied_augment::plan::{Crop, ViewSpec};
 use tied_augment::policy::Augment;
@@ -187,11 +187,10 @@ fn formats_are_lookups_in_any_layout() {
     let plane = VIEW / 3;
     for layout in [Layout::Planes, Layout::Interleaved] {
         for table in [None, Some(&bytes2), Some(&bytes4)] {
-            let table = table.map(|bytes| Table::from_bytes(bytes).unwrap());
-            let format = Format { table, layout };
+            let format = Format::new(table.map(|bytes| &bytes[..]), None, layout).unwrap();
             let size = format.element_size();
             let mut out = vec![0; VIEW * size];
-            format.write(&view, &mut out);
+            format.write(&view, false, &mut out);
             for (i, element) in out.chunks_exact(size).enumerate() {
                 let (channel, pixel) = match layout {
                     Layout::Planes => (i / plane, i % plane),
@@ -207,5 +206,5 @@ fn formats_are_lookups_in_any_layout() {
             }
         }
     }
-    assert!(Table::from_bytes(&bytes2[1..]).is_err());
+    assert!(Format::new(Some(&bytes2[1..]), None, Layout::Planes).is_err());
 }

@@ -100,7 +100,12 @@ class Loader:
     """Threads that make batches ahead of their consumer, for one iteration."""
 
     def __new__(
-        cls, threads: int, pipelines: Sequence[Pipeline], table: bytes | None, channels_last: bool
+        cls,
+        threads: int,
+        pipelines: Sequence[Pipeline],
+        table: bytes | None,
+        normalised: tuple[Sequence[float], Sequence[float]] | None,
+        channels_last: bool,
     ) -> Loader: ...
     def submit(
         self,

@@ -1,5 +1,10 @@
 //! The elements of a batch: bytes as they are, or normalised floating-point numbers.
 
+use std::ops::Range;
+
+use multiversion::multiversion;
+
+use super::normalise::{ALIGN, Normalise, PIXELS, STEP};
 use crate::error::{Error, Result};
 
 /// The order of a view's elements.
@@ -11,58 +16,52 @@ pub enum Layout {
     Interleaved,
 }
 
-/// What becomes of the values 0 to 255 in each channel, as the bits of the output's elements.
-///
-/// A floating-point output of 8-bit input has 256 values a channel. Whoever makes the table decides on
-/// the arithmetic and its rounding, and the output equals it bit for bit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Table {
-    /// 16-bit elements: float16 or bfloat16.
-    Two(Box<[[u16; 256]; 3]>),
-    /// 32-bit elements: float32.
-    Four(Box<[[u32; 256]; 3]>),
-}
-
 /// How views are written into a batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Format {
-    /// The elements; `None` for the bytes themselves.
-    pub table: Option<Table>,
-    /// Their order.
-    pub layout: Layout,
+    table: Option<Table>,
+    normalise: Option<Normalise>,
+    layout: Layout,
 }
 
-impl Table {
-    /// A table of 3 x 256 elements from their bytes, in this machine's byte order.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] if there are not 768 elements of 2 or 4 bytes.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        match bytes.len() {
-            1536 => {
-                let (elements, _) = bytes.as_chunks();
-                let mut table = Box::new([[0; 256]; 3]);
-                let values = elements.iter().map(|&e| u16::from_ne_bytes(e));
-                table.as_flattened_mut().iter_mut().zip(values).for_each(|(t, v)| *t = v);
-                Ok(Self::Two(table))
-            }
-            3072 => {
-                let (elements, _) = bytes.as_chunks();
-                let mut table = Box::new([[0; 256]; 3]);
-                let values = elements.iter().map(|&e| u32::from_ne_bytes(e));
-                table.as_flattened_mut().iter_mut().zip(values).for_each(|(t, v)| *t = v);
-                Ok(Self::Four(table))
-            }
-            n => Err(Error::Argument(format!(
-                "a table has 768 elements of 2 or 4 bytes, not {n} bytes"
-            ))),
-        }
-    }
+/// What becomes of the values 0 to 255 in each channel, as the bytes of the output's elements.
+#[derive(Clone, Debug)]
+pub(super) enum Table {
+    /// float16 or bfloat16.
+    Two(Box<Entries<2>>),
+    /// float32.
+    Four(Box<Entries<4>>),
 }
+
+type Entries<const N: usize> = [[[u8; N]; 256]; 3];
+
+/// Pixels that are interleaved before they become elements.
+const BLOCK: usize = 256;
+const _: () = assert!((3 * BLOCK).is_multiple_of(STEP) && (3 * BLOCK).is_multiple_of(ALIGN));
 
 impl Format {
     /// Bytes in planes, as views are rendered.
-    pub const PLAIN: Self = Self { table: None, layout: Layout::Planes };
+    pub const PLAIN: Self = Self { table: None, normalise: None, layout: Layout::Planes };
+
+    /// `table`: the bytes of 3 x 256 elements, in this machine's byte order; `None` for bytes as they
+    /// are. A floating-point output of 8-bit input has 256 values a channel. Whoever makes the table
+    /// decides on the arithmetic and its rounding, and the output equals it bit for bit.
+    ///
+    /// `normalised`: means and stds of the channels. If the table is `(v / 255 - mean) / std` in
+    /// float32, then rounded to the elements' type, they are computed, which is faster.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if there are not 768 elements of 2 or 4 bytes.
+    pub fn new(
+        table: Option<&[u8]>,
+        normalised: Option<[[f32; 3]; 2]>,
+        layout: Layout,
+    ) -> Result<Self> {
+        let table = table.map(Table::from_bytes).transpose()?;
+        let both = table.as_ref().zip(normalised);
+        let normalise = both.and_then(|(table, [mean, std])| Normalise::giving(table, mean, std));
+        Ok(Self { table, normalise, layout })
+    }
 
     /// The bytes of an element.
     #[must_use]
@@ -77,50 +76,216 @@ impl Format {
     /// Whether views need no conversion.
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        *self == Self::PLAIN
+        matches!(self, Self { table: None, layout: Layout::Planes, .. })
     }
 
-    /// Writes `view`, three planes of bytes, into `out`.
+    /// Writes `view`, three planes of bytes, into `out`; `past` the caches if it is part of more than
+    /// they hold.
     ///
     /// # Panics
     /// If `out` does not hold as many elements as `view`.
-    pub fn write(&self, view: &[u8], out: &mut [u8]) {
+    pub fn write(&self, view: &[u8], past: bool, out: &mut [u8]) {
         assert_eq!(out.len(), view.len() * self.element_size(), "the output has another size");
         match (&self.table, self.layout) {
             (None, Layout::Planes) => out.copy_from_slice(view),
-            (None, Layout::Interleaved) => interleave::<1>(view, out, |_, v| [v]),
-            (Some(Table::Two(table)), Layout::Planes) => {
-                planes::<2>(view, out, |c, v| table[c][v as usize].to_ne_bytes());
+            (None, Layout::Interleaved) => interleave(channels(view), out),
+            (Some(Table::Two(table)), _) => self.elements(table, view, past, out),
+            (Some(Table::Four(table)), _) => self.elements(table, view, past, out),
+        }
+        if let Some(normalise) = &self.normalise {
+            normalise.finish();
+        }
+    }
+
+    fn elements<const N: usize>(
+        &self,
+        table: &Entries<N>,
+        view: &[u8],
+        past: bool,
+        out: &mut [u8],
+    ) {
+        let inputs = channels(view);
+        match self.layout {
+            Layout::Planes => {
+                let outs = out.chunks_exact_mut((view.len() / 3 * N).max(1));
+                for (c, (input, out)) in inputs.into_iter().zip(outs).enumerate() {
+                    let Range { start, end } = self.computed(out, input.len(), N, STEP);
+                    if let Some(normalise) = &self.normalise {
+                        let out = &mut out[start * N..end * N];
+                        normalise.write(c, past, &input[start..end], out);
+                    }
+                    look_up(&input[..start], &table[c], &mut out[..start * N]);
+                    look_up(&input[end..], &table[c], &mut out[end * N..]);
+                }
             }
-            (Some(Table::Two(table)), Layout::Interleaved) => {
-                interleave::<2>(view, out, |c, v| table[c][v as usize].to_ne_bytes());
+            Layout::Interleaved => self.pixels(table, inputs, past, out),
+        }
+    }
+
+    fn pixels<const N: usize>(
+        &self,
+        table: &Entries<N>,
+        inputs: [&[u8]; 3],
+        past: bool,
+        out: &mut [u8],
+    ) {
+        let size = 3 * N;
+        let Range { start, end } = self.computed(out, inputs[0].len(), size, BLOCK);
+        if let Some(normalise) = &self.normalise {
+            let mut bytes = [0; 3 * BLOCK];
+            let outs = out[start * size..end * size].chunks_exact_mut(BLOCK * size);
+            for (start, out) in (start..end).step_by(BLOCK).zip(outs) {
+                interleave(inputs.map(|input| &input[start..][..BLOCK]), &mut bytes);
+                normalise.write(PIXELS, past, &bytes, out);
             }
-            (Some(Table::Four(table)), Layout::Planes) => {
-                planes::<4>(view, out, |c, v| table[c][v as usize].to_ne_bytes());
-            }
-            (Some(Table::Four(table)), Layout::Interleaved) => {
-                interleave::<4>(view, out, |c, v| table[c][v as usize].to_ne_bytes());
-            }
+        }
+        look_up_pixels(inputs.map(|input| &input[..start]), table, &mut out[..start * size]);
+        look_up_pixels(inputs.map(|input| &input[end..]), table, &mut out[end * size..]);
+    }
+
+    /// Which of `len` things of `size` bytes in `out` are computed: whole steps, from the first thing
+    /// that is aligned; none if there is no arithmetic.
+    fn computed(&self, out: &[u8], len: usize, size: usize, step: usize) -> Range<usize> {
+        let address = out.as_ptr().addr();
+        let aligned = |n: &usize| (address + n * size).is_multiple_of(ALIGN);
+        let start = self.normalise.as_ref().and_then(|_| (0..ALIGN.min(len)).find(aligned));
+        let start = start.unwrap_or(len);
+        start..start + (len - start) / step * step
+    }
+}
+
+impl Table {
+    fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        match bytes.len() {
+            1536 => Ok(Self::Two(entries(bytes))),
+            3072 => Ok(Self::Four(entries(bytes))),
+            n => Err(Error::Argument(format!(
+                "a table has 768 elements of 2 or 4 bytes, not {n} bytes"
+            ))),
         }
     }
 }
 
-fn planes<const N: usize>(view: &[u8], out: &mut [u8], element: impl Fn(usize, u8) -> [u8; N]) {
-    let plane = (view.len() / 3).max(1);
-    let (elements, _) = out.as_chunks_mut::<N>();
-    for (c, (view, out)) in view.chunks(plane).zip(elements.chunks_mut(plane)).enumerate() {
-        for (v, out) in view.iter().zip(out) {
-            *out = element(c, *v);
-        }
-    }
+fn entries<const N: usize>(bytes: &[u8]) -> Box<Entries<N>> {
+    let mut entries = Box::new([[[0; N]; 256]; 3]);
+    entries.as_flattened_mut().as_flattened_mut().copy_from_slice(bytes);
+    entries
 }
 
-fn interleave<const N: usize>(view: &[u8], out: &mut [u8], element: impl Fn(usize, u8) -> [u8; N]) {
+fn channels(view: &[u8]) -> [&[u8]; 3] {
     let plane = view.len() / 3;
-    let (red, rest) = view.split_at(plane);
-    let (green, blue) = rest.split_at(plane);
+    [0, 1, 2].map(|c| &view[c * plane..][..plane])
+}
+
+fn look_up<const N: usize>(bytes: &[u8], entries: &[[u8; N]; 256], out: &mut [u8]) {
+    for (byte, out) in bytes.iter().zip(out.as_chunks_mut::<N>().0) {
+        *out = entries[usize::from(*byte)];
+    }
+}
+
+fn look_up_pixels<const N: usize>([r, g, b]: [&[u8]; 3], table: &Entries<N>, out: &mut [u8]) {
+    let [reds, greens, blues] = table;
     let (pixels, _) = out.as_chunks_mut::<N>().0.as_chunks_mut::<3>();
-    for (((pixel, r), g), b) in pixels.iter_mut().zip(red).zip(green).zip(blue) {
-        *pixel = [element(0, *r), element(1, *g), element(2, *b)];
+    for (((pixel, r), g), b) in pixels.iter_mut().zip(r).zip(g).zip(b) {
+        *pixel = [reds[usize::from(*r)], greens[usize::from(*g)], blues[usize::from(*b)]];
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+fn interleave([r, g, b]: [&[u8]; 3], out: &mut [u8]) {
+    for (((pixel, r), g), b) in out.as_chunks_mut::<3>().0.iter_mut().zip(r).zip(g).zip(b) {
+        *pixel = [*r, *g, *b];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use half::{bf16, f16};
+    use proptest::prelude::*;
+
+    use super::{Format, Layout};
+
+    const IMAGENET: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
+
+    /// float32, float16 and bfloat16, as their bytes.
+    fn tables([mean, std]: [[f32; 3]; 2]) -> [Vec<u8>; 3] {
+        let values = |c: usize| (0..=255).map(move |v| (v as f32 / 255.0 - mean[c]) / std[c]);
+        let values = || (0..3).flat_map(values);
+        [
+            values().flat_map(f32::to_ne_bytes).collect(),
+            values().flat_map(|v| f16::from_f32(v).to_ne_bytes()).collect(),
+            values().flat_map(|v| bf16::from_f32(v).to_ne_bytes()).collect(),
+        ]
+    }
+
+    fn check(format: &Format, table: &[u8], view: &[u8], offset: usize) {
+        let size = format.element_size();
+        let plane = view.len() / 3;
+        let expected: Vec<u8> = (0..view.len())
+            .flat_map(|i| {
+                let (c, pixel) = match format.layout {
+                    Layout::Planes => (i / plane, i % plane),
+                    Layout::Interleaved => (i % 3, i / 3),
+                };
+                let entry = (256 * c + usize::from(view[c * plane + pixel])) * size;
+                table[entry..entry + size].to_vec()
+            })
+            .collect();
+        for past in [false, true] {
+            let mut memory = vec![0xA5; offset + expected.len() + 64];
+            format.write(view, past, &mut memory[offset..][..expected.len()]);
+            assert!(memory[offset..].starts_with(&expected));
+            let around = [&memory[..offset], &memory[offset + expected.len()..]].concat();
+            assert!(around.iter().all(|&byte| byte == 0xA5), "nothing else is written");
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn the_usual_constants_are_computed() {
+        let wanted = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
+        for normalised in [IMAGENET, [[0.5; 3], [0.5; 3]], [[0.0; 3], [1.0; 3]]] {
+            for table in tables(normalised) {
+                let format = Format::new(Some(&table), Some(normalised), Layout::Planes).unwrap();
+                assert_eq!(format.normalise.is_some(), wanted);
+            }
+        }
+    }
+
+    #[test]
+    fn other_tables_are_looked_up() {
+        for mut table in tables(IMAGENET) {
+            *table.last_mut().unwrap() ^= 1;
+            let format = Format::new(Some(&table), Some(IMAGENET), Layout::Planes).unwrap();
+            assert!(format.normalise.is_none());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn elements_are_those_of_the_table(
+            mean in prop::array::uniform3(-1f32..2.0),
+            std in prop::array::uniform3(0.001f32..2.0),
+            plane in prop::collection::vec(any::<u8>(), 0..900),
+            offset in 0usize..64,
+            spoilt in prop::option::of(0usize..768),
+            interleaved: bool,
+        ) {
+            let layout = if interleaved { Layout::Interleaved } else { Layout::Planes };
+            let view: Vec<u8> = (0..3).flat_map(|c| plane.iter().map(move |v| v ^ (c * 77))).collect();
+            for mut table in tables([mean, std]) {
+                if let Some(entry) = spoilt {
+                    table[entry] ^= 1;
+                }
+                let format = Format::new(Some(&table), Some([mean, std]), layout).unwrap();
+                check(&format, &table, &view, offset);
+                let plain = Format::new(Some(&table), None, layout).unwrap();
+                check(&plain, &table, &view, offset);
+            }
+            let identity: Vec<u8> = (0..3).flat_map(|_| 0..=255).collect();
+            check(&Format::new(None, None, layout).unwrap(), &identity, &view, offset);
+        }
     }
 }

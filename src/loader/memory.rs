@@ -1,4 +1,4 @@
-//! The memory of a batch, written by several threads at once: the loader's only `unsafe` code.
+//! The memory of a batch, written by several threads at once.
 //!
 //! Threads write straight into the batch that the consumer gets. The safe way, a buffer per sample and
 //! a copy, costs about 5 ms of a batch of 2 x 128 views of 224 x 224.

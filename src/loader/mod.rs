@@ -13,6 +13,7 @@
 mod catalog;
 mod format;
 mod memory;
+mod normalise;
 mod worker;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -21,7 +22,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub use catalog::{Archive, Bytes, Catalog, Input, Stored};
-pub use format::{Format, Layout, Table};
+pub use format::{Format, Layout};
 pub use memory::Memory;
 
 use crate::batch::{Pipeline, Run};

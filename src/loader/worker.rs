@@ -13,6 +13,10 @@ use crate::rng::Key;
 /// A buffer larger than this is given back after its sample.
 const KEPT_BYTES: usize = 64 << 20;
 
+/// The bytes from which on a batch is written past the caches. On a machine with much cache, writing and
+/// reading batches of 12 MB is slower that way, of 20 MB as fast, of 150 MB faster.
+const LARGE_BATCH: usize = 16 << 20;
+
 /// One sample to be made.
 pub(super) struct Task {
     pub batch: Arc<Batch>,
@@ -81,8 +85,9 @@ fn make(task: &Task, pool: &Pool, buffers: &mut Buffers) -> Result<()> {
     views.resize(count * view, 0);
     let mut outs: Vec<&mut [u8]> = views.chunks_exact_mut(view).collect();
     render(&mut outs)?;
+    let past = job.out.len() >= LARGE_BATCH;
     for (view, part) in outs.iter().zip(parts) {
-        job.format.write(view, part);
+        job.format.write(view, past, part);
     }
     Ok::<_, Error>(())
 }

@@ -19,9 +19,7 @@ use super::errors::{detached, to_python};
 use super::pipeline::Pipeline;
 use super::samples::Held;
 use crate::batch::{self, Run};
-use crate::loader::{
-    self, Archive, Bytes, Finished, Format, Input, Item, Job, Layout, Memory, Table,
-};
+use crate::loader::{self, Archive, Bytes, Finished, Format, Input, Item, Job, Layout, Memory};
 
 /// A data set whose samples the core finds by index, without Python.
 #[pyclass(frozen, module = "tied_augment._core")]
@@ -108,22 +106,24 @@ pub struct Loader {
 
 #[pymethods]
 impl Loader {
-    /// `table`: the bytes of 3 x 256 output elements, None for bytes as they are.
+    /// `table`: the bytes of 3 x 256 output elements, None for bytes as they are. `normalised`: the
+    /// means and the stds that it was made with.
     #[new]
     fn new(
         threads: usize,
         pipelines: Vec<PyRef<'_, Pipeline>>,
         table: Option<&[u8]>,
+        normalised: Option<[[f32; 3]; 2]>,
         channels_last: bool,
     ) -> PyResult<Self> {
-        let table = table.map(Table::from_bytes).transpose().map_err(to_python)?;
         let layout = if channels_last { Layout::Interleaved } else { Layout::Planes };
+        let format = Format::new(table, normalised, layout).map_err(to_python)?;
         let core = loader::Loader::new(threads).map_err(to_python)?;
         Ok(Self {
             core: Mutex::new(Some(Arc::new(core))),
             finished: Mutex::default(),
             pipelines: pipelines.iter().map(|pipeline| Arc::new(pipeline.0.clone())).collect(),
-            format: Arc::new(Format { table, layout }),
+            format: Arc::new(format),
             process: std::process::id(),
         })
     }

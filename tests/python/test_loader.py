@@ -19,7 +19,7 @@ from torch.utils.data.distributed import DistributedSampler
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from tied_augment import TiedDataset, TiedLoader, TwoView, View
+from tied_augment import ArrayDataset, TiedDataset, TiedLoader, TwoView, View
 from tied_augment.loader import output
 
 
@@ -197,6 +197,17 @@ def test_normalised_output_is_torchvisions(image_folder, output, channels_last):
         assert images.dtype == wanted.dtype
         assert torch.equal(images, wanted)
         assert images.is_contiguous(memory_format=torch.channels_last) == channels_last
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_large_batches_are_normalised_alike(channels_last):
+    images = np.random.default_rng(0).integers(0, 256, (12, 70, 70, 3), np.uint8)
+    dataset = ArrayDataset(images, [0] * 12)
+    form = {"output": "float32", "channels_last": channels_last}
+    large = epoch_of(TiedLoader(dataset, TwoView(View(257)), 12, **form))  # written past the caches
+    small = epoch_of(TiedLoader(dataset, TwoView(View(257)), 3, layout="views", **form))
+    assert large[0][0].nbytes >= 16 << 20
+    assert torch.equal(large[0][0], torch.cat([views for views, _ in small], 1).flatten(0, 1))
 
 
 def test_the_form_of_a_batch(image_folder):

@@ -239,7 +239,11 @@ class TiedLoader(Iterable[Any]):
         self._told_dataset(progress.epoch)
         pipelines = [views._pipeline for views in self.views]
         core = _core.Loader(
-            self.threads, pipelines, self._output.table(), self._output.channels_last
+            self.threads,
+            pipelines,
+            self._output.table(),
+            (self._output.mean, self._output.std),
+            self._output.channels_last,
         )
         shapes = [
             (arguments.count(views), cast("tuple[int, int]", views.size)) for views in self.views
