@@ -40,7 +40,7 @@ pub fn weigh(input: Rows<'_>, coefficients: &Coefficients, flip: bool, out: &mut
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn weigh_block(rows: &[u8], stride: usize, last: usize, weights: &[Digits]) -> [u8; BLOCK] {
-    let mut sums = [[_mm512_setzero_si512(); 3]; 4];
+    let mut sums = [start(); 4];
     for (group, digits) in weights.iter().enumerate() {
         // Behind the last row any will do: their weights are 0.
         let row = |i: usize| block(&rows[(group * GROUP + i).min(last) * stride..]);
@@ -59,7 +59,7 @@ fn weigh_block(rows: &[u8], stride: usize, last: usize, weights: &[Digits]) -> [
         }
     }
     // SAFETY: 64 bytes either way, any of them valid.
-    unsafe { transmute(pack(sums.map(|sums| rounded(sums)))) }
+    unsafe { transmute(pack(sums.map(|sums| shifted(sums)))) }
 }
 
 /// Resizes rows `first..first + rows` of `source` to as many columns as there are windows, mirrored if
@@ -99,13 +99,14 @@ pub fn across(
                 }
             }
             for (channel, &fours) in fours.iter().enumerate() {
-                let columns = STRIP.min(width - x);
                 let out = &mut out[(channel * rows + top) * width..][..count * width];
-                for (row, lane) in out.chunks_exact_mut(width).zip(&join(fours)) {
+                let lanes = join(fours);
+                for (y, row) in out.chunks_exact_mut(width).enumerate() {
+                    let lane = &lanes[y % 4][y / 4];
                     if let Some(whole) = row[x..].first_chunk_mut() {
                         *whole = *lane;
                     } else {
-                        row[x..].copy_from_slice(&lane[..columns]);
+                        row[x..].copy_from_slice(&lane[..width - x]);
                     }
                 }
             }
@@ -120,13 +121,13 @@ pub type Quad = [__m512i; 3];
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn weigh_quads(quads: &[Quad], weights: &[Digits]) -> [__m512i; 3] {
-    let mut sums = [[_mm512_setzero_si512(); 3]; 3];
+    let mut sums = [start(); 3];
     for (quad, digits) in quads.iter().zip(weights) {
         for (sums, bytes) in sums.iter_mut().zip(quad) {
             add_products(sums, *bytes, digits);
         }
     }
-    sums.map(|sums| rounded(sums))
+    sums.map(|sums| shifted(sums))
 }
 
 #[inline]
@@ -139,12 +140,18 @@ fn add_products(sums: &mut [__m512i; 3], bytes: __m512i, digits: &Digits) {
     }
 }
 
-/// `(2^21 + low + (middle << 8) + (high << 16)) >> 22`.
+/// The sums of the low, the middle and the high digits before the first product.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn rounded([low, middle, high]: [__m512i; 3]) -> __m512i {
+fn start() -> [__m512i; 3] {
+    [_mm512_set1_epi32(HALF), _mm512_setzero_si512(), _mm512_setzero_si512()]
+}
+
+/// `(low + (middle << 8) + (high << 16)) >> 22`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn shifted([low, middle, high]: [__m512i; 3]) -> __m512i {
     let upper = _mm512_add_epi32(middle, _mm512_slli_epi32::<8>(high));
-    let low = _mm512_add_epi32(low, _mm512_set1_epi32(HALF));
     _mm512_srai_epi32::<PRECISION_BITS>(_mm512_add_epi32(low, _mm512_slli_epi32::<8>(upper)))
 }
 
@@ -199,17 +206,16 @@ fn split(source: ImageRef<'_>, (top, count): (usize, usize), quads: &mut [Quad])
     }
 }
 
-/// Sixteen rows of sixteen pixels from four vectors of four columns each.
+/// Sixteen rows of sixteen pixels from four vectors of four columns each: row `y` is `[y % 4][y / 4]`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn join(columns: [__m512i; 4]) -> [Lane; STRIP] {
+fn join(columns: [__m512i; 4]) -> [[Lane; 4]; 4] {
     // From columns of four rows to rows of four columns.
     let order = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     let order = _mm512_broadcast_i32x4(order);
     let rows = transpose_in_lanes(columns.map(|four| _mm512_shuffle_epi8(four, order)));
     // SAFETY: 256 bytes either way, any of them valid.
-    let rows: [[Lane; 4]; 4] = unsafe { transmute(rows) };
-    std::array::from_fn(|y| rows[y % 4][y / 4])
+    unsafe { transmute(rows) }
 }
 
 /// In each quarter of the vectors, element `j` of vector `i` becomes element `i` of vector `j`.
