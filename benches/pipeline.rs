@@ -7,7 +7,7 @@ use fast_image_resize as fir;
 use tied_augment::batch::{Pipeline, Run, Sample, Source};
 use tied_augment::decode::{Decoder, MAX_PIXELS};
 use tied_augment::image::{Image, ImageRef, Rect};
-use tied_augment::plan::{Crop, ViewSpec};
+use tied_augment::plan::{Crop, Shared, ViewSpec};
 use tied_augment::policy::Augment;
 use tied_augment::pool::Pool;
 use tied_augment::resize::{Filter, Resizer};
@@ -103,7 +103,7 @@ fn views() -> Vec<ViewSpec> {
 fn batch(c: &mut Criterion) {
     let data = photo();
     let bytes = jpeg(&data);
-    let pipeline = Pipeline::new(views(), false, None).expect("valid views");
+    let pipeline = Pipeline::new(views(), Shared::Nothing, None).expect("valid views");
     let pool = Pool::new(1).expect("one thread");
     let sources = [
         ("from pixels", Source::Pixels(ImageRef::new(WIDTH, HEIGHT, &data))),

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use crate::decode::{Decoder, MAX_PIXELS};
 use crate::error::{Error, Result};
 use crate::image::{Image, ImageRef, Rect};
-use crate::plan::{Plan, ViewSpec, plan_views};
+use crate::plan::{Plan, Shared, ViewSpec, plan_views};
 use crate::pool::{Pool, Workspace};
 use crate::rng::Key;
 use crate::view::{self, Renderer};
@@ -50,18 +50,17 @@ pub struct Run {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pipeline {
     views: Vec<ViewSpec>,
-    same_crop: bool,
+    shared: Shared,
     max_pixels: u64,
 }
 
 impl Pipeline {
     /// A pipeline that makes `views`, all of one size.
     ///
-    /// With `same_crop` every view takes the first one's crop, filter and flips.
-    ///
     /// # Errors
-    /// [`Error::Argument`] for a view that makes no sense, for none, or for views of unequal sizes.
-    pub fn new(views: Vec<ViewSpec>, same_crop: bool, max_pixels: Option<u64>) -> Result<Self> {
+    /// [`Error::Argument`] for a view that makes no sense, for none, for views of unequal sizes, or
+    /// that declare differently what they share.
+    pub fn new(views: Vec<ViewSpec>, shared: Shared, max_pixels: Option<u64>) -> Result<Self> {
         let refuse = |message: String| Err(Error::Argument(message));
         let Some(first) = views.first() else {
             return refuse("at least one view is needed".into());
@@ -74,11 +73,17 @@ impl Pipeline {
                     first.size, view.size
                 ));
             }
+            if let Some(name) = shared.conflict(first, view) {
+                return refuse(format!(
+                    "with same_crop every view takes the first view's {name}, but another view \
+                     declares a different one: make them equal"
+                ));
+            }
         }
         if u16::try_from(views.len()).is_err() {
             return refuse("more than 65,535 views".into());
         }
-        Ok(Self { views, same_crop, max_pixels: max_pixels.unwrap_or(MAX_PIXELS) })
+        Ok(Self { views, shared, max_pixels: max_pixels.unwrap_or(MAX_PIXELS) })
     }
 
     /// How many views a sample has.
@@ -115,7 +120,7 @@ impl Pipeline {
                 "an image of (height, width) {shape:?} cannot be cropped"
             )));
         }
-        plan_views(&self.views, self.same_crop, shape, key, plans)
+        plan_views(&self.views, self.shared, shape, key, plans)
     }
 
     /// Makes all views of `samples` into `out`: (views, samples, 3, height, width), view-major.

@@ -244,23 +244,57 @@ impl ViewSpec {
                 )));
             }
         };
+        let geometry = Geometry { crop, interpolation, frame, ..Geometry::default() };
+        Ok(self.flipped(geometry, stream))
+    }
+
+    /// `geometry` with flips drawn for this view.
+    fn flipped(&self, geometry: Geometry, stream: &mut Stream) -> Geometry {
         let hflip = stream.chance(self.hflip);
         let vflip = stream.chance(self.vflip);
-        Ok(Geometry { crop, interpolation, frame, hflip, vflip })
+        Geometry { hflip, vflip, ..geometry }
     }
 }
 
-/// The plans of all views of a sample, numbered from `key.view` on, written into `plans`.
-///
-/// With `same_crop` every view takes the crop, filter and flips of the first, as timm's
-/// `AugMixDataset` does: what is drawn after them still differs. The buffers in `plans` are reused.
+/// What the views of a sample share of the first view's geometry. The ops always differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shared {
+    /// Nothing: each view draws its own.
+    #[default]
+    Nothing,
+    /// The crop and the filter; each view draws its flips.
+    Crop,
+    /// The crop, the filter and the flips, as timm's `AugMixDataset` does.
+    CropAndFlips,
+}
+
+impl Shared {
+    /// Names what differs between `first` and `other` although it is shared, if something does.
+    pub(crate) fn conflict(self, first: &ViewSpec, other: &ViewSpec) -> Option<&'static str> {
+        if self == Self::Nothing {
+            return None;
+        }
+        let flips = self == Self::CropAndFlips;
+        [
+            (first.crop != other.crop, "crop (or its scale, ratio or padding)"),
+            (first.interpolation != other.interpolation, "interpolation"),
+            (flips && first.hflip != other.hflip, "hflip"),
+            (flips && first.vflip != other.vflip, "vflip"),
+        ]
+        .into_iter()
+        .find_map(|(differs, name)| differs.then_some(name))
+    }
+}
+
+/// The plans of all views of a sample, numbered from `key.view` on, written into `plans`, whose
+/// buffers are reused.
 ///
 /// # Errors
 /// [`Error::Argument`] if a padded image is smaller than the output, or an image that is resized as a
 /// whole would become huge.
 pub fn plan_views(
     specs: &[ViewSpec],
-    same_crop: bool,
+    shared: Shared,
     shape: (u32, u32),
     key: Key,
     plans: &mut Vec<Plan>,
@@ -270,9 +304,10 @@ pub fn plan_views(
     for (view, (spec, plan)) in specs.iter().zip(plans).enumerate() {
         let number = key.view.wrapping_add(view as u16);
         let mut stream = Stream::new(Key { view: number, ..key });
-        let geometry = match first {
-            Some(geometry) if same_crop => geometry,
-            _ => spec.geometry(shape, &mut stream)?,
+        let geometry = match (first, shared) {
+            (None, _) | (_, Shared::Nothing) => spec.geometry(shape, &mut stream)?,
+            (Some(geometry), Shared::Crop) => spec.flipped(geometry, &mut stream),
+            (Some(geometry), Shared::CropAndFlips) => geometry,
         };
         first = first.or(Some(geometry));
         plan.size = spec.size;

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use tied_augment::batch::{Pipeline, Run, Sample, Source};
 use tied_augment::image::{ImageRef, Rect};
 use tied_augment::ops::{Chain, Fill, Interpolation, Mixing, Op, Sampling};
-use tied_augment::plan::{Crop, Geometry, Plan, ViewSpec};
+use tied_augment::plan::{Crop, Geometry, Plan, Shared, ViewSpec};
 use tied_augment::policy::{Augment, Policy};
 use tied_augment::pool::Pool;
 use tied_augment::resize::Filter;
@@ -123,7 +123,8 @@ fn a_batch_allocates_no_more_for_more_samples() {
             ..Augment::default()
         },
     };
-    let pipeline = Pipeline::new(vec![view.clone(), view], false, None).expect("valid views");
+    let pipeline =
+        Pipeline::new(vec![view.clone(), view], Shared::Nothing, None).expect("valid views");
     // One thread is the calling one, which is counted. libjpeg's memory is C's, and is not.
     let pool = Pool::new(1).expect("one thread");
     for source in [Source::Pixels(ImageRef::new(200, 150, &pixels)), Source::Bytes(&file)] {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use tied_augment::batch::{Pipeline, Run, Sample, Source};
 use tied_augment::error::Error;
 use tied_augment::image::ImageRef;
-use tied_augment::plan::{Crop, ViewSpec};
+use tied_augment::plan::{Crop, Shared, ViewSpec};
 use tied_augment::policy::Augment;
 use tied_augment::pool::Pool;
 use tied_augment::resize::Filter;
@@ -25,7 +25,7 @@ fn spec() -> ViewSpec {
 }
 
 fn pipeline() -> Pipeline {
-    Pipeline::new(vec![spec(), spec()], false, None).expect("valid views")
+    Pipeline::new(vec![spec(), spec()], Shared::Nothing, None).expect("valid views")
 }
 
 fn noise(width: usize, height: usize, seed: u64) -> Vec<u8> {
@@ -120,13 +120,46 @@ fn an_empty_batch_is_no_error() {
 
 #[test]
 fn same_crop_repeats_the_first_plan() {
-    let pipeline = Pipeline::new(vec![spec(), spec()], true, None).expect("valid views");
+    let pipeline =
+        Pipeline::new(vec![spec(), spec()], Shared::CropAndFlips, None).expect("valid views");
     let key = Key { seed: 0, epoch: 0, index: 5, view: 0 };
     let plans = pipeline.plan((300, 200), key).expect("a plan");
     assert_eq!(plans[0], plans[1]);
-    let apart = Pipeline::new(vec![spec(), spec()], false, None).expect("valid views");
+    let apart = Pipeline::new(vec![spec(), spec()], Shared::Nothing, None).expect("valid views");
     let plans = apart.plan((300, 200), key).expect("a plan");
     assert_ne!(plans[0], plans[1]);
+}
+
+#[test]
+fn own_flips_leave_the_crop_shared() {
+    let both = Pipeline::new(vec![spec(), spec()], Shared::CropAndFlips, None).expect("views");
+    let own = Pipeline::new(vec![spec(), spec()], Shared::Crop, None).expect("views");
+    let mut flips = [0; 4];
+    for index in 0..400 {
+        let key = Key { seed: 0, epoch: 0, index, view: 0 };
+        let plans = own.plan((300, 200), key).expect("a plan");
+        let [first, second] = [plans[0].geometry, plans[1].geometry];
+        assert_eq!(plans[0], both.plan((300, 200), key).expect("a plan")[0]);
+        assert_eq!((first.crop, first.interpolation), (second.crop, second.interpolation));
+        flips[usize::from(first.hflip) * 2 + usize::from(second.hflip)] += 1;
+    }
+    // 100 expected of each, standard deviation 9.
+    assert!(flips.iter().all(|n| (60..140).contains(n)), "{flips:?}");
+}
+
+#[test]
+fn views_that_share_must_declare_it_equally() {
+    let bicubic = ViewSpec { interpolation: vec![Filter::Bicubic], ..spec() };
+    let upright = ViewSpec { vflip: 0.0, ..spec() };
+    let refused = |second: &ViewSpec, shared| {
+        Pipeline::new(vec![spec(), second.clone()], shared, None).map_err(|error| error.to_string())
+    };
+    for shared in [Shared::Crop, Shared::CropAndFlips] {
+        assert!(refused(&bicubic, shared).unwrap_err().contains("interpolation"));
+    }
+    assert!(refused(&upright, Shared::CropAndFlips).unwrap_err().contains("vflip"));
+    assert!(refused(&upright, Shared::Crop).is_ok());
+    assert!(refused(&bicubic, Shared::Nothing).is_ok());
 }
 
 #[test]
@@ -134,7 +167,7 @@ fn views_that_make_no_sense_are_refused() {
     let smaller = ViewSpec { size: (8, 8), ..spec() };
     let flip = ViewSpec { hflip: 2.0, ..spec() };
     for views in [vec![], vec![spec(), smaller], vec![flip]] {
-        assert!(matches!(Pipeline::new(views, false, None), Err(Error::Argument(_))));
+        assert!(matches!(Pipeline::new(views, Shared::Nothing, None), Err(Error::Argument(_))));
     }
     assert!(matches!(Pool::new(0), Err(Error::Argument(_))));
 }

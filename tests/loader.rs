@@ -10,7 +10,7 @@ use tied_augment::image::{Image, ImageRef};
 use tied_augment::loader::{
     Archive, Catalog, Format, Input, Item, Job, Layout, Loader, Memory, Stored,
 };
-use tied_augment::plan::{Crop, ViewSpec};
+use tied_augment::plan::{Crop, Shared, ViewSpec};
 use tied_augment::policy::Augment;
 use tied_augment::pool::Pool;
 use tied_augment::resize::Filter;
@@ -28,7 +28,7 @@ fn pipeline() -> Arc<Pipeline> {
         vflip: 0.0,
         augment: Augment::default(),
     };
-    Arc::new(Pipeline::new(vec![view.clone(), view], false, None).unwrap())
+    Arc::new(Pipeline::new(vec![view.clone(), view], Shared::Nothing, None).unwrap())
 }
 
 fn pixels(count: usize) -> Vec<u8> {

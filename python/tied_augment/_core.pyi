@@ -146,7 +146,11 @@ class Pipeline:
     """Makes all views of samples."""
 
     def __new__(
-        cls, views: Sequence[_View], same_crop: bool, max_pixels: int | None
+        cls,
+        views: Sequence[_View],
+        same_crop: bool,
+        own_flips: bool,
+        max_pixels: int | None,
     ) -> Pipeline: ...
     def plan(
         self, shape: tuple[int, int], index: int, epoch: int, seed: int, view: int

@@ -76,7 +76,7 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
         reader_of(dataset)  # refuses what can't be read
         self.dataset = dataset
         self.views = _checked(views)
-        views.plan((1 << 16, 1 << 16), seed=seed)  # refuses a bad seed now, not in a worker
+        views.plan((1 << 16, 1 << 16), index=0, seed=seed)  # refuses a bad seed now, not in a worker
         self.seed = seed
         self.threads = threads
         self.on_error = on_error
@@ -119,7 +119,7 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
         read = reader_of(self.dataset)
         epoch = int(self._epoch)
         if epoch < 0:
-            epoch = int(torch.randint(1 << 32, ()))
+            epoch = int(torch.randint(1 << 32, (), device="cpu"))
         try:
             return self._items([read(index) for index in wanted], wanted, epoch)
         except OSError:
@@ -132,7 +132,7 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
 
         Reaches DataLoader workers that are alive already (``persistent_workers``), too.
         """
-        self.views.plan((1 << 16, 1 << 16), epoch=epoch)  # refuses what is no epoch
+        self.views.plan((1 << 16, 1 << 16), index=0, epoch=epoch)  # refuses what is no epoch
         self._epoch.fill_(operator.index(epoch))
 
     @property

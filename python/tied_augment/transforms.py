@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tied_augment import _core
-from tied_augment.view import Pixels, Plan, Sample, View, Views, number
+from tied_augment.view import Indices, Pixels, Plan, Sample, View, Views, count_samples, number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,22 +32,30 @@ class TwoView(Views):
 
     A value, as `View` is. View 0 is made by `first`, view 1 by `second`.
 
+    With an index the views follow from (seed, epoch, index). Without one they are drawn anew at
+    every call, as a ``transform`` must: ``ImageFolder(root, transform=TwoView(View(224)))`` gives
+    ``((view1, view2), target)``.
+
     Args:
         first: the first view.
         second: the second view, of the same size; None for another draw of `first`.
         same_crop: give the second view the crop, filter and flips of the first, as timm's
-            `AugMixDataset` does.
+            `AugMixDataset` does. The second view's own must then be equal.
+        own_flips: with `same_crop`, draw the flips of each view, as the ImageNet code of Kurtulus
+            et al. 2023 does: the views share the crop and the filter.
         max_pixels: refuse larger image files; None for Pillow's limit of 178,956,970 pixels. Does
             not apply to PIL images and arrays, whose pixels exist already.
 
     Raises:
-        ValueError: views of different sizes.
-        TypeError: a view that is none.
+        ValueError: views of different sizes, `same_crop` with views that are cropped, resized or
+            flipped differently, or `own_flips` without `same_crop`.
+        TypeError: a view that is not a `View`, or a switch that is not a bool.
     """
 
     first: View
     second: View = None  # type: ignore[assignment]  # __post_init__ makes it `first`
-    same_crop: bool = False
+    same_crop: bool = field(default=False, kw_only=True)
+    own_flips: bool = field(default=False, kw_only=True)
     max_pixels: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -57,6 +65,14 @@ class TwoView(Views):
             if not isinstance(getattr(self, name), View):
                 kind = type(getattr(self, name)).__name__
                 raise TypeError(f"{name} must be a View, got {kind}")
+        for name in ("same_crop", "own_flips"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        if self.own_flips and not self.same_crop:
+            raise ValueError(
+                "own_flips=True has an effect with same_crop=True only: without it each view has "
+                "its own flips anyway"
+            )
         if self.max_pixels is not None:
             object.__setattr__(self, "max_pixels", number("max_pixels", self.max_pixels, 64, low=1))
         _ = self._pipeline
@@ -64,7 +80,7 @@ class TwoView(Views):
     @cached_property
     def _pipeline(self) -> _core.Pipeline:
         views = cast("list[_core._View]", [self.first, self.second])
-        return _core.Pipeline(views, bool(self.same_crop), self.max_pixels)
+        return _core.Pipeline(views, self.same_crop, self.own_flips, self.max_pixels)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -72,50 +88,66 @@ class TwoView(Views):
         return cast("tuple[int, int]", self.first.size)
 
     def plan(
-        self, shape: tuple[int, int], index: int = 0, epoch: int = 0, seed: int = 0
+        self,
+        shape: tuple[int, int],
+        index: int | None = None,
+        epoch: int | None = None,
+        seed: int | None = None,
     ) -> list[Plan]:
         """Decide both views of an image of (height, width) `shape`; see `View.plan`."""
         return self._plans(shape, index, epoch, seed, 0)
 
-    def __call__(self, sample: Sample, index: int = 0, epoch: int = 0, seed: int = 0) -> Pixels:
-        """Make both views of one sample: ``(2, 3, height, width)`` uint8.
+    def __call__(
+        self,
+        sample: Sample,
+        index: int | None = None,
+        epoch: int | None = None,
+        seed: int | None = None,
+    ) -> tuple[Pixels, Pixels]:
+        """Make both views of one sample.
 
         Args:
             sample: an image file's bytes or path, a PIL image, or an ``(H, W, 3)`` uint8 array.
-            index: the sample's index in its data set, 0 to 2**64 - 1.
-            epoch: 0 to 2**32 - 1.
-            seed: the run's seed, 0 to 2**64 - 1.
+            index: the sample's index in its data set, 0 to 2**64 - 1. None for a new draw at every
+                call, from torch's random state if torch is loaded, else from numpy's.
+            epoch: 0 to 2**32 - 1; only with `index`. None for 0.
+            seed: the run's seed, 0 to 2**64 - 1; only with `index`. None for 0.
+
+        Returns:
+            View 1 and view 2, ``(3, height, width)`` uint8 each.
 
         Raises:
             OSError: the file can't be read (`FileNotFoundError`, ...).
             DecodeError: the file is no image, broken, or beyond `max_pixels`. An OSError too.
             TypeError: `sample` is nothing of the above.
-            ValueError: a number out of its range, or an image too small for ``crop='pad'``.
+            ValueError: a number out of its range, `epoch` or `seed` without `index`, or an image
+                too small for ``crop='pad'``.
         """
         out = np.empty((2, 1, 3, *self.size), np.uint8)
-        self._run([sample], [number("index", index, 64)], (epoch, seed, 0), 1, out)
-        pixels: Pixels = out[:, 0]
-        return pixels
+        self._one(sample, index, epoch, seed, 0, out)
+        return out[0, 0], out[1, 0]
 
     def batch(
         self,
         samples: Sequence[Sample],
-        indices: Sequence[int] | NDArray[np.integer[Any]] | None = None,
-        epoch: int = 0,
-        seed: int = 0,
+        indices: Indices | None = None,
+        epoch: int | None = None,
+        seed: int | None = None,
         threads: int | None = None,
         out: Buffer | None = None,
     ) -> Buffer | Pixels:
         """Make both views of B samples, in parallel and without the GIL.
 
-        The result does not depend on `threads`, on the order of the samples or on how they are
-        split into batches: only on each sample, its index, `epoch`, `seed` and this `TwoView`.
+        With `indices` the result depends on each sample, its index, `epoch`, `seed` and this
+        `TwoView` only: not on `threads`, on the order of the samples or on how they are split into
+        batches.
 
         Args:
-            samples: as `__call__` takes them, in any mix. Don't change them meanwhile.
-            indices: their B indices in the data set; None for 0 to B - 1.
-            epoch: 0 to 2**32 - 1.
-            seed: the run's seed, 0 to 2**64 - 1.
+            samples: a list of what `__call__` takes, in any mix. Don't change them meanwhile.
+            indices: their B indices in the data set. None for a new draw at every call, from
+                torch's random state if torch is loaded, else from numpy's.
+            epoch: 0 to 2**32 - 1; only with `indices`. None for 0.
+            seed: the run's seed, 0 to 2**64 - 1; only with `indices`. None for 0.
             threads: how many threads to use, 1 being the calling one; None for one per core that
                 this process may use.
             out: where to write: a C-contiguous, writable uint8 numpy array or CPU tensor of shape
@@ -131,10 +163,10 @@ class TwoView(Views):
                 failed, with its path or position.
         """
         if out is None:
-            pixels = np.empty((2, len(samples), 3, *self.size), np.uint8)
-            self._run(samples, indices, (epoch, seed, 0), threads, pixels)
+            pixels = np.empty((2, count_samples(samples), 3, *self.size), np.uint8)
+            self._run(samples, indices, epoch, seed, 0, threads, pixels)
             return pixels
-        self._run(samples, indices, (epoch, seed, 0), threads, _as_array(out))
+        self._run(samples, indices, epoch, seed, 0, threads, _as_array(out))
         return out
 
 

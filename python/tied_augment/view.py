@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 import os
+import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ __all__ = ["Plan", "View"]
 
 Sample: TypeAlias = "bytes | bytearray | str | os.PathLike[str] | Image | NDArray[np.uint8]"
 Pixels: TypeAlias = NDArray[np.uint8]
+Indices: TypeAlias = "Sequence[int] | NDArray[np.integer[Any]]"
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -66,28 +68,56 @@ class Views(ABC):
         return {name: value for name, value in vars(self).items() if name != "_pipeline"}
 
     def _plans(
-        self, shape: tuple[int, int], index: int, epoch: int, seed: int, view: int
+        self,
+        shape: tuple[int, int],
+        index: int | None,
+        epoch: int | None,
+        seed: int | None,
+        view: int,
     ) -> list[Plan]:
-        height, width = shape
+        height, width = _pair("shape", shape)
         sides = (number("height", height, 32), number("width", width, 32))
-        plans = self._pipeline.plan(sides, *_key(index, epoch, seed, view))
+        epoch, seed = _epoch_and_seed("index", index, epoch, seed)
+        index = number("index", index or 0, 64)
+        plans = self._pipeline.plan(sides, index, epoch, seed, number("view", view, 16))
         return cast("list[Plan]", plans)
+
+    def _one(
+        self,
+        sample: Sample,
+        index: int | None,
+        epoch: int | None,
+        seed: int | None,
+        view: int,
+        out: Pixels,
+    ) -> None:
+        """Write the views of one sample into `out`, ``(views, 1, 3, height, width)``."""
+        epoch, seed = _epoch_and_seed("index", index, epoch, seed)
+        indices = np.array([number("index", index or 0, 64)], np.uint64)
+        self._pipeline.run([sample], indices, epoch, seed, number("view", view, 16), 1, out)
 
     def _run(
         self,
         samples: Sequence[Sample],
-        indices: Sequence[int] | NDArray[np.integer[Any]] | None,
-        key: tuple[int, int, int],
+        indices: Indices | None,
+        epoch: int | None,
+        seed: int | None,
+        view: int,
         threads: int | None,
-        out: NDArray[np.uint8],
+        out: Pixels,
     ) -> None:
-        samples = list(samples)
-        epoch, seed, view = key
-        _, epoch, seed, view = _key(0, epoch, seed, view)
+        """Write the views of B samples into `out`, ``(views, B, 3, height, width)``."""
+        epoch, seed = _epoch_and_seed("indices", indices, epoch, seed)
         if threads is not None:
             threads = number("threads", threads, 16, low=1)
         self._pipeline.run(
-            samples, _indices(indices, len(samples)), epoch, seed, view, threads, out
+            list(samples),
+            _indices(indices, len(samples)),
+            epoch,
+            seed,
+            number("view", view, 16),
+            threads,
+            out,
         )
 
 
@@ -98,8 +128,10 @@ class View(Views):
     The order of work is timm's: crop and resize, flips, policy, colour jitter, grayscale, blur, and
     what is erased. By default only crops and flips are drawn; `from_timm` has timm's defaults.
 
-    A value: immutable, comparable, hashable, picklable. All randomness follows from the arguments
-    (index, epoch, seed, view) of a call and nothing else.
+    A value: immutable, comparable, hashable, picklable. Called with an index, all randomness
+    follows from (index, epoch, seed, view) and nothing else. Called without one, as data sets call
+    their ``transform``, every call draws anew from torch's random state if torch is loaded, else
+    from numpy's: repeatable by ``torch.manual_seed``, different in each worker of a DataLoader.
 
     Args:
         size: side of the square output, or (height, width), in pixels, up to 32768.
@@ -250,32 +282,39 @@ class View(Views):
 
     @cached_property
     def _pipeline(self) -> _core.Pipeline:
-        return _core.Pipeline([cast("_core._View", self)], False, None)
+        return _core.Pipeline([cast("_core._View", self)], False, False, None)
 
     def plan(
         self,
         shape: tuple[int, int],
-        index: int = 0,
-        epoch: int = 0,
-        seed: int = 0,
+        index: int | None = None,
+        epoch: int | None = None,
+        seed: int | None = None,
         view: int = 0,
     ) -> Plan:
         """Decide this view of an image, without touching one.
 
         Args:
             shape: (height, width) of the image in pixels.
-            index: the image's index in its data set, 0 to 2**64 - 1.
-            epoch: 0 to 2**32 - 1.
-            seed: the run's seed, 0 to 2**64 - 1.
+            index: the image's index in its data set, 0 to 2**64 - 1. None for a new draw at every
+                call.
+            epoch: 0 to 2**32 - 1; only with `index`. None for 0.
+            seed: the run's seed, 0 to 2**64 - 1; only with `index`. None for 0.
             view: the view's number, 0 to 65535: the second view of a `TwoView` is number 1.
 
         Raises:
-            ValueError: a number out of its range, or an image too small for ``crop='pad'``.
+            ValueError: a number out of its range, `epoch` or `seed` without `index`, or an image
+                too small for ``crop='pad'``.
         """
         return self._plans(shape, index, epoch, seed, view)[0]
 
     def __call__(
-        self, sample: Sample, index: int = 0, epoch: int = 0, seed: int = 0, view: int = 0
+        self,
+        sample: Sample,
+        index: int | None = None,
+        epoch: int | None = None,
+        seed: int | None = None,
+        view: int = 0,
     ) -> Pixels:
         """Make this view of one sample: ``(3, height, width)`` uint8.
 
@@ -283,16 +322,16 @@ class View(Views):
         """
         height, width = cast("tuple[int, int]", self.size)
         out = np.empty((1, 1, 3, height, width), np.uint8)
-        self._run([sample], [number("index", index, 64)], (epoch, seed, view), 1, out)
+        self._one(sample, index, epoch, seed, view, out)
         pixels: Pixels = out[0, 0]
         return pixels
 
     def batch(
         self,
         samples: Sequence[Sample],
-        indices: Sequence[int] | NDArray[np.integer[Any]] | None = None,
-        epoch: int = 0,
-        seed: int = 0,
+        indices: Indices | None = None,
+        epoch: int | None = None,
+        seed: int | None = None,
         threads: int | None = None,
         view: int = 0,
     ) -> Pixels:
@@ -301,8 +340,8 @@ class View(Views):
         Arguments and errors as in `TwoView.batch` and `plan`.
         """
         height, width = cast("tuple[int, int]", self.size)
-        out = np.empty((1, len(samples), 3, height, width), np.uint8)
-        self._run(samples, indices, (epoch, seed, view), threads, out)
+        out = np.empty((1, count_samples(samples), 3, height, width), np.uint8)
+        self._run(samples, indices, epoch, seed, view, threads, out)
         pixels: Pixels = out[0]
         return pixels
 
@@ -324,13 +363,39 @@ def _real(name: str, value: object) -> float:
     return float(value)
 
 
-def _key(index: int, epoch: int, seed: int, view: int) -> tuple[int, int, int, int]:
-    return (
-        number("index", index, 64),
-        number("epoch", epoch, 32),
-        number("seed", seed, 64),
-        number("view", view, 16),
+def count_samples(samples: object) -> int:
+    """The number of `samples`; refuses one sample where a sequence of them is wanted."""
+    if isinstance(samples, Sequence) and not isinstance(samples, str | bytes | bytearray):
+        return len(samples)
+    kind = type(samples).__name__
+    if isinstance(samples, np.ndarray) and samples.ndim == 4:
+        return len(samples)
+    raise TypeError(
+        f"samples must be a list of samples, got {kind}: for one sample call the view itself, or "
+        "put it into a list"
     )
+
+
+def _epoch_and_seed(
+    name: str, index: object, epoch: int | None, seed: int | None
+) -> tuple[int, int]:
+    """What a call's randomness depends on besides the index; without one a new draw.
+
+    The draw is a seed. It comes from where training scripts and DataLoader's workers seed: torch's
+    random state if torch is loaded, else numpy's.
+    """
+    if index is not None:
+        return number("epoch", epoch or 0, 32), number("seed", seed or 0, 64)
+    for key, value in (("epoch", epoch), ("seed", seed)):
+        if value is not None:
+            raise ValueError(
+                f"{key}={value!r} needs {name}=: views follow from (seed, epoch, index). Leave all "
+                "three out for a new draw at every call"
+            )
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        return 0, int(torch.randint(1 << 62, (), device="cpu"))
+    return 0, int(np.random.randint(1 << 62, dtype=np.int64))
 
 
 def _pair(name: str, value: object) -> tuple[Any, Any]:
@@ -356,9 +421,7 @@ def _channels(name: str, values: Sequence[float]) -> tuple[float, ...]:
     return tuple(_real(name, value) for value in values)
 
 
-def _indices(
-    indices: Sequence[int] | NDArray[np.integer[Any]] | None, count: int
-) -> NDArray[np.uint64]:
+def _indices(indices: Indices | None, count: int) -> NDArray[np.uint64]:
     if indices is None:
         return np.arange(count, dtype=np.uint64)
     array = np.asarray(indices)

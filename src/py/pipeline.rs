@@ -19,6 +19,7 @@ use super::views::View;
 use crate::batch::{self, Run, Sample};
 use crate::error::Error;
 use crate::image::Image;
+use crate::plan::Shared;
 use crate::rng::Key;
 
 /// Makes all views of samples.
@@ -28,9 +29,19 @@ pub struct Pipeline(pub(super) batch::Pipeline);
 #[pymethods]
 impl Pipeline {
     #[new]
-    fn new(views: Vec<View>, same_crop: bool, max_pixels: Option<u64>) -> PyResult<Self> {
+    fn new(
+        views: Vec<View>,
+        same_crop: bool,
+        own_flips: bool,
+        max_pixels: Option<u64>,
+    ) -> PyResult<Self> {
         let specs = views.into_iter().map(View::spec).collect::<PyResult<_>>()?;
-        batch::Pipeline::new(specs, same_crop, max_pixels).map(Self).map_err(to_python)
+        let shared = match (same_crop, own_flips) {
+            (false, _) => Shared::Nothing,
+            (true, true) => Shared::Crop,
+            (true, false) => Shared::CropAndFlips,
+        };
+        batch::Pipeline::new(specs, shared, max_pixels).map(Self).map_err(to_python)
     }
 
     /// The plans of all views of an image, the first being number `view`.

@@ -33,7 +33,7 @@ class Items:
 
 
 def expected(paths, epoch=0, seed=0, views=VIEWS):
-    return torch.from_numpy(views.batch(paths, epoch=epoch, seed=seed))
+    return torch.from_numpy(views.batch(paths, range(len(paths)), epoch, seed))
 
 
 def paths_of(folder):

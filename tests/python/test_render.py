@@ -49,7 +49,7 @@ def test_both_views_of_a_file(photos, image_folder):
 
 
 def test_a_plan_may_be_edited(image):
-    plan = View(32, interpolation="bicubic", hflip=0.0).plan((70, 90))
+    plan = View(32, interpolation="bicubic", hflip=0.0).plan((70, 90), index=0)
     plain = render(image, plan)
     plan["ops"].append(("Invert", {}))
     assert (render(image, plan) == 255 - plain).all()
@@ -58,7 +58,7 @@ def test_a_plan_may_be_edited(image):
 
 
 def test_a_half_edited_plan_is_refused(image):
-    plan = View(32, hflip=0.0).plan((70, 90))
+    plan = View(32, hflip=0.0).plan((70, 90), index=0)
     plan["hflip"] = True
     with pytest.raises(ValueError, match="the plan's hflip is True, but its ops say False"):
         render(image, plan)
@@ -166,7 +166,7 @@ def test_a_crop_far_away_is_outside(image, corner):
 def test_max_pixels_bounds_files(photos, image_folder):
     path = next(image_folder.glob("*/*.jpg"))
     height, width = decode(path).shape[:2]
-    plan = View(8).plan((height, width))
+    plan = View(8).plan((height, width), index=0)
     assert render(path, plan, max_pixels=height * width).shape == (3, 8, 8)
     with pytest.raises(DecodeError, match="exceeds the limit"):
         render(path, plan, max_pixels=height * width - 1)

@@ -40,26 +40,28 @@ def samples(image_folder, photos):
 
 def test_threads_batches_and_order_do_not_matter(samples):
     key = {"epoch": 3, "seed": 2**63}
-    whole = TWO.batch(samples, threads=1, **key)
+    everything = range(len(samples))
+    whole = TWO.batch(samples, everything, threads=1, **key)
     assert whole.shape == (2, len(samples), 3, 24, 40)
     assert whole.dtype == np.uint8
     for threads in (2, 8, None):
-        assert np.array_equal(TWO.batch(samples, threads=threads, **key), whole)
+        assert np.array_equal(TWO.batch(samples, everything, threads=threads, **key), whole)
     indices = np.random.default_rng(0).permutation(len(samples))
     shuffled = TWO.batch([samples[i] for i in indices], indices, threads=2, **key)
     assert np.array_equal(shuffled, whole[:, indices])
-    for start in range(0, len(samples), 5):
+    for start in everything[::5]:
         part = range(start, min(start + 5, len(samples)))
         got = TWO.batch([samples[i] for i in part], part, threads=3, **key)
         assert np.array_equal(got, whole[:, part])
     for index, sample in enumerate(samples):
-        assert np.array_equal(TWO(sample, index, **key), whole[:, index])
+        assert np.array_equal(np.stack(TWO(sample, index, **key)), whole[:, index])
 
 
 def test_one_view_is_the_pairs_view_of_that_number(samples):
-    both = TWO.batch(samples, epoch=1, seed=2)
+    key = {"indices": range(len(samples)), "epoch": 1, "seed": 2}
+    both = TWO.batch(samples, **key)
     for view in (0, 1):
-        one = TWO.first.batch(samples, epoch=1, seed=2, view=view)
+        one = TWO.first.batch(samples, **key, view=view)
         assert np.array_equal(one, both[view])
         assert np.array_equal(TWO.first(samples[4], 4, 1, 2, view), both[view, 4])
 
@@ -75,7 +77,7 @@ def test_every_part_of_the_key_changes_the_view(photos):
 
 def test_a_second_view_of_its_own(photos):
     two = TwoView(View(32, scale=(1, 1), hflip=0), View(32, scale=(0.1, 0.2), hflip=1))
-    first, second = two.plan(photos[0].shape[:2])
+    first, second = two.plan(photos[0].shape[:2], index=0)
     assert first["crop"][2] * first["crop"][3] > 5 * second["crop"][2] * second["crop"][3]
     assert not first["hflip"]
     assert second["hflip"]
@@ -88,8 +90,48 @@ def test_same_crop_makes_the_views_equal(photos):
     assert plans[0] == plans[1]
 
 
+def test_own_flips_leave_crop_and_filter_shared(photos):
+    two = TwoView(View(32), View(32, hflip=1.0), same_crop=True, own_flips=True)
+    flipped = 0
+    for index in range(40):
+        first, second = two.plan(photos[0].shape[:2], index=index)
+        assert first["crop"] == second["crop"]
+        assert first["interpolation"] == second["interpolation"]
+        assert second["hflip"]
+        flipped += first["hflip"]
+        pixels = two(photos[0], index=index)
+        mirrored = pixels[0] if first["hflip"] else pixels[0][..., ::-1]
+        assert np.array_equal(mirrored, pixels[1])
+    assert 8 <= flipped <= 32  # of 40, even chances: 3.8 standard deviations
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"crop": "rkrr"},
+        {"scale": (0.5, 1)},
+        {"ratio": (1, 1)},
+        {"interpolation": "bicubic"},
+        {"hflip": 0.0},
+        {"vflip": 0.5},
+    ],
+)
+def test_same_crop_refuses_a_second_view_with_its_own(own):
+    (name,) = own
+    with pytest.raises(ValueError, match=f"same_crop.*{name}.*make them equal"):
+        TwoView(View(32), View(32, **own), same_crop=True)
+    assert TwoView(View(32), View(32, **own)).second == View(32, **own)
+
+
+def test_same_crop_leaves_the_policies_their_own(photos):
+    two = TwoView(View(32), View(32, auto_augment="rand-m9", re_prob=1.0), same_crop=True)
+    first, second = two.plan(photos[0].shape[:2], index=1)
+    assert first["crop"] == second["crop"]
+    assert len(second["ops"]) > len(first["ops"])
+
+
 def test_a_plan_is_plain_data():
-    plan = View(32, interpolation="bicubic", hflip=1, vflip=1, scale=(1, 1)).plan((48, 64))
+    plan = View(32, interpolation="bicubic", hflip=1, vflip=1, scale=(1, 1)).plan((48, 64), index=0)
     assert plan == {
         "crop": (0, 0, 64, 48),
         "interpolation": "bicubic",
@@ -117,26 +159,27 @@ def test_views_are_values():
     assert view != View(224)
     assert hash(view) == hash(View((224, 224), (0.2, 1.0), hflip=0.0))
     assert eval(repr(view)) == view
-    two = TwoView(view, View(224), same_crop=True, max_pixels=10**6)
+    two = TwoView(view, view, same_crop=True, own_flips=True, max_pixels=10**6)
     assert eval(repr(two)) == two
     for twin in (pickle.loads(pickle.dumps(two)), copy.deepcopy(two), copy.copy(two)):
         assert twin == two
         assert hash(twin) == hash(two)
-        assert twin.plan((40, 50)) == two.plan((40, 50))
+        assert twin.plan((40, 50), index=3) == two.plan((40, 50), index=3)
     with pytest.raises(AttributeError):
         view.hflip = 1.0
 
 
 def test_writes_into_the_callers_buffer(samples):
-    expected = TWO.batch(samples)
+    indices = range(len(samples))
+    expected = TWO.batch(samples, indices)
     array = np.empty_like(expected)
-    assert TWO.batch(samples, out=array) is array
+    assert TWO.batch(samples, indices, out=array) is array
     assert np.array_equal(array, expected)
     tensor = torch.empty(expected.shape, dtype=torch.uint8)
-    assert TWO.batch(samples, out=tensor) is tensor
+    assert TWO.batch(samples, indices, out=tensor) is tensor
     assert np.array_equal(tensor.numpy(), expected)
     part = torch.empty((3, *expected.shape), dtype=torch.uint8)[1]
-    TWO.batch(samples, out=part)
+    TWO.batch(samples, indices, out=part)
     assert np.array_equal(part.numpy(), expected)
 
 
@@ -208,22 +251,34 @@ def test_refuses_pairs_that_make_no_sense():
         TwoView(224)
     with pytest.raises(ValueError, match="max_pixels must be from 1"):
         TwoView(View(32), max_pixels=0)
+    with pytest.raises(TypeError, match="positional arguments"):
+        TwoView(View(32), View(32), View(32))
+    with pytest.raises(TypeError, match="same_crop must be True or False, got View"):
+        TwoView(View(32), same_crop=View(32))
+    with pytest.raises(ValueError, match="own_flips=True has an effect with same_crop=True only"):
+        TwoView(View(32), own_flips=True)
 
 
 def test_refuses_calls_that_make_no_sense(photos):
     sample = photos[0]
     for arguments, error, message in [
         ({"index": -1}, ValueError, "index must be from 0"),
-        ({"epoch": 2**32}, ValueError, "epoch must be from 0"),
-        ({"seed": 1.5}, TypeError, "seed must be an integer"),
+        ({"index": 0, "epoch": 2**32}, ValueError, "epoch must be from 0"),
+        ({"index": 0, "seed": 1.5}, TypeError, "seed must be an integer"),
+        ({"epoch": 3}, ValueError, r"epoch=3 needs index=.*new draw at every call"),
+        ({"seed": 0}, ValueError, r"seed=0 needs index="),
     ]:
         with pytest.raises(error, match=message):
             TWO(sample, **arguments)
+    for one in ("dog.jpg", b"\xff\xd8", sample, Image.fromarray(sample), None):
+        with pytest.raises(TypeError, match="samples must be a list .*for one sample call"):
+            TWO.batch(one)
     for arguments, message in [
         ({"indices": [1, 2]}, "indices must be 1 numbers"),
         ({"indices": [-1]}, "indices must be integers from 0 up"),
         ({"indices": [0.5]}, "indices must be integers"),
         ({"threads": 0}, "threads must be from 1"),
+        ({"epoch": 3}, "epoch=3 needs indices="),
     ]:
         with pytest.raises(ValueError, match=message):
             TWO.batch([sample], **arguments)
@@ -246,7 +301,7 @@ def test_refuses_samples_that_are_no_images(tmp_path):
         (b"hello, world", DecodeError, "not an image of a known format"),
     ]:
         with pytest.raises(error, match=message):
-            TWO(sample)
+            TWO(sample, index=0)
         with pytest.raises(error, match=message):
             decode(sample)
 
@@ -274,7 +329,7 @@ def test_max_pixels_applies_to_files_only(image_folder, photos):
         two(path)
     with pytest.raises(DecodeError, match="exceeds the limit"):
         decode(path, max_pixels=100)
-    assert two(photos[0]).shape == (2, 3, 8, 8)
+    assert np.shape(two(photos[0])) == (2, 3, 8, 8)
 
 
 def test_other_threads_run_meanwhile(photos):
@@ -300,14 +355,15 @@ def test_other_threads_run_meanwhile(photos):
 # Python 3.12 and later warn of any fork in a process with threads; this test is about that.
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_works_after_its_parent(samples):
-    expected = TWO.batch(samples, threads=2)
+    indices = range(len(samples))
+    expected = TWO.batch(samples, indices, threads=2)
     child = os.fork()
     if child == 0:
         signal.alarm(20)
-        equal = np.array_equal(TWO.batch(samples, threads=2), expected)
+        equal = np.array_equal(TWO.batch(samples, indices, threads=2), expected)
         os._exit(0 if equal else 1)
     assert os.waitpid(child, 0)[1] == 0
-    assert np.array_equal(TWO.batch(samples, threads=2), expected)
+    assert np.array_equal(TWO.batch(samples, indices, threads=2), expected)
 
 
 def test_importing_needs_no_torch_and_says_what_does():

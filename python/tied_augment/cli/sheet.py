@@ -34,13 +34,13 @@ class Pair:
 
     Attributes:
         original: ``(H, W, 3)`` uint8.
-        views: ``(2, 3, h, w)`` uint8.
+        views: ``(3, h, w)`` uint8 each.
         plans: how the two views were made.
         caption: lines that stand under the original.
     """
 
     original: NDArray[np.uint8]
-    views: NDArray[np.uint8]
+    views: Sequence[NDArray[np.uint8]]
     plans: Sequence[Plan]
     caption: Sequence[str]
 
@@ -79,7 +79,7 @@ def contact_sheet(pairs: Sequence[Pair], title: str, columns: int = 1) -> Image.
         title: the sheet's headline.
         columns: pairs in one row of the sheet.
     """
-    cell = _Cell.of(pairs[0].views)
+    cell = _Cell.of(pairs[0].views[0])
     text = [_captions(pair, cell.width) for pair in pairs]
     columns = min(columns, len(pairs))
     rows = [range(i, min(i + columns, len(pairs))) for i in range(0, len(pairs), columns)]
@@ -118,8 +118,8 @@ class _Cell:
     scale: float
 
     @classmethod
-    def of(cls, views: NDArray[np.uint8]) -> _Cell:
-        height, width = views.shape[2:]
+    def of(cls, view: NDArray[np.uint8]) -> _Cell:
+        height, width = view.shape[1:]
         # Whole factors upwards, so that the pixels of small views stay square.
         scale = float(max(1, -(-_SMALLEST // max(height, width))))
         scale = min(scale, _LARGEST / max(height, width)) if scale == 1 else scale

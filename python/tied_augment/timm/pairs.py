@@ -1,6 +1,7 @@
-"""Pairs of views in timm's own loader: one transform for both, and their collate functions.
+"""Pairs of views in timm's own loader: the collate functions.
 
-Lives here: what timm's DataLoader workers run when the native loader can't serve a data set.
+Used where the native loader can't serve a data set. There a `TwoView` is the transform, called
+without an index: it draws from torch's random state, which DataLoader seeds in each worker.
 Batches are view-major: all of view 1, then all of view 2.
 """
 
@@ -16,34 +17,10 @@ from timm.data.random_erasing import RandomErasing
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from tied_augment.transforms import TwoView
-from tied_augment.view import Sample
-
-__all__ = ["NormalizedPairs", "PairTransform", "Pixels", "collate_pairs"]
+__all__ = ["NormalizedPairs", "Pixels", "collate_pairs"]
 
 Pixels = NDArray[np.uint8]
 Pair = tuple["Pixels | Tensor", "Pixels | Tensor"]
-
-
-class PairTransform:
-    """A transform that makes both views of an image, ``(3, H, W)`` uint8 each.
-
-    A transform does not know the sample's index or the epoch, so each call draws a seed from
-    torch's random state, which DataLoader seeds in each worker: new views every time, and the same
-    in a run with the same ``--seed`` and ``--workers``.
-    """
-
-    def __init__(self, views: TwoView) -> None:
-        self.views = views
-
-    def __call__(self, image: Sample) -> tuple[Pixels, Pixels]:
-        """Make another pair of views of what a data set gives as an image."""
-        seed = int(torch.randint(1 << 62, ()))
-        first, second = self.views(image, seed=seed)
-        return first, second
-
-    def __repr__(self) -> str:
-        return f"PairTransform({self.views!r})"
 
 
 def collate_pairs(batch: Sequence[tuple[Pair, Any]]) -> tuple[Tensor, Tensor]:

@@ -20,10 +20,11 @@ from tied_augment.timm.criterion import TiedCriterion
 from tied_augment.timm.errors import LaunchError
 from tied_augment.timm.mixup import TiedFastCollateMixup, TiedMixup
 from tied_augment.timm.native import native_loader, tied_loader, why_not
-from tied_augment.timm.pairs import NormalizedPairs, PairTransform, collate_pairs
+from tied_augment.timm.pairs import NormalizedPairs, collate_pairs
 from tied_augment.timm.report import averages, in_log_lines
 from tied_augment.timm.tap import FeatureTap, forward_separately
 from tied_augment.timm.views import two_view
+from tied_augment.transforms import TwoView
 
 __all__ = ["TiedRun"]
 
@@ -103,15 +104,14 @@ class TiedRun:
 
     @contextmanager
     def _pairs_from(self, create_loader: Callable[..., Any]) -> Iterator[None]:
-        """Let `create_loader` find a maker of pair transforms under the name of timm's."""
+        """Let `create_loader` find a maker of views under the name of timm's."""
         names = getattr(create_loader, "__globals__", {})
         if "create_transform" not in names:
             raise LaunchError("the script's create_loader uses no create_transform, as timm's does")
-        made: list[PairTransform] = []
+        made: list[TwoView] = []
 
-        def create_transform(input_size: Any, **options: Any) -> PairTransform:
-            views = two_view(self._args, {"input_size": input_size} | options)
-            made.append(PairTransform(views))
+        def create_transform(input_size: Any, **options: Any) -> TwoView:
+            made.append(two_view(self._args, {"input_size": input_size} | options))
             return made[-1]
 
         original = names["create_transform"]

@@ -245,9 +245,9 @@ class _Val:
         paths: Sequence[str]
         paths, targets = zip(*ImageFolder(folder).samples, strict=True)
         whole = View(VIEW.size, scale=(1, 1), ratio=(1, 1), interpolation="bicubic", hflip=0.0)
-        self.images = normalise(torch.from_numpy(whole.batch(paths)))
+        self.images = normalise(torch.from_numpy(whole.batch(paths, range(len(paths)))))
         self.targets = torch.tensor(targets)
-        self.pairs = normalise(torch.from_numpy(TwoView(VIEW).batch(paths)))
+        self.pairs = normalise(torch.from_numpy(TwoView(VIEW).batch(paths, range(len(paths)))))
 
     @torch.no_grad()
     def judge(self, model: Any) -> tuple[float, float, float]:
