@@ -18,6 +18,7 @@ from torch.utils.data import Dataset, IterableDataset
 
 from tied_augment.sources import ArrayDataset, reader_of
 from tied_augment.transforms import TwoView
+from tied_augment.view import number
 
 __all__ = ["TiedDataset"]
 
@@ -76,8 +77,7 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
         reader_of(dataset)  # refuses what can't be read
         self.dataset = dataset
         self.views = _checked(views)
-        views.plan((1 << 16, 1 << 16), index=0, seed=seed)  # refuses a bad seed now, not in a worker
-        self.seed = seed
+        self.seed = number("seed", seed, 64)
         self.threads = threads
         self.on_error = on_error
         # Shared memory: set_epoch must reach workers that live on from epoch to epoch.
@@ -132,8 +132,7 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
 
         Reaches DataLoader workers that are alive already (``persistent_workers``), too.
         """
-        self.views.plan((1 << 16, 1 << 16), index=0, epoch=epoch)  # refuses what is no epoch
-        self._epoch.fill_(operator.index(epoch))
+        self._epoch.fill_(number("epoch", epoch, 32))
 
     @property
     def epoch(self) -> int | None:

@@ -5,7 +5,7 @@ Lives here: `render`. May import numpy and the core. Draws nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tied_augment import _core
@@ -41,10 +41,13 @@ def render(sample: Sample, plan: Plan | Mapping[str, Any], max_pixels: int | Non
     """
     if not isinstance(plan, Mapping) or "ops" not in plan:
         raise TypeError(f"plan must be a mapping with 'ops', as View.plan gives it, got {plan!r}")
+    ops = plan["ops"]
+    if isinstance(ops, str) or not isinstance(ops, Sequence):
+        raise TypeError(f"a plan's ops must be a list of (name, arguments) pairs, got {ops!r}")
     if max_pixels is not None:
         max_pixels = number("max_pixels", max_pixels, 64, low=1)
-    pixels = _core.render(sample, plan["ops"], max_pixels)
-    _check_summary(plan, plan["ops"])
+    pixels = _core.render(sample, ops, max_pixels)
+    _check_summary(plan, ops)
     return pixels
 
 

@@ -11,7 +11,7 @@ import os
 import sys
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, SupportsFloat, TypeAlias, TypedDict, cast
@@ -34,6 +34,14 @@ Indices: TypeAlias = "Sequence[int] | NDArray[np.integer[Any]]"
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+# Fields of a `View` that are strings, with an example.
+_TEXTS = {
+    "interpolation": "bicubic",
+    "crop": "rrc",
+    "auto_augment": "rand-m9-mstd0.5-inc1",
+    "re_mode": "pixel",
+}
 
 
 class Plan(TypedDict):
@@ -75,7 +83,7 @@ class Views(ABC):
         seed: int | None,
         view: int,
     ) -> list[Plan]:
-        height, width = _pair("shape", shape)
+        height, width = _pair("shape", shape, "(height, width)")
         sides = (number("height", height, 32), number("width", width, 32))
         epoch, seed = _epoch_and_seed("index", index, epoch, seed)
         index = number("index", index or 0, 64)
@@ -206,17 +214,14 @@ class View(Views):
     std: tuple[float, float, float] = IMAGENET_STD
 
     def __post_init__(self) -> None:
-        size = self.size if isinstance(self.size, Sequence) else (self.size, self.size)
-        height, width = _pair("size", size)
+        for name, example in _TEXTS.items():
+            value = getattr(self, name)
+            if not isinstance(value, str) and not (name == "auto_augment" and value is None):
+                raise TypeError(f"{name} must be a string such as {example!r}, got {value!r}")
+        size = (self.size, self.size) if _listed(self.size) is None else self.size
+        height, width = _pair("size", size, "(height, width)")
         self._set("size", (number("size", height, 32), number("size", width, 32)))
-        keeps_ratio = self.crop in ("rkrc", "rkrr")
-        for name, default in (
-            ("scale", (0.8, 1.0) if keeps_ratio else (0.08, 1.0)),
-            ("ratio", (0.9, 1 / 0.9) if keeps_ratio else (3 / 4, 4 / 3)),
-        ):
-            bounds = getattr(self, name)
-            low, high = _pair(name, default if bounds is None else bounds)
-            self._set(name, (_real(name, low), _real(name, high)))
+        self._set_bounds()
         for name in ("hflip", "vflip", "grayscale_prob", "gaussian_blur_prob", "re_prob"):
             self._set(name, _real(name, getattr(self, name)))
         for name in ("padding", "cutout", "re_count", "re_num_splits"):
@@ -224,14 +229,55 @@ class View(Views):
         self._set("color_jitter", _jitter(self.color_jitter))
         if self.color_jitter_prob is not None:
             self._set("color_jitter_prob", _real("color_jitter_prob", self.color_jitter_prob))
-        self._set("force_color_jitter", bool(self.force_color_jitter))
+        if not isinstance(self.force_color_jitter, bool):
+            value = self.force_color_jitter
+            raise TypeError(f"force_color_jitter must be True or False, got {value!r}")
         for name in ("mean", "std"):
             self._set(name, _channels(name, getattr(self, name)))
         self._set("auto_augment", self.auto_augment or None)
+        self._refuse_idle()
         _ = self._pipeline  # the core checks the rest
-        if self.auto_augment is not None:
-            for remark in _core.policy_remarks(self.auto_augment):
-                warnings.warn(remark, UserWarning, stacklevel=3)
+        for remark in self._remarks():
+            warnings.warn(remark, UserWarning, stacklevel=3)
+
+    def _set_bounds(self) -> None:
+        """Resolve and check the bounds of the crop."""
+        keeps_ratio = self.crop in ("rkrc", "rkrr")
+        for name, default in (
+            ("scale", (0.8, 1.0) if keeps_ratio else (0.08, 1.0)),
+            ("ratio", (0.9, 1 / 0.9) if keeps_ratio else (3 / 4, 4 / 3)),
+        ):
+            bounds = getattr(self, name)
+            low, high = _pair(name, default if bounds is None else bounds, "(low, high)")
+            bounds = (_real(name, low), _real(name, high))
+            if bounds != default and self.crop in ("pad", "center", "squash"):
+                raise ValueError(f"{name}={bounds} has no effect with crop={self.crop!r}")
+            self._set(name, bounds)
+
+    def _refuse_idle(self) -> None:
+        """Refuse what was given but has no effect without another field."""
+        if self.padding != View.padding and self.crop != "pad":
+            raise ValueError(f"padding={self.padding} has no effect without crop='pad'")
+        if self.color_jitter is None:
+            for name in ("color_jitter_prob", "force_color_jitter"):
+                if value := getattr(self, name):
+                    raise ValueError(f"{name}={value} has no effect without color_jitter: give it")
+
+    def _remarks(self) -> Iterator[str]:
+        """What is ignored, as in timm, and should be known."""
+        if self.auto_augment is None:
+            return
+        yield from _core.policy_remarks(self.auto_augment)
+        if self.color_jitter is not None and not self._jitters:
+            yield (
+                f"color_jitter is not applied beside auto_augment={self.auto_augment!r}, as in "
+                "timm: set force_color_jitter=True, or leave color_jitter out"
+            )
+
+    @property
+    def _jitters(self) -> bool:
+        """Whether colour jitter is applied if there is any."""
+        return self.force_color_jitter or view_from_timm.keeps_color_jitter(self.auto_augment)
 
     def __repr__(self) -> str:
         """Only what differs from the defaults, those of this crop."""
@@ -349,31 +395,40 @@ class View(Views):
 def number(name: str, value: object, bits: int, low: int = 0) -> int:
     """`value` as an unsigned integer of so many bits, whatever integer type it has."""
     try:
+        if isinstance(value, bool):
+            raise TypeError
         number = operator.index(cast("int", value))
     except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+        raise TypeError(f"{name} must be an integer, got {_shown(value)}") from None
     if not low <= number < 1 << bits:
         raise ValueError(f"{name} must be from {low} to 2**{bits} - 1, got {number}")
     return number
 
 
 def _real(name: str, value: object) -> float:
-    if isinstance(value, str) or not isinstance(value, SupportsFloat):
-        raise TypeError(f"{name} must be a number, got {value!r}")
+    other: object = getattr(value, "ndim", 0) or isinstance(value, str | bool)
+    if other or not isinstance(value, SupportsFloat):
+        raise TypeError(f"{name} must be a number, got {_shown(value)}")
     return float(value)
+
+
+def _shown(value: object) -> str:
+    """`value` for a message: of an array the type and the shape."""
+    shape = getattr(value, "shape", None)
+    return f"a {type(value).__name__} of shape {tuple(shape)}" if shape else repr(value)
 
 
 def count_samples(samples: object) -> int:
     """The number of `samples`; refuses one sample where a sequence of them is wanted."""
-    if isinstance(samples, Sequence) and not isinstance(samples, str | bytes | bytearray):
-        return len(samples)
-    kind = type(samples).__name__
-    if isinstance(samples, np.ndarray) and samples.ndim == 4:
-        return len(samples)
-    raise TypeError(
-        f"samples must be a list of samples, got {kind}: for one sample call the view itself, or "
-        "put it into a list"
+    single = isinstance(samples, str | bytes | bytearray | Mapping) or (
+        isinstance(samples, np.ndarray) and samples.dtype.kind not in "OUS" and samples.ndim != 4
     )
+    if single or not hasattr(samples, "__len__") or not hasattr(samples, "__getitem__"):
+        raise TypeError(
+            f"samples must be a list of samples, got {type(samples).__name__}: for one sample call "
+            "the view itself, or put it into a list"
+        )
+    return len(cast("Sequence[object]", samples))
 
 
 def _epoch_and_seed(
@@ -398,21 +453,32 @@ def _epoch_and_seed(
     return 0, int(np.random.randint(1 << 62, dtype=np.int64))
 
 
-def _pair(name: str, value: object) -> tuple[Any, Any]:
-    if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2:
-        return value[0], value[1]
-    raise ValueError(f"{name} must be a pair, got {value!r}")
+def _pair(name: str, value: object, form: str) -> tuple[Any, Any]:
+    values = _listed(value)
+    if values is None or len(values) != 2:
+        raise ValueError(f"{name} must be a pair {form}, got {_shown(value)}")
+    return values[0], values[1]
+
+
+def _listed(value: object) -> list[Any] | None:
+    """The elements of a sequence, an array or a tensor of one dimension; None if it is neither."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return list(value)
+    if getattr(value, "ndim", 0) == 1 and hasattr(value, "tolist"):
+        return cast("list[Any]", value.tolist())
+    return None
 
 
 def _jitter(value: float | Sequence[float] | None) -> tuple[float, ...] | None:
     """Brightness, contrast, saturation and hue."""
     if value is None:
         return None
-    if not isinstance(value, Sequence):
+    values = _listed(value)
+    if values is None:
         return (_real("color_jitter", value),) * 3 + (0.0,)
-    if isinstance(value, str) or len(value) not in (3, 4):
+    if len(values) not in (3, 4):
         raise ValueError(f"color_jitter must be a number or 3 or 4 of them, got {value!r}")
-    return tuple(_real("color_jitter", strength) for strength in (*value, 0.0)[:4])
+    return tuple(_real("color_jitter", strength) for strength in (*values, 0.0)[:4])
 
 
 def _channels(name: str, values: Sequence[float]) -> tuple[float, ...]:
@@ -426,7 +492,9 @@ def _indices(indices: Indices | None, count: int) -> NDArray[np.uint64]:
         return np.arange(count, dtype=np.uint64)
     array = np.asarray(indices)
     if array.shape != (count,):
-        raise ValueError(f"indices must be {count} numbers, one a sample, got shape {array.shape}")
+        raise ValueError(
+            f"indices must be {count} integers, one per sample, got shape {array.shape}"
+        )
     if count and (array.dtype.kind not in "ui" or array.min() < 0):
         raise ValueError(f"indices must be integers from 0 up, got {array!r}")
     return np.ascontiguousarray(array, np.uint64)

@@ -8,12 +8,13 @@ latter. Drops nothing silently: every option of timm is listed here, by what bec
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-__all__ = ["fields_from_options", "options_from_args"]
+__all__ = ["fields_from_options", "keeps_color_jitter", "options_from_args"]
 
 # The defaults of `create_transform`, timm 1.0.31. None for those that `View` resolves as timm does.
 _DEFAULTS: dict[str, Any] = {
@@ -68,7 +69,9 @@ def fields_from_options(options: dict[str, Any]) -> dict[str, Any]:
         if name in _REFUSED and value:
             raise ValueError(f"{name}={value!r} is not supported: {_REFUSED[name]}")
         if name not in _DEFAULTS.keys() | _WITHOUT_EFFECT | _REFUSED.keys():
-            raise TypeError(f"timm.data.create_transform has no option {name!r}")
+            close = get_close_matches(name, _DEFAULTS)
+            hint = f": did you mean {close[0]!r}?" if close else ""
+            raise TypeError(f"timm.data.create_transform has no option {name!r}{hint}")
     given = _DEFAULTS | {name: value for name, value in options.items() if name in _DEFAULTS}
     if not given["is_training"]:
         raise ValueError("is_training=False is not supported: a View is a training transform")
@@ -89,16 +92,27 @@ def fields_from_options(options: dict[str, Any]) -> dict[str, Any]:
     }
     same = ("hflip", "vflip", "color_jitter", "color_jitter_prob", "auto_augment", "interpolation")
     fields |= {name: given[name] for name in (*same, "mean", "std")}
+    if given["color_jitter"] is None or not keeps_color_jitter(given["auto_augment"]):
+        # timm leaves it out without a word; `View` warns.
+        fields |= {"color_jitter": None, "color_jitter_prob": None}
     # With the prefetcher timm erases on the device, and without normalisation not at all.
-    if given["re_prob"] > 0 and given["normalize"] and not given["use_prefetcher"]:
+    if (given["re_prob"] or 0) > 0 and given["normalize"] and not given["use_prefetcher"]:
         fields |= {name: given[name] for name in given if name.startswith("re_")}
     return fields
+
+
+def keeps_color_jitter(auto_augment: object) -> bool:
+    """Whether timm applies colour jitter beside this policy: beside none, or 3-Augment."""
+    named = isinstance(auto_augment, str) and auto_augment != ""
+    return not named or "3a" in cast("str", auto_augment)
 
 
 def options_from_args(args: Namespace, model: object = None) -> dict[str, Any]:
     """The options that train.py gives to ``create_transform``, by way of ``create_loader``."""
     from timm.data.config import resolve_data_config
 
+    if not hasattr(args, "train_interpolation"):
+        raise TypeError(f"args must be what timm's train.py parses, got {args!r}")
     for name, remedy in {
         "aug_splits": "TwoView makes the views that a tied loss needs",
         "jsd_loss": "it needs --aug-splits",
@@ -140,7 +154,7 @@ def options_from_args(args: Namespace, model: object = None) -> dict[str, Any]:
 
 
 def _size(input_size: int | Sequence[int]) -> int | Sequence[int]:
-    if not isinstance(input_size, Sequence):
+    if isinstance(input_size, str) or not isinstance(input_size, Sequence):
         return input_size
     if len(input_size) == 3 and input_size[0] != 3:
         raise ValueError(f"input_size {tuple(input_size)} is not supported: views have 3 channels")

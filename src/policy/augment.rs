@@ -49,12 +49,6 @@ impl Default for Augment {
 }
 
 impl Augment {
-    /// Whether timm keeps colour jitter beside the policy that a config string names.
-    #[must_use]
-    pub fn keeps_color_jitter(auto_augment: &str) -> bool {
-        auto_augment.contains("3a")
-    }
-
     /// Says which value makes no sense for views of (height, width) `size`, if one does.
     ///
     /// # Errors

@@ -23,7 +23,8 @@ pub struct View {
     auto_augment: Option<String>,
     color_jitter: Option<[f64; 4]>,
     color_jitter_prob: Option<f64>,
-    force_color_jitter: bool,
+    #[pyo3(attribute("_jitters"))]
+    jitters: bool,
     grayscale_prob: f64,
     gaussian_blur_prob: f64,
     cutout: u32,
@@ -69,9 +70,7 @@ impl View {
             Some(text) => Some(Policy::parse(text).map_err(to_python)?.0),
             None => None,
         };
-        let jitters = self.force_color_jitter
-            || self.auto_augment.as_deref().is_none_or(Augment::keeps_color_jitter);
-        let color_jitter = match self.color_jitter.filter(|_| jitters) {
+        let color_jitter = match self.color_jitter.filter(|_| self.jitters) {
             Some(values) => {
                 let prob = self.color_jitter_prob.unwrap_or(1.0);
                 Some(ColorJitter::new(values, prob).map_err(to_python)?)

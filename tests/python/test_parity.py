@@ -91,7 +91,9 @@ def test_very_wide_and_very_tall_images_equal_pillows():
         for interpolation in FILTERS:
             view = View((33, 65), interpolation=interpolation, scale=(1, 1), ratio=(1e-4, 1e4))
             plan = view.plan(shape, index=0)
-            assert_equal(view(image, index=0), by_pillow(image, plan, (33, 65)), shape, interpolation)
+            assert_equal(
+                view(image, index=0), by_pillow(image, plan, (33, 65)), shape, interpolation
+            )
 
 
 def test_padded_crops_equal_torchvisions(photos):
