@@ -30,6 +30,7 @@ def load(name):
         ("tied_mixup", {"batch_size": 6, "size": 32}),
         ("tied_sam", {"batch_size": 6, "size": 32}),
         ("tied_fixmatch", {"batch_size": 6, "size": 32}),
+        ("transform", {"batch_size": 6, "size": 32}),
     ],
 )
 def test_runs(name, arguments, image_folder, tmp_path, monkeypatch, capsys):
