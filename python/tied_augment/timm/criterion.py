@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -31,8 +33,9 @@ class TiedCriterion(nn.Module):
         tap: where the features come from.
 
     Attributes:
-        last: `PARTS` of the latest call, as `TiedLoss.last` has them. ``'feature_cosine'`` is the
-            mean cosine between the views' features: 1 says that they are tied, or have collapsed.
+        last: `PARTS` of the latest call, as `TiedLoss.last` has them, or after `average_last` their
+            means over all processes. ``'feature_cosine'`` is the mean cosine between the views'
+            features: 1 says that they are tied, or have collapsed.
     """
 
     last: dict[str, Tensor]
@@ -43,6 +46,7 @@ class TiedCriterion(nn.Module):
         self._tap = tap
         self._pairs_are_checked = False
         self.last = {}
+        self._is_own = False  # whether `last` is of this process alone
         self._sums: Tensor | None = None
         self._steps = 0
 
@@ -73,9 +77,23 @@ class TiedCriterion(nn.Module):
         """Add up the parts on their device, in one tensor, so that nothing waits for them."""
         last = self.loss.last
         self.last = {name: last[source] for name, source in _REPORTED.items()}
-        parts = torch.stack([value.detach().float() for value in self.last.values()])
+        self._is_own = True
+        parts = self._stacked()
         self._sums = parts if self._sums is None else self._sums + parts
         self._steps += 1
+
+    def _stacked(self) -> Tensor:
+        return torch.stack([value.detach().float() for value in self.last.values()])
+
+    def average_last(self, mean: Callable[[Tensor], Tensor]) -> None:
+        """Average `last` over all processes, unless that has been done since the latest call.
+
+        Args:
+            mean: of a tensor over all processes, each of which must call this.
+        """
+        if self._is_own:
+            self._is_own = False
+            self.last = dict(zip(PARTS, mean(self._stacked()), strict=True))
 
     def take_means(self) -> Tensor | None:
         """The means of `PARTS` over the calls since the last call of this; None if none was."""

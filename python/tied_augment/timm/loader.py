@@ -71,6 +71,7 @@ def create_loader(
     *,
     second: View | None = None,
     same_crop: bool = False,
+    own_flips: bool = False,
     seed: int = 0,
     prefetch: int = 2,
     on_error: OnError = "skip",
@@ -93,6 +94,7 @@ def create_loader(
         is_training: False for timm's loader.
         second: the second view; None for another draw of the first.
         same_crop: as in `TwoView`.
+        own_flips: as in `TwoView`.
         seed: the run's seed.
         prefetch: batches that are made ahead.
         on_error: as in `TiedLoader`; timm's data sets skip.
@@ -124,7 +126,7 @@ def create_loader(
         first = View.from_timm(
             input_size=size, re_num_splits=splits, use_prefetcher=prefetcher, **transform
         )
-        return TwoView(first, second or first, same_crop=same_crop)
+        return TwoView(first, second or first, same_crop=same_crop, own_flips=own_flips)
 
     dataset.transform = None
     arguments: dict[str, Any] = {
@@ -133,6 +135,7 @@ def create_loader(
         "pin_memory": options.pop("pin_memory", False),
         "seed": seed,
         "on_error": on_error,
+        "layout": "flat",
         "repeat_targets": True,
         "collate_fn": options.pop("collate_fn", None),
     }

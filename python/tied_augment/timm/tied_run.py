@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import inspect
 import logging
+import warnings
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
+from functools import cached_property
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.data import IterableDataset
 
 from tied_augment.loss import Schedule, TiedLoss
 from tied_augment.timm.criterion import TiedCriterion
@@ -22,10 +26,14 @@ from tied_augment.timm.mixup import TiedFastCollateMixup, TiedMixup
 from tied_augment.timm.native import native_loader, tied_loader, why_not
 from tied_augment.timm.pairs import NormalizedPairs, PairTransform, collate_pairs
 from tied_augment.timm.report import averages, in_log_lines
+from tied_augment.timm.seeds import EpochSeeds
 from tied_augment.timm.tap import FeatureTap, forward_separately
 from tied_augment.timm.views import two_view
 
 __all__ = ["TiedRun"]
+
+# Similarities that centre the features over the batch: of one pair nothing is left.
+_NEED_TWO_PAIRS = ("cka", "linear_cka", "vicreg")
 
 
 class TiedRun:
@@ -46,6 +54,19 @@ class TiedRun:
         # train.py allows it for its own kinds of views only; create_model does it instead.
         args.split_bn = False
 
+    @cached_property
+    def _seeds(self) -> EpochSeeds:
+        return EpochSeeds(self._args.seed, self._rank)
+
+    @property
+    def _rank(self) -> int:
+        return getattr(self._args, "rank", 0)  # known once the script has made its process group
+
+    def _say(self, message: str, *values: Any) -> None:
+        """Log, from one process."""
+        if self._rank == 0:
+            self._logger.info(f"Tied-Augment: {message}", *values)
+
     def create_model(self, original: Callable[..., nn.Module], *args: Any, **kw: Any) -> nn.Module:
         """Create the model and listen to its features."""
         model = original(*args, **kw)
@@ -57,21 +78,25 @@ class TiedRun:
             model = convert_splitbn_model(model, 2)
         separate = self._args.tied_forward == "separate"
         modules = self._args.tied_feature_module
+        _check_modules(model, self._args)
         try:
             self._tap = FeatureTap(model, _one_or_list(modules), forwards=2 if separate else 1)
         except ValueError as error:
-            raise LaunchError(f"--model {self._args.model}: {error}") from error
+            remedy = str(error).replace(
+                "TiedModel(model, feature_module='the.name')", "--tied-feature-module the.name"
+            )
+            raise LaunchError(f"--model {self._args.model}: {remedy}") from error
         if separate:
             forward_separately(model)
         return model
 
     def mixup(self, _original: object, *args: Any, **kw: Any) -> TiedMixup:
         """Mix on the device."""
-        return TiedMixup(*args, **kw)
+        return TiedMixup(*args, seeds=self._seeds, **kw)
 
     def fast_collate_mixup(self, _original: object, *args: Any, **kw: Any) -> TiedFastCollateMixup:
         """Mix while collating."""
-        return TiedFastCollateMixup(*args, **kw)
+        return TiedFastCollateMixup(*args, seeds=self._seeds, **kw)
 
     def create_loader(self, original: Callable[..., Any], dataset: Any, **kw: Any) -> Any:
         """Create a loader, for training one of view pairs."""
@@ -90,16 +115,46 @@ class TiedRun:
             loader = native_loader(self._args, dataset, kw)
             inner = tied_loader(loader)
             assert inner is not None
-            self._logger.info("Tied-Augment: native loader, %d threads", inner.threads)
+            self._say("native loader, %d threads", inner.threads)
         else:
-            if collate is None:
-                prefetcher = kw.get("use_prefetcher", True)
-                kw["collate_fn"] = collate_pairs if prefetcher else _normalized(kw)
-            with self._pairs_from(original):
-                loader = original(dataset, **kw)
-            self._logger.info("Tied-Augment: timm's loader, since %s", reason)
+            loader = self._timms_loader(original, dataset, kw)
+            self._say("timm's loader, since %s", reason)
         self._batches = len(loader)
+        self._check_batches(loader, kw)
         return loader
+
+    def _timms_loader(
+        self, create_loader: Callable[..., Any], dataset: Any, kw: dict[str, Any]
+    ) -> Any:
+        if kw.get("collate_fn") is None:
+            prefetcher = kw.get("use_prefetcher", True)
+            kw["collate_fn"] = collate_pairs if prefetcher else _normalized(kw)
+        stream = isinstance(dataset, IterableDataset)  # some take long to start
+        if not stream and not kw.get("use_multi_epochs_loader", False):
+            # So that workers, too, begin each epoch in a state that follows from its number.
+            kw["persistent_workers"] = False
+        with self._pairs_from(create_loader):
+            return create_loader(dataset, **kw)
+
+    def _check_batches(self, loader: Any, options: dict[str, Any]) -> None:
+        """Refuse batches that can't be trained on, before training."""
+        size = self._args.batch_size
+        if self._batches == 0:
+            images = len(loader.dataset)
+            share = getattr(loader.sampler, "num_samples", images)
+            whose = f"{images} images of the train set"
+            if share < images:
+                whose = f"{share} that each process gets of the {whose}"
+            raise LaunchError(f"-b {size}: a batch is larger than the {whose}; use a smaller -b")
+        pairs = min(options.get("batch_size_choices") or [size])
+        if getattr(self._args, "distributed", False):
+            pairs *= self._args.world_size  # their features are gathered
+        name = self._args.tied_similarity
+        if pairs < 2 and name in _NEED_TWO_PAIRS:
+            raise LaunchError(
+                f"--tied-similarity {name} compares samples, so it needs batches of 2 or more: "
+                f"got -b {size}; use a larger -b or another similarity"
+            )
 
     @contextmanager
     def _pairs_from(self, create_loader: Callable[..., Any]) -> Iterator[None]:
@@ -135,6 +190,14 @@ class TiedRun:
             kw["device_ids"] = None
         return original(model, **kw)
 
+    def reduce_tensor(
+        self, original: Callable[[Tensor, int], Tensor], tensor: Tensor, n: int
+    ) -> Tensor:
+        """Average a tensor over `n` processes, and before it the parts of the latest step."""
+        if self._criterion is not None:
+            self._criterion.average_last(lambda parts: original(parts, n))
+        return original(tensor, n)
+
     def train_one_epoch(self, original: Callable[..., Any], *args: Any, **kw: Any) -> Any:
         """Train an epoch and add the parts of the loss to what is logged of it."""
         signature = inspect.signature(original)
@@ -153,7 +216,8 @@ class TiedRun:
         return metrics
 
     def _begin_epoch(self, arguments: dict[str, Any]) -> None:
-        """Set what counts epochs or steps, also in a run that is resumed."""
+        """Set what counts epochs or steps or draws, also in a run that is resumed."""
+        self._seeds.begin(arguments["epoch"])
         epoch, loader = arguments["epoch"], tied_loader(arguments["loader"])
         if loader is not None:
             loader.set_epoch(epoch)
@@ -166,13 +230,14 @@ class TiedRun:
         if self._criterion is None:
             if self._tap is None:
                 raise LaunchError("the script made its model without create_model")
-            loss = _loss(self._args, criterion, self._args.epochs * self._batches)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                loss = _loss(self._args, criterion, self._args.epochs * self._batches)
             self._criterion = TiedCriterion(loss.to(self._args.device), self._tap)
-            self._logger.info(
-                "Tied-Augment: %r, features: input of %s",
-                self._criterion.loss,
-                ", ".join(self._tap.names),
-            )
+            self._say("%r, features: input of %s", loss, ", ".join(self._tap.names))
+            for warning in caught:
+                if self._rank == 0:
+                    self._logger.warning("Tied-Augment: %s", warning.message)
         return self._criterion
 
 
@@ -185,12 +250,23 @@ def _loss(args: Namespace, criterion: Any, steps: int) -> TiedLoss:
             similarity=args.tied_similarity,
             supervise=args.tied_supervise,
             layer_weights=args.tied_layer_weights,
-            schedule=Schedule(args.tied_schedule, steps, seed=args.seed),
+            schedule=Schedule(args.tied_schedule, max(steps, 1), seed=args.seed % 2**31),
             # So that several processes compute what one would with the whole batch.
             gather=between_samples and getattr(args, "distributed", False),
         )
     except ValueError as error:
         raise LaunchError(str(error)) from error
+
+
+def _check_modules(model: nn.Module, args: Namespace) -> None:
+    names = dict(model.named_modules())
+    for name in args.tied_feature_module or ():
+        if name not in names:
+            close = get_close_matches(name, names, n=5) or [n for n, _ in model.named_children()]
+            raise LaunchError(
+                f"--tied-feature-module {name}: --model {args.model} has no module {name!r}; "
+                f"choose from its model.named_modules(), for example {', '.join(close)}"
+            )
 
 
 def _one_or_list(modules: list[str] | None) -> str | list[str] | None:
