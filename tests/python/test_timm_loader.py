@@ -50,7 +50,7 @@ def test_every_option_of_timm_is_taken(image_folder):
     del given["is_training"]
     loader = tied(image_folder, **(given | {"device": CPU}))
     assert len(list(loader)) == 2
-    with pytest.raises(TypeError, match="has no option threads, wrokers"):
+    with pytest.raises(TypeError, match="threads, wrokers: num_workers is the number of threads"):
         tied(image_folder, wrokers=1, threads=2)
 
 
@@ -230,6 +230,41 @@ def test_distributed_samplers(image_folder, tmp_path):
         assert len(list(repeated)) == len(repeated) == 2
     finally:
         dist.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"batch_size": 13}, ValueError, "batch_size 13 is larger than the 12 samples of the data"),
+        ({"num_workers": "2"}, TypeError, "num_workers must be an integer, got '2'"),
+        ({"num_workers": -1}, ValueError, "num_workers must be from 0 "),
+        ({"mean": 0.5}, TypeError, "mean must be 3 numbers, one a channel, got 0.5"),
+        ({"mean": (0.5,)}, ValueError, "mean must be 3 numbers, one a channel"),
+        ({"std": (1, 1, 0)}, ValueError, "std must be 3 numbers above 0, one a channel"),
+        ({"re_prob": 2}, ValueError, "re_prob must be a probability"),
+        ({"re_prob": 0.5, "re_mode": "x"}, ValueError, "re_mode must be "),
+        ({"input_size_choices": 32}, TypeError, "must be a list of sizes, got 32"),
+        ({"second": "rand-m9"}, TypeError, "second must be a View, got str"),
+    ],
+)
+def test_wrong_arguments_are_refused(image_folder, options, error, message):
+    with pytest.raises(error, match=message):
+        tied(image_folder, **options)
+
+
+@pytest.mark.parametrize("dataset", ["folder", ["a.jpg"], None])
+def test_what_is_no_data_set_is_refused(dataset):
+    with pytest.raises(TypeError, match="dataset must be one of timm's or torchvision's data sets"):
+        create_loader(dataset, 32, 4, True)
+
+
+@pytest.mark.parametrize("prefetcher", [True, False])
+def test_arrays_tensors_and_names_are_taken(image_folder, prefetcher):
+    options = {"use_prefetcher": prefetcher, "device": "cpu"}
+    wanted = tied(image_folder, mean=MEAN, std=STD, **options)
+    loader = tied(image_folder, mean=np.array(MEAN), std=torch.tensor(STD), **options)
+    for (images, _), (expected, _) in zip(loader, wanted, strict=True):
+        assert torch.allclose(images, expected)
 
 
 def test_two_views_are_not_made_of_splits(image_folder):

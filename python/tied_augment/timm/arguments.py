@@ -148,6 +148,7 @@ def parse(
     """
     args, text = parse_args()
     _check_keys(parser, args)
+    _check_bool("tied_augment", getattr(args, "tied_augment", False))
     given = [name for name in vars(args) if name in DEFAULTS]
     if not getattr(args, "tied_augment", False):
         others = [name for name in given if name != "tied_augment"]
@@ -190,11 +191,12 @@ def check(args: Namespace) -> None:
 def _check_keys(parser: ArgumentParser, args: Namespace) -> None:
     """Refuse what looks like a tied option but is none: argparse takes any key of a config file."""
     known = {action.dest for action in parser._actions} | DEFAULTS.keys()
-    for name in vars(args):
-        if name not in known and "tied" in str(name).lower():
-            close = get_close_matches(str(name).lower().replace("-", "_"), DEFAULTS, n=1)
+    for key in vars(args).keys() - known:
+        name = str(key).lower().replace("-", "_")
+        close = get_close_matches(name, DEFAULTS, n=1, cutoff=0.8)
+        if close or "tied" in name:
             remedy = f"did you mean {close[0]}?" if close else "see --help"
-            raise LaunchError(f"the config file has an unknown option {name}: {remedy}")
+            raise LaunchError(f"the config file has an unknown option {key}: {remedy}")
 
 
 def _check_kinds(args: Namespace) -> None:
@@ -205,8 +207,8 @@ def _check_kinds(args: Namespace) -> None:
         name, value = f"tied_{name}", getattr(args, f"tied_{name}")
         if "choices" in keywords:
             _check_choice(name, value, keywords["choices"])
-        if default is False and not isinstance(value, bool):
-            raise LaunchError(f"{_flag(name)} must be true or false, got {value!r}")
+        if default is False:
+            _check_bool(name, value)
     for name in ("tied_feature_module", "tied_layer_weights"):
         value = getattr(args, name)
         if value is not None and not isinstance(value, list):  # a single one in a config file
@@ -225,10 +227,15 @@ def _check_kinds(args: Namespace) -> None:
                 raise LaunchError(f"{_flag(name)} must be text, got {value!r}: put it in quotes")
 
 
+def _check_bool(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise LaunchError(f"{_flag(name)} must be true or false, got {value!r}")
+
+
 def _check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
     names = list(choices)
     if value not in names:
-        close = get_close_matches(str(value).lower(), names, n=1)
+        close = get_close_matches(value.lower(), names, n=1) if isinstance(value, str) else []
         hint = f"; did you mean {close[0]}?" if close else ""
         raise LaunchError(f"{_flag(name)} must be one of {', '.join(names)}, got {value!r}{hint}")
 
@@ -242,10 +249,10 @@ def _check_weights(name: str, weights: list[Any]) -> None:
 def _check_layers(args: Namespace) -> None:
     modules = args.tied_feature_module or []
     weights = args.tied_layer_weights
-    if modules and args.tied_similarity == "js":
+    if (modules or weights) and args.tied_similarity == "js":
+        name = "--tied-feature-module" if modules else "--tied-layer-weights"
         raise LaunchError(
-            "--tied-feature-module has no effect with --tied-similarity js, which compares logits: "
-            "leave it out"
+            f"{name} has no effect with --tied-similarity js, which compares logits: leave it out"
         )
     if weights and len(weights) != len(modules):
         raise LaunchError(

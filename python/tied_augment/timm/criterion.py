@@ -63,7 +63,8 @@ class TiedCriterion(nn.Module):
         """
         features = self._tap.take()
         target, share = unpack(target, logits.shape[1])
-        self._check_pairs(target)
+        if len(target) == len(logits):  # not B targets, which serve both views
+            self._check_pairs(target)
         if share is not None:
             layers = features if isinstance(features, list) else [features]
             features = [_mix_like_view_1(layer, share) for layer in layers]
@@ -106,7 +107,7 @@ class TiedCriterion(nn.Module):
         if self._pairs_are_checked or target.is_floating_point() or torch.compiler.is_compiling():
             return
         first, second = target.chunk(2)
-        if len(target) % 2 or not torch.equal(first, second):
+        if len(first) == len(second) and not torch.equal(first, second):
             raise RuntimeError(
                 "the two halves of the targets differ, so the batch is not made of pairs of views: "
                 "does the script change batches between the loader and the loss?"

@@ -82,6 +82,11 @@ class _TrainingTap(Tap):
 
     def take(self) -> Tensor:
         inputs = self.inputs or []
+        if not inputs:
+            raise RuntimeError(
+                f"{self.name!r} was called 0 times in a training forward: features are recorded in "
+                "train mode and with grad only; to evaluate, call the model itself"
+            )
         if self._forwards > 1 and len(inputs) == self._forwards:
             self.inputs = [torch.cat(inputs)]
         try:

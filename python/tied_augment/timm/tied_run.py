@@ -22,13 +22,14 @@ from torch.utils.data import IterableDataset
 from tied_augment.loss import Schedule, TiedLoss
 from tied_augment.timm.criterion import TiedCriterion
 from tied_augment.timm.errors import LaunchError
+from tied_augment.timm.loader import refuse_no_batches
 from tied_augment.timm.mixup import TiedFastCollateMixup, TiedMixup
 from tied_augment.timm.native import native_loader, tied_loader, why_not
 from tied_augment.timm.pairs import NormalizedPairs, PairTransform, collate_pairs
 from tied_augment.timm.report import averages, in_log_lines
 from tied_augment.timm.seeds import EpochSeeds
 from tied_augment.timm.tap import FeatureTap, forward_separately
-from tied_augment.timm.views import two_view
+from tied_augment.timm.views import refused, two_view
 
 __all__ = ["TiedRun"]
 
@@ -50,6 +51,7 @@ class TiedRun:
         self._tap: FeatureTap | None = None
         self._criterion: TiedCriterion | None = None
         self._batches = 0  # of an epoch
+        self._mixes = False
         self._split_bn = getattr(args, "split_bn", False)
         # train.py allows it for its own kinds of views only; create_model does it instead.
         args.split_bn = False
@@ -77,10 +79,9 @@ class TiedRun:
 
             model = convert_splitbn_model(model, 2)
         separate = self._args.tied_forward == "separate"
-        modules = self._args.tied_feature_module
         _check_modules(model, self._args)
         try:
-            self._tap = FeatureTap(model, _one_or_list(modules), forwards=2 if separate else 1)
+            self._tap = FeatureTap(model, _modules(self._args), forwards=2 if separate else 1)
         except ValueError as error:
             remedy = str(error).replace(
                 "TiedModel(model, feature_module='the.name')", "--tied-feature-module the.name"
@@ -92,10 +93,12 @@ class TiedRun:
 
     def mixup(self, _original: object, *args: Any, **kw: Any) -> TiedMixup:
         """Mix on the device."""
+        self._mixes = True
         return TiedMixup(*args, seeds=self._seeds, **kw)
 
     def fast_collate_mixup(self, _original: object, *args: Any, **kw: Any) -> TiedFastCollateMixup:
         """Mix while collating."""
+        self._mixes = True
         return TiedFastCollateMixup(*args, seeds=self._seeds, **kw)
 
     def create_loader(self, original: Callable[..., Any], dataset: Any, **kw: Any) -> Any:
@@ -139,14 +142,14 @@ class TiedRun:
     def _check_batches(self, loader: Any, options: dict[str, Any]) -> None:
         """Refuse batches that can't be trained on, before training."""
         size = self._args.batch_size
-        if self._batches == 0:
-            images = len(loader.dataset)
-            share = getattr(loader.sampler, "num_samples", images)
-            whose = f"{images} images of the train set"
-            if share < images:
-                whose = f"{share} that each process gets of the {whose}"
-            raise LaunchError(f"-b {size}: a batch is larger than the {whose}; use a smaller -b")
-        pairs = min(options.get("batch_size_choices") or [size])
+        try:
+            refuse_no_batches(loader, size)
+        except ValueError as error:
+            raise refused(error) from error
+        sizes = options.get("batch_size_choices") or [size]
+        if self._mixes and any(size % 2 for size in sizes):
+            raise LaunchError(f"-b {size}: mixing is of pairs of samples; use an even -b")
+        pairs = min(sizes)
         if getattr(self._args, "distributed", False):
             pairs *= self._args.world_size  # their features are gathered
         name = self._args.tied_similarity
@@ -269,8 +272,11 @@ def _check_modules(model: nn.Module, args: Namespace) -> None:
             )
 
 
-def _one_or_list(modules: list[str] | None) -> str | list[str] | None:
-    return modules[0] if modules is not None and len(modules) == 1 else modules
+def _modules(args: Namespace) -> str | list[str] | None:
+    """One module's features are a tensor, several modules' a list, as weights need it."""
+    modules: list[str] | None = args.tied_feature_module
+    single = modules is not None and len(modules) == 1 and not args.tied_layer_weights
+    return modules[0] if modules is not None and single else modules
 
 
 def _normalized(options: dict[str, Any]) -> NormalizedPairs:
