@@ -230,7 +230,9 @@ def test_a_resumed_run_sees_the_views_and_weights_of_the_unbroken_one(train_fold
 
 def test_mixup_off_reaches_workers_that_live_on(train_folder, tmp_path):
     options = ["--mixup", "1", "--tied-loader", "timm", "--workers", "1", "--smoothing", "0"]
-    options += ["--epochs", "2", "--mixup-off-epoch", "1", "--lr", "1e-12"]
-    on, off = launch(BY_TASK, train_folder, tmp_path, *options).summary
+    options += ["--epochs", "3", "--mixup-off-epoch", "1", "--lr", "1e-12"]
+    # Whose worker has batches of the second epoch ready before that begins.
+    options += ["--use-multi-epochs-loader"]
+    on, _, off = launch(BY_TASK, train_folder, tmp_path, *options).summary
     # Mixed features are nearer to one another than those of whole images.
     assert on["train_similarity"] < 0.9 * off["train_similarity"]

@@ -9,12 +9,13 @@ import torch
 import torch.distributed as dist
 from timm.data import FastCollateMixup, ImageDataset, IterableImageDataset
 from timm.data.loader import PrefetchLoader, fast_collate
-from torch.utils.data import BatchSampler, IterableDataset
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 from torch.utils.data.distributed import DistributedSampler
 from torchvision.datasets import ImageFolder
 
 from tied_augment import TiedLoader, TwoView, View
 from tied_augment.timm import create_loader
+from tied_augment.timm.loader import refuse_no_batches
 
 CPU = torch.device("cpu")
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
@@ -265,6 +266,15 @@ def test_arrays_tensors_and_names_are_taken(image_folder, prefetcher):
     loader = tied(image_folder, mean=np.array(MEAN), std=torch.tensor(STD), **options)
     for (images, _), (expected, _) in zip(loader, wanted, strict=True):
         assert torch.allclose(images, expected)
+
+
+def test_the_share_of_a_process_must_fill_a_batch(image_folder):
+    dataset = ImageDataset(str(image_folder))
+    sampler = DistributedSampler(dataset, num_replicas=2, rank=0)
+    loader = DataLoader(dataset, 7, sampler=sampler, drop_last=True)
+    with pytest.raises(ValueError, match="than the 6 that each process gets of the 12 samples"):
+        refuse_no_batches(loader, 7)
+    refuse_no_batches(DataLoader(dataset, 6, sampler=sampler, drop_last=True), 6)
 
 
 def test_two_views_are_not_made_of_splits(image_folder):

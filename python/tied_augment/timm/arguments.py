@@ -191,10 +191,10 @@ def check(args: Namespace) -> None:
 def _check_keys(parser: ArgumentParser, args: Namespace) -> None:
     """Refuse what looks like a tied option but is none: argparse takes any key of a config file."""
     known = {action.dest for action in parser._actions} | DEFAULTS.keys()
-    for key in vars(args).keys() - known:
+    for key in (key for key in vars(args) if key not in known):
         name = str(key).lower().replace("-", "_")
         close = get_close_matches(name, DEFAULTS, n=1, cutoff=0.8)
-        if close or "tied" in name:
+        if close or name.startswith("tied"):
             remedy = f"did you mean {close[0]}?" if close else "see --help"
             raise LaunchError(f"the config file has an unknown option {key}: {remedy}")
 
@@ -266,7 +266,7 @@ def _check_effects(args: Namespace) -> None:
     if args.tied_own_flips and not args.tied_same_crop:
         raise LaunchError(
             "--tied-own-flips has no effect without --tied-same-crop, where each view has its own "
-            "crop and flips: add that or leave it out"
+            "crop and flips: add --tied-same-crop, or leave --tied-own-flips out"
         )
     if args.tied_threads is not None and args.tied_loader == "timm":
         raise LaunchError(

@@ -147,8 +147,11 @@ class TiedRun:
         except ValueError as error:
             raise refused(error) from error
         sizes = options.get("batch_size_choices") or [size]
-        if self._mixes and any(size % 2 for size in sizes):
-            raise LaunchError(f"-b {size}: mixing is of pairs of samples; use an even -b")
+        odd = [size for size in sizes if size % 2]
+        if self._mixes and odd:
+            raise LaunchError(
+                f"-b {odd[0]}: samples are mixed two by two, so batches must be even; change -b"
+            )
         pairs = min(sizes)
         if getattr(self._args, "distributed", False):
             pairs *= self._args.world_size  # their features are gathered
