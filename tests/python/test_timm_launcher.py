@@ -161,6 +161,7 @@ def test_a_config_file_is_checked(text, message, train_folder, tmp_path):
         ("--aa rand-m99-q3 --tied-aa2 v0", "--aa 'rand-m99-q3': 'q3' is no section"),
         ("--tied-aa2 nonsense", "--tied-aa2 'nonsense': no policy is called 'nonsense'"),
         ("--hflip 2 --tied-aa2 v0", "--hflip must be a probability"),
+        ("--workers -1", "--workers must be from 0"),
         ("--reprob 2", "--reprob must be a probability"),
         ("--remode foo --reprob 0.5", "--remode must be"),
         ("--aug-repeats 3", "--aug-repeats needs several processes"),

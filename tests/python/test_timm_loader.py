@@ -13,7 +13,7 @@ from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 from torch.utils.data.distributed import DistributedSampler
 from torchvision.datasets import ImageFolder
 
-from tied_augment import TiedLoader, TwoView, View
+from tied_augment import TiedDataset, TiedLoader, TwoView, View
 from tied_augment.timm import create_loader
 from tied_augment.timm.loader import refuse_no_batches
 
@@ -255,7 +255,13 @@ def test_wrong_arguments_are_refused(image_folder, options, error, message):
 
 @pytest.mark.parametrize("dataset", ["folder", ["a.jpg"], None])
 def test_what_is_no_data_set_is_refused(dataset):
-    with pytest.raises(TypeError, match="dataset must be one of timm's or torchvision's data sets"):
+    with pytest.raises(TypeError, match="dataset must be one, as timm"):
+        create_loader(dataset, 32, 4, True)
+
+
+def test_a_data_set_with_views_is_refused(image_folder):
+    dataset = TiedDataset(ImageFolder(image_folder), TwoView(View(32)))
+    with pytest.raises(TypeError, match="a TiedDataset, which has views of its own: give create_l"):
         create_loader(dataset, 32, 4, True)
 
 

@@ -112,7 +112,7 @@ def test_distillation_is_tied(kind, batch):
 # --- the tap
 
 
-def test_copies_evaluation_and_no_grad_are_not_heard(model, batch):
+def test_copies_evaluation_and_no_grad_are_not_recorded(model, batch):
     tap = FeatureTap(model)
     ema = ModelEmaV3(model)
     ema.module.train()(batch[0])
@@ -263,7 +263,7 @@ def test_features_of_view_2_are_mixed_like_the_images_of_view_1(model):
     share = torch.tensor([[0.9], [0.2], [1.0], [0.6]])
     mixed = share * clean + (1 - share) * clean.flip(0)
     features = criterion._tap.take()
-    model.fc(features)  # heard again, now without the images
+    model.fc(features)  # recorded again, now without the images
     loss = criterion(logits, pack(mixed, clean, share))
 
     first, second = features.chunk(2)

@@ -58,7 +58,7 @@ class TiedCriterion(nn.Module):
             target: as `TiedLoss` takes it, or packed by tied mixup, ``(2B, C + 1)``.
 
         Raises:
-            RuntimeError: the tap did not hear exactly one forward, or the targets are no pairs.
+            RuntimeError: the tap did not record exactly one forward, or the targets are no pairs.
             TypeError, ValueError: as `TiedLoss`.
         """
         features = self._tap.take()

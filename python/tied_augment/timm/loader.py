@@ -12,6 +12,7 @@ from timm.data.distributed_sampler import RepeatAugSampler
 from torch.utils.data import IterableDataset, RandomSampler
 from torch.utils.data.distributed import DistributedSampler
 
+from tied_augment.dataset import TiedDataset
 from tied_augment.loader import TiedLoader
 from tied_augment.loader.errors import OnError
 from tied_augment.transforms import TwoView
@@ -90,7 +91,7 @@ def create_loader(
     processes: threads start at once, and the views follow from (`seed`, epoch, index).
 
     Args:
-        dataset: as `TiedLoader` takes it; its ``transform`` is set to None.
+        dataset: as `TiedLoader` takes it, but no `TiedDataset`; its ``transform`` is set to None.
         input_size: side, (height, width) or (3, height, width).
         batch_size: B, the number of samples.
         is_training: False for timm's loader.
@@ -118,9 +119,7 @@ def create_loader(
     for name in ("num_aug_splits", "tf_preprocessing"):
         if options.pop(name, None):
             raise ValueError(f"{name} is not supported: this loader makes its own two views")
-    if dataset is None or isinstance(dataset, str | PathLike | list | tuple):
-        kind = type(dataset).__name__
-        raise TypeError(f"dataset must be one of timm's or torchvision's data sets, got {kind}")
+    _check_dataset(dataset)
     prefetcher = options.pop("use_prefetcher", True)
     transform = {name: options.pop(name) for name in _TRANSFORM if name in options}
     mean = _channels("mean", transform.get("mean", IMAGENET_MEAN))
@@ -186,6 +185,17 @@ def refuse_no_batches(loader: Any, batch_size: int) -> None:
     if share < len(dataset):
         samples = f"{share} that each process gets of the {samples}"
     raise ValueError(f"batch_size {batch_size} is larger than the {samples}: use a smaller one")
+
+
+def _check_dataset(dataset: Any) -> None:
+    if isinstance(dataset, TiedDataset):
+        raise TypeError(
+            "dataset is a TiedDataset, which has views of its own: give create_loader the data set "
+            "in it, and the views as timm's arguments"
+        )
+    if dataset is None or isinstance(dataset, str | PathLike | list | tuple):
+        kind = type(dataset).__name__
+        raise TypeError(f"dataset must be one, as timm.data.create_dataset makes them, got {kind}")
 
 
 def _channels(name: str, values: Any) -> tuple[float, ...]:

@@ -4,7 +4,8 @@ Each name is replaced in the loaded script only by a method of `TiedRun` that ge
 its first argument. Where the name has a dot, the script's module gets a stand-in that differs in
 that function only. In timm nothing is replaced, but for the time of one call: `create_transform`,
 while timm's own ``create_loader`` makes the train loader. `install` finds out by the names, not by
-version numbers, how a script computes its loss.
+version numbers, how a script computes its loss. Besides, `launcher` wraps the script's
+``_parse_args``: so it learns of ``--tied-augment``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """`TiedTask`, and how any other task of ``timm.task`` is tied.
 
 Lives here: what a task of timm's needs besides a `TiedCriterion`. Works with every release that has
-``timm.task`` (1.0.23 and later), whatever it calls its attributes: only methods are used.
+``timm.task`` (1.0.23 and later), whatever it calls its attributes: used are its methods,
+``criterion`` and ``device``.
 """
 
 from __future__ import annotations

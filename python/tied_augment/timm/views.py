@@ -29,6 +29,7 @@ _FLAGS = {field.name: f"--{field.name.replace('_', '-')}" for field in fields(Vi
     "batch_size_choices": "--train-batch-sizes",
     "interpolation": "--train-interpolation",
     "num_aug_repeats": "--aug-repeats",
+    "num_workers": "--workers",
     "train_crop_mode": "--train-crop-mode",
     "re_prob": "--reprob",
     "re_mode": "--remode",
