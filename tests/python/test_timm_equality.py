@@ -1,6 +1,8 @@
 """Runs through the launcher compute what they should: the same numbers as by hand."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 
@@ -11,7 +13,7 @@ import torch.nn.functional as F
 from timm.data import ImageDataset
 from timm.models import load_checkpoint
 from timm.utils import random_seed
-from timm_launch import BY_CRITERION, BY_TASK, REAL, base_options, launch
+from timm_launch import BY_CRITERION, BY_TASK, REAL, Run, base_options, launch
 
 from tied_augment import TiedLoader, TwoView, View
 
@@ -96,7 +98,7 @@ def distributed(script, data, out, *options):
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return torch.load(out / "run" / "last.pth.tar", weights_only=False)["state_dict"]
+    return Run(out / "run", done.stderr)
 
 
 def test_gradients_of_two_processes_are_those_of_one(script, train_folder, tmp_path):
@@ -104,7 +106,67 @@ def test_gradients_of_two_processes_are_those_of_one(script, train_folder, tmp_p
     options = [*WITHOUT_BN, "--tied-schedule", "negate_odd"]
     alone = launch(script, train_folder, tmp_path / "one", *options, "-b", "32")
     both = distributed(script, train_folder, tmp_path / "two", *options, "-b", "16")
-    assert largest_difference(weights(alone), both) < 1e-6
+    assert largest_difference(weights(alone), weights(both)) < 1e-6
+
+
+def parts_of(line):
+    """The latest loss, and its parts, as printed and with half a unit of the last digit."""
+    found = {}
+    for name in ("Loss", "CE", "Sim", "Weight", "Cos"):
+        text = re.search(rf"{name}: (\S+)", line)[1]
+        digits, _, exponent = text.partition("e")
+        decimals = len(digits.partition(".")[2])
+        found[name] = float(text), 0.5 * 10.0 ** (int(exponent or 0) - decimals)
+    return found
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--grad-accum-steps 2 --mixup 0.5 --tied-similarity cka",
+        pytest.param("", marks=pytest.mark.slow),
+        pytest.param("--log-interval 3", marks=pytest.mark.slow),
+    ],
+)
+def test_the_log_line_of_two_processes_adds_up(script, options, train_folder, tmp_path):
+    options = ["--tied-weight", "2", "-b", "2", *options.split()]
+    run = distributed(script, train_folder, tmp_path, *options)
+    assert len(run.steps) >= 3
+    assert run.text.count("Tied-Augment: TiedLoss(") == 1
+    for line in run.steps:
+        (loss, off), (ce, ce_off), (similarity, similarity_off) = (
+            parts_of(line)[name] for name in ("Loss", "CE", "Sim")
+        )
+        assert abs(loss - (ce + 2 * similarity)) <= off + ce_off + 2 * similarity_off + 1e-9
+
+
+def test_the_logged_parts_are_the_means_over_processes(train_folder, tmp_path):
+    script = tmp_path / "train.py"
+    (tmp_path / "shared.py").write_text((BY_TASK.parent / "shared.py").read_text())
+    write = (
+        "            result = task(images, target)\n"
+        "            import json\n"
+        "            own = {name: result[name].item() for name in ('ce', 'similarity', "
+        "'feature_cosine')}\n"
+        f"            with open(r'{tmp_path}/%d.json' % args.rank, 'a') as file:\n"
+        "                print(json.dumps(own), file=file)\n"
+        '            loss = result["loss"]\n'
+    )
+    call = '            loss = task(images, target)["loss"]\n'
+    assert call in BY_TASK.read_text()
+    script.write_text(BY_TASK.read_text().replace(call, write))
+    run = distributed(script, train_folder, tmp_path, "--no-prefetcher", "--mixup", "0.5")
+    first, second = (
+        [json.loads(line) for line in (tmp_path / f"{rank}.json").read_text().splitlines()]
+        for rank in (0, 1)
+    )
+    assert len(run.steps) == len(first) == len(second) == 2
+    names = {"CE": "ce", "Sim": "similarity", "Cos": "feature_cosine"}
+    for line, one, other in zip(run.steps, first, second, strict=True):
+        for shown, name in names.items():
+            value, off = parts_of(line)[shown]
+            assert one[name] != other[name]
+            assert abs(value - (one[name] + other[name]) / 2) <= off + 1e-7
 
 
 @pytest.mark.slow
@@ -126,7 +188,7 @@ def test_cka_of_two_processes_is_that_of_one(train_folder, tmp_path):
     options = [*WITHOUT_BN, "--tied-similarity", "linear_cka", "--tied-weight", "3"]
     alone = launch(BY_TASK, train_folder, tmp_path / "one", *options, "-b", "32")
     both = distributed(BY_TASK, train_folder, tmp_path / "two", *options, "-b", "16")
-    assert largest_difference(weights(alone), both) < 1e-6
+    assert largest_difference(weights(alone), weights(both)) < 1e-6
 
 
 def test_checkpoints_are_plain_timm_ones(script, train_folder, tmp_path):
@@ -168,7 +230,9 @@ def test_a_resumed_run_sees_the_views_and_weights_of_the_unbroken_one(train_fold
 
 def test_mixup_off_reaches_workers_that_live_on(train_folder, tmp_path):
     options = ["--mixup", "1", "--tied-loader", "timm", "--workers", "1", "--smoothing", "0"]
-    options += ["--epochs", "2", "--mixup-off-epoch", "1", "--lr", "1e-12"]
-    on, off = launch(BY_TASK, train_folder, tmp_path, *options).summary
+    options += ["--epochs", "3", "--mixup-off-epoch", "1", "--lr", "1e-12"]
+    # Whose worker has batches of the second epoch ready before that begins.
+    options += ["--use-multi-epochs-loader"]
+    on, _, off = launch(BY_TASK, train_folder, tmp_path, *options).summary
     # Mixed features are nearer to one another than those of whole images.
     assert on["train_similarity"] < 0.9 * off["train_similarity"]

@@ -4,6 +4,7 @@ import logging
 import shutil
 import subprocess
 import sys
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,7 @@ import timm.data.loader
 import yaml
 from timm_launch import BY_CRITERION, BY_TASK, REAL, base_options, launch, run_alone
 
+from tied_augment import TiedLoss, TwoView
 from tied_augment.cli import main
 from tied_augment.timm.arguments import DEFAULTS
 from tied_augment.timm.errors import LaunchError
@@ -101,10 +103,20 @@ def test_options_come_from_a_config_file(script, train_folder, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("tied_wieght: 2", "unknown option tied_wieght"),
+        ("tied_wieght: 2", "unknown option tied_wieght: did you mean tied_weight?"),
+        ("tied-weight: 2", "unknown option tied-weight: did you mean tied_weight?"),
+        ("tie_weight: 2", "unknown option tie_weight: did you mean tied_weight?"),
+        ("tied: {weight: 2}", "unknown option tied: see --help"),
         ("tied_loader: dali", "--tied-loader must be one of native, timm, got 'dali'"),
-        ("tied_weight: [1, 2]", "finite numbers, got [1, 2]"),
-        ("tied_threads: 0", "--tied-threads must be at least 1"),
+        ("tied_weight: [1, 2]", "--tied-weight takes finite numbers, got [1, 2]"),
+        ("tied_weight: true", "--tied-weight takes finite numbers, got True"),
+        ("tied_layer_weights: [x]", "--tied-layer-weights takes finite numbers, got 'x'"),
+        ("tied_threads: 0", "--tied-threads must be a whole number of at least 1, got 0"),
+        ("tied_threads: 1.5", "--tied-threads must be a whole number of at least 1, got 1.5"),
+        ("tied_same_crop: 'false'", "--tied-same-crop must be true or false, got 'false'"),
+        ("tied_aa2: no", "--tied-aa2 must be text, got False: put it in quotes"),
+        ("tied_feature_module: 3", "--tied-feature-module must be text, got 3"),
+        ("tied_similarity: [mse]", "--tied-similarity must be one of mse, "),
     ],
 )
 def test_a_config_file_is_checked(text, message, train_folder, tmp_path):
@@ -127,13 +139,32 @@ def test_a_config_file_is_checked(text, message, train_folder, tmp_path):
         ("--split-bn --sync-bn", "--split-bn and --sync-bn: choose one"),
         ("--split-bn --tied-forward separate", "choose one"),
         ("--kd-model-name x --kd-distill-type feature --tied-forward separate", "does not go with"),
-        ("--tied-weight nan", "finite numbers, got nan"),
-        ("--tied-layer-weights 1 2", "2 weights for 0 modules"),
-        ("--tied-similarity dot", "similarity must be one of"),
-        ("--tied-schedule step", "schedule must be one of"),
+        ("--tied-weight nan", "--tied-weight takes finite numbers, got nan"),
+        ("--tied-layer-weights 1 2", "--tied-layer-weights has 2 weights for 0 modules"),
+        ("--tied-similarity dot", "--tied-similarity must be one of mse, l1, "),
+        ("--tied-similarity MSE", "got 'MSE'; did you mean mse?"),
+        ("--tied-schedule step", "--tied-schedule must be one of constant, "),
+        ("--tied-schedule linear", "got 'linear'; did you mean linear_up?"),
+        ("--tied-similarity js --tied-feature-module layer3", "has no effect with --tied-sim"),
+        ("--tied-similarity js --tied-layer-weights 1", "--tied-layer-weights has no effect with"),
+        ("--tied-similarity cka -b 1", "needs batches of 2 or more: got -b 1"),
+        ("--tied-similarity vicreg -b 1", "use a larger -b or another similarity"),
+        ("--tied-own-flips", "--tied-own-flips has no effect without --tied-same-crop"),
+        ("--tied-loader timm --tied-threads 2", "give --workers instead"),
+        ("-b 33", "--batch-size 33 is larger than the 32 samples of the data set: use a smaller"),
+        ("-b 33 --tied-loader timm", "--batch-size 33 is larger than the 32 samples of the data"),
+        ("-b 3 --mixup 0.2", "-b 3: samples are mixed two by two, so batches must be even"),
+        ("-b 3 --cutmix 1 --no-prefetcher", "so batches must be even; change -b"),
         ("--tied-feature-module head.fc", "has no module 'head.fc'"),
-        ("--num-classes 0", "is an Identity"),
-        ("--aa rand-m99-q3 --tied-aa2 nonsense", "nonsense"),
+        ("--tied-feature-module layer5", "for example layer4, "),
+        ("--num-classes 0", "name the module whose input are the features: --tied-feature-module"),
+        ("--aa rand-m99-q3 --tied-aa2 v0", "--aa 'rand-m99-q3': 'q3' is no section"),
+        ("--tied-aa2 nonsense", "--tied-aa2 'nonsense': no policy is called 'nonsense'"),
+        ("--hflip 2 --tied-aa2 v0", "--hflip must be a probability"),
+        ("--workers -1", "--workers must be from 0"),
+        ("--reprob 2", "--reprob must be a probability"),
+        ("--remode foo --reprob 0.5", "--remode must be"),
+        ("--aug-repeats 3", "--aug-repeats needs several processes"),
     ],
 )
 def test_what_does_not_work_is_refused_in_one_line(options, message, train_folder, tmp_path):
@@ -143,6 +174,38 @@ def test_what_does_not_work_is_refused_in_one_line(options, message, train_folde
 def test_tied_options_alone_have_no_effect_and_are_refused(train_folder, tmp_path):
     text = refusal(train_folder, tmp_path, "--tied-weight", "2", tied=False)
     assert text == "--tied-weight has no effect without --tied-augment: add that"
+    config = tmp_path / "config.yaml"
+    config.write_text("tied_augment: 'false'")
+    text = refusal(train_folder, tmp_path, "-c", str(config), tied=False)
+    assert text == "--tied-augment must be true or false, got 'false'"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--tied-feature-module layer3 --tied-layer-weights 0.5",
+        "--tied-same-crop --tied-own-flips",
+        "--tied-same-crop --tied-own-flips --tied-loader timm",
+        "--tied-sim cosine",
+    ],
+)
+def test_these_options_work(options, train_folder, tmp_path):
+    assert len(launch(BY_TASK, train_folder, tmp_path, *options.split()).steps) == 4
+
+
+@pytest.mark.parametrize("loader", ["native", "timm"])
+def test_own_flips_are_of_one_crop(loader, train_folder, tmp_path, monkeypatch):
+    made = []
+
+    def record(*args, **kw):
+        made.append(kw)
+        return TwoView(*args, **kw)
+
+    monkeypatch.setattr("tied_augment.timm.loader.TwoView", record)
+    monkeypatch.setattr("tied_augment.timm.views.TwoView", record)
+    options = ["--tied-same-crop", "--tied-own-flips", "--tied-loader", loader]
+    launch(BY_TASK, train_folder, tmp_path, *options)
+    assert made == [{"same_crop": True, "own_flips": True}]
 
 
 @pytest.mark.parametrize(
@@ -188,6 +251,17 @@ def test_steps_and_summary_show_the_parts(script, train_folder, tmp_path):
     first, second = run.summary
     assert first["train_tied_weight"] == pytest.approx(sum(range(4)) / 28)
     assert second["train_tied_weight"] == pytest.approx(sum(range(4, 8)) / 28)
+
+
+def test_warnings_of_the_loss_are_in_the_log(script, train_folder, tmp_path, monkeypatch):
+    class Doubtful(TiedLoss):
+        def __init__(self, *args, **kw):
+            super().__init__(*args, **kw)
+            warnings.warn("this ties nothing", stacklevel=2)
+
+    monkeypatch.setattr("tied_augment.timm.tied_run.TiedLoss", Doubtful)
+    run = launch(script, train_folder, tmp_path)
+    assert "Tied-Augment: this ties nothing\n" in run.text
 
 
 def test_wandb_gets_the_parts(train_folder, tmp_path, monkeypatch):

@@ -9,12 +9,13 @@ import torch
 import torch.distributed as dist
 from timm.data import FastCollateMixup, ImageDataset, IterableImageDataset
 from timm.data.loader import PrefetchLoader, fast_collate
-from torch.utils.data import BatchSampler, IterableDataset
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 from torch.utils.data.distributed import DistributedSampler
 from torchvision.datasets import ImageFolder
 
-from tied_augment import TiedLoader, TwoView, View
+from tied_augment import TiedDataset, TiedLoader, TwoView, View
 from tied_augment.timm import create_loader
+from tied_augment.timm.loader import refuse_no_batches
 
 CPU = torch.device("cpu")
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
@@ -50,7 +51,7 @@ def test_every_option_of_timm_is_taken(image_folder):
     del given["is_training"]
     loader = tied(image_folder, **(given | {"device": CPU}))
     assert len(list(loader)) == 2
-    with pytest.raises(TypeError, match="has no option threads, wrokers"):
+    with pytest.raises(TypeError, match="threads, wrokers: num_workers is the number of threads"):
         tied(image_folder, wrokers=1, threads=2)
 
 
@@ -230,6 +231,56 @@ def test_distributed_samplers(image_folder, tmp_path):
         assert len(list(repeated)) == len(repeated) == 2
     finally:
         dist.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"batch_size": 13}, ValueError, "batch_size 13 is larger than the 12 samples of the data"),
+        ({"num_workers": "2"}, TypeError, "num_workers must be an integer, got '2'"),
+        ({"num_workers": -1}, ValueError, "num_workers must be from 0 "),
+        ({"mean": 0.5}, TypeError, "mean must be 3 numbers, one a channel, got 0.5"),
+        ({"mean": (0.5,)}, ValueError, "mean must be 3 numbers, one a channel"),
+        ({"std": (1, 1, 0)}, ValueError, "std must be 3 numbers above 0, one a channel"),
+        ({"re_prob": 2}, ValueError, "re_prob must be a probability"),
+        ({"re_prob": 0.5, "re_mode": "x"}, ValueError, "re_mode must be "),
+        ({"input_size_choices": 32}, TypeError, "must be a list of sizes, got 32"),
+        ({"second": "rand-m9"}, TypeError, "second must be a View, got str"),
+    ],
+)
+def test_wrong_arguments_are_refused(image_folder, options, error, message):
+    with pytest.raises(error, match=message):
+        tied(image_folder, **options)
+
+
+@pytest.mark.parametrize("dataset", ["folder", ["a.jpg"], None])
+def test_what_is_no_data_set_is_refused(dataset):
+    with pytest.raises(TypeError, match="dataset must be one, as timm"):
+        create_loader(dataset, 32, 4, True)
+
+
+def test_a_data_set_with_views_is_refused(image_folder):
+    dataset = TiedDataset(ImageFolder(image_folder), TwoView(View(32)))
+    with pytest.raises(TypeError, match="a TiedDataset, which has views of its own: give create_l"):
+        create_loader(dataset, 32, 4, True)
+
+
+@pytest.mark.parametrize("prefetcher", [True, False])
+def test_arrays_tensors_and_names_are_taken(image_folder, prefetcher):
+    options = {"use_prefetcher": prefetcher, "device": "cpu"}
+    wanted = tied(image_folder, mean=MEAN, std=STD, **options)
+    loader = tied(image_folder, mean=np.array(MEAN), std=torch.tensor(STD), **options)
+    for (images, _), (expected, _) in zip(loader, wanted, strict=True):
+        assert torch.allclose(images, expected)
+
+
+def test_the_share_of_a_process_must_fill_a_batch(image_folder):
+    dataset = ImageDataset(str(image_folder))
+    sampler = DistributedSampler(dataset, num_replicas=2, rank=0)
+    loader = DataLoader(dataset, 7, sampler=sampler, drop_last=True)
+    with pytest.raises(ValueError, match="than the 6 that each process gets of the 12 samples"):
+        refuse_no_batches(loader, 7)
+    refuse_no_batches(DataLoader(dataset, 6, sampler=sampler, drop_last=True), 6)
 
 
 def test_two_views_are_not_made_of_splits(image_folder):

@@ -112,7 +112,7 @@ def test_distillation_is_tied(kind, batch):
 # --- the tap
 
 
-def test_copies_evaluation_and_no_grad_are_not_heard(model, batch):
+def test_copies_evaluation_and_no_grad_are_not_recorded(model, batch):
     tap = FeatureTap(model)
     ema = ModelEmaV3(model)
     ema.module.train()(batch[0])
@@ -151,6 +151,49 @@ def test_targets_that_are_no_pairs_are_found_out(model, batch):
     task = TiedTask(model)
     with pytest.raises(RuntimeError, match="the two halves of the targets differ"):
         task(batch[0], torch.arange(8) % 5)
+
+
+def test_views_come_in_every_form(model, batch):
+    images, target = batch
+    loss = TiedTask(copy.deepcopy(model))(images, target)["loss"]
+    first, second = images.chunk(2)
+    for form in (torch.stack((first, second)), (first, second), [first, second]):
+        assert torch.equal(TiedTask(copy.deepcopy(model))(form, target[:4])["loss"], loss)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda images: images.byte(), TypeError, "must be floating, got torch.uint8: normalise"),
+        (lambda images: images.unflatten(0, (4, 2)), ValueError, r"must be \(2, B, C, H, W\)"),
+        (lambda images: "dog.jpg", TypeError, "images must be a tensor, or a list"),
+        (lambda images: images[:7], ValueError, "logits must have 2B rows .*, got 7 rows"),
+    ],
+)
+def test_wrong_images_are_refused(model, batch, change, error, message):
+    images = change(batch[0])
+    with pytest.raises(error, match=message):
+        TiedTask(model)(images, batch[1][: len(images)])
+
+
+def test_evaluation_is_the_models_business(model, batch):
+    with pytest.raises(RuntimeError, match="to evaluate, call the model itself"):
+        TiedTask(model).eval()(*batch)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("resnet50",), "model must be a torch.nn.Module, got str"),
+        ((lambda model: TiedModel(model),), "give TiedTask the plain model"),
+        ((lambda model: model, "mse"), "loss must be a TiedLoss, got str"),
+        ((lambda model: model, torch.nn.CrossEntropyLoss()), "must be a TiedLoss, got CrossEntr"),
+    ],
+)
+def test_a_task_refuses_wrong_arguments(model, arguments, message):
+    given, *rest = arguments
+    with pytest.raises(TypeError, match=message):
+        TiedTask(given if isinstance(given, str) else given(model), *rest)
 
 
 # --- mixing
@@ -220,7 +263,7 @@ def test_features_of_view_2_are_mixed_like_the_images_of_view_1(model):
     share = torch.tensor([[0.9], [0.2], [1.0], [0.6]])
     mixed = share * clean + (1 - share) * clean.flip(0)
     features = criterion._tap.take()
-    model.fc(features)  # heard again, now without the images
+    model.fc(features)  # recorded again, now without the images
     loss = criterion(logits, pack(mixed, clean, share))
 
     first, second = features.chunk(2)

@@ -1,7 +1,6 @@
 """A training script of the shape of timm's train.py up to 1.0.22: the loop calls a criterion."""
 
 import os
-from collections import OrderedDict
 
 import timm.utils as utils
 import torch
@@ -108,7 +107,7 @@ def train_one_epoch(
             loader.mixup_enabled = False
         elif mixup_fn is not None:
             mixup_fn.mixup_enabled = False
-    log = StepLog(epoch, len(loader))
+    log = StepLog(epoch, len(loader), args, utils)
     model.train()
     optimizer.zero_grad()
     for step, (images, target) in enumerate(loader):
@@ -123,7 +122,7 @@ def train_one_epoch(
             loss = loss_fn(model(images), target)
         loss /= args.grad_accum_steps
         loss.backward()
-        log.add(step, loss.item() * args.grad_accum_steps, images)
+        log.add(step, loss, images)
         if (step + 1) % args.grad_accum_steps and step < len(loader) - 1:
             continue
         if args.clip_grad is not None:
@@ -136,7 +135,7 @@ def train_one_epoch(
         optimizer.zero_grad()
         if model_ema is not None:
             model_ema.update(model)
-    return OrderedDict(loss=log.loss.avg)
+    return log.metrics()
 
 
 if __name__ == "__main__":

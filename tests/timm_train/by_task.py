@@ -1,7 +1,6 @@
 """A training script of the shape of timm's train.py since 1.0.27: a task computes the loss."""
 
 import os
-from collections import OrderedDict
 
 import timm.utils as utils
 import torch
@@ -117,7 +116,7 @@ def train_one_epoch(epoch, model, loader, optimizer, args, task=None, device=Non
             loader.mixup_enabled = False
         elif mixup_fn is not None:
             mixup_fn.mixup_enabled = False
-    log = StepLog(epoch, len(loader))
+    log = StepLog(epoch, len(loader), args, utils)
     task.get_trainable_module().train()
     optimizer.zero_grad()
     updates = 0
@@ -134,7 +133,7 @@ def train_one_epoch(epoch, model, loader, optimizer, args, task=None, device=Non
             loss = task(images, target)["loss"]
             loss /= args.grad_accum_steps
             loss.backward()
-        log.add(step, loss.item() * args.grad_accum_steps, images)
+        log.add(step, loss, images)
         if not update:
             continue
         if args.clip_grad is not None:
@@ -147,7 +146,7 @@ def train_one_epoch(epoch, model, loader, optimizer, args, task=None, device=Non
         optimizer.zero_grad()
         updates += 1
         task.update_ema(step=updates)
-    return OrderedDict(loss=log.loss.avg)
+    return log.metrics()
 
 
 if __name__ == "__main__":

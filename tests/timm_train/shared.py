@@ -7,6 +7,7 @@ written for the launcher's tests: a few options, no scheduler, no printing of re
 import argparse
 import logging
 import os
+from collections import OrderedDict
 from contextlib import nullcontext
 
 import torch
@@ -219,17 +220,30 @@ def output_folder(args, text):
 
 
 class StepLog:
-    """Logs each step as train.py does."""
+    """Logs steps as train.py does: with the loss of all processes, by one of them."""
 
-    def __init__(self, epoch, steps):
+    def __init__(self, epoch, steps, args, utils):
         self.epoch, self.steps, self.loss = epoch, steps, AverageMeter()
+        self.args, self.utils = args, utils
 
     def add(self, step, loss, images):
-        self.loss.update(loss, len(images))
-        logger.info(
-            f"Train: {self.epoch} [{step:>4d}/{self.steps}]  "
-            f"Loss: {self.loss.val:#.3g} ({self.loss.avg:#.3g})"
-        )
+        self.loss.update(loss.item() * self.args.grad_accum_steps, len(images))
+        if step % self.args.log_interval:
+            return
+        now, average = self.over_processes(self.loss.val), self.over_processes(self.loss.avg)
+        if self.utils.is_primary(self.args):
+            logger.info(
+                f"Train: {self.epoch} [{step:>4d}/{self.steps}]  Loss: {now:#.3g} ({average:#.3g})"
+            )
+
+    def over_processes(self, value):
+        if not self.args.distributed:
+            return value
+        value = torch.tensor([value], device=self.args.device)
+        return self.utils.reduce_tensor(value, self.args.world_size).item()
+
+    def metrics(self):
+        return OrderedDict(loss=self.over_processes(self.loss.avg))
 
 
 @torch.inference_mode()

@@ -15,12 +15,12 @@ import sys
 from collections.abc import Sequence
 
 from tied_augment import __version__
-from tied_augment.cli import bench, demo, preview, train
+from tied_augment.cli import bench, demo, plain, preview, train
 from tied_augment.cli.errors import CommandError
 
 __all__ = ["main"]
 
-_COMMANDS = {"bench": bench, "demo": demo, "preview": preview, "train": train}
+_COMMANDS = {"bench": bench, "demo": demo, "plain": plain, "preview": preview, "train": train}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

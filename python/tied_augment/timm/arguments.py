@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import math
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from typing import Any
 
+from tied_augment.loss import SCHEDULES, SIMILARITIES
 from tied_augment.timm.errors import LaunchError
 
 __all__ = ["DEFAULTS", "add_options", "check", "parse"]
@@ -24,11 +26,11 @@ _OPTIONS: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     "similarity": (
         "mse",
-        {"metavar": "NAME", "help": "distance between both views' features, see TiedLoss"},
+        {"metavar": "NAME", "help": f"distance between both views: {', '.join(SIMILARITIES)}"},
     ),
     "schedule": (
         "constant",
-        {"metavar": "NAME", "help": "schedule of the weight over the run, see TiedLoss"},
+        {"metavar": "NAME", "help": f"of the weight over the run: {', '.join(SCHEDULES)}"},
     ),
     "supervise": (
         "both",
@@ -37,6 +39,10 @@ _OPTIONS: dict[str, tuple[Any, dict[str, Any]]] = {
     "same_crop": (
         False,
         {"action": "store_true", "help": "one crop and flip for both views"},
+    ),
+    "own_flips": (
+        False,
+        {"action": "store_true", "help": "with --tied-same-crop: one crop, a flip for each view"},
     ),
     "aa2": (
         None,
@@ -141,10 +147,9 @@ def parse(
         LaunchError: an option that is refused, unknown, out of range or without effect.
     """
     args, text = parse_args()
-    given = [name for name in vars(args) if name.startswith("tied_")]
-    unknown = [name for name in given if name not in DEFAULTS]
-    if unknown:  # argparse takes any key of a config file
-        raise LaunchError(f"the config file has an unknown option {unknown[0]}: see --help")
+    _check_keys(parser, args)
+    _check_bool("tied_augment", getattr(args, "tied_augment", False))
+    given = [name for name in vars(args) if name in DEFAULTS]
     if not getattr(args, "tied_augment", False):
         others = [name for name in given if name != "tied_augment"]
         if others:
@@ -178,30 +183,95 @@ def check(args: Namespace) -> None:
                 raise LaunchError(f"--split-bn and {_given(other, value)}: choose one")
     if args.tied_forward == "separate" and _distils_features(args):
         raise LaunchError("--tied-forward separate does not go with --kd-distill-type feature")
-    for name, (_, keywords) in _OPTIONS.items():  # a config file's values are not checked
-        value = getattr(args, f"tied_{name}")
-        choices = keywords.get("choices")
-        if choices and value not in choices:
-            raise LaunchError(f"--tied-{name} must be one of {', '.join(choices)}, got {value!r}")
-    _check_numbers(args)
+    _check_kinds(args)
+    _check_layers(args)
+    _check_effects(args)
 
 
-def _check_numbers(args: Namespace) -> None:
-    weights = [args.tied_weight, *(args.tied_layer_weights or ())]
-    for weight in weights:
-        if not isinstance(weight, (int, float)) or not math.isfinite(weight):
-            raise LaunchError(f"tied weights must be finite numbers, got {weight!r}")
-    modules = args.tied_feature_module
-    if isinstance(modules, str):  # a single name in a config file
-        args.tied_feature_module = modules = [modules]
-    if args.tied_layer_weights and len(args.tied_layer_weights) != len(modules or ()):
-        raise LaunchError(
-            f"--tied-layer-weights has {len(args.tied_layer_weights)} weights for "
-            f"{len(modules or ())} modules: give one for each --tied-feature-module"
-        )
+def _check_keys(parser: ArgumentParser, args: Namespace) -> None:
+    """Refuse what looks like a tied option but is none: argparse takes any key of a config file."""
+    known = {action.dest for action in parser._actions} | DEFAULTS.keys()
+    for key in (key for key in vars(args) if key not in known):
+        name = str(key).lower().replace("-", "_")
+        close = get_close_matches(name, DEFAULTS, n=1, cutoff=0.8)
+        if close or name.startswith("tied"):
+            remedy = f"did you mean {close[0]}?" if close else "see --help"
+            raise LaunchError(f"the config file has an unknown option {key}: {remedy}")
+
+
+def _check_kinds(args: Namespace) -> None:
+    """Check values, which argparse does not if they come from a config file."""
+    _check_choice("tied_similarity", args.tied_similarity, SIMILARITIES)
+    _check_choice("tied_schedule", args.tied_schedule, SCHEDULES)
+    for name, (default, keywords) in _OPTIONS.items():
+        name, value = f"tied_{name}", getattr(args, f"tied_{name}")
+        if "choices" in keywords:
+            _check_choice(name, value, keywords["choices"])
+        if default is False:
+            _check_bool(name, value)
+    for name in ("tied_feature_module", "tied_layer_weights"):
+        value = getattr(args, name)
+        if value is not None and not isinstance(value, list):  # a single one in a config file
+            setattr(args, name, [value])
+    _check_weights("tied_weight", [args.tied_weight])
+    _check_weights("tied_layer_weights", args.tied_layer_weights or [])
     threads = args.tied_threads
-    if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise LaunchError(f"--tied-threads must be at least 1, got {threads}")
+    if threads is not None and (type(threads) is not int or threads < 1):
+        raise LaunchError(f"--tied-threads must be a whole number of at least 1, got {threads!r}")
+    for name, values in (
+        ("tied_aa2", [args.tied_aa2]),
+        ("tied_feature_module", args.tied_feature_module or []),
+    ):
+        for value in values:
+            if not isinstance(value, str | None):
+                raise LaunchError(f"{_flag(name)} must be text, got {value!r}: put it in quotes")
+
+
+def _check_bool(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise LaunchError(f"{_flag(name)} must be true or false, got {value!r}")
+
+
+def _check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
+    names = list(choices)
+    if value not in names:
+        close = get_close_matches(value.lower(), names, n=1) if isinstance(value, str) else []
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise LaunchError(f"{_flag(name)} must be one of {', '.join(names)}, got {value!r}{hint}")
+
+
+def _check_weights(name: str, weights: list[Any]) -> None:
+    for weight in weights:
+        if type(weight) not in (int, float) or not math.isfinite(weight):
+            raise LaunchError(f"{_flag(name)} takes finite numbers, got {weight!r}")
+
+
+def _check_layers(args: Namespace) -> None:
+    modules = args.tied_feature_module or []
+    weights = args.tied_layer_weights
+    if (modules or weights) and args.tied_similarity == "js":
+        name = "--tied-feature-module" if modules else "--tied-layer-weights"
+        raise LaunchError(
+            f"{name} has no effect with --tied-similarity js, which compares logits: leave it out"
+        )
+    if weights and len(weights) != len(modules):
+        raise LaunchError(
+            f"--tied-layer-weights has {len(weights)} weights for {len(modules)} modules: "
+            "give one for each --tied-feature-module"
+        )
+
+
+def _check_effects(args: Namespace) -> None:
+    """Refuse options that would do nothing beside the others."""
+    if args.tied_own_flips and not args.tied_same_crop:
+        raise LaunchError(
+            "--tied-own-flips has no effect without --tied-same-crop, where each view has its own "
+            "crop and flips: add --tied-same-crop, or leave --tied-own-flips out"
+        )
+    if args.tied_threads is not None and args.tied_loader == "timm":
+        raise LaunchError(
+            "--tied-threads has no effect with --tied-loader timm: give --workers instead"
+        )
 
 
 def _distils_features(args: Namespace) -> bool:

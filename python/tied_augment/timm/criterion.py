@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -31,8 +33,9 @@ class TiedCriterion(nn.Module):
         tap: where the features come from.
 
     Attributes:
-        last: `PARTS` of the latest call, as `TiedLoss.last` has them. ``'feature_cosine'`` is the
-            mean cosine between the views' features: 1 says that they are tied, or have collapsed.
+        last: `PARTS` of the latest call, as `TiedLoss.last` has them, or after `average_last` their
+            means over all processes. ``'feature_cosine'`` is the mean cosine between the views'
+            features: 1 says that they are tied, or have collapsed.
     """
 
     last: dict[str, Tensor]
@@ -43,6 +46,7 @@ class TiedCriterion(nn.Module):
         self._tap = tap
         self._pairs_are_checked = False
         self.last = {}
+        self._is_own = False  # whether `last` is of this process alone
         self._sums: Tensor | None = None
         self._steps = 0
 
@@ -54,12 +58,13 @@ class TiedCriterion(nn.Module):
             target: as `TiedLoss` takes it, or packed by tied mixup, ``(2B, C + 1)``.
 
         Raises:
-            RuntimeError: the tap did not hear exactly one forward, or the targets are no pairs.
+            RuntimeError: the tap did not record exactly one forward, or the targets are no pairs.
             TypeError, ValueError: as `TiedLoss`.
         """
         features = self._tap.take()
         target, share = unpack(target, logits.shape[1])
-        self._check_pairs(target)
+        if len(target) == len(logits):  # not B targets, which serve both views
+            self._check_pairs(target)
         if share is not None:
             layers = features if isinstance(features, list) else [features]
             features = [_mix_like_view_1(layer, share) for layer in layers]
@@ -73,9 +78,23 @@ class TiedCriterion(nn.Module):
         """Add up the parts on their device, in one tensor, so that nothing waits for them."""
         last = self.loss.last
         self.last = {name: last[source] for name, source in _REPORTED.items()}
-        parts = torch.stack([value.detach().float() for value in self.last.values()])
+        self._is_own = True
+        parts = self._stacked()
         self._sums = parts if self._sums is None else self._sums + parts
         self._steps += 1
+
+    def _stacked(self) -> Tensor:
+        return torch.stack([value.detach().float() for value in self.last.values()])
+
+    def average_last(self, mean: Callable[[Tensor], Tensor]) -> None:
+        """Average `last` over all processes, unless that has been done since the latest call.
+
+        Args:
+            mean: of a tensor over all processes, each of which must call this.
+        """
+        if self._is_own:
+            self._is_own = False
+            self.last = dict(zip(PARTS, mean(self._stacked()), strict=True))
 
     def take_means(self) -> Tensor | None:
         """The means of `PARTS` over the calls since the last call of this; None if none was."""
@@ -88,7 +107,7 @@ class TiedCriterion(nn.Module):
         if self._pairs_are_checked or target.is_floating_point() or torch.compiler.is_compiling():
             return
         first, second = target.chunk(2)
-        if len(target) % 2 or not torch.equal(first, second):
+        if len(first) == len(second) and not torch.equal(first, second):
             raise RuntimeError(
                 "the two halves of the targets differ, so the batch is not made of pairs of views: "
                 "does the script change batches between the loader and the loss?"

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from os import PathLike
 from typing import Any
 
+import torch
 from timm.data import loader as timm_loader
 from timm.data.distributed_sampler import RepeatAugSampler
 from torch.utils.data import IterableDataset, RandomSampler
 from torch.utils.data.distributed import DistributedSampler
 
+from tied_augment.dataset import TiedDataset
 from tied_augment.loader import TiedLoader
 from tied_augment.loader.errors import OnError
 from tied_augment.transforms import TwoView
-from tied_augment.view import IMAGENET_MEAN, IMAGENET_STD, View
+from tied_augment.view import IMAGENET_MEAN, IMAGENET_STD, View, number
 
-__all__ = ["create_loader"]
+__all__ = ["create_loader", "refuse_no_batches"]
 
 Size = int | tuple[int, int] | tuple[int, int, int]
+
+_ERASING = ("re_prob", "re_mode", "re_count")
 
 # What `create_loader` hands on to `create_transform`.
 _TRANSFORM = (
@@ -38,9 +43,7 @@ _TRANSFORM = (
     "crop_pct",
     "crop_mode",
     "crop_border_pixels",
-    "re_prob",
-    "re_mode",
-    "re_count",
+    *_ERASING,
 )
 
 _SCHEDULE = {
@@ -71,6 +74,7 @@ def create_loader(
     *,
     second: View | None = None,
     same_crop: bool = False,
+    own_flips: bool = False,
     seed: int = 0,
     prefetch: int = 2,
     on_error: OnError = "skip",
@@ -87,12 +91,13 @@ def create_loader(
     processes: threads start at once, and the views follow from (`seed`, epoch, index).
 
     Args:
-        dataset: as `TiedLoader` takes it; its ``transform`` is set to None.
+        dataset: as `TiedLoader` takes it, but no `TiedDataset`; its ``transform`` is set to None.
         input_size: side, (height, width) or (3, height, width).
         batch_size: B, the number of samples.
         is_training: False for timm's loader.
         second: the second view; None for another draw of the first.
         same_crop: as in `TwoView`.
+        own_flips: as in `TwoView`.
         seed: the run's seed.
         prefetch: batches that are made ahead.
         on_error: as in `TiedLoader`; timm's data sets skip.
@@ -103,8 +108,9 @@ def create_loader(
         images, if ``use_prefetcher=False``.
 
     Raises:
-        TypeError: an option that timm doesn't have.
-        ValueError: an option that makes no sense for two views.
+        TypeError: an option that timm doesn't have, or of the wrong type.
+        ValueError: an option that makes no sense for two views, or out of its range; a data set
+            smaller than a batch.
 
     Source: ``timm.data.create_loader``, timm 1.0.
     """
@@ -113,26 +119,30 @@ def create_loader(
     for name in ("num_aug_splits", "tf_preprocessing"):
         if options.pop(name, None):
             raise ValueError(f"{name} is not supported: this loader makes its own two views")
+    _check_dataset(dataset)
     prefetcher = options.pop("use_prefetcher", True)
     transform = {name: options.pop(name) for name in _TRANSFORM if name in options}
-    mean = tuple(transform.get("mean", IMAGENET_MEAN))
-    std = tuple(transform.get("std", IMAGENET_STD))
-    erase = {name: transform.get(name) for name in ("re_prob", "re_mode", "re_count")}
+    mean = _channels("mean", transform.get("mean", IMAGENET_MEAN))
+    std = _channels("std", transform.get("std", IMAGENET_STD))
+    transform |= {"mean": mean, "std": std}
+    _check_erasing(transform)
+    erase = {name: transform.get(name) for name in _ERASING}
     splits = 2 if options.pop("re_split", False) else 0
 
     def view_pair(size: Size) -> TwoView:
         first = View.from_timm(
             input_size=size, re_num_splits=splits, use_prefetcher=prefetcher, **transform
         )
-        return TwoView(first, second or first, same_crop=same_crop)
+        return TwoView(first, second or first, same_crop=same_crop, own_flips=own_flips)
 
     dataset.transform = None
     arguments: dict[str, Any] = {
-        "threads": max(1, options.pop("num_workers", 1)),
+        "threads": max(1, number("num_workers", options.pop("num_workers", 1), 16)),
         "prefetch": prefetch,
         "pin_memory": options.pop("pin_memory", False),
         "seed": seed,
         "on_error": on_error,
+        "layout": "flat",
         "repeat_targets": True,
         "collate_fn": options.pop("collate_fn", None),
     }
@@ -144,15 +154,64 @@ def create_loader(
     }
     unknown = options.keys() - _WITHOUT_EFFECT
     if unknown:
-        raise TypeError(f"timm.data.create_loader has no option {', '.join(sorted(unknown))}")
+        threads = ": num_workers is the number of threads" if "threads" in unknown else ""
+        names = ", ".join(sorted(unknown))
+        raise TypeError(f"timm.data.create_loader has no option {names}{threads}")
+    loader = (_PrefetchedLoader if prefetcher else TiedLoader)(dataset, **arguments)
+    refuse_no_batches(loader, batch_size)
     if not prefetcher:
-        return TiedLoader(dataset, **arguments)
-    loader = _PrefetchedLoader(dataset, **arguments)
+        return loader
+    if "device" in device:
+        device["device"] = torch.device(device["device"])
     if transform.get("no_aug") or not erase["re_prob"]:
         erase = {}
     erase = {name: value for name, value in erase.items() if value is not None}
     prefetch_loader: Any = timm_loader.PrefetchLoader
     return prefetch_loader(loader, mean=mean, std=std, re_num_splits=splits, **device, **erase)
+
+
+def refuse_no_batches(loader: Any, batch_size: int) -> None:
+    """Raise ValueError if a loader that leaves out a last, smaller batch has no other.
+
+    Args:
+        loader: a `TiedLoader`, or one of timm's.
+        batch_size: what was asked for.
+    """
+    dataset = loader.dataset
+    if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__") or len(loader) > 0:
+        return
+    samples = f"{len(dataset)} samples of the data set"
+    share = getattr(loader.sampler, "num_samples", len(dataset))
+    if share < len(dataset):
+        samples = f"{share} that each process gets of the {samples}"
+    raise ValueError(f"batch_size {batch_size} is larger than the {samples}: use a smaller one")
+
+
+def _check_dataset(dataset: Any) -> None:
+    if isinstance(dataset, TiedDataset):
+        raise TypeError(
+            "dataset is a TiedDataset, which has views of its own: give create_loader the data set "
+            "in it, and the views as timm's arguments"
+        )
+    if dataset is None or isinstance(dataset, str | PathLike | list | tuple):
+        kind = type(dataset).__name__
+        raise TypeError(f"dataset must be one, as timm.data.create_dataset makes them, got {kind}")
+
+
+def _channels(name: str, values: Any) -> tuple[float, ...]:
+    try:
+        channels = tuple(float(value) for value in values)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be 3 numbers, one a channel, got {values!r}") from error
+    if len(channels) != 3 or (name == "std" and min(channels) <= 0):
+        above = " above 0" if name == "std" else ""
+        raise ValueError(f"{name} must be 3 numbers{above}, one a channel, got {values!r}")
+    return channels
+
+
+def _check_erasing(transform: dict[str, Any]) -> None:
+    """Check what timm's ``PrefetchLoader`` erases by, which does not check it."""
+    View(**{name: transform[name] for name in _ERASING if name in transform})
 
 
 def _order(
@@ -180,6 +239,8 @@ def _order(
         }
     if stream:
         raise TypeError("input_size_choices needs a map-style data set")
+    if isinstance(sizes, int):
+        raise TypeError(f"input_size_choices must be a list of sizes, got {sizes}")
     if not sizes:
         raise ValueError("input_size_choices must have at least one size")
     batch_sizes = batch_sizes or [batch_size] * len(sizes)
@@ -201,7 +262,10 @@ def _sampler(dataset: Any, stream: bool, options: dict[str, Any]) -> Any:
     distributed = options.pop("distributed", False) and not stream
     if not distributed:
         if repeats:
-            raise ValueError("num_aug_repeats needs distributed=True and a map-style data set")
+            raise ValueError(
+                "num_aug_repeats needs several processes (torchrun, distributed=True) and a "
+                "map-style data set"
+            )
         return None
     if repeats:
         return RepeatAugSampler(dataset, num_repeats=repeats)

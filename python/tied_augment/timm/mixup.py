@@ -2,7 +2,8 @@
 
 The partner of a sample is its mirror image in the batch (``flip(0)``), as in timm, within view 1.
 train.py passes nothing but images and targets from loader to loss, so the share of the sample's
-own label, lambda, travels as one more column of the soft targets: `pack` and `unpack`.
+own label, lambda, travels as one more column of the soft targets: `pack` and `unpack`. timm draws
+from numpy's global state, which `EpochSeeds` sets for each batch.
 
 Source: Kurtulus et al., "Tied-Augment", ICML 2023, Flax code; mixing itself by timm.
 """
@@ -10,6 +11,7 @@ Source: Kurtulus et al., "Tied-Augment", ICML 2023, Flax code; mixing itself by 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from timm.data.mixup import FastCollateMixup, Mixup, mixup_target
 from torch import Tensor
 
 from tied_augment.timm.pairs import collate_pairs
+from tied_augment.timm.seeds import EpochSeeds
 
 __all__ = ["TiedFastCollateMixup", "TiedMixup", "pack", "unpack"]
 
@@ -34,10 +37,20 @@ def unpack(target: Tensor, classes: int) -> tuple[Tensor, Tensor | None]:
     return target[:, :-1], target[: target.shape[0] // 2, -1:]
 
 
-class _KeepsShare:
-    """Keeps what timm's methods return and don't pass on: lambda, corrected for cut borders."""
+class _Tied:
+    """Over a mixer of timm's, which takes `args` and `kwargs`.
+
+    Keeps what its methods return and don't pass on: lambda, corrected for cut borders.
+
+    Args:
+        seeds: what each batch is mixed from; None for numpy's global state as it is.
+    """
 
     _share: float | Tensor = 1.0
+
+    def __init__(self, *args: Any, seeds: EpochSeeds | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._numbers = nullcontext if seeds is None else seeds.mixing
 
     def _keep(self, share: float | Tensor) -> float | Tensor:
         self._share = share
@@ -49,13 +62,14 @@ class _KeepsShare:
         return share.reshape(-1, 1).expand(count, 1)
 
 
-class TiedMixup(_KeepsShare, Mixup):
+class TiedMixup(_Tied, Mixup):
     """timm's ``Mixup`` for batches of pairs: images ``(2B, ...)``, targets ``(2B,)``."""
 
     def __call__(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Mix view 1; the targets come packed, ``(2B, C + 1)``."""
         pairs = len(x) // 2
-        first, mixed = super().__call__(x[:pairs], target[:pairs])
+        with self._numbers():
+            first, mixed = super().__call__(x[:pairs], target[:pairs])
         clean = mixup_target(target[pairs:], self.num_classes, 1.0, self.label_smoothing)
         return torch.cat((first, x[pairs:])), pack(mixed, clean, self._share_of(pairs, mixed))
 
@@ -69,7 +83,7 @@ class TiedMixup(_KeepsShare, Mixup):
         return self._keep(super()._mix_elem(*args, **kwargs))
 
 
-class TiedFastCollateMixup(_KeepsShare, FastCollateMixup):
+class TiedFastCollateMixup(_Tied, FastCollateMixup):
     """timm's ``FastCollateMixup`` for samples ``((view1, view2), target)``.
 
     `mixup_enabled` reaches workers that live from epoch to epoch; timm's own does not, so that
@@ -97,7 +111,8 @@ class TiedFastCollateMixup(_KeepsShare, FastCollateMixup):
         first = [
             (image.copy(), y) for image, y in zip(images[:pairs].numpy(), target, strict=False)
         ]
-        images[:pairs], mixed = super().__call__(first)
+        with self._numbers():
+            images[:pairs], mixed = super().__call__(first)
         clean = mixup_target(target[pairs:], self.num_classes, 1.0, self.label_smoothing)
         return images, pack(mixed, clean, self._share_of(pairs, mixed))
 

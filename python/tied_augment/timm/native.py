@@ -14,9 +14,8 @@ from timm.data.transforms_factory import create_transform
 
 from tied_augment.loader import TiedLoader
 from tied_augment.sources import locate
-from tied_augment.timm.errors import LaunchError
 from tied_augment.timm.loader import create_loader
-from tied_augment.timm.views import first_options, second_view
+from tied_augment.timm.views import first_options, refused, second_view
 
 __all__ = ["native_loader", "tied_loader", "why_not"]
 
@@ -55,10 +54,11 @@ def native_loader(args: Namespace, dataset: Any, options: dict[str, Any]) -> Any
             **first_options(args, options) | {"num_workers": threads},
             second=second_view(args, transform),
             same_crop=args.tied_same_crop,
+            own_flips=args.tied_own_flips,
             seed=args.seed,
         )
     except (TypeError, ValueError) as error:
-        raise LaunchError(str(error)) from error
+        raise refused(error) from error
 
 
 def tied_loader(loader: Any) -> TiedLoader | None:

@@ -17,8 +17,8 @@ __all__ = ["averages", "in_log_lines"]
 def in_log_lines(logger: logging.Logger, criterion: TiedCriterion) -> Iterator[None]:
     """Append the parts of the latest step to the lines that train.py logs while training.
 
-    timm chooses when to log, and by then waits for the device anyway. In a distributed run they
-    are those of the process that logs.
+    timm chooses when to log, and by then waits for the device anyway. One process logs: in a
+    distributed run `TiedRun.reduce_tensor` has averaged the parts by then.
     """
 
     def append(record: logging.LogRecord) -> bool:

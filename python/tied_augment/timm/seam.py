@@ -1,9 +1,11 @@
 """What is substituted in a train.py, and why: this file is the whole list.
 
 Each name is replaced in the loaded script only by a method of `TiedRun` that gets the original as
-its first argument. In timm nothing is, but for the time of one call: `create_transform`, while
-timm's own ``create_loader`` makes the train loader. `install` finds out by the names, not by
-version numbers, how a script computes its loss.
+its first argument. Where the name has a dot, the script's module gets a stand-in that differs in
+that function only. In timm nothing is replaced, but for the time of one call: `create_transform`,
+while timm's own ``create_loader`` makes the train loader. `install` finds out by the names, not by
+version numbers, how a script computes its loss. Besides, `launcher` wraps the script's
+``_parse_args``: so it learns of ``--tied-augment``.
 """
 
 from __future__ import annotations
@@ -42,7 +44,20 @@ _OPTIONAL: dict[str, Callable[..., Any]] = {
     "TokenDistillationTask": TiedRun.task,
     # train.py gives device_ids for a CPU, too, which DistributedDataParallel refuses.
     "NativeDDP": TiedRun.data_parallel,
+    # All processes come here when a step is to be logged, though only one logs it: the only place
+    # where the parts of the loss can be averaged as the loss is, without a collective at each step.
+    "utils.reduce_tensor": TiedRun.reduce_tensor,
 }
+
+
+class _StandIn:
+    """A module, but for what is set here."""
+
+    def __init__(self, module: object) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
 
 
 def install(script: ModuleType, args: Namespace) -> None:
@@ -64,5 +79,12 @@ def install(script: ModuleType, args: Namespace) -> None:
     logger = getattr(script, "_logger", logging.getLogger(__name__))
     run = TiedRun(args, logger)
     for name, method in (_REQUIRED | _OPTIONAL).items():
-        if hasattr(script, name):
-            setattr(script, name, partial(method, run, getattr(script, name)))
+        *module, function = name.split(".")
+        owner = getattr(script, module[0], None) if module else script
+        if not hasattr(owner, function):
+            continue
+        substitute = partial(method, run, getattr(owner, function))
+        if module:
+            owner = _StandIn(owner)
+            setattr(script, module[0], owner)
+        setattr(owner, function, substitute)

@@ -1,7 +1,8 @@
 """`TiedTask`, and how any other task of ``timm.task`` is tied.
 
 Lives here: what a task of timm's needs besides a `TiedCriterion`. Works with every release that has
-``timm.task`` (1.0.23 and later), whatever it calls its attributes: only methods are used.
+``timm.task`` (1.0.23 and later), whatever it calls its attributes: used are its methods,
+``criterion`` and ``device``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tied_augment.loss import TiedLoss
+from tied_augment.model import TiedModel, _join_views
 from tied_augment.timm.criterion import PARTS, TiedCriterion
 from tied_augment.timm.tap import FeatureTap
 
@@ -38,10 +40,21 @@ class _Tied:
         """As the task under it, with the parts of the tied loss in the result, detached.
 
         Args:
-            input: images ``(2B, C, H, W)``, view-major.
+            input: images, floating: ``(2B, C, H, W)``, view-major; ``(2, B, C, H, W)``; or a
+                list or tuple of both views' ``(B, C, H, W)``.
             target: as `TiedCriterion.forward` takes it.
+
+        Raises:
+            RuntimeError: in eval mode or without grad, where features are not recorded.
+            TypeError, ValueError: other images or targets.
         """
-        result: dict[str, Tensor] = super().forward(input, target)  # type: ignore[misc]
+        images = _join_views(input, 2)
+        if not images.is_floating_point():
+            raise TypeError(
+                f"images must be floating, got {images.dtype}: normalise them, "
+                "(images.float() / 255 - mean) / std, or let the loader do it"
+            )
+        result: dict[str, Tensor] = super().forward(images, target)  # type: ignore[misc]
         return result | {name: self.criterion.last[name] for name in PARTS}
 
     def prepare_distributed(self, device_ids: list[Any] | None = None, **options: Any) -> Any:
@@ -62,8 +75,8 @@ class TiedTask(_Tied, ClassificationTask):  # type: ignore[misc]
         result["loss"].backward()
 
     Args:
-        model: any model that `TiedModel` takes.
-        loss: None for ``TiedLoss()``.
+        model: any plain model that `TiedModel` takes.
+        loss: a `TiedLoss`; None for ``TiedLoss()``.
         feature_module: as in `TiedModel`.
         device: for timm's task.
         dtype: for timm's task.
@@ -82,6 +95,16 @@ class TiedTask(_Tied, ClassificationTask):  # type: ignore[misc]
         dtype: torch.dtype | None = None,
         verbose: bool = True,
     ) -> None:
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+        if isinstance(model, TiedModel):
+            raise TypeError("model is a TiedModel: give TiedTask the plain model, tied.model")
+        if loss is not None and not isinstance(loss, TiedLoss):
+            raise TypeError(
+                f"loss must be a TiedLoss, got {type(loss).__name__}: TiedLoss(criterion, ...) has "
+                "your criterion in it, TiedLoss(similarity=...) your similarity"
+            )
+        device = None if device is None else torch.device(device)
         tap = FeatureTap(model, feature_module)
         criterion = TiedCriterion(TiedLoss() if loss is None else loss, tap)
         super().__init__(

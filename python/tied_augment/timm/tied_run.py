@@ -7,26 +7,35 @@ from __future__ import annotations
 
 import inspect
 import logging
+import warnings
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
+from functools import cached_property
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.data import IterableDataset
 
 from tied_augment.loss import Schedule, TiedLoss
 from tied_augment.timm.criterion import TiedCriterion
 from tied_augment.timm.errors import LaunchError
+from tied_augment.timm.loader import refuse_no_batches
 from tied_augment.timm.mixup import TiedFastCollateMixup, TiedMixup
 from tied_augment.timm.native import native_loader, tied_loader, why_not
 from tied_augment.timm.pairs import NormalizedPairs, collate_pairs
 from tied_augment.timm.report import averages, in_log_lines
+from tied_augment.timm.seeds import EpochSeeds
 from tied_augment.timm.tap import FeatureTap, forward_separately
-from tied_augment.timm.views import two_view
+from tied_augment.timm.views import refused, two_view
 from tied_augment.transforms import TwoView
 
 __all__ = ["TiedRun"]
+
+# Similarities that centre the features over the batch: of one pair nothing is left.
+_NEED_TWO_PAIRS = ("cka", "linear_cka", "vicreg")
 
 
 class TiedRun:
@@ -43,9 +52,23 @@ class TiedRun:
         self._tap: FeatureTap | None = None
         self._criterion: TiedCriterion | None = None
         self._batches = 0  # of an epoch
+        self._mixes = False
         self._split_bn = getattr(args, "split_bn", False)
         # train.py allows it for its own kinds of views only; create_model does it instead.
         args.split_bn = False
+
+    @cached_property
+    def _seeds(self) -> EpochSeeds:
+        return EpochSeeds(self._args.seed, self._rank)
+
+    @property
+    def _rank(self) -> int:
+        return getattr(self._args, "rank", 0)  # known once the script has made its process group
+
+    def _say(self, message: str, *values: Any) -> None:
+        """Log, from one process."""
+        if self._rank == 0:
+            self._logger.info(f"Tied-Augment: {message}", *values)
 
     def create_model(self, original: Callable[..., nn.Module], *args: Any, **kw: Any) -> nn.Module:
         """Create the model and listen to its features."""
@@ -57,22 +80,27 @@ class TiedRun:
 
             model = convert_splitbn_model(model, 2)
         separate = self._args.tied_forward == "separate"
-        modules = self._args.tied_feature_module
+        _check_modules(model, self._args)
         try:
-            self._tap = FeatureTap(model, _one_or_list(modules), forwards=2 if separate else 1)
+            self._tap = FeatureTap(model, _modules(self._args), forwards=2 if separate else 1)
         except ValueError as error:
-            raise LaunchError(f"--model {self._args.model}: {error}") from error
+            remedy = str(error).replace(
+                "TiedModel(model, feature_module='the.name')", "--tied-feature-module the.name"
+            )
+            raise LaunchError(f"--model {self._args.model}: {remedy}") from error
         if separate:
             forward_separately(model)
         return model
 
     def mixup(self, _original: object, *args: Any, **kw: Any) -> TiedMixup:
         """Mix on the device."""
-        return TiedMixup(*args, **kw)
+        self._mixes = True
+        return TiedMixup(*args, seeds=self._seeds, **kw)
 
     def fast_collate_mixup(self, _original: object, *args: Any, **kw: Any) -> TiedFastCollateMixup:
         """Mix while collating."""
-        return TiedFastCollateMixup(*args, **kw)
+        self._mixes = True
+        return TiedFastCollateMixup(*args, seeds=self._seeds, **kw)
 
     def create_loader(self, original: Callable[..., Any], dataset: Any, **kw: Any) -> Any:
         """Create a loader, for training one of view pairs."""
@@ -91,16 +119,49 @@ class TiedRun:
             loader = native_loader(self._args, dataset, kw)
             inner = tied_loader(loader)
             assert inner is not None
-            self._logger.info("Tied-Augment: native loader, %d threads", inner.threads)
+            self._say("native loader, %d threads", inner.threads)
         else:
-            if collate is None:
-                prefetcher = kw.get("use_prefetcher", True)
-                kw["collate_fn"] = collate_pairs if prefetcher else _normalized(kw)
-            with self._pairs_from(original):
-                loader = original(dataset, **kw)
-            self._logger.info("Tied-Augment: timm's loader, since %s", reason)
+            loader = self._timms_loader(original, dataset, kw)
+            self._say("timm's loader, since %s", reason)
         self._batches = len(loader)
+        self._check_batches(loader, kw)
         return loader
+
+    def _timms_loader(
+        self, create_loader: Callable[..., Any], dataset: Any, kw: dict[str, Any]
+    ) -> Any:
+        if kw.get("collate_fn") is None:
+            prefetcher = kw.get("use_prefetcher", True)
+            kw["collate_fn"] = collate_pairs if prefetcher else _normalized(kw)
+        stream = isinstance(dataset, IterableDataset)  # some take long to start
+        if not stream and not kw.get("use_multi_epochs_loader", False):
+            # So that workers, too, begin each epoch in a state that follows from its number.
+            kw["persistent_workers"] = False
+        with self._pairs_from(create_loader):
+            return create_loader(dataset, **kw)
+
+    def _check_batches(self, loader: Any, options: dict[str, Any]) -> None:
+        """Refuse batches that can't be trained on, before training."""
+        size = self._args.batch_size
+        try:
+            refuse_no_batches(loader, size)
+        except ValueError as error:
+            raise refused(error) from error
+        sizes = options.get("batch_size_choices") or [size]
+        odd = [size for size in sizes if size % 2]
+        if self._mixes and odd:
+            raise LaunchError(
+                f"-b {odd[0]}: samples are mixed two by two, so batches must be even; change -b"
+            )
+        pairs = min(sizes)
+        if getattr(self._args, "distributed", False):
+            pairs *= self._args.world_size  # their features are gathered
+        name = self._args.tied_similarity
+        if pairs < 2 and name in _NEED_TWO_PAIRS:
+            raise LaunchError(
+                f"--tied-similarity {name} compares samples, so it needs batches of 2 or more: "
+                f"got -b {size}; use a larger -b or another similarity"
+            )
 
     @contextmanager
     def _pairs_from(self, create_loader: Callable[..., Any]) -> Iterator[None]:
@@ -135,6 +196,14 @@ class TiedRun:
             kw["device_ids"] = None
         return original(model, **kw)
 
+    def reduce_tensor(
+        self, original: Callable[[Tensor, int], Tensor], tensor: Tensor, n: int
+    ) -> Tensor:
+        """Average a tensor over `n` processes, and before it the parts of the latest step."""
+        if self._criterion is not None:
+            self._criterion.average_last(lambda parts: original(parts, n))
+        return original(tensor, n)
+
     def train_one_epoch(self, original: Callable[..., Any], *args: Any, **kw: Any) -> Any:
         """Train an epoch and add the parts of the loss to what is logged of it."""
         signature = inspect.signature(original)
@@ -153,7 +222,8 @@ class TiedRun:
         return metrics
 
     def _begin_epoch(self, arguments: dict[str, Any]) -> None:
-        """Set what counts epochs or steps, also in a run that is resumed."""
+        """Set what counts epochs or steps or draws, also in a run that is resumed."""
+        self._seeds.begin(arguments["epoch"])
         epoch, loader = arguments["epoch"], tied_loader(arguments["loader"])
         if loader is not None:
             loader.set_epoch(epoch)
@@ -166,13 +236,14 @@ class TiedRun:
         if self._criterion is None:
             if self._tap is None:
                 raise LaunchError("the script made its model without create_model")
-            loss = _loss(self._args, criterion, self._args.epochs * self._batches)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                loss = _loss(self._args, criterion, self._args.epochs * self._batches)
             self._criterion = TiedCriterion(loss.to(self._args.device), self._tap)
-            self._logger.info(
-                "Tied-Augment: %r, features: input of %s",
-                self._criterion.loss,
-                ", ".join(self._tap.names),
-            )
+            self._say("%r, features: input of %s", loss, ", ".join(self._tap.names))
+            for warning in caught:
+                if self._rank == 0:
+                    self._logger.warning("Tied-Augment: %s", warning.message)
         return self._criterion
 
 
@@ -185,7 +256,7 @@ def _loss(args: Namespace, criterion: Any, steps: int) -> TiedLoss:
             similarity=args.tied_similarity,
             supervise=args.tied_supervise,
             layer_weights=args.tied_layer_weights,
-            schedule=Schedule(args.tied_schedule, steps, seed=args.seed),
+            schedule=Schedule(args.tied_schedule, max(steps, 1), seed=args.seed % 2**31),
             # So that several processes compute what one would with the whole batch.
             gather=between_samples and getattr(args, "distributed", False),
         )
@@ -193,8 +264,22 @@ def _loss(args: Namespace, criterion: Any, steps: int) -> TiedLoss:
         raise LaunchError(str(error)) from error
 
 
-def _one_or_list(modules: list[str] | None) -> str | list[str] | None:
-    return modules[0] if modules is not None and len(modules) == 1 else modules
+def _check_modules(model: nn.Module, args: Namespace) -> None:
+    names = dict(model.named_modules())
+    for name in args.tied_feature_module or ():
+        if name not in names:
+            close = get_close_matches(name, names, n=5) or [n for n, _ in model.named_children()]
+            raise LaunchError(
+                f"--tied-feature-module {name}: --model {args.model} has no module {name!r}; "
+                f"choose from its model.named_modules(), for example {', '.join(close)}"
+            )
+
+
+def _modules(args: Namespace) -> str | list[str] | None:
+    """One module's features are a tensor, several modules' a list, as weights need it."""
+    modules: list[str] | None = args.tied_feature_module
+    single = modules is not None and len(modules) == 1 and not args.tied_layer_weights
+    return modules[0] if modules is not None and single else modules
 
 
 def _normalized(options: dict[str, Any]) -> NormalizedPairs:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from argparse import Namespace
+from dataclasses import fields
 from typing import Any
 
 from tied_augment.timm.errors import LaunchError
 from tied_augment.transforms import TwoView, View
 
-__all__ = ["first_options", "second_view", "two_view"]
+__all__ = ["first_options", "refused", "second_view", "two_view"]
 
 # All of timm's augmentation but crop and flips: what AugMix's first view is spared.
 _CLEAN = {
@@ -16,6 +18,22 @@ _CLEAN = {
     "color_jitter": None,
     "grayscale_prob": 0.0,
     "gaussian_blur_prob": 0.0,
+}
+# What messages name, as train.py's options.
+_FLAGS = {field.name: f"--{field.name.replace('_', '-')}" for field in fields(View)} | {
+    "auto_augment": "--aa",
+    "batch_size": "--batch-size",
+    "size": "--img-size",
+    "input_size": "--img-size",
+    "input_size_choices": "--train-img-sizes",
+    "batch_size_choices": "--train-batch-sizes",
+    "interpolation": "--train-interpolation",
+    "num_aug_repeats": "--aug-repeats",
+    "num_workers": "--workers",
+    "train_crop_mode": "--train-crop-mode",
+    "re_prob": "--reprob",
+    "re_mode": "--remode",
+    "re_count": "--recount",
 }
 # The loader's business: on normalised images, after mixing.
 _ERASING = ("re_prob", "re_mode", "re_count", "re_num_splits")
@@ -34,9 +52,20 @@ def two_view(args: Namespace, options: dict[str, Any]) -> TwoView:
     options = {name: value for name, value in options.items() if name not in _ERASING}
     try:
         first = View.from_timm(**first_options(args, options))
-        return TwoView(first, second_view(args, options) or first, same_crop=args.tied_same_crop)
+        return TwoView(
+            first,
+            second_view(args, options) or first,
+            same_crop=args.tied_same_crop,
+            own_flips=args.tied_own_flips,
+        )
     except (TypeError, ValueError) as error:
-        raise LaunchError(str(error)) from error
+        raise refused(error) from error
+
+
+def refused(error: Exception) -> LaunchError:
+    """The error of an option of timm's loader, which its text begins with, as train.py calls it."""
+    text = str(error)
+    return LaunchError(re.sub(r"^[a-z_]+\b", lambda name: _FLAGS.get(name[0], name[0]), text))
 
 
 def first_options(args: Namespace, options: dict[str, Any]) -> dict[str, Any]:
@@ -48,7 +77,13 @@ def second_view(args: Namespace, options: dict[str, Any]) -> View | None:
     """The second view, where it is not another draw of the first."""
     if args.tied_aa2 is None and not args.tied_clean_first:
         return None
-    policy = {}
-    if args.tied_aa2 is not None:
-        policy = {"auto_augment": None if args.tied_aa2 == "none" else args.tied_aa2}
-    return View.from_timm(**options | policy)
+    if args.tied_aa2 is None:
+        return View.from_timm(**options)
+    policy = None if args.tied_aa2 == "none" else args.tied_aa2
+    try:
+        return View.from_timm(**options | {"auto_augment": policy})
+    except (TypeError, ValueError) as error:
+        text = str(error)
+        if not text.startswith("auto_augment"):
+            raise
+        raise LaunchError(text.replace("auto_augment", "--tied-aa2", 1)) from error

@@ -1,0 +1,67 @@
+"""Checkpoints of ``--split-bn`` runs as checkpoints of the plain model."""
+
+from __future__ import annotations
+
+import re
+from argparse import Namespace
+from contextlib import nullcontext
+from os import PathLike
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+
+__all__ = ["plain_checkpoint"]
+
+# What timm's SplitBatchNorm2d adds to the keys of the BatchNorm in whose place it stands.
+_OTHER_VIEWS = re.compile(r"(^|\.)aux_bn\.\d+\.")
+_STATES = ("state_dict", "state_dict_ema")
+
+
+def plain_checkpoint(source: str | PathLike[str], target: str | PathLike[str]) -> int:
+    """Write a checkpoint of a ``--split-bn`` run with the plain model's keys only.
+
+    With ``--split-bn`` each view has its own BatchNorm. View 1's has the plain model's keys, and is
+    what evaluation uses; view 2's keys, ``....aux_bn.0....``, are left out of ``state_dict`` and
+    ``state_dict_ema``. All else is kept. A run is resumed from `source`, not from `target`: the
+    optimizer's state is still that of both.
+
+    Args:
+        source: a checkpoint that train.py has written.
+        target: the file to write, not `source`.
+
+    Returns:
+        The number of keys that are left out.
+
+    Raises:
+        OSError: a file that can't be read or written.
+        ValueError: no checkpoint of train.py, or one without such keys; `target` is `source`.
+    """
+    source, target = Path(source), Path(target)
+    if target.exists() and target.samefile(source):
+        raise ValueError(f"{target} is the checkpoint itself, which --resume needs: name another")
+    checkpoint = _loaded(source)
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
+        raise ValueError(f"{source} is not a checkpoint of train.py: it has no state_dict")
+    left_out = 0
+    for state in (checkpoint[name] for name in _STATES if checkpoint.get(name)):
+        for key in [key for key in state if _OTHER_VIEWS.search(key)]:
+            del state[key]
+            left_out += 1
+    if not left_out:
+        raise ValueError(f"{source} has no keys of --split-bn: it is plain already, use it as is")
+    with open(target, "wb") as file:  # torch's own errors name no cause
+        torch.save(checkpoint, file)
+    return left_out
+
+
+def _loaded(path: Path) -> Any:
+    # train.py's arguments are in it; torch before 2.5 can't be told that these are harmless.
+    safe = getattr(torch.serialization, "safe_globals", None)
+    try:
+        with nullcontext() if safe is None else safe([Namespace]):
+            return torch.load(path, map_location="cpu", weights_only=safe is not None)
+    except (RuntimeError, UnpicklingError, EOFError) as error:
+        cause = str(error).strip().partition("\n")[0]
+        raise ValueError(f"{path} is not a checkpoint that torch can read: {cause}") from error

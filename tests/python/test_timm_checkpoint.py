@@ -1,0 +1,74 @@
+"""Checkpoints of --split-bn runs, converted for the plain model."""
+
+import pytest
+import timm
+import torch
+from timm.layers import convert_splitbn_model
+from timm_launch import BY_TASK, launch
+
+from tied_augment.cli import main
+from tied_augment.timm import plain_checkpoint
+
+
+@pytest.fixture(scope="module")
+def trained(train_folder, tmp_path_factory):
+    options = ["--split-bn", "--model-ema", "--model-ema-decay", "0.5"]
+    run = launch(BY_TASK, train_folder, tmp_path_factory.mktemp("split"), *options)
+    return run.folder / "last.pth.tar"
+
+
+def model():
+    return timm.create_model("test_resnet", num_classes=4).eval()
+
+
+@pytest.mark.parametrize("ema", [False, True])
+def test_the_plain_model_is_that_of_view_1(trained, tmp_path, ema, capsys):
+    out = tmp_path / "plain.pth.tar"
+    assert main(["plain", str(trained), str(out)]) == 0
+    assert "has the plain model's keys" in capsys.readouterr().out
+
+    split = convert_splitbn_model(model(), 2).eval()
+    state = torch.load(trained, weights_only=False)["state_dict_ema" if ema else "state_dict"]
+    split.load_state_dict(state)
+    assert state.keys() > model().state_dict().keys()
+    images = torch.randn(3, 3, 32, 32)
+    expected = split(images)
+
+    plain = model()
+    timm.models.load_checkpoint(plain, str(out), use_ema=ema, strict=True)
+    assert torch.equal(plain(images), expected)
+    if ema:  # which create_model takes where there is one
+        made = timm.create_model("test_resnet", num_classes=4, checkpoint_path=str(out)).eval()
+        assert torch.equal(made(images), expected)
+
+
+def test_all_else_is_kept(trained, tmp_path):
+    aux = plain_checkpoint(trained, tmp_path / "plain.pth.tar")
+    before, after = (
+        torch.load(path, weights_only=False) for path in (trained, tmp_path / "plain.pth.tar")
+    )
+    assert list(before) == list(after)
+    assert before["args"] == after["args"]
+    assert str(before["optimizer"]) == str(after["optimizer"])
+    states = ("state_dict", "state_dict_ema")
+    assert aux == sum(len(before[name]) - len(after[name]) for name in states) > 0
+
+
+def test_what_cannot_be_converted_is_said_in_one_line(trained, tmp_path, capsys):
+    plain, text, other = (tmp_path / name for name in ("plain.pth.tar", "text", "other"))
+    plain_checkpoint(trained, plain)
+    text.write_text("no checkpoint")
+    torch.save([1], other)
+    for given, said in [
+        ((plain, other), "it is plain already, use it as is"),
+        ((trained, trained), "which --resume needs: name another"),
+        ((text, other), f"{text} is not a checkpoint that torch can read: "),
+        ((other, plain), f"{other} is not a checkpoint of train.py: it has no state_dict"),
+        ((tmp_path / "none", other), f"{tmp_path / 'none'}: No such file or directory"),
+        ((tmp_path, other), f"{tmp_path}: Is a directory"),
+        ((trained, tmp_path / "no" / "folder"), f"{tmp_path}/no/folder: No such file or directory"),
+    ]:
+        assert main(["plain", *map(str, given)]) == 1
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
