@@ -1,6 +1,6 @@
-"""Features and logits in one forward: a tap on the classifier of an unchanged model.
+"""Features and logits in one forward: a tap on the last linear layer of an unchanged model.
 
-Lives here: `TiedModel`. It may import torch and `tap` only. It must never change what the wrapped
+Lives here: `TiedModel`. It may import torch, `tap` and the checks of arguments. It must never change what the wrapped
 model computes, add a parameter, buffer or state_dict key, or keep a tensor after a forward.
 """
 
@@ -27,18 +27,20 @@ class TiedModel(nn.Module):
     code). For statistics and weights of its own for view 2, joint, convert the plain model first:
     ``timm.layers.convert_splitbn_model(model, 2)``.
 
-    A forward pre-hook on the classifier records its input, the features. All else is the plain
+    The features are the input of the last linear layer (`nn.Linear`, or a 1x1 `nn.Conv2d`) of the
+    classifier, which a forward pre-hook records. All else is the plain
     model's: parameters, buffers and children with their names and order, `state_dict`, attributes,
     and in eval mode the output. Setting a child or parameter here sets it in the plain model. Set
     any other attribute on `.model`: here it would hide the plain model's.
 
     The classifier is what timm's ``get_classifier()`` returns; without that, the last child named
     fc, classifier, head or heads (torchvision), or the last layer with parameters of an
-    `nn.Sequential`. Several heads (distilled deit, crossvit, ...) give their features concatenated
-    on dim 1; a head with pooling inside is tapped at its ``fc``.
+    `nn.Sequential`. Pooling, norms, activations and other linear layers within it come before the
+    features. Several heads (distilled deit, crossvit, ...) give their features concatenated on
+    dim 1. docs/models.md names the layer of each kind of model in timm.
 
-    Like timm's ``forward_head(..., pre_logits=True)``, the features are taken after the head's
-    dropout: a ``drop_rate`` above 0 adds noise to the similarity.
+    The features are taken after the dropout before that layer: a ``drop_rate`` above 0 adds noise
+    to the similarity.
 
     Not supported: `nn.DataParallel` (use DistributedDataParallel), TorchScript, and two threads
     in one instance's train-mode forward at once. Replacing the classifier afterwards
