@@ -144,9 +144,9 @@ def page(rows: list[Row]) -> str:
         "",
         "Made by `python docs/generate_models.py`; not to be edited. Of every class of model and",
         "type of classifier in timm the smallest model, run in train mode with and without the tap",
-        "of `TiedModel`: logits equal in every bit, the same state_dict keys. What is tapped is the",
-        "last linear layer of the classifier, `nn.Linear` or a 1x1 `nn.Conv2d`: its input, the",
-        "features, gives the logits when fed to it again (but for "
+        "of `TiedModel`: logits equal in every bit, and the same state_dict keys. The tapped module",
+        "is the last linear layer of the classifier, `nn.Linear` or a 1x1 `nn.Conv2d`; fed with the",
+        "features, its input, it gives the logits again (but for "
         f"{', '.join(MORE_THAN_ITS_HEAD)}, whose auxiliary head adds to them).",
         "",
         f"timm {timm.__version__}: {len(tied)} of {len(rows)} kinds of models work as they are.",

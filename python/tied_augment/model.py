@@ -1,7 +1,8 @@
 """Features and logits in one forward: a tap on the last linear layer of an unchanged model.
 
-Lives here: `TiedModel`. It may import torch, `tap` and the checks of arguments. It must never change what the wrapped
-model computes, add a parameter, buffer or state_dict key, or keep a tensor after a forward.
+Lives here: `TiedModel`. It may import torch, `tap` and the checks of arguments. It must never
+change what the wrapped model computes, add a parameter, buffer or state_dict key, or keep a tensor
+after a forward.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tied_augment.arguments import check_int, check_name, described
 from tied_augment.tap import Tap, find_heads, name_of
 
 __all__ = ["TiedModel"]
 
 _FORWARDS = ("joint", "separate")
+_ELSEWHERE = {"split": "separate", "together": "joint"}
+_OUT_OF_MEMORY = torch.cuda.OutOfMemoryError
 
 
 class TiedModel(nn.Module):
@@ -56,8 +60,8 @@ class TiedModel(nn.Module):
 
     Raises:
         ValueError: no classifier was found, it is an Identity (timm's ``num_classes=0``), there is
-            no module called `feature_module`, or an unknown `forward` or `num_views`.
-        TypeError: `model` is no module, or a TiedModel already.
+            no module called `feature_module`, an unknown `forward`, or `num_views` below 2.
+        TypeError: `model` is no module, or a TiedModel already; an argument of a wrong type.
 
     Source: the features are those of Kurtulus et al., "Tied-Augment", ICML 2023 (the input of the
     last linear layer), checked against the models of timm 1.0.31 and torchvision 0.29.
@@ -76,13 +80,11 @@ class TiedModel(nn.Module):
     ) -> None:
         super().__init__()
         if not isinstance(model, nn.Module):
-            raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+            raise TypeError(f"model must be a torch.nn.Module, got {described(model)}")
         if isinstance(model, TiedModel):
             raise TypeError("model is a TiedModel already: give TiedModel the plain model")
-        if forward not in _FORWARDS:
-            raise ValueError(f"forward must be one of {_FORWARDS}, got {forward!r}")
-        if num_views < 2:
-            raise ValueError(f"num_views must be at least 2, got {num_views}")
+        check_name("forward", forward, _FORWARDS, elsewhere=_ELSEWHERE)
+        check_int("num_views", num_views, 2)
         heads = find_heads(model, feature_module)
         # Both modules share one set of registries, instead of one being the other's child: then
         # no name has a prefix to be added and dropped, and nothing can be set in one of them only.
@@ -113,7 +115,7 @@ class TiedModel(nn.Module):
             *args: the images first. In train mode ``(2B, ...)``, view-major: all of view 1, then
                 all of view 2; ``(2, B, C, H, W)``; or a list or tuple of both views' ``(B, ...)``
                 tensors; with `num_views` above 2 read that number for 2. In eval mode whatever
-                the plain model takes. The dtype is the model's business.
+                the plain model takes. The dtype is the model's business: most take floats only.
             **kwargs: passed on to the model.
 
         Returns:
@@ -126,8 +128,8 @@ class TiedModel(nn.Module):
         Raises:
             TypeError: no positional argument in train mode, or views that are no tensors.
             ValueError: not two views, or two of different shapes.
-            RuntimeError: a head was not called exactly once, its input is no ``(2B, D)``, or the
-                model is run by `nn.DataParallel`.
+            RuntimeError: a head was not called exactly once, its input is no ``(2B, D)``, the model
+                is run by `nn.DataParallel`, or it failed, with the remedy if the images were uint8.
         """
         if self._is_replica:
             raise RuntimeError(
@@ -159,7 +161,11 @@ class TiedModel(nn.Module):
         for tap in self._taps:
             tap.open()
         try:
-            output = self._plain(batch, *args, **kwargs)
+            try:
+                output = self._plain(batch, *args, **kwargs)
+            except RuntimeError as error:
+                _explain(error, batch)
+                raise
             features = [tap.features() for tap in self._taps]
         finally:
             for tap in self._taps:
@@ -216,6 +222,18 @@ def _join_views(images: Tensor | Sequence[Tensor], num_views: int) -> Tensor:
     if len(shapes) != num_views or len(set(shapes)) != 1:
         raise ValueError(f"images must be {num_views} views of one shape, got the shapes {shapes}")
     return torch.cat(list(images))
+
+
+def _explain(error: RuntimeError, batch: Tensor) -> None:
+    """Name the remedy if the likely reason is that the images are integers."""
+    # Not refused beforehand: a model may normalise its images itself.
+    if batch.ndim != 4 or batch.is_floating_point() or isinstance(error, _OUT_OF_MEMORY):
+        return
+    raise RuntimeError(
+        f"the model failed on images of {batch.dtype}: {error}. Unless it normalises them itself, "
+        "give it floats: TiedLoader(..., output='float32'), or (images.float() / 255 - mean) / std "
+        "of each view"
+    ) from error
 
 
 def _split_views(batch: Tensor, num_views: int) -> tuple[Tensor, ...]:
