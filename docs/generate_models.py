@@ -144,8 +144,8 @@ def page(rows: list[Row]) -> str:
         "",
         "Made by `python docs/generate_models.py`; not to be edited. Of every class of model and",
         "type of classifier in timm the smallest model, run in train mode with and without the tap",
-        "of `TiedModel`: logits equal in every bit, and the same state_dict keys. The tapped module",
-        "is the last linear layer of the classifier, `nn.Linear` or a 1x1 `nn.Conv2d`; fed with the",
+        "of `TiedModel`: logits equal in every bit, the same state_dict keys. The tapped module is",
+        "the last linear layer of the classifier, `nn.Linear` or a 1x1 `nn.Conv2d`; fed with the",
         "features, its input, it gives the logits again (but for "
         f"{', '.join(MORE_THAN_ITS_HEAD)}, whose auxiliary head adds to them).",
         "",
