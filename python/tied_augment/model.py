@@ -21,6 +21,10 @@ __all__ = ["TiedModel"]
 _FORWARDS = ("joint", "separate")
 _ELSEWHERE = {"split": "separate", "together": "joint"}
 _OUT_OF_MEMORY = torch.cuda.OutOfMemoryError
+_NO_DATA_PARALLEL = (
+    "TiedModel does not work with nn.DataParallel, whose replicas would share its taps; use "
+    "torch.nn.parallel.DistributedDataParallel(TiedModel(model))"
+)
 
 
 class TiedModel(nn.Module):
@@ -61,7 +65,8 @@ class TiedModel(nn.Module):
     Raises:
         ValueError: no classifier was found, it is an Identity (timm's ``num_classes=0``), there is
             no module called `feature_module`, an unknown `forward`, or `num_views` below 2.
-        TypeError: `model` is no module, or a TiedModel already; an argument of a wrong type.
+        TypeError: `model` is no module, an `nn.DataParallel`, or a TiedModel already; an argument
+            of a wrong type.
 
     Source: the features are those of Kurtulus et al., "Tied-Augment", ICML 2023 (the input of the
     last linear layer), checked against the models of timm 1.0.31 and torchvision 0.29.
@@ -81,6 +86,8 @@ class TiedModel(nn.Module):
         super().__init__()
         if not isinstance(model, nn.Module):
             raise TypeError(f"model must be a torch.nn.Module, got {described(model)}")
+        if isinstance(model, nn.DataParallel):
+            raise TypeError(_NO_DATA_PARALLEL)
         if isinstance(model, TiedModel):
             raise TypeError("model is a TiedModel already: give TiedModel the plain model")
         check_name("forward", forward, _FORWARDS, elsewhere=_ELSEWHERE)
@@ -132,10 +139,7 @@ class TiedModel(nn.Module):
                 is run by `nn.DataParallel`, or it failed, with the remedy if the images were uint8.
         """
         if self._is_replica:
-            raise RuntimeError(
-                "TiedModel does not work in nn.DataParallel, whose replicas would share its taps; "
-                "use torch.nn.parallel.DistributedDataParallel"
-            )
+            raise RuntimeError(_NO_DATA_PARALLEL)
         if not self.training:
             return self._plain(*args, **kwargs)
         if not args:

@@ -90,7 +90,9 @@ def test_refuses_wrong_types(arguments, message):
             r"\(2B, 7\), got shape \(3, 5\): logits, the first argument, have 7 columns",
         ),
         ({"target": TARGET[:2]}, r"B=3 or 2B=6 rows .*\(2,\): are these 3 views \(num_views\)"),
+        ({"target": torch.zeros(B, C).long()}, r"got shape \(3, 5\): soft labels are floating"),
         ({"target": torch.zeros(4).long()}, r"B=3 or 2B=6 rows .*, got shape \(4,\)$"),
+        ({"features": []}, "a list of one or more tensors, one for each layer, got 0"),
         (
             {"target": TARGET.to("meta")},
             r"target is on meta, logits are on cpu: move it there with target.to\(logits.device\)",

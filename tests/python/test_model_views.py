@@ -263,6 +263,11 @@ def test_refuses_wrong_arguments_by_name(arguments, error, message):
         TiedModel(net(), **arguments)
 
 
+def test_refuses_data_parallel():
+    with pytest.raises(TypeError, match=r"use torch.*DistributedDataParallel\(TiedModel\(model"):
+        TiedModel(nn.DataParallel(net()))
+
+
 def test_refuses_a_class():
     with pytest.raises(TypeError, match=r"must be a torch\.nn\.Module, got the class Normalising"):
         TiedModel(Normalising)

@@ -162,6 +162,7 @@ def test_refuses_wrong_types(arguments, message):
         (1.5, TypeError, "step must be an int, got float"),
         (-1, ValueError, "step must be at least 0, got -1"),
         (torch.tensor(1.0), ValueError, r"step must be one integer, got a tensor of torch.float32"),
+        (torch.tensor(True), ValueError, "one integer, got a tensor of torch.bool"),
         (torch.arange(2), ValueError, r"one integer, got .* shape \(2,\)"),
     ],
 )

@@ -308,7 +308,7 @@ def test_layers_are_summed_with_their_weights(weights):
     ("features", "error", "message"),
     [
         (torch.zeros(4, 2), TypeError, "features must be a list of 2 tensors, one for each of lay"),
-        ([torch.zeros(4, 2)], ValueError, "features must be 2 tensors, one for each layer, got 1"),
+        ([torch.zeros(4, 2)], ValueError, "must be a list of 2 tensors, one for each layer, got 1"),
         ([torch.zeros(4, 2), torch.zeros(2, 2)], ValueError, r"features\[1\] have 2 rows, logits"),
         ([torch.zeros(4, 2), None], TypeError, r"features\[1\] must be a tensor, got NoneType"),
         ([torch.zeros(4, 2), torch.zeros(4, 0)], ValueError, r"features\[1\] must have at least 1"),
@@ -351,6 +351,13 @@ def test_poly1_broadcasts_no_target(target):
         ValueError, match=r"class indices \(4,\) or soft labels \(4, 4\) .*got torch"
     ):
         Poly1CrossEntropy()(torch.zeros(4, 4), target)
+
+
+def test_poly1_takes_tensors():
+    with pytest.raises(TypeError, match="target must be a tensor, got list"):
+        Poly1CrossEntropy()(torch.zeros(4, 4), [0] * 4)
+    with pytest.raises(ValueError, match=r"logits must be \(N, C\), got shape \(4,\)"):
+        Poly1CrossEntropy()(torch.zeros(4), torch.zeros(4))
 
 
 def test_repr_of_poly1():

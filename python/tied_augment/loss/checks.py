@@ -113,7 +113,7 @@ def check_features(
     parts: list[Any] = list(features) if several else [features]  # checked below
     if not parts or (layers is not None and len(parts) != layers):
         raise ValueError(
-            f"features must be {layers or 'at least 1'} tensors, one for each layer, "
+            f"features must be a list of {layers or 'one or more'} tensors, one for each layer, "
             f"got {len(parts)}"
         )
     for index, part in enumerate(parts):
@@ -148,7 +148,9 @@ def check_matrix(name: str, value: Tensor, num_views: int, columns: str) -> None
 def check_target(target: Tensor, logits: Tensor, pairs: int, num_views: int) -> None:
     """B or V * B rows, where the logits are."""
     if not isinstance(target, Tensor):
-        raise TypeError(f"target must be a tensor, got {type(target).__name__}")
+        raise TypeError(
+            f"target must be a tensor, got {described(target)}: pass torch.as_tensor(target)"
+        )
     rows = num_views * pairs
     if target.ndim == 0 or target.shape[0] not in (pairs, rows):
         samples = target.shape[0] if target.ndim else 0
@@ -180,9 +182,10 @@ def target_for_cross_entropy(target: Tensor, logits: Tensor, num_views: int) -> 
             )
         return target.to(logits.dtype)
     if target.ndim != 1:
+        soft = target.shape[1:] == logits.shape[1:]
         raise ValueError(
             f"an integer target holds class indices (B,) or ({num_views}B,), got shape "
-            f"{tuple(target.shape)}"
+            f"{tuple(target.shape)}{': soft labels are floating, target.float()' if soft else ''}"
         )
     if target.dtype == torch.bool or target.is_complex():
         raise TypeError(f"target must be class indices or soft labels, got {target.dtype}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tied_augment.arguments import check_number
+from tied_augment.arguments import check_number, described
 
 
 class Poly1CrossEntropy(nn.Module):
@@ -32,8 +32,14 @@ class Poly1CrossEntropy(nn.Module):
         """Compute the loss of ``(N, C)`` logits and ``(N,)`` indices or ``(N, C)`` soft targets.
 
         Raises:
+            TypeError: what is no tensor.
             ValueError: other shapes.
         """
+        for name, value in (("logits", logits), ("target", target)):
+            if not isinstance(value, Tensor):
+                raise TypeError(f"{name} must be a tensor, got {described(value)}")
+        if logits.ndim != 2:
+            raise ValueError(f"logits must be (N, C), got shape {tuple(logits.shape)}")
         rows, classes = logits.shape
         shape = (rows, classes) if target.is_floating_point() else (rows,)
         if target.shape != shape:

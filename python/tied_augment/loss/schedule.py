@@ -118,7 +118,8 @@ class Schedule(nn.Module):
     def _given(self, step: int | Tensor) -> Tensor:
         """`step` as the buffer holds it."""
         if isinstance(step, Tensor):
-            if step.numel() != 1 or step.is_floating_point() or step.is_complex():
+            integer = not (step.is_floating_point() or step.is_complex())
+            if step.numel() != 1 or not integer or step.dtype == torch.bool:
                 raise ValueError(
                     f"step must be one integer, got a tensor of {step.dtype} and shape "
                     f"{tuple(step.shape)}"
