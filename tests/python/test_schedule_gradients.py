@@ -18,6 +18,7 @@ from tied_augment.loss import SCHEDULES, SIMILARITIES, Schedule
 
 PROCESSES = 2
 STEPS = 6
+WEIGHTS = {"l2_norm": 200.0}  # it warns of less
 NEEDS_COMPILER = pytest.mark.skipif(
     not (shutil.which("g++") or shutil.which("clang++")), reason="inductor needs a C++ compiler"
 )
@@ -32,8 +33,9 @@ def batch(pairs=4):
 
 
 def scheduled(name, similarity="mse"):
+    weight = WEIGHTS.get(similarity, 2.0)
     return TiedLoss(
-        nn.CrossEntropyLoss(), 2.0, similarity, schedule=Schedule(name, STEPS - 1, seed=3)
+        nn.CrossEntropyLoss(), weight, similarity, schedule=Schedule(name, STEPS - 1, seed=3)
     )
 
 
@@ -62,7 +64,8 @@ def assert_one_weight(name, backend, similarity="mse", given=None):
             options = {} if given is None else {"step": given(step + offset)}
             losses.append(call(logits, value, target, **options))
             weights.append(criterion.last["tied_weight"])
-        assert_close(torch.stack(weights), 2 * factors(name)[step : step + 2])
+        expected = criterion.tied_weight * factors(name)[step : step + 2]
+        assert_close(torch.stack(weights), expected)
         for loss, value, weight in zip(losses, inputs, weights, strict=True):
             assert_close(torch.autograd.grad(loss, value)[0], weight * plain)
     return torch._dynamo.utils.counters["stats"]["unique_graphs"]
@@ -84,6 +87,23 @@ def test_every_similarity_of_features(similarity):
 @pytest.mark.parametrize("backend", [None, "aot_eager"])
 def test_a_given_step(backend, given):
     assert_one_weight("random", backend, given=given)
+
+
+def test_what_comes_before_the_backward_pass_changes_nothing():
+    torch._dynamo.reset()
+    criterion = scheduled("linear_up")
+    compiled = torch.compile(criterion, backend="aot_eager", fullgraph=True)
+    logits, features, target = batch()
+    features.requires_grad_()
+    criterion(logits, features, target)
+    loss = compiled(logits, features, target)
+    weight = criterion.last["tied_weight"]
+    criterion.schedule.step.fill_(4)
+    criterion(logits, features, target)  # in eager mode
+    assert criterion.schedule.step == 5
+    gradient = torch.autograd.grad(loss, features)[0]
+    assert_close(weight, 2 * factors("linear_up")[1])
+    assert_close(gradient, weight * feature_gradient("mse", features))
 
 
 @NEEDS_COMPILER

@@ -2,7 +2,7 @@
 
 Lives here: `Schedule`, which holds the step in a buffer, so that it is saved with the loss, moves
 with it, and torch.compile sees one graph and not a number that differs at each step. It may import
-torch and the checks of arguments. It must never change a step in place while it computes.
+torch and the checks of arguments. A compiled graph must never change the step that it reads.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ SCHEDULES = (
     "negate_even",
     "negate_odd",
 )
+_is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)  # not in torch 2.2
 _ELSEWHERE = {"linear": "linear_up", "cosine_decay": "cosine", "none": "constant"}
 
 
@@ -52,8 +53,8 @@ class Schedule(nn.Module):
         seed: of random and probabilistic, in [0, 2**31).
 
     Attributes:
-        step: the step to come, an int64 scalar, in the state_dict. Each call in train mode puts a
-            new tensor in its place. ``schedule.step.fill_(n)`` sets it between two calls.
+        step: the step to come, an int64 scalar, in the state_dict. ``schedule.step.fill_(n)`` sets
+            it between two calls. A compiled call puts a new tensor in its place.
 
     Raises:
         TypeError: a name that is no string, or a number that is no int.
@@ -109,11 +110,15 @@ class Schedule(nn.Module):
             ValueError: a negative one, or a tensor of several numbers.
         """
         now = self.step if step is None else self._given(step)
+        factor = self.factor(now)
         if self.training or step is not None:
-            # A new tensor, never `add_`: under torch.compile the backward pass may compute the
-            # factor again from `now`, and must find what the forward pass found.
-            self.step = now + int(self.training)
-        return self.factor(now)
+            following = now + int(self.training)
+            if torch.compiler.is_compiling() and not _is_exporting():
+                # The backward pass may compute the factor again from `now`: leave that as it is.
+                self.step = following
+            else:  # in place, as CUDA graphs, torch.func and exported programs need it
+                self.step.copy_(following)
+        return factor
 
     def _given(self, step: int | Tensor) -> Tensor:
         """`step` as the buffer holds it."""
