@@ -111,14 +111,13 @@ def check(module: str, name: str) -> Row:
 
 
 def _check_features(name: str, tied: TiedModel, features: Tensor, logits: list[Tensor]) -> None:
-    """The classifier, fed the features by hand, must give the logits again."""
-    heads = [tied.model.get_submodule(tap.name) for tap in tied._taps]
-    layers = [head for head in heads if isinstance(head, nn.Linear | nn.Conv2d)]
-    if len(layers) < len(heads):
-        return  # a head of the model's own class, whose width is not known; the logits were equal
-    parts = torch.split_with_sizes(features, [head.weight.shape[1] for head in layers], dim=1)
+    """The tapped layers are linear and, fed the features by hand, give the logits again."""
+    heads: list[Any] = [tied.model.get_submodule(tap.name) for tap in tied._taps]
+    for head in heads:
+        assert isinstance(head, nn.Linear | nn.Conv2d), f"{name}: {type(head)} is no linear layer"
+    parts = torch.split_with_sizes(features, [head.weight.shape[1] for head in heads], dim=1)
     outputs = []
-    for head, part in zip(layers, parts, strict=True):
+    for head, part in zip(heads, parts, strict=True):
         fed = part[:, :, None, None] if isinstance(head, nn.Conv2d) else part
         outputs.append(head(fed).flatten(1))
     if len(outputs) == 1 and len(logits) == 1:
@@ -145,8 +144,9 @@ def page(rows: list[Row]) -> str:
         "",
         "Made by `python docs/generate_models.py`; not to be edited. Of every class of model and",
         "type of classifier in timm the smallest model, run in train mode with and without the tap",
-        "of `TiedModel`: logits equal in every bit, the same state_dict keys, and features that",
-        "give the logits when fed to the classifier (but for "
+        "of `TiedModel`: logits equal in every bit, the same state_dict keys. The tapped module is",
+        "the last linear layer of the classifier, `nn.Linear` or a 1x1 `nn.Conv2d`; fed with the",
+        "features, its input, it gives the logits again (but for "
         f"{', '.join(MORE_THAN_ITS_HEAD)}, whose auxiliary head adds to them).",
         "",
         f"timm {timm.__version__}: {len(tied)} of {len(rows)} kinds of models work as they are.",

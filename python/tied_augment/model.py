@@ -1,7 +1,8 @@
-"""Features and logits in one forward: a tap on the classifier of an unchanged model.
+"""Features and logits in one forward: a tap on the last linear layer of an unchanged model.
 
-Lives here: `TiedModel`. It may import torch and `tap` only. It must never change what the wrapped
-model computes, add a parameter, buffer or state_dict key, or keep a tensor after a forward.
+Lives here: `TiedModel`. It may import torch, `tap` and the checks of arguments. It must never
+change what the wrapped model computes, add a parameter, buffer or state_dict key, or keep a tensor
+after a forward.
 """
 
 from __future__ import annotations
@@ -12,11 +13,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tied_augment.arguments import check_int, check_name, described
 from tied_augment.tap import Tap, find_heads, name_of
 
 __all__ = ["TiedModel"]
 
 _FORWARDS = ("joint", "separate")
+_ELSEWHERE = {"split": "separate", "together": "joint"}
+_OUT_OF_MEMORY = torch.cuda.OutOfMemoryError
+_NO_DATA_PARALLEL = (
+    "TiedModel does not work with nn.DataParallel, whose replicas would share its taps; use "
+    "torch.nn.parallel.DistributedDataParallel(TiedModel(model))"
+)
 
 
 class TiedModel(nn.Module):
@@ -27,18 +35,20 @@ class TiedModel(nn.Module):
     code). For statistics and weights of its own for view 2, joint, convert the plain model first:
     ``timm.layers.convert_splitbn_model(model, 2)``.
 
-    A forward pre-hook on the classifier records its input, the features. All else is the plain
+    The features are the input of the last linear layer (`nn.Linear`, or a 1x1 `nn.Conv2d`) of the
+    classifier, which a forward pre-hook records. All else is the plain
     model's: parameters, buffers and children with their names and order, `state_dict`, attributes,
     and in eval mode the output. Setting a child or parameter here sets it in the plain model. Set
     any other attribute on `.model`: here it would hide the plain model's.
 
     The classifier is what timm's ``get_classifier()`` returns; without that, the last child named
     fc, classifier, head or heads (torchvision), or the last layer with parameters of an
-    `nn.Sequential`. Several heads (distilled deit, crossvit, ...) give their features concatenated
-    on dim 1; a head with pooling inside is tapped at its ``fc``.
+    `nn.Sequential`. Pooling, norms, activations and other linear layers within it come before the
+    features. Several heads (distilled deit, crossvit, ...) give their features concatenated on
+    dim 1. docs/models.md names the layer of each kind of model in timm.
 
-    Like timm's ``forward_head(..., pre_logits=True)``, the features are taken after the head's
-    dropout: a ``drop_rate`` above 0 adds noise to the similarity.
+    The features are taken after the dropout before that layer: a ``drop_rate`` above 0 adds noise
+    to the similarity.
 
     Not supported: `nn.DataParallel` (use DistributedDataParallel), TorchScript, and two threads
     in one instance's train-mode forward at once. Replacing the classifier afterwards
@@ -54,8 +64,9 @@ class TiedModel(nn.Module):
 
     Raises:
         ValueError: no classifier was found, it is an Identity (timm's ``num_classes=0``), there is
-            no module called `feature_module`, or an unknown `forward` or `num_views`.
-        TypeError: `model` is no module, or a TiedModel already.
+            no module called `feature_module`, an unknown `forward`, or `num_views` below 2.
+        TypeError: `model` is no module, an `nn.DataParallel`, or a TiedModel already; an argument
+            of a wrong type.
 
     Source: the features are those of Kurtulus et al., "Tied-Augment", ICML 2023 (the input of the
     last linear layer), checked against the models of timm 1.0.31 and torchvision 0.29.
@@ -74,13 +85,13 @@ class TiedModel(nn.Module):
     ) -> None:
         super().__init__()
         if not isinstance(model, nn.Module):
-            raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+            raise TypeError(f"model must be a torch.nn.Module, got {described(model)}")
+        if isinstance(model, nn.DataParallel):
+            raise TypeError(_NO_DATA_PARALLEL)
         if isinstance(model, TiedModel):
             raise TypeError("model is a TiedModel already: give TiedModel the plain model")
-        if forward not in _FORWARDS:
-            raise ValueError(f"forward must be one of {_FORWARDS}, got {forward!r}")
-        if num_views < 2:
-            raise ValueError(f"num_views must be at least 2, got {num_views}")
+        check_name("forward", forward, _FORWARDS, elsewhere=_ELSEWHERE)
+        check_int("num_views", num_views, 2)
         heads = find_heads(model, feature_module)
         # Both modules share one set of registries, instead of one being the other's child: then
         # no name has a prefix to be added and dropped, and nothing can be set in one of them only.
@@ -111,7 +122,7 @@ class TiedModel(nn.Module):
             *args: the images first. In train mode ``(2B, ...)``, view-major: all of view 1, then
                 all of view 2; ``(2, B, C, H, W)``; or a list or tuple of both views' ``(B, ...)``
                 tensors; with `num_views` above 2 read that number for 2. In eval mode whatever
-                the plain model takes. The dtype is the model's business.
+                the plain model takes. The dtype is the model's business: most take floats only.
             **kwargs: passed on to the model.
 
         Returns:
@@ -124,14 +135,11 @@ class TiedModel(nn.Module):
         Raises:
             TypeError: no positional argument in train mode, or views that are no tensors.
             ValueError: not two views, or two of different shapes.
-            RuntimeError: a head was not called exactly once, its input is no ``(2B, D)``, or the
-                model is run by `nn.DataParallel`.
+            RuntimeError: a head was not called exactly once, its input is no ``(2B, D)``, the model
+                is run by `nn.DataParallel`, or it failed, with the remedy if the images were uint8.
         """
         if self._is_replica:
-            raise RuntimeError(
-                "TiedModel does not work in nn.DataParallel, whose replicas would share its taps; "
-                "use torch.nn.parallel.DistributedDataParallel"
-            )
+            raise RuntimeError(_NO_DATA_PARALLEL)
         if not self.training:
             return self._plain(*args, **kwargs)
         if not args:
@@ -157,7 +165,11 @@ class TiedModel(nn.Module):
         for tap in self._taps:
             tap.open()
         try:
-            output = self._plain(batch, *args, **kwargs)
+            try:
+                output = self._plain(batch, *args, **kwargs)
+            except RuntimeError as error:
+                _explain(error, batch)
+                raise
             features = [tap.features() for tap in self._taps]
         finally:
             for tap in self._taps:
@@ -214,6 +226,18 @@ def _join_views(images: Tensor | Sequence[Tensor], num_views: int) -> Tensor:
     if len(shapes) != num_views or len(set(shapes)) != 1:
         raise ValueError(f"images must be {num_views} views of one shape, got the shapes {shapes}")
     return torch.cat(list(images))
+
+
+def _explain(error: RuntimeError, batch: Tensor) -> None:
+    """Name the remedy if the likely reason is that the images are integers."""
+    # Not refused beforehand: a model may normalise its images itself.
+    if batch.ndim != 4 or batch.is_floating_point() or isinstance(error, _OUT_OF_MEMORY):
+        return
+    raise RuntimeError(
+        f"the model failed on images of {batch.dtype}: {error}. Unless it normalises them itself, "
+        "give it floats: TiedLoader(..., output='float32'), or (images.float() / 255 - mean) / std "
+        "of each view"
+    ) from error
 
 
 def _split_views(batch: Tensor, num_views: int) -> tuple[Tensor, ...]:

@@ -1,7 +1,7 @@
-"""Where a model's features are: its classifiers, and the hooks that record what goes into them.
+"""Where a model's features are: the last linear layers, and the hooks that record their inputs.
 
-Lives here: `find_heads` and `Tap`, for `TiedModel` and for timm's train.py. It may import torch
-only: timm's conventions are met by duck typing, so timm need not be installed.
+Lives here: `find_heads` and `Tap`, for `TiedModel` and for timm's train.py. It may import torch and
+the checks of arguments: timm's conventions are met by duck typing, so timm need not be installed.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from tied_augment.arguments import described, nearest
+
 __all__ = ["Tap", "find_heads", "name_of"]
 
 _REMEDY = (
     "name the module whose input are the features: TiedModel(model, feature_module='the.name')"
 )
-# torchvision's names of the classifier, and timm's within a head that has pooling inside.
+# torchvision's names of the classifier, and timm's within a head that has more inside.
 _CLASSIFIER_NAMES = ("fc", "classifier", "head", "heads")
 
 
@@ -72,37 +74,68 @@ class Tap:
 
 
 def find_heads(model: nn.Module, feature_module: str | Sequence[str] | None) -> list[nn.Module]:
-    """Find the modules to tap, in the order of their features.
+    """Find the modules whose inputs are the features, in the order of these.
+
+    They are the modules that `feature_module` names, or, without it, the last linear layer of each
+    of the model's classifiers: an `nn.Linear` or a 1x1 `nn.Conv2d`, also where norms, activations
+    or other linear layers stand before it in the classifier. A classifier without such a layer is
+    itself the module.
 
     Raises:
+        TypeError: a `feature_module` that is neither a name nor a list of names.
         ValueError: no classifier, one that is an Identity, or no module of that name.
     """
     if feature_module is not None:
-        names = [feature_module] if isinstance(feature_module, str) else list(feature_module)
-        if not names:
-            raise ValueError("feature_module must name at least one module, got an empty list")
-        return [_module_of(model, name) for name in names]
-    heads = list(_expand(model))
-    if not heads or heads == [model]:
+        return [_module_of(model, name) for name in _names(feature_module)]
+    classifiers = list(_expand(model))
+    if not classifiers or classifiers == [model]:
         raise ValueError(f"{type(model).__name__} has no classifier that can be found; {_REMEDY}")
-    for head in heads:
-        if isinstance(head, nn.Identity):
+    for classifier in classifiers:
+        if isinstance(classifier, nn.Identity):
             raise ValueError(
-                f"the classifier {name_of(head, model)!r} of {type(model).__name__} is an "
+                f"the classifier {name_of(classifier, model)!r} of {type(model).__name__} is an "
                 f"Identity (num_classes=0?): there are no logits; set num_classes, or {_REMEDY}"
             )
-    return heads
+    return [_last_linear(classifier) for classifier in classifiers]
+
+
+def _names(feature_module: Any) -> list[str]:
+    several = isinstance(feature_module, Sequence) and not isinstance(feature_module, str)
+    names: list[Any] = list(feature_module) if several else [feature_module]
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(
+                "feature_module must be a dotted name as in model.named_modules(), or a list of "
+                f"such, got {described(name)}"
+            )
+    if not names or "" in names:
+        got = "the name ''" if names else "an empty list"
+        raise ValueError(f"feature_module must name at least one module, got {got}")
+    return names
 
 
 def _module_of(model: nn.Module, name: str) -> nn.Module:
     try:
         return model.get_submodule(name)
     except AttributeError as error:
-        names = ", ".join(name for name, _ in model.named_children())
+        children = ", ".join(child for child, _ in model.named_children())
+        near = nearest(name, [module for module, _ in model.named_modules()])
+        meant = f"did you mean {near!r}? Else " if near else ""
         raise ValueError(
-            f"feature_module: {type(model).__name__} has no module {name!r}; choose "
-            f"a name from model.named_modules(); its children are {names}"
+            f"feature_module: {type(model).__name__} has no module {name!r}; {meant}choose "
+            f"a name from model.named_modules(); its children are {children}"
         ) from error
+
+
+def _last_linear(classifier: nn.Module) -> nn.Module:
+    """The last linear layer in `classifier`, in the order in which modules were registered."""
+    layers = [module for module in classifier.modules() if _is_linear(module)]
+    return layers[-1] if layers else classifier
+
+
+def _is_linear(module: nn.Module) -> bool:
+    convolution = isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1)
+    return convolution or isinstance(module, nn.Linear)
 
 
 def _expand(module: object) -> Iterator[nn.Module]:
@@ -111,9 +144,8 @@ def _expand(module: object) -> Iterator[nn.Module]:
         for item in module:
             yield from _expand(item)
     elif isinstance(module, nn.Sequential):
-        # Not merely the last: an activation, a Flatten or a Dropout may follow.
-        layers = [layer for layer in module if next(layer.parameters(), None) is not None]
-        yield from _expand(layers[-1:])
+        # Not merely the last: an activation, a Flatten, a Dropout or a norm may follow.
+        yield from _expand([layer for layer in module if _has_weights(layer)][-1:])
     elif isinstance(module, nn.Module):
         get_classifier = getattr(module, "get_classifier", None)
         if callable(get_classifier):
@@ -128,6 +160,11 @@ def _expand(module: object) -> Iterator[nn.Module]:
         twin = children.get(f"{named[-1]}_dist")  # for distillation: repvit's; iformer's is off
         if not isinstance(twin, nn.Identity):
             yield from _expand(twin)
+
+
+def _has_weights(layer: nn.Module) -> bool:
+    """Whether it has parameters, other than the vectors of a norm or a PReLU."""
+    return _is_linear(layer) or any(parameter.ndim > 1 for parameter in layer.parameters())
 
 
 def name_of(module: nn.Module, model: nn.Module) -> str:

@@ -135,8 +135,11 @@ def test_keeps_the_dtype_of_the_images():
     ("arguments", "message"),
     [
         ({"mode": "half"}, r"mode must be one of \('batch', 'pair', 'elem'\), got 'half'"),
-        ({"mixup_alpha": 0.0}, "one must be above 0, got 0.0 and 0.0"),
-        ({"mixup_alpha": -1.0}, "must not be negative"),
+        ({"mode": "pairs"}, "got 'pairs': did you mean 'pair'"),
+        ({"mixup_alpha": 0.0}, "mixup_alpha or cutmix_alpha must be above 0, got 0 for both"),
+        ({"mixup_alpha": -1.0}, "mixup_alpha must be at least 0, got -1.0"),
+        ({"cutmix_alpha": float("inf")}, "cutmix_alpha must be at least 0, got inf"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
         ({"prob": 1.5}, r"prob must be in \[0, 1\], got 1.5"),
         ({"num_classes": 0}, "num_classes must be at least 1, got 0"),
     ],
@@ -147,11 +150,34 @@ def test_refuses_wrong_arguments(arguments, message):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"mixup_alpha": "0.8"}, "mixup_alpha must be a number, got str"),
+        ({"prob": None}, "prob must be a number, got NoneType"),
+        ({"num_classes": 10.0}, "num_classes must be an int, got float"),
+        ({"seed": 1.5}, "seed must be an int, got float"),
+        ({"mode": 1}, "mode must be one of .*, got int"),
+    ],
+)
+def test_refuses_wrong_types(arguments, message):
+    with pytest.raises(TypeError, match=message):
+        TiedMixup(**arguments)
+
+
+@pytest.mark.parametrize(
     ("images", "target", "error", "message"),
     [
         ((FIRST,), TARGET, ValueError, "images must be two views of one shape"),
         ((FIRST, SECOND[:2]), TARGET, ValueError, "images must be two views of one shape"),
-        ((FIRST.byte(), SECOND.byte()), TARGET, TypeError, "must be floating .* got torch.uint8"),
+        (
+            (FIRST.byte(), SECOND.byte()),
+            TARGET,
+            TypeError,
+            "must be floating .* got torch.uint8: use TiedLoader.*output='float32'",
+        ),
+        (FIRST.numpy(), TARGET, TypeError, "images must be a tensor, or a list of two, got ndarr"),
+        ((FIRST, None), TARGET, TypeError, "images must be a tensor, or a list of two, got tuple"),
+        ((FIRST, SECOND), TARGET.tolist(), TypeError, "target must be a tensor, got list"),
         ((FIRST, SECOND), TARGET[:3], ValueError, r"class indices \(B,\) = \(6,\), got torch.int"),
         ((FIRST, SECOND), torch.zeros(B, C), ValueError, "class indices .*got torch.float32"),
         ((FIRST[:3], SECOND[:3]), TARGET[:3], ValueError, "mode='pair' needs an even batch, got 3"),
@@ -165,6 +191,8 @@ def test_refuses_wrong_inputs(images, target, error, message):
 def test_refuses_features_of_another_batch():
     with pytest.raises(ValueError, match="features must have the batch's 2B=4 rows, got shape"):
         Mix(torch.ones(2)).features(torch.zeros(6, 3))
+    with pytest.raises(TypeError, match="got list: of several layers mix each"):
+        Mix(torch.ones(2)).features([torch.zeros(4, 3)])
 
 
 def test_repr():

@@ -28,7 +28,8 @@ MODELS = [
         2 * 192,
         32,
     ),
-    ("levit_128s", {}, ["head", "head_dist"], 2 * 384, 224),  # BatchNorm in both heads
+    # BatchNorm in both heads, before the linear layer.
+    ("levit_128s", {}, ["head.linear", "head_dist.linear"], 2 * 384, 224),
     # A ModuleList that is never called itself.
     ("crossvit_tiny_240", {}, ["head.0", "head.1"], 96 + 192, 240),
     ("efficientvit_b0", {}, ["head.classifier.4"], 1280, 64),  # a Sequential in a head

@@ -213,3 +213,61 @@ def test_refuses_another_number_of_views():
         TiedModel(net(), num_views=3)(images(2))
     with pytest.raises(ValueError, match="images must be 3 views of one shape, got the shapes"):
         TiedModel(net(), num_views=3)(list(images(2)))
+
+
+class Normalising(nn.Module):
+    """A model that takes raw images."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = net()
+
+    def forward(self, batch):
+        return self.fc(batch.float() / 255)
+
+
+@pytest.mark.parametrize("forward", ["joint", "separate"])
+def test_raw_images_are_for_models_that_normalise_them(forward):
+    raw = (255 * images().sigmoid()).to(torch.uint8)
+    logits, features = TiedModel(Normalising(), forward=forward)(raw)
+    expected = TiedModel(net(), forward=forward)(raw.float() / 255)
+    assert torch.equal(logits, expected[0])
+    assert torch.equal(features, expected[1])
+    tied = TiedModel(net(), forward=forward)
+    message = r"failed on images of torch.uint8: .*Byte.*output='float32'.*float\(\) / 255"
+    with pytest.raises(RuntimeError, match=message):
+        tied(raw)
+    assert all(tap.inputs is None for tap in tied._taps)
+
+
+def test_other_errors_are_the_models_own():
+    with pytest.raises(RuntimeError, match=r"^Given groups=1"):
+        TiedModel(net())(images()[:, :, :1])
+    with pytest.raises(RuntimeError, match=r"^mat1 and mat2"):  # no images: rows of numbers
+        TiedModel(nn.Sequential(nn.Linear(4, 2)))(torch.zeros(2, 4, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"forward": "seperate"}, ValueError, "got 'seperate': did you mean 'separate'"),
+        ({"forward": "split"}, ValueError, "got 'split': did you mean 'separate'"),
+        ({"forward": True}, TypeError, r"forward must be one of \('joint', 'separate'\), got bool"),
+        ({"num_views": "2"}, TypeError, "num_views must be an int, got str"),
+        ({"num_views": 2.0}, TypeError, "num_views must be an int, got float"),
+        ({"num_views": 1}, ValueError, "num_views must be at least 2, got 1"),
+    ],
+)
+def test_refuses_wrong_arguments_by_name(arguments, error, message):
+    with pytest.raises(error, match=message):
+        TiedModel(net(), **arguments)
+
+
+def test_refuses_data_parallel():
+    with pytest.raises(TypeError, match=r"use torch.*DistributedDataParallel\(TiedModel\(model"):
+        TiedModel(nn.DataParallel(net()))
+
+
+def test_refuses_a_class():
+    with pytest.raises(TypeError, match=r"must be a torch\.nn\.Module, got the class Normalising"):
+        TiedModel(Normalising)

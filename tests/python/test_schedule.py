@@ -1,5 +1,6 @@
 """Schedules of the tied weight: their values, their state, and the loss that steps them."""
 
+import copy
 import math
 
 import pytest
@@ -121,9 +122,15 @@ def test_compiles_to_one_graph_whatever_the_step(name, given):
     [
         (
             {"name": "linear"},
-            r"schedule must be one of \('constant', 'linear_up', .*, got 'linear'",
+            r"schedule must be one of \('constant', 'linear_up', .*, got 'linear': did you mean "
+            "'linear_up'",
         ),
+        ({"name": "Cosine"}, "got 'Cosine': did you mean 'cosine'"),
         ({"name": "warmup"}, r"'warmup' needs the number of steps: Schedule\('warmup', steps="),
+        (
+            {"name": "cosine", "steps": 9, "warmup_steps": 2},
+            "warmup_steps are of schedule 'warmup'",
+        ),
         ({"name": "linear_up", "steps": 0}, "steps must be at least 1, got 0"),
         ({"name": "warmup", "warmup_steps": -1}, "warmup_steps must be at least 1, got -1"),
         ({"name": "random", "seed": -1}, r"seed must be in \[0, 2\*\*31\), got -1"),
@@ -132,6 +139,59 @@ def test_compiles_to_one_graph_whatever_the_step(name, given):
 def test_refuses_wrong_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         Schedule(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": None}, "schedule must be one of .*, got NoneType"),
+        ({"name": "cosine", "steps": 1.5}, "steps must be an int, got float"),
+        ({"name": "cosine", "steps": "9"}, "steps must be an int, got str"),
+        ({"name": "warmup", "warmup_steps": 0.1}, "warmup_steps must be an int, got float"),
+        ({"name": "random", "seed": None}, "seed must be an int, got NoneType"),
+    ],
+)
+def test_refuses_wrong_types(arguments, message):
+    with pytest.raises(TypeError, match=message):
+        Schedule(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("step", "error", "message"),
+    [
+        (1.5, TypeError, "step must be an int, got float"),
+        (-1, ValueError, "step must be at least 0, got -1"),
+        (torch.tensor(1.0), ValueError, r"step must be one integer, got a tensor of torch.float32"),
+        (torch.tensor(True), ValueError, "one integer, got a tensor of torch.bool"),
+        (torch.arange(2), ValueError, r"one integer, got .* shape \(2,\)"),
+    ],
+)
+def test_refuses_a_wrong_step(step, error, message):
+    schedule = Schedule("cosine", 9)
+    with pytest.raises(error, match=message):
+        schedule(step)
+    assert schedule.step == 0
+
+
+def test_a_given_tensor_and_a_copy_do_not_go_on_with_the_schedule():
+    schedule, given = Schedule("linear_up", 9), torch.tensor(4)
+    schedule(given)
+    schedule()
+    assert schedule.step == 6
+    assert given == 4
+    twin = copy.deepcopy(schedule)
+    schedule.step.fill_(2)  # as tied_augment.timm does between epochs
+    assert schedule() == 2 / 8
+    assert twin() == 6 / 8
+    assert list(dict(schedule.named_buffers())) == ["step"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+def test_an_exported_schedule_goes_on():
+    exported = torch.export.export(Schedule("linear_up", 9), ()).module()
+    factors = [exported().item() for _ in range(3)]
+    first = factors[0]  # exporting may have made a step
+    assert factors == rounded([first, first + 1 / 8, first + 2 / 8])
 
 
 def test_repr():

@@ -201,12 +201,42 @@ def test_one_pair_is_too_few_to_compare_samples(name):
         criterion(torch.zeros(2, 3), torch.zeros(2, 4), torch.tensor([0]))
 
 
+@pytest.mark.parametrize("name", SIMILARITIES)
+@pytest.mark.parametrize(
+    ("first", "second", "error", "message"),
+    [
+        (torch.zeros(4, 3), torch.zeros(3, 3), ValueError, "must have (as many rows|one shape)"),
+        (torch.zeros(4, 3), torch.zeros(1, 3), ValueError, "must have (as many rows|one shape)"),
+        (torch.zeros(4), torch.zeros(4), ValueError, r"first must be \(B, D\), got shape \(4,\)"),
+        (torch.zeros(4, 3), [[0.0]], TypeError, "second must be a tensor, got list"),
+        (torch.zeros(4, 3).long(), torch.zeros(4, 3), TypeError, "first must be floating, got tor"),
+    ],
+)
+def test_refuses_other_views(name, first, second, error, message):
+    with pytest.raises(error, match=message):
+        SIMILARITIES[name](first, second)
+
+
+@pytest.mark.parametrize("name", ["mse", "l1", "cosine", "l2_norm", "vicreg", "js"])
+def test_refuses_another_width(name):
+    with pytest.raises(ValueError, match=r"must have one shape, got \(4, 3\) and \(4, 1\)"):
+        SIMILARITIES[name](torch.zeros(4, 3), torch.zeros(4, 1))
+
+
+@pytest.mark.parametrize(
+    ("sigma", "error"), [(0, ValueError), (-1.0, ValueError), ("1", TypeError)]
+)
+def test_cka_refuses_another_sigma(sigma, error):
+    with pytest.raises(error, match="sigma must be"):
+        cka(torch.randn(4, 3), torch.randn(4, 3), sigma)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("name", NAIVE)
 def test_half_features_are_compared_in_float32(name, dtype):
     first, second = (view.detach().to(dtype) for view in views())
     both = torch.cat((first, second)).requires_grad_()
-    criterion = TiedLoss(similarity=name)
+    criterion = TiedLoss(similarity=name, tied_weight=100.0)  # l2_norm warns of less
     with torch.autocast("cpu", dtype):
         criterion(both, both, torch.zeros(6, dtype=torch.int64)).backward()
     expected = SIMILARITIES[name](first.float(), second.float())
@@ -278,7 +308,7 @@ def test_layers_are_summed_with_their_weights(weights):
     ("features", "error", "message"),
     [
         (torch.zeros(4, 2), TypeError, "features must be a list of 2 tensors, one for each of lay"),
-        ([torch.zeros(4, 2)], ValueError, "features must be 2 tensors, one for each layer, got 1"),
+        ([torch.zeros(4, 2)], ValueError, "must be a list of 2 tensors, one for each layer, got 1"),
         ([torch.zeros(4, 2), torch.zeros(2, 2)], ValueError, r"features\[1\] have 2 rows, logits"),
         ([torch.zeros(4, 2), None], TypeError, r"features\[1\] must be a tensor, got NoneType"),
         ([torch.zeros(4, 2), torch.zeros(4, 0)], ValueError, r"features\[1\] must have at least 1"),
@@ -309,4 +339,26 @@ def test_poly1(kind, smoothing):
 def test_poly1_refuses_and_describes():
     with pytest.raises(ValueError, match=r"label_smoothing must be in \[0, 1\], got 2"):
         Poly1CrossEntropy(label_smoothing=2)
+    with pytest.raises(TypeError, match="epsilon must be a number, got str"):
+        Poly1CrossEntropy("1")
+
+
+@pytest.mark.parametrize(
+    "target", [torch.zeros(4), torch.zeros(4, 1), torch.zeros(4, 1).long(), torch.zeros(2).long()]
+)
+def test_poly1_broadcasts_no_target(target):
+    with pytest.raises(
+        ValueError, match=r"class indices \(4,\) or soft labels \(4, 4\) .*got torch"
+    ):
+        Poly1CrossEntropy()(torch.zeros(4, 4), target)
+
+
+def test_poly1_takes_tensors():
+    with pytest.raises(TypeError, match="target must be a tensor, got list"):
+        Poly1CrossEntropy()(torch.zeros(4, 4), [0] * 4)
+    with pytest.raises(ValueError, match=r"logits must be \(N, C\), got shape \(4,\)"):
+        Poly1CrossEntropy()(torch.zeros(4), torch.zeros(4))
+
+
+def test_repr_of_poly1():
     assert repr(Poly1CrossEntropy()) == "Poly1CrossEntropy(epsilon=1, label_smoothing=0)"

@@ -2,7 +2,8 @@
 
 Lives here: `tied_loss`, a plain function that needs no PyTorch, and `worthwhile`, which says where
 it is faster than PyTorch's own operations. `TiedLossFunction`, for autograd, is imported on first
-use, as it needs PyTorch. It may import the core and numpy only. It must never copy an input.
+use, as it needs PyTorch. It may import the core, the checks of arguments and numpy only. It must
+never copy an input.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 
 from tied_augment import _core
+from tied_augment.arguments import check_int, check_name, check_number
 
 if TYPE_CHECKING:
     from tied_augment.fused.function import TiedLossFunction
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["TiedLossFunction", "tied_loss", "worthwhile"]
 
 SIMILARITIES = ("mse", "l1", "cosine")
+_SUPERVISE = ("both", "first")
 _DTYPES = ("float16", "bfloat16", "float32", "float64")
 _ALONE = 1 << 16  # as in src/loss/mod.rs: below, one thread does it all
 
@@ -74,7 +77,7 @@ def tied_loss(
         grad: whether to compute gradients.
         out: where to write (the logits' gradient, the features' gradient): writable, C-contiguous,
             of the same shape and dtype, or of float32 for half precision, and apart from all else.
-            None in either place leaves that gradient out; None for both places makes new ones.
+            None in either place leaves that gradient out. None instead of the pair makes new ones.
         threads: how many threads to use, 1 being the calling one; None for one per core that this
             process may use. Small batches use one.
 
@@ -89,8 +92,7 @@ def tied_loss(
         ValueError: a shape, layout, device, option or class index that doesn't fit; an output that
             is read-only or shares memory with another buffer; an empty batch.
     """
-    if supervise not in ("both", "first"):
-        raise ValueError(f"supervise must be one of ('both', 'first'), got {supervise!r}")
+    check_name("supervise", supervise, _SUPERVISE)
     if out is not None and not grad:
         raise ValueError("out is for gradients: leave it out, or pass grad=True")
     inputs = export("logits", logits), export("features", features), export("target", target)
@@ -100,17 +102,22 @@ def tied_loss(
         grad_logits, grad_features = _like("logits", logits), _like("features", features)
     else:
         grad_logits = grad_features = None
-    loss, ce, distance = _core.tied_loss(
-        *inputs,
-        None if grad_logits is None else export("grad_logits", grad_logits),
-        None if grad_features is None else export("grad_features", grad_features),
-        tied_weight,
-        similarity,
-        label_smoothing,
-        supervise == "first",
-        ignore_index,
-        threads,
-    )
+    try:
+        loss, ce, distance = _core.tied_loss(
+            *inputs,
+            None if grad_logits is None else export("grad_logits", grad_logits),
+            None if grad_features is None else export("grad_features", grad_features),
+            tied_weight,
+            similarity,
+            label_smoothing,
+            supervise == "first",
+            ignore_index,
+            threads,
+        )
+    except (TypeError, ValueError, OverflowError):
+        # Only now: for the smallest batches the checks would take half as long as the loss.
+        _check_options(tied_weight, similarity, label_smoothing, ignore_index, threads)
+        raise
     parts = {"loss": loss, "ce": ce, "similarity": distance, "tied_weight": float(tied_weight)}
     return loss, parts, grad_logits, grad_features
 
@@ -131,7 +138,13 @@ def worthwhile(
         dtype: of the logits or the features, such as ``'float32'``.
         device: where they are: ``'cpu'``, ``'cuda'``, ...
         threads: that both may use.
+
+    Raises:
+        TypeError: a dtype or device that is no string.
     """
+    for name, value in (("dtype", dtype), ("device", device)):
+        if not isinstance(value, str):
+            raise TypeError(f"{name} must be a string such as 'float32' or 'cpu', got {value!r}")
     if device != "cpu" or dtype not in _DTYPES:
         return False
     return rows // 2 >= threads or rows * (classes + width) < _ALONE
@@ -153,6 +166,24 @@ def export(name: str, value: object) -> object:
     if value.is_neg():
         raise ValueError(f"{name} is a lazy negative, which its memory is not; pass .resolve_neg()")
     return torch.utils.dlpack.to_dlpack(value.detach())
+
+
+def _check_options(
+    tied_weight: object,
+    similarity: object,
+    label_smoothing: object,
+    ignore_index: object,
+    threads: object,
+) -> None:
+    """What the core refuses, by its name and with the nearest right one."""
+    check_number("tied_weight", tied_weight)
+    otherwise = " (TiedLoss has others)"
+    elsewhere = {"l2": "mse", "mae": "l1", "cosine_similarity": "cosine"}
+    check_name("similarity", similarity, SIMILARITIES, elsewhere=elsewhere, otherwise=otherwise)
+    check_number("label_smoothing", label_smoothing, 0, 1)
+    check_int("ignore_index", ignore_index)
+    if threads is not None:
+        check_int("threads", threads, 1)
 
 
 def _pair(out: object) -> tuple[object | None, object | None]:

@@ -3,8 +3,9 @@
 Lives here: `TiedLoss` (tied.py), the distances (similarity.py), the schedules of the weight
 (schedule.py), mixing for custom loops (mixup.py), Poly-1 (criterion.py), the checks of what the
 loss is given (checks.py), the gathering of features across processes (gather.py) and the watch for
-collapsed features (collapse.py). These may import torch, numpy and one another; they must never
-know where the features come from: that is `tied_augment.model`.
+collapsed features (collapse.py). These may import torch, numpy, one another, the fused loss and the
+checks of arguments; they must never know where the features come from: that is
+`tied_augment.model`.
 """
 
 from tied_augment.loss.criterion import Poly1CrossEntropy

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tied_augment.arguments import check_number, described
+
 
 class Poly1CrossEntropy(nn.Module):
     """``mean(CE + epsilon * (1 - p_t))``, p_t the probability that is given to the target.
@@ -12,22 +14,39 @@ class Poly1CrossEntropy(nn.Module):
     For soft targets, and with label smoothing, ``p_t`` is the sum of probability times target.
 
     Args:
-        epsilon: of the second term; the reference's default is 1.
+        epsilon: of the second term, finite; the reference's default is 1.
         label_smoothing: in [0, 1].
+
+    Raises:
+        TypeError, ValueError: what is no number, or is out of range.
 
     Source: Leng et al., "PolyLoss", ICLR 2022, eq. 4; the reference's ``--poly_loss``.
     """
 
     def __init__(self, epsilon: float = 1.0, label_smoothing: float = 0.0) -> None:
         super().__init__()
-        if not 0 <= label_smoothing <= 1:
-            raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing}")
-        self.epsilon = epsilon
-        self.label_smoothing = label_smoothing
+        self.epsilon = check_number("epsilon", epsilon)
+        self.label_smoothing = check_number("label_smoothing", label_smoothing, 0, 1)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Compute the loss of ``(N, C)`` logits and ``(N,)`` indices or ``(N, C)`` soft targets."""
-        classes = logits.shape[1]
+        """Compute the loss of ``(N, C)`` logits and ``(N,)`` indices or ``(N, C)`` soft targets.
+
+        Raises:
+            TypeError: what is no tensor.
+            ValueError: other shapes.
+        """
+        for name, value in (("logits", logits), ("target", target)):
+            if not isinstance(value, Tensor):
+                raise TypeError(f"{name} must be a tensor, got {described(value)}")
+        if logits.ndim != 2:
+            raise ValueError(f"logits must be (N, C), got shape {tuple(logits.shape)}")
+        rows, classes = logits.shape
+        shape = (rows, classes) if target.is_floating_point() else (rows,)
+        if target.shape != shape:
+            raise ValueError(
+                f"target must be class indices ({rows},) or soft labels ({rows}, {classes}) for "
+                f"logits of that shape, got {target.dtype} of shape {tuple(target.shape)}"
+            )
         soft = target if target.is_floating_point() else F.one_hot(target.long(), classes)
         soft = soft.to(logits.dtype)
         soft = soft * (1 - self.label_smoothing) + self.label_smoothing / classes

@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tied_augment.arguments import check_int, check_name, check_number, described
+
 _MODES = ("batch", "pair", "elem")
 
 
@@ -34,6 +36,11 @@ class Mix:
 
     def features(self, features: Tensor) -> Tensor:
         """Mix view 2 of ``(2B, D)`` features as view 1 of the images was; view 1 is passed on."""
+        if not isinstance(features, Tensor):
+            raise TypeError(
+                f"features must be a (2B, D) tensor, got {described(features)}: of several layers "
+                "mix each"
+            )
         if features.shape[0] != 2 * len(self.lam):
             raise ValueError(
                 f"features must have the batch's 2B={2 * len(self.lam)} rows, "
@@ -64,6 +71,7 @@ class TiedMixup:
         seed: of the draws.
 
     Raises:
+        TypeError: an argument of a wrong type.
         ValueError: an unknown mode, or numbers out of range.
     """
 
@@ -78,28 +86,17 @@ class TiedMixup:
         num_classes: int = 1000,
         seed: int = 0,
     ) -> None:
-        if mode not in _MODES:
-            raise ValueError(f"mode must be one of {_MODES}, got {mode!r}")
-        if mixup_alpha < 0 or cutmix_alpha < 0 or mixup_alpha + cutmix_alpha == 0:
-            raise ValueError(
-                "mixup_alpha and cutmix_alpha must not be negative, and one must be above 0, got "
-                f"{mixup_alpha} and {cutmix_alpha}"
-            )
-        for name, value in (
-            ("prob", prob),
-            ("switch_prob", switch_prob),
-            ("label_smoothing", label_smoothing),
-        ):
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name} must be in [0, 1], got {value}")
-        if num_classes < 1:
-            raise ValueError(f"num_classes must be at least 1, got {num_classes}")
-        self.mixup_alpha = mixup_alpha
-        self.cutmix_alpha = cutmix_alpha
-        self.prob = prob
-        self.switch_prob = switch_prob
+        check_name("mode", mode, _MODES)
+        check_int("num_classes", num_classes, 1)
+        check_int("seed", seed, 0)
+        self.mixup_alpha = check_number("mixup_alpha", mixup_alpha, 0)
+        self.cutmix_alpha = check_number("cutmix_alpha", cutmix_alpha, 0)
+        if mixup_alpha + cutmix_alpha == 0:
+            raise ValueError("mixup_alpha or cutmix_alpha must be above 0, got 0 for both")
+        self.prob = check_number("prob", prob, 0, 1)
+        self.switch_prob = check_number("switch_prob", switch_prob, 0, 1)
         self.mode = mode
-        self.label_smoothing = label_smoothing
+        self.label_smoothing = check_number("label_smoothing", label_smoothing, 0, 1)
         self.num_classes = num_classes
         self._random = np.random.default_rng(seed)
 
@@ -117,11 +114,14 @@ class TiedMixup:
             mixed and of view 2 clean, and the `Mix` for the features.
 
         Raises:
-            TypeError: images that are not floating, targets that are no class indices.
-            ValueError: shapes that don't fit, or an odd B with ``mode='pair'``.
+            TypeError: what is no tensor, or images that are not floating.
+            ValueError: shapes that don't fit, targets that are no class indices, or an odd B with
+                ``mode='pair'``.
         """
         first, second = _both_views(images)
         batch, _, height, width = first.shape
+        if not isinstance(target, Tensor):
+            raise TypeError(f"target must be a tensor, got {described(target)}")
         if target.is_floating_point() or target.shape != (batch,):
             raise ValueError(
                 f"target must be class indices (B,) = ({batch},), got {target.dtype} of shape "
@@ -191,15 +191,20 @@ class TiedMixup:
 def _both_views(images: Tensor | Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     if isinstance(images, Tensor):
         views = tuple(images.unbind(0)) if images.ndim == 5 else images.chunk(2)
-    else:
+    elif isinstance(images, list | tuple) and all(isinstance(view, Tensor) for view in images):
         views = tuple(images)
+    else:
+        raise TypeError(f"images must be a tensor, or a list of two, got {described(images)}")
     if len(views) != 2 or views[0].ndim != 4 or views[0].shape != views[1].shape:
         raise ValueError(
             "images must be two views of one shape: (2B, c, h, w), (2, B, c, h, w) or a pair, got "
             f"the shapes {[tuple(view.shape) for view in views]}"
         )
     if not views[0].is_floating_point():
-        raise TypeError(f"images must be floating (normalised) to be mixed, got {views[0].dtype}")
+        raise TypeError(
+            f"images must be floating (normalised) to be mixed, got {views[0].dtype}: use "
+            "TiedLoader(..., output='float32'), or (images.float() / 255 - mean) / std of each view"
+        )
     return views[0], views[1]
 
 

@@ -1,13 +1,16 @@
 """Schedules of the tied weight, computed on tensors.
 
 Lives here: `Schedule`, which holds the step in a buffer, so that it is saved with the loss, moves
-with it, and torch.compile sees one graph and not a number that differs at each step.
+with it, and torch.compile sees one graph and not a number that differs at each step. It may import
+torch and the checks of arguments. A compiled graph must never change the step that it reads.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+
+from tied_augment.arguments import check_int, check_name
 
 _NEED_STEPS = ("linear_up", "linear_down", "warmup", "cosine")
 SCHEDULES = (
@@ -18,6 +21,8 @@ SCHEDULES = (
     "negate_even",
     "negate_odd",
 )
+_is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)  # not in torch 2.2
+_ELSEWHERE = {"linear": "linear_up", "cosine_decay": "cosine", "none": "constant"}
 
 
 class Schedule(nn.Module):
@@ -48,10 +53,12 @@ class Schedule(nn.Module):
         seed: of random and probabilistic, in [0, 2**31).
 
     Attributes:
-        step: the step to come, an int64 scalar, in the state_dict.
+        step: the step to come, an int64 scalar, in the state_dict. ``schedule.step.fill_(n)`` sets
+            it between two calls. A compiled call puts a new tensor in its place.
 
     Raises:
-        ValueError: an unknown name, or numbers that are missing or out of range.
+        TypeError: a name that is no string, or a number that is no int.
+        ValueError: an unknown name, or numbers that are missing, out of range or of another name.
 
     Source: the reference's torch code (linear, warmup, random, probabilistic, negate) and its Flax
     code (cosine, linear_down).
@@ -68,16 +75,18 @@ class Schedule(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if name not in SCHEDULES:
-            raise ValueError(f"schedule must be one of {SCHEDULES}, got {name!r}")
+        check_name("schedule", name, SCHEDULES, elsewhere=_ELSEWHERE)
         if name in _NEED_STEPS and steps is None and (name != "warmup" or warmup_steps is None):
             raise ValueError(
                 f"schedule {name!r} needs the number of steps: "
                 f"Schedule({name!r}, steps=epochs * steps_per_epoch)"
             )
         for key, value in (("steps", steps), ("warmup_steps", warmup_steps)):
-            if value is not None and value < 1:
-                raise ValueError(f"{key} must be at least 1, got {value}")
+            if value is not None:
+                check_int(key, value, 1)
+        if warmup_steps is not None and name != "warmup":
+            raise ValueError(f"warmup_steps are of schedule 'warmup', and this is {name!r}")
+        check_int("seed", seed)
         if not 0 <= seed < 2**31:
             raise ValueError(f"seed must be in [0, 2**31), got {seed}")
         self.name = name
@@ -90,19 +99,39 @@ class Schedule(nn.Module):
         """Return the factor of this step; in train mode, go on to the next.
 
         Args:
-            step: go on from here, instead of from the step after the latest.
+            step: go on from here, instead of from the step after the latest: an int of at least 0,
+                or an integer tensor of one number, which is not read in Python.
 
         Returns:
             A float32 scalar on the device of the buffer.
+
+        Raises:
+            TypeError: a step that is no whole number.
+            ValueError: a negative one, or a tensor of several numbers.
         """
-        if isinstance(step, Tensor):
-            self.step.copy_(step)
-        elif step is not None:
-            self.step.fill_(step)
-        factor = self.factor(self.step)
-        if self.training:
-            self.step.add_(1)
+        now = self.step if step is None else self._given(step)
+        factor = self.factor(now)
+        if self.training or step is not None:
+            following = now + int(self.training)
+            if torch.compiler.is_compiling() and not _is_exporting():
+                # The backward pass may compute the factor again from `now`: leave that as it is.
+                self.step = following
+            else:  # in place, as CUDA graphs, torch.func and exported programs need it
+                self.step.copy_(following)
         return factor
+
+    def _given(self, step: int | Tensor) -> Tensor:
+        """`step` as the buffer holds it."""
+        if isinstance(step, Tensor):
+            integer = not (step.is_floating_point() or step.is_complex())
+            if step.numel() != 1 or not integer or step.dtype == torch.bool:
+                raise ValueError(
+                    f"step must be one integer, got a tensor of {step.dtype} and shape "
+                    f"{tuple(step.shape)}"
+                )
+            return step.to(self.step).reshape(())
+        check_int("step", step, 0)
+        return torch.full_like(self.step, step)
 
     def factor(self, step: Tensor) -> Tensor:
         """The factor at `step`, an int64 tensor of any shape; float32, of that shape."""

@@ -4,7 +4,8 @@ Each takes two ``(B, D)`` floating tensors, row i of both from one image, and re
 is 0 for equal views (but `vicreg`) and grows as they part: a positive weight ties the views. Two of
 them are similarities in the reference, which there need a negative weight; docs/loss.md has the
 table. Plain torch, differentiable in both arguments, and without a read of a value in Python: no
-device sync, one graph under torch.compile. NaN and Inf pass through to the result.
+device sync, one graph under torch.compile. NaN and Inf pass through to the result. Other types and
+shapes are refused by a TypeError or ValueError, never broadcast.
 
 Source: Kurtulus et al., "Tied-Augment", ICML 2023, and the formulas of its code; each function
 names its own source.
@@ -19,16 +20,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tied_augment.arguments import check_number, described
+
 Similarity = Callable[[Tensor, Tensor], Tensor]
 
 
 def mse(first: Tensor, second: Tensor) -> Tensor:
     """``mean((f1 - f2)**2)`` over all B*D elements: the paper's choice."""
+    _check(first, second)
     return F.mse_loss(first, second)
 
 
 def l1(first: Tensor, second: Tensor) -> Tensor:
     """``mean(|f1 - f2|)`` over all B*D elements."""
+    _check(first, second)
     return F.l1_loss(first, second)
 
 
@@ -37,6 +42,7 @@ def cosine(first: Tensor, second: Tensor) -> Tensor:
 
     A zero row has cosine 0 to everything (as `torch.nn.functional.cosine_similarity`).
     """
+    _check(first, second)
     return 1 - F.cosine_similarity(first, second, dim=1).mean()
 
 
@@ -45,6 +51,7 @@ def l2_norm(first: Tensor, second: Tensor) -> Tensor:
 
     Falls with 1/(B*D), as in the reference: it wants weights of the order of B*D.
     """
+    _check(first, second)
     return F.mse_loss(_unit(first), _unit(second))
 
 
@@ -61,6 +68,7 @@ def linear_cka(first: Tensor, second: Tensor) -> Tensor:
     Raises:
         ValueError: fewer than two rows.
     """
+    _check(first, second, widths_differ=True)
     _need_two_rows("linear_cka", first)
     first, second = first - first.mean(0), second - second.mean(0)
     return _one_minus_cka(first @ first.T, second @ second.T)
@@ -76,11 +84,16 @@ def cka(first: Tensor, second: Tensor, sigma: float | None = None) -> Tensor:
             of the median of the squared distances that are not 0, a constant to the gradient.
 
     Raises:
-        ValueError: fewer than two rows.
+        ValueError: fewer than two rows, or a sigma that is not above 0.
 
     Source: Kornblith et al., 2019; sigma as in the reference.
     """
+    _check(first, second, widths_differ=True)
     _need_two_rows("cka", first)
+    if sigma is not None:
+        check_number("sigma", sigma)
+        if sigma <= 0:
+            raise ValueError(f"sigma must be above 0, got {sigma}")
     return _one_minus_cka(_centred(_gaussian(first, sigma)), _centred(_gaussian(second, sigma)))
 
 
@@ -102,6 +115,7 @@ def vicreg(
     Source: Bardes et al., "VICReg", ICLR 2022, eqs. 1-4 (epsilon 1e-4, target 1); the default
     weights are the reference's.
     """
+    _check(first, second)
     _need_two_rows("vicreg", first)
     loss = invariance * F.mse_loss(first, second)
     for features in (first, second):
@@ -121,6 +135,7 @@ def js(first: Tensor, second: Tensor) -> Tensor:
         first: ``(B, C)`` logits of view 1.
         second: ``(B, C)`` logits of view 2.
     """
+    _check(first, second)
     first, second = first.log_softmax(dim=1), second.log_softmax(dim=1)
     middle = torch.logaddexp(first, second) - torch.log(torch.full_like(first[:1, :1], 2.0))
     divergence = first.exp() * (first - middle) + second.exp() * (second - middle)
@@ -141,11 +156,28 @@ SIMILARITIES: dict[str, Similarity] = {
 """By name; all but ``'js'``, which compares the logits, compare the features."""
 
 
+def _check(first: object, second: object, *, widths_differ: bool = False) -> None:
+    """Two floating matrices of as many rows and, unless `widths_differ`, columns."""
+    shapes = []
+    for name, value in (("first", first), ("second", second)):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} must be a tensor, got {described(value)}")
+        if value.ndim != 2:
+            raise ValueError(f"{name} must be (B, D), got shape {tuple(value.shape)}")
+        if not value.is_floating_point():
+            raise TypeError(f"{name} must be floating, got {value.dtype}")
+        shapes.append(tuple(value.shape[:1] if widths_differ else value.shape))
+    if shapes[0] != shapes[1]:
+        of = "as many rows" if widths_differ else "one shape"
+        raise ValueError(f"first and second must have {of}, got {shapes[0]} and {shapes[1]}")
+
+
 def _need_two_rows(name: str, features: Tensor) -> None:
     if features.shape[0] < 2:
         raise ValueError(
             f"similarity {name!r} compares samples with one another and needs at least 2 pairs, "
-            f"got {features.shape[0]}: use a larger batch or drop the last, smaller one"
+            f"got {features.shape[0]}: use a larger batch, drop the last, smaller one, or, with "
+            "several processes, use TiedLoss(gather=True)"
         )
 
 

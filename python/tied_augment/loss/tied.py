@@ -6,10 +6,8 @@ break under `torch.compile`), but for the collapse watch at its intervals.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from itertools import combinations
-from numbers import Real
 from typing import Any, cast
 
 import torch
@@ -17,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tied_augment import fused
+from tied_augment.arguments import check_int, check_name, check_number, described
 from tied_augment.fused.function import TiedLossFunction, applies
 from tied_augment.loss import checks
 from tied_augment.loss.collapse import CollapseWatch, readable
@@ -29,6 +28,7 @@ __all__ = ["TiedLoss"]
 Criterion = Callable[[Tensor, Tensor], Tensor]
 
 _SUPERVISE = ("both", "first")
+_SUPERVISE_ELSEWHERE = {"all": "both", "view1": "first", "view_1": "first", "1": "first"}
 
 
 class TiedLoss(nn.Module):
@@ -77,7 +77,11 @@ class TiedLoss(nn.Module):
     Raises:
         ValueError: unknown `similarity`, `supervise` or `schedule`, `label_smoothing` out of range
             or given with a criterion, `num_views` below 2, a weight that is not finite.
-        TypeError: a criterion or similarity that can't be called, or a weight that is no number.
+        TypeError: a criterion or similarity that can't be called, a weight that is no number, or
+            another argument of a wrong type.
+
+    Warns:
+        UserWarning: a `tied_weight` at which ``'l2_norm'`` ties next to nothing.
     """
 
     # Said here too: what torch.nn.Module.__setattr__ may take has no type to a checker.
@@ -101,33 +105,29 @@ class TiedLoss(nn.Module):
         watch_collapse: bool = True,
     ) -> None:
         super().__init__()
-        if criterion is not None and not callable(criterion):
-            raise TypeError(f"criterion must be callable or None, got {type(criterion).__name__}")
+        checks.check_criterion(criterion)
+        label_smoothing = check_number("label_smoothing", label_smoothing, 0, 1)
         if criterion is not None and label_smoothing != 0:
             raise ValueError(
                 f"label_smoothing={label_smoothing} belongs to the default criterion; "
                 "give it to your own criterion instead"
             )
-        if not 0 <= label_smoothing <= 1:
-            raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing}")
-        if supervise not in _SUPERVISE:
-            raise ValueError(f"supervise must be one of {_SUPERVISE}, got {supervise!r}")
-        if num_views < 2:
-            raise ValueError(f"num_views must be at least 2, got {num_views}")
-        _check_similarity(similarity)
+        check_name("supervise", supervise, _SUPERVISE, elsewhere=_SUPERVISE_ELSEWHERE)
+        check_int("num_views", num_views, 2)
+        checks.check_similarity(similarity)
         if similarity == "js" and layer_weights is not None:
             raise ValueError("layer_weights are of features, and similarity='js' compares logits")
+        for name, flag in (("gather", gather), ("watch_collapse", watch_collapse)):
+            if not isinstance(flag, bool):
+                raise TypeError(f"{name} must be True or False, got {described(flag)}")
         self.criterion = criterion
-        self.tied_weight = _finite("tied_weight", tied_weight)
+        self.tied_weight = check_number("tied_weight", tied_weight)
         self.similarity = similarity
         self.supervise = supervise
-        self.label_smoothing = float(label_smoothing)
+        self.label_smoothing = label_smoothing
         self.num_views = num_views
-        self.layer_weights = (
-            None
-            if layer_weights is None
-            else tuple(_finite("each of layer_weights", weight) for weight in layer_weights)
-        )
+        self.layer_weights = checks.check_layer_weights(layer_weights)
+        checks.warn_of_a_small_weight(similarity, self.tied_weight)
         if not isinstance(schedule, Schedule):
             schedule = Schedule(schedule)
         # A constant weight has no state: the plain loss adds no key to a checkpoint.
@@ -367,22 +367,3 @@ def _mean_over_pairs(distance: Similarity, views: Sequence[Tensor]) -> Tensor:
         results.append(distance(first, second))
         checks.check_scalar("similarity", results[-1])
     return results[0] if len(results) == 1 else torch.stack(results).mean()
-
-
-def _finite(name: str, value: float) -> float:
-    if not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    if not math.isfinite(value):
-        raise ValueError(f"{name} must be finite, got {value}")
-    return float(value)
-
-
-def _check_similarity(similarity: object) -> None:
-    if isinstance(similarity, str):
-        if similarity not in SIMILARITIES:
-            raise ValueError(
-                f"similarity must be one of {tuple(SIMILARITIES)} or a callable "
-                f"(features1, features2) -> scalar, got {similarity!r}"
-            )
-    elif not callable(similarity):
-        raise TypeError(f"similarity must be a name or callable, got {type(similarity).__name__}")

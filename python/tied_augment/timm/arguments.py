@@ -64,7 +64,7 @@ _OPTIONS: dict[str, tuple[Any, dict[str, Any]]] = {
         {
             "nargs": "+",
             "metavar": "MODULE",
-            "help": "the modules whose inputs are tied (default: the classifier)",
+            "help": "the modules whose inputs are tied (default: the last linear layer)",
         },
     ),
     "layer_weights": (

@@ -1,6 +1,6 @@
 """The features of a model that nobody wraps.
 
-Lives here: `FeatureTap`, which records what goes into a plain model's classifier, and
+Lives here: `FeatureTap`, which records what goes into a plain model's last linear layer, and
 `forward_separately`. It must never add a parameter, buffer or state_dict key to the model.
 """
 
@@ -20,9 +20,10 @@ __all__ = ["FeatureTap", "forward_separately"]
 class FeatureTap:
     """Records the features of every training forward of a model, to be taken once by the loss.
 
-    As in `TiedModel` the features are the input of the classifier, but the model is not wrapped:
-    train.py, DistributedDataParallel, EMA, torch.compile and checkpoints get the plain one. Copies
-    of the model (EMA) are not recorded, nor are forwards in eval mode or without grad.
+    As in `TiedModel` the features are the input of the last linear layer of the classifier, but the
+    model is not wrapped: train.py, DistributedDataParallel, EMA, torch.compile and checkpoints get
+    the plain one. Copies of the model (EMA) are not recorded, nor are forwards in eval mode or
+    without grad.
 
     Args:
         model: the plain model; hooks are added to it.

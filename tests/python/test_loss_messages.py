@@ -1,0 +1,130 @@
+"""What TiedLoss says of arguments and inputs that are almost right."""
+
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+from tied_augment import TiedLoss
+from tied_augment.loss import SIMILARITIES, Schedule
+
+B, C, D = 3, 5, 7
+LOGITS, FEATURES = torch.zeros(2 * B, C), torch.zeros(2 * B, D)
+TARGET = torch.zeros(B, dtype=torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("l2", "mse"),  # the reference's names
+        ("mae", "l1"),
+        ("l2-norm", "l2_norm"),
+        ("l2_normalized", "l2_norm"),
+        ("cosine-l2-norm", "cosine_l2_norm"),
+        ("MSE", "mse"),
+        ("cos", "cosine"),
+        ("cosine_similarity", "cosine"),
+        ("vic_reg", "vicreg"),
+        ("lineer_cka", "linear_cka"),
+    ],
+)
+def test_names_the_nearest_similarity(given, meant):
+    with pytest.raises(ValueError, match=f"got '{given}': did you mean '{meant}'\\?$"):
+        TiedLoss(similarity=given)
+
+
+def test_names_none_where_none_is_near():
+    message = r"similarity must be one of \('mse', .*or a callable .*, got 'dog'$"
+    with pytest.raises(ValueError, match=message):
+        TiedLoss(similarity="dog")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"supervise": "view1"}, "got 'view1': did you mean 'first'"),
+        ({"supervise": "All"}, "got 'All': did you mean 'both'"),
+        ({"schedule": "linear"}, "got 'linear': did you mean 'linear_up'"),
+        ({"layer_weights": []}, "layer_weights must have a number for each layer, got none"),
+        ({"layer_weights": [float("nan")]}, "each of layer_weights must be finite, got nan"),
+    ],
+)
+def test_refuses_wrong_values(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        TiedLoss(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"criterion": "cosine"}, "criterion must be callable .*mean similarity='cosine'"),
+        ({"criterion": 0.5}, "criterion must be callable .*did you mean tied_weight=0.5"),
+        ({"criterion": nn.CrossEntropyLoss}, r"got the class CrossEntropyLoss: CrossEntropyLoss\("),
+        ({"similarity": nn.MSELoss}, r"got the class MSELoss: MSELoss\(\)\?"),
+        ({"similarity": None}, "similarity must be a name or callable, got NoneType"),
+        ({"supervise": None}, r"supervise must be one of \('both', 'first'\), got NoneType"),
+        ({"label_smoothing": "0.1"}, "label_smoothing must be a number, got str"),
+        ({"num_views": "2"}, "num_views must be an int, got str"),
+        ({"num_views": 2.0}, "num_views must be an int, got float"),
+        ({"layer_weights": 3}, "layer_weights must be a list of numbers, .*, got int"),
+        ({"layer_weights": "1,2"}, "layer_weights must be a list of numbers, .*, got str"),
+        ({"schedule": None}, "schedule must be one of .*, got NoneType"),
+        ({"schedule": Schedule}, "schedule must be one of .*, got the class Schedule"),
+        ({"gather": "no"}, "gather must be True or False, got str"),
+        ({"watch_collapse": 0}, "watch_collapse must be True or False, got int"),
+        ({"tied_weight": None}, "tied_weight must be a number, got NoneType"),
+    ],
+)
+def test_refuses_wrong_types(arguments, message):
+    with pytest.raises(TypeError, match=message):
+        TiedLoss(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"target": torch.zeros(B)}, r"got shape \(3,\): class indices are integers, target.long"),
+        (
+            {"logits": FEATURES, "features": LOGITS, "target": torch.zeros(B, C)},
+            r"\(2B, 7\), got shape \(3, 5\): logits, the first argument, have 7 columns",
+        ),
+        ({"target": TARGET[:2]}, r"B=3 or 2B=6 rows .*\(2,\): are these 3 views \(num_views\)"),
+        ({"target": torch.zeros(B, C).long()}, r"got shape \(3, 5\): soft labels are floating"),
+        ({"target": torch.zeros(4).long()}, r"B=3 or 2B=6 rows .*, got shape \(4,\)$"),
+        ({"features": []}, "a list of one or more tensors, one for each layer, got 0"),
+        (
+            {"target": TARGET.to("meta")},
+            r"target is on meta, logits are on cpu: move it there with target.to\(logits.device\)",
+        ),
+    ],
+)
+def test_refuses_inputs_with_a_hint(inputs, message):
+    arguments = {"logits": LOGITS, "features": FEATURES, "target": TARGET} | inputs
+    with pytest.raises(ValueError, match=message):
+        TiedLoss()(**arguments)
+
+
+@pytest.mark.parametrize("weight", [1.0, -1.0, 0.01, 99.0])
+def test_warns_where_l2_norm_ties_nothing(weight):
+    message = r"'l2_norm' with tied_weight=.* ties next to nothing.* of the order of B \* D, or"
+    with pytest.warns(UserWarning, match=message) as caught:
+        criterion = TiedLoss(similarity="l2_norm", tied_weight=weight)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        criterion(LOGITS, FEATURES, TARGET)  # once, when it is made
+
+
+def test_warns_of_no_other_similarity_and_of_no_weight_of_the_right_order():
+    for name in SIMILARITIES:
+        TiedLoss(similarity=name, tied_weight=1.0 if name != "l2_norm" else 1e5)
+    TiedLoss(similarity="l2_norm", tied_weight=0.0)  # not tied on purpose
+
+
+def test_l2_norm_is_at_most_what_the_warning_says():
+    torch.manual_seed(0)
+    for pairs, width in ((2, 3), (256, 512)):
+        first = torch.randn(pairs, width)
+        assert SIMILARITIES["l2_norm"](first, -first).item() == pytest.approx(4 / (pairs * width))

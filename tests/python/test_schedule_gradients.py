@@ -1,0 +1,162 @@
+"""The weight in the gradient is the weight in the value: compiled or not, in two processes or one.
+
+A compiler may compute a factor of the gradient again in the backward pass, from what it kept of the
+forward pass: the step must not have gone on by then.
+"""
+
+import shutil
+
+import pytest
+import torch
+import torch._functorch.config as compiler_config
+import torch.distributed as dist
+from torch import nn
+from torch.testing import assert_close
+
+from tied_augment import TiedLoss
+from tied_augment.loss import SCHEDULES, SIMILARITIES, Schedule
+
+PROCESSES = 2
+STEPS = 6
+WEIGHTS = {"l2_norm": 200.0}  # it warns of less
+NEEDS_COMPILER = pytest.mark.skipif(
+    not (shutil.which("g++") or shutil.which("clang++")), reason="inductor needs a C++ compiler"
+)
+# torch's compiler imports and calls deprecated parts of torch itself.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+
+
+def batch(pairs=4):
+    generator = torch.Generator().manual_seed(0)
+    logits, features = (torch.randn(2 * pairs, width, generator=generator) for width in (5, 3))
+    return logits, features, torch.arange(pairs) % 5
+
+
+def scheduled(name, similarity="mse"):
+    weight = WEIGHTS.get(similarity, 2.0)
+    return TiedLoss(
+        nn.CrossEntropyLoss(), weight, similarity, schedule=Schedule(name, STEPS - 1, seed=3)
+    )
+
+
+def feature_gradient(similarity, features):
+    """That of the similarity, not weighted."""
+    features = features.detach().requires_grad_()
+    return torch.autograd.grad(SIMILARITIES[similarity](*features.chunk(2)), features)[0]
+
+
+def factors(name):
+    return Schedule(name, STEPS - 1, seed=3).factor(torch.arange(STEPS + 1))
+
+
+def assert_one_weight(name, backend, similarity="mse", given=None):
+    """Over several steps, of two forwards before each backward."""
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    criterion = scheduled(name, similarity)
+    call = torch.compile(criterion, backend=backend, fullgraph=True) if backend else criterion
+    logits, features, target = batch()
+    plain = feature_gradient(similarity, features)
+    for step in range(0, STEPS, 2):
+        inputs = [features.clone().requires_grad_() for _ in range(2)]
+        losses, weights = [], []
+        for offset, value in enumerate(inputs):
+            options = {} if given is None else {"step": given(step + offset)}
+            losses.append(call(logits, value, target, **options))
+            weights.append(criterion.last["tied_weight"])
+        expected = criterion.tied_weight * factors(name)[step : step + 2]
+        assert_close(torch.stack(weights), expected)
+        for loss, value, weight in zip(losses, inputs, weights, strict=True):
+            assert_close(torch.autograd.grad(loss, value)[0], weight * plain)
+    return torch._dynamo.utils.counters["stats"]["unique_graphs"]
+
+
+@pytest.mark.parametrize("backend", [None, "aot_eager"])
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_schedule(name, backend):
+    graphs = assert_one_weight(name, backend)
+    assert graphs == (1 if backend else 0)  # and none anew for a step
+
+
+@pytest.mark.parametrize("similarity", [name for name in SIMILARITIES if name != "js"])
+def test_every_similarity_of_features(similarity):
+    assert assert_one_weight("random", "aot_eager", similarity) == 1
+
+
+@pytest.mark.parametrize("given", [int, torch.tensor], ids=["int", "tensor"])
+@pytest.mark.parametrize("backend", [None, "aot_eager"])
+def test_a_given_step(backend, given):
+    assert_one_weight("random", backend, given=given)
+
+
+def test_what_comes_before_the_backward_pass_changes_nothing():
+    torch._dynamo.reset()
+    criterion = scheduled("linear_up")
+    compiled = torch.compile(criterion, backend="aot_eager", fullgraph=True)
+    logits, features, target = batch()
+    features.requires_grad_()
+    criterion(logits, features, target)
+    loss = compiled(logits, features, target)
+    weight = criterion.last["tied_weight"]
+    criterion.schedule.step.fill_(4)
+    criterion(logits, features, target)  # in eager mode
+    assert criterion.schedule.step == 5
+    gradient = torch.autograd.grad(loss, features)[0]
+    assert_close(weight, 2 * factors("linear_up")[1])
+    assert_close(gradient, weight * feature_gradient("mse", features))
+
+
+@NEEDS_COMPILER
+@pytest.mark.parametrize("budget", [1.0, 0.0])
+@pytest.mark.parametrize("name", ["linear_up", "random"])
+def test_inductor(name, budget):
+    # 0: keep the inputs only, and compute all else again in the backward pass.
+    with compiler_config.patch(activation_memory_budget=budget):
+        assert assert_one_weight(name, "inductor") == 1
+
+
+class NetWithLoss(nn.Module):
+    """What DistributedDataParallel is given by who returns the loss from the model."""
+
+    def __init__(self, name):
+        super().__init__()
+        self.features = nn.Parameter(batch()[1])
+        self.criterion = scheduled(name)
+
+    def forward(self, logits, target):
+        return self.criterion(logits, self.features, target)
+
+
+def two_processes(rank, folder):
+    torch.set_num_threads(1)
+    meet = f"file://{folder}/meet"
+    dist.init_process_group("gloo", init_method=meet, rank=rank, world_size=PROCESSES)
+    logits, _, target = batch()
+    results = {}
+    for name in ("random", "linear_up"):
+        for backend in (None, "aot_eager"):
+            torch._dynamo.reset()
+            net = NetWithLoss(name)
+            net.criterion.schedule.step.fill_(rank)  # DDP gives both that of rank 0
+            ddp = nn.parallel.DistributedDataParallel(net)
+            call = torch.compile(ddp, backend=backend) if backend else ddp
+            results[name, backend] = []
+            for _ in range(STEPS):
+                net.zero_grad()
+                call(logits, target).backward()
+                weight = net.criterion.last["tied_weight"]
+                results[name, backend].append((weight, net.features.grad.clone()))
+    torch.save(results, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_a_loss_within_ddp(tmp_path):
+    torch.multiprocessing.spawn(two_processes, (str(tmp_path),), PROCESSES)
+    plain = feature_gradient("mse", batch()[1])
+    for rank in range(PROCESSES):
+        results = torch.load(tmp_path / f"{rank}.pt")
+        assert len(results) == 4
+        for (name, _), steps in results.items():
+            for step, (weight, gradient) in enumerate(steps):
+                assert_close(weight, 2 * factors(name)[step])
+                assert_close(gradient, weight * plain)
