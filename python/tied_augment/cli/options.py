@@ -1,7 +1,7 @@
 """How the commands take their options, and what messages call them.
 
 Lives here: the parser that all commands share, and checks of values that name the option as it was
-typed. An option with several names takes ``action=Typed``. May import argparse and `errors` only.
+typed. An option with several names takes ``action=Typed``.
 """
 
 from __future__ import annotations
