@@ -269,6 +269,8 @@ def test_preview_errors(capsys, photo, tmp_path, monkeypatch, argv, says):
         (["bench", ".", "--batch=4"], "there is no option --batch: did you mean --batch-size?"),
         (["preview", "a.jpg", "--hflop", "1"], "there is no option --hflop: did you mean --hflip"),
         (["preview", "a.jpg", "--zzz"], "there is no option --zzz"),
+        (["preview", "--color-jitter", "1", "a.jpg"], "argument --color-jitter: 'a.jpg' is not "),
+        (["bench", "--threads", "1", "a"], "argument --threads/-j/--workers: 'a' is not a number"),
         (["preview", "a.jpg", "--size", "64", "b.jpg"], "unexpected 'b.jpg': give files "),
     ],
 )

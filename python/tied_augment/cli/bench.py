@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from tied_augment import TwoView, View, build_info
 from tied_augment.cli.errors import CommandError, needs_extra
-from tied_augment.cli.options import MOST_THREADS, Typed, check_range, typed
+from tied_augment.cli.options import MOST_THREADS, Typed, among_others, check_range, typed
 from tied_augment.cli.views import add_view_option, in_options
 
 __all__ = ["add_parser", "run"]
@@ -64,7 +64,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         *("--threads", "-j", "--workers"),
         action=Typed,
-        type=int,
+        type=among_others(int),
         nargs="+",
         metavar="N",
         help="threads and workers to try (default: 1 and the number of cores)",

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from tied_augment.cli.errors import CommandError
 
-__all__ = ["MOST_THREADS", "Parser", "Typed", "check_range", "meant", "typed"]
+__all__ = ["MOST_THREADS", "Parser", "Typed", "among_others", "check_range", "meant", "typed"]
 
 # Beyond this torch dies of the threads that it starts, and the system of the workers.
 MOST_THREADS = 1024
@@ -77,10 +77,26 @@ def check_range(args: argparse.Namespace, dest: str, low: int, high: int | None 
             raise CommandError(f"{typed(args, dest)} must be {bounds}, got {value}")
 
 
+def among_others(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    """The ``type`` of an option that takes any number of values, a file's name after them, too."""
+
+    def value(text: str) -> Any:
+        try:
+            return kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not a number: give files and folders before options"
+            ) from None
+
+    return value
+
+
 def meant(word: str, known: Iterable[str]) -> str:
     """What is likely to have been meant by `word`, as the end of a message."""
     known = sorted(known)
-    likely = [name for name in known if name.startswith(word)] or get_close_matches(word, known)
+    likely = [name for name in known if name.startswith(word)] or get_close_matches(
+        word, known, cutoff=0.7
+    )
     return f": did you mean {' or '.join(likely[:3])}?" if likely else ""
 
 

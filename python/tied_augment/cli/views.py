@@ -17,7 +17,7 @@ from typing import Any
 
 from tied_augment import TwoView, View
 from tied_augment.cli.errors import CommandError
-from tied_augment.cli.options import Typed, typed
+from tied_augment.cli.options import Typed, among_others, typed
 
 __all__ = ["add_view_option", "add_view_options", "in_options", "two_view"]
 
@@ -43,7 +43,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "help": "timm's config string, as rand-m9-mstd0.5-inc1, or torchvision's tv-rand-n2-m9",
     },
     "color_jitter": {
-        "type": float,
+        "type": among_others(float),
         "nargs": "+",
         "metavar": "X",
         "help": "strength, or brightness, contrast, saturation and perhaps hue",
