@@ -165,8 +165,7 @@ def test_preview_shows_the_views_of_training(photo):
     two = TwoView(View(160, interpolation="bicubic"))
     pixels = decode(photo)
     sheet = np.asarray(contact_sheet([make_pair(two, pixels, ["x"], 4, 2, 7)], "title"))
-    for planes in two(photo, index=4, epoch=2, seed=7):
-        view = planes.transpose(1, 2, 0)
+    for view in np.stack(two(photo, index=4, epoch=2, seed=7)).transpose(0, 2, 3, 1):
         windows = np.lib.stride_tricks.sliding_window_view(sheet[:, :, 0], 160, axis=1)
         hits = [
             (y, x)

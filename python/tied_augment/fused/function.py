@@ -1,8 +1,8 @@
 """The fused loss as an autograd function, for tensors on the CPU.
 
 Lives here: `TiedLossFunction` and the plain-torch formula that its second derivative is taken from.
-It may import torch, the fused function and `loss.similarity`. It must never be used while a graph
-is being traced: a compiler can't look into it, and fuses the plain operations by itself.
+It may import torch and the fused function. It must never be used while a graph is being traced: a
+compiler can't look into it, and fuses the plain operations by itself.
 """
 
 from __future__ import annotations
