@@ -33,7 +33,6 @@ WHEN_IMPORTED = {
     "tied_augment.timm": "numpy torch timm .loader .loss .sources .tap .transforms .view",
     # A train.py that runs in a clone of timm's repository must import that timm.
     "tied_augment.timm.__init__": "",
-    "tied_augment.timm.arguments": "",
     "tied_augment.timm.errors": "",
     "tied_augment.timm.launcher": "",
     # Help is instant and works without the extras.
