@@ -21,7 +21,7 @@ MOST_THREADS = 1024
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser without abbreviations: a later version's new option must not change their meaning.
+    """A parser that takes no abbreviations: a new option of a later version would change theirs.
 
     The arguments are those of `argparse.ArgumentParser`.
     """
@@ -94,9 +94,8 @@ def among_others(kind: Callable[[str], Any]) -> Callable[[str], Any]:
 def meant(word: str, known: Iterable[str]) -> str:
     """What is likely to have been meant by `word`, as the end of a message."""
     known = sorted(known)
-    likely = [name for name in known if name.startswith(word)] or get_close_matches(
-        word, known, cutoff=0.7
-    )
+    likely = [name for name in known if name.startswith(word)]
+    likely = likely or get_close_matches(word, known, cutoff=0.7)
     return f": did you mean {' or '.join(likely[:3])}?" if likely else ""
 
 
