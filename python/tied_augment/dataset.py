@@ -1,7 +1,7 @@
 """A map-style data set of view pairs, for torch's DataLoader and for timm's loaders.
 
-Lives here: `TiedDataset`. It may import torch, `sources` and `transforms`. It must never decode or
-draw anything itself.
+Lives here: `TiedDataset`. It may import torch, `sources` and `transforms`. It must never decode an
+image, nor draw anything but an epoch that nobody has set.
 """
 
 from __future__ import annotations

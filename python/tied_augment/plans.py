@@ -1,6 +1,6 @@
 """Plans executed: what `View.plan` decided, or what somebody edited or stored, made into pixels.
 
-Lives here: `render`. May import numpy and the core. Draws nothing.
+Lives here: `render`. May import the core and `view`. Draws nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """One view of an image, declared: what timm calls a training transform, as plain data.
 
 Lives here: `View`, thin and typed over the Rust core, and what `TwoView` shares with it. May import
-numpy and the core. Draws nothing and touches no pixels itself, and never needs torch or timm.
+numpy, the core and `view_from_timm`. Touches no pixels itself. Never needs torch, and timm for
+`View.from_args` only.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """tied-augment bench: both loaders are measured, and what is wrong is said."""
 
 import re
+import tarfile
 
 import pytest
 
@@ -33,16 +34,51 @@ def test_a_failure_of_timms_does_not_hide_ours(image_folder, capsys, monkeypatch
     assert re.search(r"\nUse TiedLoader\(..., threads=1\): \d+ img/s\.\n", out)
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["/nowhere", *QUICK], "can't read /nowhere"),
-        ([".", *QUICK, "--aa", "nonsense"], "nonsense"),
-        (["FOLDER", *QUICK, "-b", "13"], "12 images, less than one batch"),
-        (["FOLDER", *QUICK, "--seconds", "0"], "must be above 0"),
+        (["nosuch"], "there is no nosuch: give a folder of images, or a tar file of them"),
+        (["empty"], "empty has no images that timm's reader finds: "),
+        (["text.tar"], "text.tar has no images that timm's reader finds: "),
+        (["broken.tar"], "can't read broken.tar: "),
+        (["bad"], "can't read the images of bad: 20 samples in a row could not be read"),
+        (["IMAGES", "-b", "13"], "images, fewer than one batch of 13: give -b 12 or less"),
+        (["IMAGES", "--batch-size=13"], "one batch of 13: give --batch-size 12 or less"),
+        (["IMAGES", "--aa", "nonsense"], ": --aa 'nonsense': no policy is called "),
+        (["IMAGES", "--auto-augment", "no"], ": --auto-augment 'no': no policy is called "),
+        (["IMAGES", "--img-size", "0"], ": --img-size must be "),
+        (["IMAGES", "--train-interpolation=no"], ": --train-interpolation must be "),
+        (["IMAGES", "--threads", "1", "0"], "--threads must be from 1 to 1024, got 0"),
+        (["IMAGES", "-j", "9999"], "-j must be from 1 to 1024, got 9999"),
+        (["IMAGES", "-b", "0"], ": -b must be at least 1, got 0"),
+        (["IMAGES", "--seconds", "-1"], "--seconds must be a finite number above 0, got -1"),
+        (["IMAGES", "--seconds", "nan"], "--seconds must be a finite number above 0, got nan"),
     ],
 )
-def test_mistakes_are_said(image_folder, capsys, arguments, message):
-    folder = [str(image_folder) if a == "FOLDER" else a for a in arguments]
-    assert main(["bench", *folder]) == 1
+def test_mistakes_are_said(image_folder, tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("empty", "bad"):
+        (tmp_path / folder).mkdir()
+    for number in range(5):
+        (tmp_path / "bad" / f"{number}.jpg").write_text("no image")
+    (tmp_path / "broken.tar").write_bytes(bytes(range(256)) * 4)
+    with tarfile.open("text.tar", "w") as archive:
+        archive.add(__file__, "text.py")
+    folder, *options = arguments
+    folder = str(image_folder) if folder == "IMAGES" else folder
+    assert main(["bench", folder, *QUICK, *options]) == 1
     assert message in capsys.readouterr().err
+
+
+# timm's workers are killed in mid-epoch, with files open.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_torchvisions_policies_are_measured_though_timm_has_none(image_folder, capsys, monkeypatch):
+    monkeypatch.setattr("tied_augment.loader.TiedLoader.stats", lambda _: {"reading": "native"})
+    assert main(["bench", str(image_folder), *QUICK, "--aa", "tv-rand"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"TiedLoader, 1 thread\(s\) .*   reading: native\n", out)
+    assert re.search(r"timm's loader, 1 worker\(s\) +failed: .+\n", out)
+    assert "\nUse TiedLoader(" in out

@@ -10,13 +10,14 @@ Exit codes: 0 done, 1 a `CommandError`, 2 arguments that don't parse, 130 interr
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from tied_augment import __version__
 from tied_augment.cli import bench, demo, plain, preview, train
 from tied_augment.cli.errors import CommandError
+from tied_augment.cli.options import Parser, meant
 
 __all__ = ["main"]
 
@@ -25,15 +26,24 @@ _COMMANDS = {"bench": bench, "demo": demo, "plain": plain, "preview": preview, "
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (without the program's name; None for this process's own)."""
-    parser = argparse.ArgumentParser(
+    argv = sys.argv[1:] if argv is None else argv
+    parser = Parser(
         prog="tied-augment",
         description="Exact, fast two-view augmentation and the tied loss, for timm and PyTorch.",
     )
     parser.add_argument("--version", action="version", version=f"tied-augment {__version__}")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in _COMMANDS.values():
-        command.add_parser(subparsers)
-    args = parser.parse_args(argv)
+    subparsers: Any = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for module in _COMMANDS.values():
+        module.add_parser(subparsers)
+    command = next((word for word in argv if not word.startswith("-")), None)
+    if command is not None and command not in _COMMANDS:
+        hint = meant(command, _COMMANDS) or f": choose from {', '.join(_COMMANDS)}"
+        parser.error(f"there is no command {command!r}{hint}")
+    args, unknown = parser.parse_known_args(argv)
+    if args.command is None:
+        parser.error(f"a command is missing: choose from {', '.join(_COMMANDS)}")
+    if unknown:
+        subparsers.choices[args.command].refuse(unknown[0])
     try:
         code: int = _COMMANDS[args.command].run(args)
         return code

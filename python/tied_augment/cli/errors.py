@@ -33,4 +33,5 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CommandError(f"can't write {path}: {error.strerror or error}") from error
+        cause = error.strerror or error
+        raise CommandError(f"can't write {path}: {cause}; choose another --out") from error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,9 @@ from numpy.typing import NDArray
 
 from tied_augment import TwoView, decode
 from tied_augment.cli.errors import CommandError, needs_extra, writing
-from tied_augment.cli.views import add_view_options, two_view
+from tied_augment.cli.options import check_range
+from tied_augment.cli.pick import PICKED, pick
+from tied_augment.cli.views import add_view_options, in_options, two_view
 
 if TYPE_CHECKING:
     from tied_augment.cli.sheet import Pair
@@ -19,22 +23,33 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "run"]
 
 
+# More would make a picture that few programs open.
+_MOST_PAIRS = 100
+
+
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this command."""
     parser = subparsers.add_parser(
         "preview",
         help="draw view pairs of images, with their plans",
+        usage="tied-augment preview [-h] IMAGE [IMAGE ...] [options]",
         description="Write a contact sheet: every image with the crops of both views drawn in, "
-        "the views, and how each was made. Pair n is what training with this seed sees in epoch n "
-        "if the images are the data set's first, in this order.",
+        "the views, and how each was made. The images are numbered from 0 in the order that the "
+        "sheet has; pair n is what training with this seed sees of them in epoch n.",
     )
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image files")
+    parser.add_argument(
+        "images",
+        nargs="+",
+        type=Path,
+        metavar="IMAGE",
+        help=f"image files, or folders, of each of which {PICKED} images are picked",
+    )
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("preview.png"),
         metavar="FILE",
-        help="the sheet (default: preview.png)",
+        help="the sheet (default: %(default)s)",
     )
     parser.add_argument(
         "--pairs", type=int, default=2, metavar="N", help="pairs of each image (default: 2)"
@@ -49,27 +64,49 @@ def run(args: argparse.Namespace) -> int:
         from PIL import Image
 
         from tied_augment.cli.sheet import contact_sheet
-    if args.pairs < 1:
-        raise CommandError(f"--pairs must be at least 1, got {args.pairs}")
-    if args.seed < 0:
-        raise CommandError(f"--seed must be at least 0, got {args.seed}")
-    if args.out.suffix.lower() not in Image.registered_extensions():
-        raise CommandError(f"--out {args.out}: no image format has this ending; use .png")
+    check_range(args, "pairs", 1)
+    check_range(args, "seed", 0, (1 << 64) - 1)
+    if Image.registered_extensions().get(args.out.suffix.lower()) not in Image.SAVE:
+        raise CommandError(f"--out {args.out}: Pillow writes no files with this ending; use .png")
     two = two_view(args)
+    files, remarks = _files(args.images)
+    if len(files) * args.pairs > _MOST_PAIRS:
+        raise CommandError(
+            f"{len(files)} images with --pairs {args.pairs} are more than the {_MOST_PAIRS} pairs "
+            "that a sheet holds: give fewer images or a smaller --pairs"
+        )
     pairs = [
         pair
-        for index, path in enumerate(args.images)
+        for index, path in enumerate(files)
         for pair in _pairs(two, path, _pixels(path), index, args)
     ]
     with writing(args.out):
         contact_sheet(pairs, "View pairs", columns=2 - args.pairs % 2).save(args.out)
+    for remark in remarks:
+        print(remark)
     print(f"{len(pairs)} view pair{'s' * (len(pairs) > 1)} written to {args.out}")
     return 0
+
+
+def _files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """Files as they are and some of every folder's; and what is to be said of the folders."""
+    files: list[Path] = []
+    remarks = []
+    for path in paths:
+        if os.path.isdir(path):  # unlike the method of Path it never raises
+            picked, count = pick(path)
+            files += picked
+            remarks.append(f"{path}: {len(picked)} of {count} images")
+        else:
+            files.append(path)
+    return files, remarks
 
 
 def _pixels(path: Path) -> NDArray[np.uint8]:
     try:
         return decode(path)
+    except FileNotFoundError as error:
+        raise CommandError(f"there is no file or folder {path}") from error
     except OSError as error:  # its text names the path
         raise CommandError(str(error)) from error
 
@@ -81,12 +118,12 @@ def _pairs(
 
     height, width = pixels.shape[:2]
     caption = [path.name, f"{width} x {height} pixels"]
+    said = [[*caption, f"pair {epoch}, seed {args.seed}"] for epoch in range(args.pairs)]
     try:
-        return [
-            make_pair(
-                two, pixels, [*caption, f"pair {epoch}, seed {args.seed}"], index, epoch, args.seed
-            )
-            for epoch in range(args.pairs)
-        ]
-    except ValueError as error:
+        with in_options(args):
+            return [
+                make_pair(two, pixels, lines, index, epoch, args.seed)
+                for epoch, lines in enumerate(said)
+            ]
+    except CommandError as error:
         raise CommandError(f"{path}: {error}") from error

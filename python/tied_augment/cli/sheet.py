@@ -1,6 +1,6 @@
 """Contact sheets: originals with their crops, and the views made of them, each with its plan.
 
-Lives here: the drawing, with Pillow. It draws what it is given and makes no view itself.
+Lives here: the drawing, with Pillow, and `make_pair`, which asks a `TwoView` for what is drawn.
 """
 
 from __future__ import annotations

@@ -1,18 +1,25 @@
 """The options that declare a view on the command line: the fields of `View`, each by its name.
 
 A field of `View` that is to be an option gets one line in `_OPTIONS`; its default is the field's.
+Where timm's train.py has another name for it, that is in `_TIMMS_NAMES` and means the same.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
 
 from tied_augment import TwoView, View
 from tied_augment.cli.errors import CommandError
+from tied_augment.cli.options import Typed, among_others, typed
 
-__all__ = ["add_view_options", "two_view"]
+__all__ = ["add_view_option", "add_view_options", "in_options", "two_view"]
 
 _RANGE: dict[str, Any] = {"type": float, "nargs": 2, "metavar": ("LOW", "HIGH")}
 _CHANCE: dict[str, Any] = {"type": float, "metavar": "P"}
@@ -36,7 +43,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "help": "timm's config string, as rand-m9-mstd0.5-inc1, or torchvision's tv-rand-n2-m9",
     },
     "color_jitter": {
-        "type": float,
+        "type": among_others(float),
         "nargs": "+",
         "metavar": "X",
         "help": "strength, or brightness, contrast, saturation and perhaps hue",
@@ -55,20 +62,52 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+# What timm's train.py calls a field, where it has another name.
+_TIMMS_NAMES = {
+    "size": "--img-size",
+    "interpolation": "--train-interpolation",
+    "crop": "--train-crop-mode",
+    "auto_augment": "--aa",
+    "re_prob": "--reprob",
+    "re_mode": "--remode",
+    "re_count": "--recount",
+}
+
+
 def add_view_options(parser: argparse.ArgumentParser) -> None:
-    """Add an option for every field of `View`, and ``--same-crop``."""
+    """Add an option for every field of `View`, and those of `TwoView`."""
     group = parser.add_argument_group("views")
     for field in fields(View):
-        option = dict(_OPTIONS[field.name])
-        default = field.default
-        shown = " ".join(f"{x:.3g}" for x in default) if isinstance(default, tuple) else default
-        if default is not None and "action" not in option:
-            option["help"] += f" (default: {shown})"
-        flag = f"--{field.name.replace('_', '-')}"
-        group.add_argument(flag, dest=f"view_{field.name}", default=default, **option)
+        add_view_option(group, field.name)
+    group.add_argument(
+        "--resplit",
+        action="store_const",
+        const=2,
+        dest="view_re_num_splits",
+        help="spare the first view: --re-num-splits 2",
+    )
     group.add_argument(
         "--same-crop", action="store_true", help="give both views the same crop, filter and flips"
     )
+    group.add_argument(
+        "--own-flips", action="store_true", help="beside --same-crop: draw the flips of each view"
+    )
+
+
+def add_view_option(group: argparse._ActionsContainer, name: str, **changes: Any) -> None:
+    """Add the option for the field `name` of `View`, under its own name and timm's.
+
+    Its value becomes ``view_<name>``. `changes` go to ``add_argument``, as another default.
+    """
+    (field,) = (field for field in fields(View) if field.name == name)
+    given: dict[str, Any] = {"action": Typed, "default": field.default}
+    option = given | _OPTIONS[name] | changes
+    default = option["default"]
+    shown = " ".join(f"{x:.3g}" for x in default) if isinstance(default, tuple) else default
+    if default is not None and option["action"] is Typed:
+        option["help"] += f" (default: {shown})"
+    flags = [f"--{name.replace('_', '-')}", *filter(None, [_TIMMS_NAMES.get(name)])]
+    group.add_argument(*flags, dest=f"view_{name}", **option)
 
 
 def two_view(args: argparse.Namespace) -> TwoView:
@@ -76,7 +115,32 @@ def two_view(args: argparse.Namespace) -> TwoView:
     values = {field.name: getattr(args, f"view_{field.name}") for field in fields(View)}
     if values["color_jitter"] is not None and len(values["color_jitter"]) == 1:
         (values["color_jitter"],) = values["color_jitter"]
-    try:
-        return TwoView(View(**values), same_crop=args.same_crop)
-    except (TypeError, ValueError) as error:
-        raise CommandError(str(error)) from error
+    if args.own_flips and not args.same_crop:
+        raise CommandError("--own-flips has no effect without --same-crop: add that")
+    with in_options(args):
+        return TwoView(View(**values), same_crop=args.same_crop, own_flips=args.own_flips)
+
+
+@contextmanager
+def in_options(args: argparse.Namespace) -> Iterator[None]:
+    """Say what `View` refuses or warns of in the block with the options that were typed."""
+    names = {
+        field.name: typed(args, f"view_{field.name}", f"--{field.name.replace('_', '-')}")
+        for field in fields(View)
+    }
+    # Elsewhere than at the beginning or before '=', 'size' and the like are but English words.
+    known, unmistakable = "|".join(names), "|".join(name for name in names if "_" in name)
+    pattern = rf"^({known})\b|\b({known})(?==)|\b({unmistakable})\b"
+
+    def said(problem: object) -> str:
+        return re.sub(pattern, lambda match: names[match[0]], str(problem))
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield
+        except (TypeError, ValueError) as error:
+            raise CommandError(said(error)) from error
+    for warning in caught:
+        text = said(warning.message)
+        print(f"tied-augment {args.command}: warning: {text}", file=sys.stderr)

@@ -9,7 +9,8 @@ import argparse
 import time
 from pathlib import Path
 
-from tied_augment.cli.errors import CommandError, needs_extra, writing
+from tied_augment.cli.errors import needs_extra, writing
+from tied_augment.cli.options import MOST_THREADS, check_range
 
 __all__ = ["add_parser", "run"]
 
@@ -28,17 +29,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=Path,
         default=Path("tied-augment-demo"),
         metavar="DIR",
-        help="where images, pictures and figures go (default: tied-augment-demo)",
+        help="where images, pictures and figures go (default: %(default)s)",
     )
     parser.add_argument(
-        "--seeds", type=int, default=3, metavar="N", help="runs of each way (default: 3)"
+        "--seeds", type=int, default=5, metavar="N", help="runs of each way (default: %(default)s)"
     )
     parser.add_argument(
         "--epochs",
         type=int,
         default=100,
         metavar="N",
-        help="passes over the labelled images (default: 100)",
+        help="passes over the labelled images (default: %(default)s)",
     )
     parser.add_argument(
         "--threads", type=int, metavar="N", help="CPU threads (default: one per core)"
@@ -54,11 +55,12 @@ def run(args: argparse.Namespace) -> int:
         from tied_augment.cli.demo import report
         from tied_augment.cli.demo.digits import write_digits
         from tied_augment.cli.demo.training import BATCH, MODEL, SIMILARITY, WAYS, train
-    threads = torch.get_num_threads() if args.threads is None else args.threads
-    for name, value in (("seeds", args.seeds), ("epochs", args.epochs), ("threads", threads)):
-        if value < 1:
-            raise CommandError(f"--{name} must be at least 1, got {value}")
-    torch.set_num_threads(threads)
+    check_range(args, "seeds", 1)
+    check_range(args, "epochs", 1)
+    if args.threads is not None:
+        check_range(args, "threads", 1, MOST_THREADS)
+        torch.set_num_threads(args.threads)
+    threads = torch.get_num_threads()
 
     started = time.perf_counter()
     data = args.out / "digits"

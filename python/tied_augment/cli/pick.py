@@ -1,0 +1,59 @@
+"""Which images of a folder are looked at, if not all.
+
+Lives here: `pick`. It goes by the names of files and opens none.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from itertools import chain, groupby, zip_longest
+from pathlib import Path
+from typing import TypeVar
+
+from tied_augment.cli.errors import CommandError
+
+__all__ = ["PICKED", "pick"]
+
+Item = TypeVar("Item")
+
+PICKED = 4
+# Of the formats that `tied_augment.decode` knows.
+_ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+
+def pick(folder: Path) -> tuple[list[Path], int]:
+    """Choose at most `PICKED` images from `folder` and the folders in it.
+
+    The same ones every time, from as many class folders as can be, evenly spread over them.
+
+    Returns:
+        The chosen files, sorted, and the number of images that there are.
+
+    Raises:
+        CommandError: there are none, or a folder can't be read.
+    """
+    files = sorted(_images(folder), key=lambda file: (file.parent, file.name))
+    if not files:
+        raise CommandError(
+            f"{folder} has no images: none of its files ends in {', '.join(_ENDINGS)}"
+        )
+    classes = [list(members) for _, members in groupby(files, key=lambda file: file.parent)]
+    candidates = [_spread(members, PICKED) for members in _spread(classes, PICKED)]
+    turns = chain.from_iterable(zip_longest(*candidates))
+    return sorted([file for file in turns if file is not None][:PICKED]), len(files)
+
+
+def _images(folder: Path) -> list[Path]:
+    def fail(error: OSError) -> None:
+        raise CommandError(f"can't read {error.filename}: {error.strerror}") from error
+
+    # As timm and torchvision, which follow links, too.
+    walk = os.walk(folder, onerror=fail, followlinks=True)
+    found = (Path(root, name) for root, _, names in walk for name in names)
+    return [path for path in found if path.suffix.lower() in _ENDINGS]
+
+
+def _spread(items: Sequence[Item], count: int) -> list[Item]:
+    count = min(count, len(items))
+    return [items[number * len(items) // count] for number in range(count)]

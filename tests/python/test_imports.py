@@ -1,0 +1,116 @@
+"""What each module may import: the layers that docs/architecture.md and the module headers name."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import tied_augment
+
+PACKAGE = Path(tied_augment.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# Of a module, or of all in a package, what importing it may import besides the standard library and
+# its own package: '.' is this package's top, '.view' a part of it. The longest name that fits
+# counts. A new module is added here, below what it may not know.
+WHEN_IMPORTED = {
+    "tied_augment": "numpy ._core .plans .sources .transforms",
+    "tied_augment.__main__": ".cli",
+    "tied_augment.view_from_timm": "",
+    "tied_augment.view": "numpy ._core .view_from_timm",
+    "tied_augment.transforms": "numpy ._core .view",
+    "tied_augment.plans": "._core .view",
+    "tied_augment.sources": "numpy ._core",
+    "tied_augment.dataset": "numpy torch .sources .transforms",
+    "tied_augment.shards": "numpy torch",
+    "tied_augment.tap": "torch",
+    "tied_augment.model": "torch .tap",
+    "tied_augment.fused": "numpy ._core",
+    "tied_augment.fused.function": "torch ._core .loss",
+    "tied_augment.loss": "numpy torch .fused",
+    "tied_augment.loader": "numpy torch ._core .dataset .sources .transforms .view",
+    "tied_augment.timm": "numpy torch timm .loader .loss .sources .tap .transforms .view",
+    # A train.py that runs in a clone of timm's repository must import that timm.
+    "tied_augment.timm.__init__": "",
+    "tied_augment.timm.errors": "",
+    "tied_augment.timm.launcher": "",
+    # Help is instant and works without the extras.
+    "tied_augment.cli": "numpy .",
+    "tied_augment.cli.sheet": "numpy PIL .",
+    "tied_augment.cli.demo.digits": "numpy PIL sklearn",
+    "tied_augment.cli.demo.report": "matplotlib .",
+    "tied_augment.cli.demo.training": "timm torch torchvision .",
+}
+# What a function may import in addition, when it is called.
+ON_USE = {
+    "tied_augment.view_from_timm": "timm",
+    "tied_augment.cli.bench": "timm torch .loader",
+    "tied_augment.cli.preview": "PIL",
+    "tied_augment.cli.train": ".timm",
+    "tied_augment.cli.demo.__init__": "torch tqdm",
+}
+
+
+def name_of(path):
+    """The row of a file: a package's own file goes by the package's name, unless it has a row."""
+    whole = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    has_row = whole in WHEN_IMPORTED or whole in ON_USE
+    return whole if has_row else whole.removesuffix(".__init__")
+
+
+def allowed(table, module):
+    while module not in table and "." in module:
+        module = module.rpartition(".")[0]
+    return set(table.get(module, "").split())
+
+
+def imported(path):
+    """What a file imports, split into what runs with it and what its functions run."""
+    now, later = set(), set()
+
+    def walk(nodes, into):
+        for node in nodes:
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                continue
+            if isinstance(node, ast.Import):
+                into.update(alias.name.partition(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                into.update(parts(node))
+            inner = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+            walk(ast.iter_child_nodes(node), later if inner else into)
+
+    walk(ast.parse(path.read_text()).body, now)
+    return now, later
+
+
+def parts(node):
+    assert node.level == 0, "imports are absolute here"
+    top, _, rest = node.module.partition(".")
+    if top != "tied_augment":
+        return {top}
+    if rest:
+        return {f".{rest.partition('.')[0]}"}
+    names = {alias.name for alias in node.names}
+    own = {name for name in names if name == "_core" or list(PACKAGE.glob(f"{name}*"))}
+    return {f".{name}" for name in own} | ({"."} if names - own else set())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_what_its_place_allows(path):
+    module = name_of(path)
+    own = "." + module.split(".")[1] if "." in module else "."
+    free = sys.stdlib_module_names | {own}
+    now, later = (found - free for found in imported(path))
+    assert module in WHEN_IMPORTED or module.count(".") > 1, f"{module} has no place in the table"
+    permitted = allowed(WHEN_IMPORTED, module)
+    assert now <= permitted, f"{module} imports {now - permitted}: see the table above"
+    extra = later - permitted - allowed(ON_USE, module)
+    assert not extra, f"functions of {module} import {extra}: see the tables above"
+
+
+def test_the_table_has_no_row_for_what_is_gone():
+    assert len(MODULES) > 40
+    names = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in MODULES}
+    names |= {name.removesuffix(".__init__") for name in names}
+    assert WHEN_IMPORTED.keys() | ON_USE.keys() <= names
