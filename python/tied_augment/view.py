@@ -194,7 +194,7 @@ class View(Views):
             self._set("color_jitter_prob", _real("color_jitter_prob", self.color_jitter_prob))
         self._set("force_color_jitter", bool(self.force_color_jitter))
         for name in ("mean", "std"):
-            self._set(name, _channels(name, getattr(self, name)))
+            self._set(name, channels(name, getattr(self, name)))
         self._set("auto_augment", self.auto_augment or None)
         _ = self._pipeline  # the core checks the rest
         if self.auto_augment is not None:
@@ -350,10 +350,13 @@ def _jitter(value: float | Sequence[float] | None) -> tuple[float, ...] | None:
     return tuple(_real("color_jitter", strength) for strength in (*value, 0.0)[:4])
 
 
-def _channels(name: str, values: Sequence[float]) -> tuple[float, ...]:
-    if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != 3:
-        raise ValueError(f"{name} must be 3 numbers, one a channel, got {values!r}")
-    return tuple(_real(name, value) for value in values)
+def channels(name: str, values: object) -> tuple[float, float, float]:
+    """Three numbers, one per channel, of a sequence, an array or a tensor."""
+    several = values.tolist() if hasattr(values, "tolist") else values
+    if not isinstance(several, Sequence) or isinstance(several, str) or len(several) != 3:
+        raise ValueError(f"{name} must be 3 numbers, one per channel, got {values!r}")
+    red, green, blue = (_real(name, value) for value in several)
+    return red, green, blue
 
 
 def _indices(

@@ -11,7 +11,7 @@ from torch.utils.data import IterableDataset, RandomSampler
 from torch.utils.data.distributed import DistributedSampler
 
 from tied_augment.loader import TiedLoader
-from tied_augment.loader.errors import OnError
+from tied_augment.skips import OnError
 from tied_augment.transforms import TwoView
 from tied_augment.view import IMAGENET_MEAN, IMAGENET_STD, View
 
