@@ -62,7 +62,7 @@ def split(item: Any) -> tuple[Any, tuple[Any, ...]]:
         TypeError: it is no tuple or list that begins with an image that views can be made of.
     """
     if not isinstance(item, (tuple, list)) or not item:
-        raise TypeError(f"(image, target) expected, got {_shown(item)}")
+        raise TypeError(f"a tuple (image, target) expected, got {_shown(item)}")
     if _is_tensor(item[0]):
         raise TypeError(
             "expected the bytes of an image file, a path, a PIL image or a uint8 array (H, W, 3), "

@@ -272,7 +272,7 @@ PRELUDE = """
         def __getitem__(self, i):
             time.sleep(self.seconds)
             return paths[i % len(paths)], i
-    from tied_augment.sources import Located
+    from tied_augment.located import Located
     import tied_augment.loader.tied_loader as module
     def native(n, seconds=0.0):
         dataset = Paths(n)
@@ -402,6 +402,6 @@ def test_torchs_workers_may_be_forked_meanwhile(image_folder):
     other = TiedDataset(dataset, VIEWS)
     other.set_epoch(0)
     for (one, two), _ in DataLoader(other, 4, num_workers=1, multiprocessing_context="fork"):
-        assert torch.equal(torch.cat([one, two]), first)
+        assert torch.equal(torch.stack([one, two]), first)
         break
     assert len(list(iteration)) == 2

@@ -109,9 +109,7 @@ def batch_of(batch: Any, length: int) -> tuple[NDArray[np.uint64], list[int] | N
         ValueError: a batch with several choices, or an empty one.
     """
     if not isinstance(batch, Iterable):
-        raise TypeError(
-            f"batch_sampler must give lists of indices, got {batch!r}: is it a sampler?"
-        )
+        raise TypeError(f"a batch_sampler must give lists of indices, got {batch!r}")
     entries = list(batch)
     choices = {entry[1] for entry in entries if isinstance(entry, tuple)} or {0}
     if len(choices) > 1 or not entries:
