@@ -134,6 +134,9 @@ def create_loader(
         "seed": seed,
         "on_error": on_error,
         "repeat_targets": True,
+        "layout": "flat",
+        # As timm: without `distributed` every rank loads everything.
+        "world_size": None if options.get("distributed") else 1,
         "collate_fn": options.pop("collate_fn", None),
     }
     if not prefetcher:
