@@ -101,9 +101,7 @@ def test_samples_that_come_again_get_new_views(image_folder, native):
         [(images, _)] = epoch_of(loader)
         for position, index in enumerate(order):
             first = 2 * (2 * order[:position].count(index) + rank)
-            assert torch.equal(
-                images[:, position], views_number(paths[index], index, first)
-            )
+            assert torch.equal(images[:, position], views_number(paths[index], index, first))
         seen += [(index, first) for index in order]
     assert len({index for index, _ in seen}) < len(seen)
 
@@ -151,6 +149,31 @@ def test_epochs_follow_whoever_tells_them(image_folder):
     assert epoch_now() == 0
     loader.dataset.set_epoch(30)
     assert [epoch_now() for _ in range(2)] == [30, 31]
+
+
+def test_iterations_that_give_nothing_are_no_epochs(image_folder):
+    """Lightning makes an iteration and drops it before the first epoch."""
+    reference = TiedLoader(ImageFolder(image_folder), VIEWS, 5, True)
+    whole = [epoch_of(reference) for _ in range(3)]
+    loader = TiedLoader(ImageFolder(image_folder), VIEWS, 5, True)
+    for epoch in range(2):
+        iter(loader)
+        iter(loader)
+        assert_same(epoch_of(loader), whole[epoch])
+    iter(loader)
+    loader.set_epoch(1)
+    assert_same(epoch_of(loader), whole[1])
+    iter(loader)
+    loader.sampler.set_epoch(0)
+    assert_same(epoch_of(loader), whole[0])
+    next(iter(loader))
+    assert_same(epoch_of(loader), whole[2])
+    loader.set_epoch(1)
+    next(iter(loader))
+    resumed = TiedLoader(ImageFolder(image_folder), VIEWS, 5, True)
+    resumed.load_state_dict(loader.state_dict())
+    iter(resumed)
+    assert_same(epoch_of(resumed), whole[1][1:])
 
 
 def test_every_epoch_has_an_order_of_its_own(image_folder):

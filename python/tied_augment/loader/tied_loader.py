@@ -157,6 +157,7 @@ class TiedLoader(Iterable[Any]):
         self._progress: Progress | None = None
         self._resume: dict[str, Any] | None = None
         self._iteration: weakref.ref[Iteration] | None = None
+        self._begun: tuple[int, dict[str, Any] | None] | None = None
 
     def _locate(self) -> None:
         if self._stream:
@@ -256,14 +257,17 @@ class TiedLoader(Iterable[Any]):
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch the next iteration is, 0 to 2**32 - 1; the sampler is told, too.
 
-        Without this each iteration is the next epoch. A sampler's own ``set_epoch`` is followed.
+        Without this each iteration that gives a batch is an epoch, and the next one the next. A sampler's own ``set_epoch`` is followed.
         """
         self._epoch = number("epoch", epoch, 32)
+        self._begun = None
         self._tell(self._epoch)
 
     def __iter__(self) -> Iteration:
         """Begin an epoch, or go on with the one that `load_state_dict` named."""
         self._announcement.make(self._summary(), self._place, self._own())
+        if self._resume is None:
+            self._take_back_unused()
         state = self._resume
         self._refuse_state_of(state)
         self._resume = None
@@ -277,6 +281,7 @@ class TiedLoader(Iterable[Any]):
         if isinstance(self.sampler, samplers.EpochSampler):
             self.sampler.set_epoch(self._epoch)
         self._told = self._told_epochs()
+        self._begun = self._epoch, state
         done = 0 if state is None else state["batches"]
         progress = Progress(self._epoch, batches=done)
         iteration = self._begin(progress, done, state)
@@ -284,6 +289,17 @@ class TiedLoader(Iterable[Any]):
         self._progress = progress
         self._iteration = weakref.ref(iteration)
         return iteration
+
+    def _take_back_unused(self) -> None:
+        """Begin as the latest iteration did, if that was dropped before it gave a batch.
+
+        Lightning makes one to see whether it can: that is not an epoch.
+        """
+        iteration = None if self._iteration is None else self._iteration()
+        progress = self._progress
+        unused = progress is not None and progress.images == 0 and not progress.over
+        if self._begun is not None and iteration is None and unused:
+            self._epoch, self._resume = self._begun
 
     def _begin(self, progress: Progress, done: int, state: dict[str, Any] | None) -> Iteration:
         batches = self._batches(progress, state)
