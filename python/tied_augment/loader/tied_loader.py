@@ -257,7 +257,8 @@ class TiedLoader(Iterable[Any]):
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch the next iteration is, 0 to 2**32 - 1; the sampler is told, too.
 
-        Without this each iteration that gives a batch is an epoch, and the next one the next. A sampler's own ``set_epoch`` is followed.
+        Without this each iteration is the next epoch; one that is dropped before it gives a batch
+        does not count. A sampler's own ``set_epoch`` is followed.
         """
         self._epoch = number("epoch", epoch, 32)
         self._begun = None
