@@ -162,7 +162,10 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
         return f"TiedDataset({self.dataset!r}, {self.views!r}, seed={self.seed})"
 
     def _index(self, index: int) -> int:
-        number = operator.index(index)
+        try:
+            number = operator.index(index)
+        except TypeError:
+            raise TypeError(f"index must be an integer, got {index!r}") from None
         if not -len(self) <= number < len(self):
             raise IndexError(f"index {number} of a data set of {len(self)} samples")
         return number % len(self)
@@ -189,6 +192,7 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
 
 def _checked(views: object) -> TwoView:
     if not isinstance(views, TwoView):
-        remedy = ": give TwoView(view)" if isinstance(views, View) else ""
-        raise TypeError(f"views must be a TwoView, got {type(views).__name__}{remedy}")
+        kind = f"the class {views.__name__}" if isinstance(views, type) else type(views).__name__
+        remedy = "give TwoView(view)" if isinstance(views, View) else "give TwoView(View(224)), say"
+        raise TypeError(f"views must be a TwoView, got {kind}: {remedy}")
     return views

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +25,21 @@ def data_set(dataset: Any) -> Any:
 
     Raises:
         TypeError: what is no data set, or one whose first item can be seen to be wrong.
-        ValueError: a path that is no folder of class folders.
+        ValueError: a path that is no folder of class folders, or an empty list.
         FileNotFoundError: a path that does not exist.
         ImportError: a folder, and torchvision is missing.
     """
     if isinstance(dataset, (str, os.PathLike)):
         return _folder(Path(dataset))
-    if isinstance(dataset, type) or dataset is None:
-        name = "None" if dataset is None else f"the class {dataset.__name__}: make one of it"
-        raise TypeError(f"dataset must be a data set or the path of an image folder, got {name}")
+    if dataset is None or isinstance(dataset, (type, bytes, Set)):
+        raise TypeError(
+            f"dataset must be a data set or the path of an image folder, got {_kind(dataset)}"
+        )
     if hasattr(dataset, "batch_sampler") and hasattr(dataset, "dataset"):
         kind = type(dataset).__name__
         raise TypeError(f"dataset must be a data set, got a {kind}: give its .dataset instead")
     if isinstance(dataset, Mapping):
-        keys = ", ".join(repr(key) for key in list(dataset)[:4])
-        raise TypeError(f"dataset must be a data set, got a dict of {keys}: give one of its values")
+        raise TypeError(f"dataset must be a data set, got {_keys(dataset)}: give one of its values")
     if isinstance(dataset, np.ndarray) or _is_tensor(dataset):
         raise TypeError(
             f"dataset must give (image, target), got a bare {type(dataset).__name__}: for images "
@@ -50,7 +50,9 @@ def data_set(dataset: Any) -> Any:
             "dataset must be map-style, or begin anew in each epoch, got a "
             f"{type(dataset).__name__}, which gives its samples once: give a list of it"
         )
-    if isinstance(dataset, Sequence) and len(dataset) > 0:
+    if isinstance(dataset, Sequence):
+        if not dataset:
+            raise ValueError(f"dataset is an empty {type(dataset).__name__}")
         split(dataset[0])
     return dataset
 
@@ -66,18 +68,31 @@ def split(item: Any) -> tuple[Any, tuple[Any, ...]]:
     if _is_tensor(item[0]):
         raise TypeError(
             "expected the bytes of an image file, a path, a PIL image or a uint8 array (H, W, 3), "
-            "got a torch tensor: remove the data set's own ToTensor"
+            "got a torch tensor: remove the data set's own ToTensor, or use ArrayDataset for "
+            "images in memory"
         )
     return item[0], tuple(item[1:])
 
 
 def _shown(item: Any) -> str:
     if isinstance(item, Mapping):
-        keys = ", ".join(repr(key) for key in list(item)[:4])
-        return f"a dict of {keys}: give a tuple of these, the image first"
+        return f"{_keys(item)}: give a tuple of its values, the image first"
     kind = type(item).__name__
     value = f" {item!r}" if isinstance(item, (str, os.PathLike)) else ""
     return f"{kind}{value}; for images without targets pair each with -1"
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, type):
+        return f"the class {value.__name__}: give an instance"
+    if isinstance(value, Set):
+        return f"a {type(value).__name__}, which has no order: give a list"
+    return "None" if value is None else type(value).__name__
+
+
+def _keys(values: Mapping[Any, Any]) -> str:
+    keys = ", ".join(repr(key) for key in list(values)[:4])
+    return f"a dict of {keys}" if keys else "an empty dict"
 
 
 def _is_tensor(value: object) -> bool:
@@ -89,9 +104,9 @@ def _folder(path: Path) -> Any:
     if not path.exists():
         raise FileNotFoundError(f"dataset names {str(path)!r}, which does not exist")
     if not path.is_dir():
-        remedy = ""
+        remedy = ": give the folder, or a list of (path, target)"
         if ".tar" in path.suffixes:
-            remedy = ": for a tar file use TarShards([path]), or timm's ImageDataset(path)"
+            remedy = ": for a tar file use TarShards(path), or timm's ImageDataset(path)"
         raise ValueError(f"dataset must be an image folder, {str(path)!r} is a file{remedy}")
     classes = sorted(entry.name for entry in path.iterdir() if entry.is_dir())
     if not classes:

@@ -232,7 +232,7 @@ class TarShards(IterableDataset[Sample]):
 
 def _paths(shards: Any) -> list[str]:
     given = [shards] if isinstance(shards, (str, os.PathLike)) else shards
-    if not isinstance(given, Iterable):
+    if isinstance(given, bytes) or not isinstance(given, Iterable):
         raise TypeError(f"shards must be paths of tar files, got {shards!r}")
     paths = list(given)
     if not paths:
@@ -254,4 +254,7 @@ def _endings(name: str, endings: Any) -> list[str]:
     given = [endings] if isinstance(endings, str) else endings
     if not isinstance(given, Iterable) or not all(isinstance(each, str) for each in given):
         raise TypeError(f"{name} must be an ending such as 'jpg', got {endings!r}")
-    return [ending.removeprefix(".") for ending in given]
+    bare = [ending.removeprefix(".") for ending in given]
+    if not bare or not all(bare):
+        raise ValueError(f"{name} must be an ending such as 'jpg', got {endings!r}")
+    return bare

@@ -352,7 +352,7 @@ def _jitter(value: float | Sequence[float] | None) -> tuple[float, ...] | None:
 
 def channels(name: str, values: object) -> tuple[float, float, float]:
     """Three numbers, one per channel, of a sequence, an array or a tensor."""
-    several = values.tolist() if hasattr(values, "tolist") else values
+    several = cast("Any", values).tolist() if getattr(values, "ndim", None) == 1 else values
     if not isinstance(several, Sequence) or isinstance(several, str) or len(several) != 3:
         raise ValueError(f"{name} must be 3 numbers, one per channel, got {values!r}")
     red, green, blue = (_real(name, value) for value in several)

@@ -97,7 +97,7 @@ def test_under_tied_loader(shards):
     paths, contents = shards
     loader = TiedLoader(TarShards(paths, samples=12, buffer=4), VIEWS, 5)
     assert len(loader) == 3
-    for epoch in range(2):
+    for epoch in range(4):
         dataset = TarShards(paths, buffer=4)
         dataset.set_epoch(epoch)
         order = targets_of(dataset)

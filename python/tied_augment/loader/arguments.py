@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from difflib import get_close_matches
 from typing import Any, cast
 
 import numpy as np
@@ -45,13 +46,12 @@ _DATA_LOADERS = {
 }
 
 
-def refuse(unknown: Mapping[str, object]) -> None:
+def refuse(unknown: Mapping[str, object], known: Iterable[str]) -> None:
     """Raise TypeError for arguments that `TiedLoader` doesn't have, with what to do instead."""
     for name in unknown:
-        remedy = _DATA_LOADERS.get(name)
-        raise TypeError(
-            f"TiedLoader has no argument {name!r}" + ("" if remedy is None else f": {remedy}")
-        )
+        close = [f"do you mean {other}=?" for other in get_close_matches(name, known, 1)]
+        remedy = ": ".join(["", *([_DATA_LOADERS[name]] if name in _DATA_LOADERS else close)])
+        raise TypeError(f"TiedLoader has no argument {name!r}{remedy}")
 
 
 def flag(name: str, value: object) -> bool:
@@ -77,7 +77,10 @@ def views(views: object, choosing: bool) -> list[TwoView | View]:
     """
     several = list(views) if isinstance(views, Sequence) else [views]
     if not several or not all(isinstance(each, (TwoView, View)) for each in several):
-        shown = repr(views).split("\n", 1)[0]
+        kind = type(views).__name__
+        shown = repr(views) if "\n" not in repr(views) else f"a {kind}"
+        if callable(views) and not isinstance(views, type):
+            shown += ": torchvision's transforms have their counterparts in View's arguments"
         raise TypeError(f"views must be a TwoView such as TwoView(View(224)), got {shown}")
     if len(several) > 1 and not choosing:
         raise ValueError(
@@ -92,7 +95,7 @@ def sampler(name: str, sampler: object) -> None:
     if sampler is None:
         return
     gives = isinstance(sampler, Iterable) or hasattr(sampler, "__getitem__")
-    if not gives or isinstance(sampler, (str, type)):
+    if not gives or isinstance(sampler, (str, type, Set, Mapping)):
         raise TypeError(f"{name} must be a sampler or a list, got {sampler!r}")
     if isinstance(sampler, Iterator):
         kind = type(sampler).__name__

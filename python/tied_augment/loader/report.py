@@ -67,12 +67,14 @@ class Announcement:
     def __init__(self) -> None:
         self._made = False
 
-    def make(self, sentence: str, place: Place, own: Ranks | None) -> None:
+    def make(self, sentence: str, batches: int | None, place: Place, own: Ranks | None) -> None:
         """Say once what is loaded, and warn of processes that don't know of one another."""
         if self._made:
             return
         self._made = True
         _logger.info("TiedLoader: %s", sentence)
+        if batches == 0:
+            _logger.warning("TiedLoader: no batch in an epoch: too few samples, or drop_last")
         alone = place.given is None and (own is None or own.world_size == 1)
         processes = forgotten_processes() if alone else None
         if processes is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import operator
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,6 +15,7 @@ from tied_augment import _core
 from tied_augment.dataset import TiedDataset
 from tied_augment.items import data_set
 from tied_augment.loader import arguments, report, samplers
+from tied_augment.loader.epochs import Epochs
 from tied_augment.loader.fetch import (
     Feed,
     FetchedFeed,
@@ -127,14 +130,16 @@ class TiedLoader(Iterable[Any]):
         world_size: int | None = None,
         **unknown: NoReturn,
     ) -> None:
-        arguments.refuse(unknown)
+        arguments.refuse(unknown, inspect.signature(TiedLoader).parameters)
         self.dataset = data_set(dataset)
         tied = self.dataset if isinstance(self.dataset, TiedDataset) else None
         self._read_from = self.dataset if tied is None else tied.dataset
         views = views if views is not None or tied is None else tied.views
         self.views = arguments.views(views, batch_sampler is not None)
         self.seed = number("seed", seed if seed is not None else tied.seed if tied else 0, 64)
-        self._skips = Skips(on_error or (tied.on_error if tied else "raise"))
+        self._skips = Skips(
+            on_error if on_error is not None else tied.on_error if tied else "raise"
+        )
         self.threads = arguments.threads() if threads is None else number("threads", threads, 16, 1)
         self.prefetch = number("prefetch", prefetch, 16, 1)
         self.batch_size: int | None = number("batch_size", batch_size, 32, 1)
@@ -151,8 +156,8 @@ class TiedLoader(Iterable[Any]):
         self._locate()
         self._make_order(arguments.flag("shuffle", shuffle), sampler, batch_sampler)
         self._refuse_two_splits()
-        self._epoch = 0
-        self._told = self._told_epochs()
+        stream = self._read_from if self._stream else None
+        self._epochs = Epochs(self.batch_sampler, self.sampler, self.dataset, stream)
         self._announcement = report.Announcement()
         self._progress: Progress | None = None
         self._resume: dict[str, Any] | None = None
@@ -210,7 +215,7 @@ class TiedLoader(Iterable[Any]):
         own, given = self._own(), self._place.given
         if own is not None and given is not None and given.world_size > 1 and own != given:
             raise ValueError(
-                f"{self._splitter()} splits the data by itself, as rank {own.rank} of "
+                f"{self._orderer()} splits the data by itself, as rank {own.rank} of "
                 f"{own.world_size}: give rank and world_size to it, or leave its splitting to "
                 "TiedLoader"
             )
@@ -219,9 +224,10 @@ class TiedLoader(Iterable[Any]):
         """The ranks that stream or samplers split for by themselves; None if they don't."""
         return own_ranks(self._read_from) if self._order is None else self._order.own()
 
-    def _splitter(self) -> str:
-        splits = self._read_from if self._stream else self.sampler or self.batch_sampler
-        return type(splits).__name__
+    def _orderer(self) -> str:
+        """The type of what makes the order."""
+        sampler = self.batch_sampler if self.sampler is None else self.sampler
+        return type(self._read_from if self._stream else sampler).__name__
 
     def _ranks(self) -> Ranks:
         return self._own() or self._place.now()
@@ -229,7 +235,7 @@ class TiedLoader(Iterable[Any]):
     def __repr__(self) -> str:
         views = self.views[0] if len(self.views) == 1 else self.views
         size = "" if self.batch_size is None else f", batch_size={self.batch_size}"
-        order = "" if self._stream else f", {type(self.sampler or self.batch_sampler).__name__}"
+        order = "" if self._stream else f", {self._orderer()}"
         return (
             f"TiedLoader({type(self.dataset).__name__}, {views!r}{size}{order}, seed={self.seed}, "
             f"threads={self.threads}; {self._summary()})"
@@ -237,7 +243,7 @@ class TiedLoader(Iterable[Any]):
 
     def _summary(self) -> str:
         own = self._own()
-        part = report.part(own or self._place.now(), self._splitter() if own else None)
+        part = report.part(own or self._place.now(), self._orderer() if own else None)
         return f"{part}; {report.reading(self._reason)}"
 
     def __len__(self) -> int:
@@ -260,34 +266,22 @@ class TiedLoader(Iterable[Any]):
         Without this each iteration is the next epoch; one that is dropped before it gives a batch
         does not count. A sampler's own ``set_epoch`` is followed.
         """
-        self._epoch = number("epoch", epoch, 32)
+        self._epochs.set(epoch)
         self._begun = None
-        self._tell(self._epoch)
 
     def __iter__(self) -> Iteration:
         """Begin an epoch, or go on with the one that `load_state_dict` named."""
-        self._announcement.make(self._summary(), self._place, self._own())
+        batches = operator.length_hint(self, -1)
+        self._announcement.make(self._summary(), batches, self._place, self._own())
         if self._resume is None:
             self._take_back_unused()
         state = self._resume
         self._refuse_state_of(state)
         self._resume = None
-        pairs = zip(self._told_epochs(), self._told, strict=True)
-        told = [now for now, before in pairs if now is not None and now != before]
-        if state is not None:
-            self._epoch = state["epoch"]
-            self._tell(state["sampler_epoch"])
-        elif told:
-            self._epoch = told[0]
-        if isinstance(self.sampler, samplers.EpochSampler):
-            self.sampler.set_epoch(self._epoch)
-        self._told = self._told_epochs()
-        self._begun = self._epoch, state
-        done = 0 if state is None else state["batches"]
-        progress = Progress(self._epoch, batches=done)
-        iteration = self._begin(progress, done, state)
-        self._epoch = (self._epoch + 1) % (1 << 32)
-        self._progress = progress
+        epoch = self._epochs.begin(state)
+        self._begun = epoch, state
+        self._progress = Progress(epoch, batches=0 if state is None else state["batches"])
+        iteration = self._begin(self._progress, state)
         self._iteration = weakref.ref(iteration)
         return iteration
 
@@ -300,11 +294,10 @@ class TiedLoader(Iterable[Any]):
         progress = self._progress
         unused = progress is not None and progress.images == 0 and not progress.over
         if self._begun is not None and iteration is None and unused:
-            self._epoch, self._resume = self._begun
+            self._epochs.next, self._resume = self._begun
 
-    def _begin(self, progress: Progress, done: int, state: dict[str, Any] | None) -> Iteration:
-        batches = self._batches(progress, state)
-        self._told_dataset(progress.epoch)
+    def _begin(self, progress: Progress, state: dict[str, Any] | None) -> Iteration:
+        done, batches = progress.batches, self._batches(progress, state)
         pipelines = [views._pipeline for views in self.views]
         core = _core.Loader(
             self.threads,
@@ -357,10 +350,10 @@ class TiedLoader(Iterable[Any]):
         ranks = self._ranks()
         random = {} if self._order is None else self._order.random
         if progress is None or progress.over:
-            progress = Progress(self._epoch)
+            progress = Progress(self._epochs.next)
             random = {} if self._order is None else self._order.random_state()
         else:
-            told = next((epoch for epoch in self._told if epoch is not None), None)
+            told = self._epochs.told()
         return {
             "version": 2,
             "epoch": progress.epoch,
@@ -409,7 +402,7 @@ class TiedLoader(Iterable[Any]):
         With ``data_seconds`` near 0 the consumer is what takes the time; with ``busy`` near 1 and
         ``ready`` at 0 the threads are. If both are low, the disk is, or a data set's Python code.
         """
-        progress = self._progress or Progress(self._epoch, began=time.perf_counter())
+        progress = self._progress or Progress(self._epochs.next, began=time.perf_counter())
         seconds = max((progress.ended or time.perf_counter()) - progress.began, 1e-9)
         return report.Stats(
             images=progress.images,
@@ -423,20 +416,3 @@ class TiedLoader(Iterable[Any]):
             skipped=self.skipped,
             reading="native" if self._reason is None else "python",
         )
-
-    def _told_epochs(self) -> tuple[int | None, ...]:
-        """The epochs that samplers and data set have been told, where they have any."""
-        owners = (self.batch_sampler, self.sampler, self.dataset)
-        epochs = [getattr(o, "epoch", None) if hasattr(o, "set_epoch") else None for o in owners]
-        return tuple(int(epoch) if isinstance(epoch, int) else None for epoch in epochs)
-
-    def _tell(self, epoch: int | None) -> None:
-        """Tell the sampler, as timm's train.py does."""
-        for sampler in (self.batch_sampler, self.sampler):
-            if epoch is not None and hasattr(sampler, "set_epoch"):
-                sampler.set_epoch(epoch)
-                return
-
-    def _told_dataset(self, epoch: int) -> None:
-        if self._stream and hasattr(self._read_from, "set_epoch"):
-            self._read_from.set_epoch(epoch)
