@@ -27,6 +27,7 @@ from tied_augment.loader.fetch import (
 from tied_augment.loader.iteration import Iteration, Progress
 from tied_augment.loader.order import Order
 from tied_augment.loader.output import Buffers, Delivery, Layout
+from tied_augment.loader.state import checked, refuse_other_rank, state_of
 from tied_augment.located import locate
 from tied_augment.ranks import Place, Ranks, own_ranks
 from tied_augment.skips import OnError, Skips
@@ -137,9 +138,8 @@ class TiedLoader(Iterable[Any]):
         views = views if views is not None or tied is None else tied.views
         self.views = arguments.views(views, batch_sampler is not None)
         self.seed = number("seed", seed if seed is not None else tied.seed if tied else 0, 64)
-        self._skips = Skips(
-            on_error if on_error is not None else tied.on_error if tied else "raise"
-        )
+        default = "raise" if tied is None else tied.on_error
+        self._skips = Skips(default if on_error is None else on_error)
         self.threads = arguments.threads() if threads is None else number("threads", threads, 16, 1)
         self.prefetch = number("prefetch", prefetch, 16, 1)
         self.batch_size: int | None = number("batch_size", batch_size, 32, 1)
@@ -276,12 +276,13 @@ class TiedLoader(Iterable[Any]):
         if self._resume is None:
             self._take_back_unused()
         state = self._resume
-        self._refuse_state_of(state)
+        refuse_other_rank(state, self._ranks())
         self._resume = None
         epoch = self._epochs.begin(state)
         self._begun = epoch, state
-        self._progress = Progress(epoch, batches=0 if state is None else state["batches"])
-        iteration = self._begin(self._progress, state)
+        progress = Progress(epoch, batches=0 if state is None else state["batches"])
+        iteration = self._begin(progress, state)
+        self._progress = progress
         self._iteration = weakref.ref(iteration)
         return iteration
 
@@ -345,25 +346,13 @@ class TiedLoader(Iterable[Any]):
         if self._resume is not None:
             return dict(self._resume)
         progress = self._progress
-        # Between epochs nobody has told the sampler of the next one yet.
-        told = None
-        ranks = self._ranks()
-        random = {} if self._order is None else self._order.random
-        if progress is None or progress.over:
-            progress = Progress(self._epochs.next)
-            random = {} if self._order is None else self._order.random_state()
+        if progress is not None and not progress.over:
+            told, random = self._epochs.told(), {} if self._order is None else self._order.random
         else:
-            told = self._epochs.told()
-        return {
-            "version": 2,
-            "epoch": progress.epoch,
-            "batches": progress.batches,
-            "order": progress.order,
-            "sampler_epoch": told,
-            "random": random,
-            "seed": self.seed,
-            "ranks": (ranks.rank, ranks.world_size),
-        }
+            # Between epochs nobody has told the sampler of the next one yet.
+            progress, told = Progress(self._epochs.next), None
+            random = {} if self._order is None else self._order.random_state()
+        return state_of(progress, told, random, self.seed, self._ranks())
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Let the next iteration go on where a `state_dict` was taken, with the same batches.
@@ -375,21 +364,7 @@ class TiedLoader(Iterable[Any]):
         Raises:
             ValueError: a state of another kind, or of a loader with another seed.
         """
-        if not isinstance(state, dict) or state.get("version") != 2:
-            raise ValueError("this is no state of a TiedLoader, or one of another version")
-        if state["seed"] != self.seed:
-            raise ValueError(f"the state is of seed {state['seed']}, the loader's is {self.seed}")
-        self._resume = dict(state)
-
-    def _refuse_state_of(self, state: dict[str, Any] | None) -> None:
-        """Raise ValueError for another rank's state; only now is it known which rank this is."""
-        ranks = self._ranks()
-        rank, world_size = (ranks.rank, ranks.world_size) if state is None else state["ranks"]
-        if (rank, world_size) != (ranks.rank, ranks.world_size):
-            raise ValueError(
-                f"the state is of rank {rank} of {world_size}, but this is rank {ranks.rank} of "
-                f"{ranks.world_size}: save and load the state of every rank"
-            )
+        self._resume = checked(state, self.seed)
 
     @property
     def skipped(self) -> int:
