@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 
 import tied_augment.ranks
@@ -82,6 +83,83 @@ def test_ranks_read_shards_of_their_own(shards, monkeypatch):
     as_rank(monkeypatch, 4, 5)
     with pytest.raises(ValueError, match="4 shards can't be split among 5 ranks"):
         iter(TarShards(paths))
+
+
+def loaded(dataset, workers):
+    """The targets that a DataLoader gives."""
+    loader = DataLoader(dataset, 2, num_workers=workers, collate_fn=list)
+    return [target for batch in loader for _, target in batch]
+
+
+# On one core torch finds two workers too many.
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize("workers", [1, 2, 3, 5])
+@pytest.mark.parametrize("buffer", [0, 4])
+def test_workers_share_the_shards(shards, workers, buffer):
+    paths, _ = shards
+    dataset = TarShards(paths, buffer=buffer)
+    assert sorted(loaded(dataset, workers)) == list(range(12))
+    # `samples` counts for all workers together; each begins its own shards anew.
+    assert len(loaded(TarShards(paths, samples=9, buffer=buffer), workers)) == 9
+    assert len(loaded(TarShards(paths, samples=25, buffer=buffer), workers)) == 25
+    few = TarShards(paths, samples=2, buffer=buffer)
+    given = loaded(few, workers)
+    assert len(given) == len(set(given)) == 2
+    for rank in range(2):
+        place = {"rank": rank, "world_size": 2}
+        mine = targets_of(TarShards(paths, **place))
+        assert sorted(loaded(TarShards(paths, **place), workers)) == mine
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_workers_know_their_rank_and_the_epoch(shards, context, monkeypatch):
+    """Those that are spawned know of no process group, those that live on see no new object."""
+    paths, _ = shards
+    as_rank(monkeypatch, 1, 2)
+    dataset = TarShards(paths, buffer=9)
+    options = {"batch_size": 3, "collate_fn": list, "num_workers": 1, "persistent_workers": True}
+    loader = DataLoader(dataset, multiprocessing_context=context, **options)
+    orders = []
+    for epoch in (0, 1, 5):
+        dataset.set_epoch(epoch)
+        targets = [target for batch in loader for _, target in batch]
+        orders.append(targets)
+        assert targets == targets_of(dataset)
+    assert len(set(map(tuple, orders))) == 3
+
+
+def test_arguments(shards, tmp_path):
+    paths, _ = shards
+    assert targets_of(TarShards(str(paths[0]))) == targets_of(TarShards(paths[0])) == [0, 1, 2]
+    assert targets_of(TarShards(paths, images=".JPG", target=".cls")) == list(range(12))
+    assert TarShards("a.tar").splits_by_rank
+    for arguments, error, message in [
+        ((None,), TypeError, "shards must be paths of tar files, got None"),
+        ((b"a.tar",), TypeError, "shards must be paths"),
+        (([1],), TypeError, "got 1 among them"),
+        ((tmp_path,), ValueError, "must be tar files, .* is a folder"),
+        (("a-{0..9}.tar",), ValueError, "patterns are not expanded"),
+        ((["*.tar"],), ValueError, "patterns are not expanded"),
+        (("a.tar", 0), ValueError, "samples must be from 1"),
+        (("a.tar", 1.5), TypeError, "samples must be an integer"),
+        (("a.tar", None, -1), ValueError, "buffer must be from 0"),
+        (("a.tar", None, "9"), TypeError, "buffer must be an integer"),
+        (("a.tar", None, 0, 5), TypeError, "images must be an ending"),
+        (("a.tar", None, 0, ()), ValueError, "images must be an ending"),
+        (("a.tar", None, 0, "jpg", 5), TypeError, "target must be an ending"),
+        (("a.tar", None, 0, "jpg", "cls", -1), ValueError, "seed must be from 0"),
+    ]:
+        with pytest.raises(error, match=message):
+            TarShards(*arguments)
+    for place, message in [
+        ({"rank": 1}, "go together"),
+        ({"rank": 2, "world_size": 2}, "rank must be from 0 to world_size - 1 = 1"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            TarShards("a.tar", **place)
+    with pytest.raises(ValueError, match="epoch must be from 0"):
+        TarShards("a.tar").set_epoch(-1)
 
 
 def test_a_fixed_number_of_samples(shards, monkeypatch):

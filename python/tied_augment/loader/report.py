@@ -74,7 +74,7 @@ class Announcement:
         self._made = True
         _logger.info("TiedLoader: %s", sentence)
         if batches == 0:
-            _logger.warning("TiedLoader: no batch in an epoch: too few samples, or drop_last")
+            _logger.warning("no batch in an epoch: drop_last leaves nothing of so few samples")
         alone = place.given is None and (own is None or own.world_size == 1)
         processes = forgotten_processes() if alone else None
         if processes is not None:
