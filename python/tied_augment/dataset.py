@@ -9,23 +9,22 @@ from __future__ import annotations
 import logging
 import operator
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, IterableDataset
 
+from tied_augment.items import data_set, split
+from tied_augment.skips import OnError, Skips
 from tied_augment.sources import ArrayDataset, reader_of
-from tied_augment.transforms import TwoView
+from tied_augment.transforms import TwoView, View
 from tied_augment.view import number
 
 __all__ = ["TiedDataset"]
 
 _logger = logging.getLogger(__name__)
-
-# As timm's ImageDataset: one bad file is an accident, many in a row are a wrong mount.
-_MAX_SKIPPED = 10
 
 
 class TiedDataset(Dataset[tuple[Any, ...]]):
@@ -43,20 +42,22 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
     ``torch.manual_seed`` with the same workers.
 
     Args:
-        dataset: torchvision's ``ImageFolder``, timm's ``ImageDataset``, a ``Subset`` of these (all
-            read without Pillow), or any map-style data set that gives ``(image, target, ...)``
-            with an image as `TwoView` takes it: a path, bytes, PIL image or uint8 array
-            ``(H, W, 3)``. It must have no transform of its own that makes tensors.
+        dataset: an image folder's path, which is read as torchvision's ``ImageFolder``; that,
+            timm's ``ImageDataset``, a ``Subset`` or ``ConcatDataset`` of these (all read without
+            Pillow); or any map-style data set that gives ``(image, target, ...)`` with an image as
+            `TwoView` takes it: a path, bytes, PIL image or uint8 array ``(H, W, 3)``. It must have
+            no transform of its own that makes tensors.
         views: what to make of every image.
         seed: the run's seed, 0 to 2**64 - 1.
         threads: threads for one batch. DataLoader's workers are processes, so 1 is right with as
             many workers as cores; with ``num_workers=0`` use None for all cores.
         on_error: ``'raise'``, or ``'skip'``: log a warning with path and cause and take the next
-            index, up to 10 times in a row, as timm does.
+            index, up to 20 times in a row, as `TiedLoader` does.
 
     Raises:
         TypeError: `dataset` is not map-style or `views` is no `TwoView`.
         ValueError: `dataset` has a transform of its own, or an argument is out of its range.
+        FileNotFoundError: `dataset` is a path that doesn't exist.
     """
 
     def __init__(
@@ -65,23 +66,24 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
         views: TwoView,
         seed: int = 0,
         threads: int | None = 1,
-        on_error: Literal["raise", "skip"] = "raise",
+        on_error: OnError = "raise",
     ) -> None:
         if isinstance(dataset, IterableDataset):
             raise TypeError(
                 f"{type(dataset).__name__} is iterable-style and has no indices to key the views "
-                "by: apply a TwoView to its samples as they come"
+                "by: give it to TiedLoader, or apply a TwoView to its samples as they come"
             )
-        if on_error not in ("raise", "skip"):
-            raise ValueError(f"on_error must be 'raise' or 'skip', got {on_error!r}")
-        reader_of(dataset)  # refuses what can't be read
-        self.dataset = dataset
+        if isinstance(dataset, TiedDataset):
+            raise TypeError("dataset is a TiedDataset, which makes its own views: use it as it is")
+        self.dataset = data_set(dataset)
+        reader_of(self.dataset)  # refuses what can't be read
         self.views = _checked(views)
+        # All refused now, not in a worker.
         self.seed = number("seed", seed, 64)
-        self.threads = threads
-        self.on_error = on_error
+        self.threads = None if threads is None else number("threads", threads, 16, 1)
+        self.on_error = Skips(on_error).on_error
         # Shared memory: set_epoch must reach workers that live on from epoch to epoch.
-        self._epoch = torch.tensor(-1)
+        self._epoch = torch.tensor(-1, device="cpu")
         self._epoch.share_memory_()
 
     @classmethod
@@ -160,7 +162,10 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
         return f"TiedDataset({self.dataset!r}, {self.views!r}, seed={self.seed})"
 
     def _index(self, index: int) -> int:
-        number = operator.index(index)
+        try:
+            number = operator.index(index)
+        except TypeError:
+            raise TypeError(f"index must be an integer, got {index!r}") from None
         if not -len(self) <= number < len(self):
             raise IndexError(f"index {number} of a data set of {len(self)} samples")
         return number % len(self)
@@ -168,23 +173,26 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
     def _items(
         self, read: Sequence[tuple[Any, ...]], indices: Sequence[int], epoch: int
     ) -> list[tuple[Any, ...]]:
-        images = [item[0] for item in read]
+        items = [split(item) for item in read]
+        images = [image for image, _ in items]
         pixels = self.views.batch(images, indices, epoch, self.seed, threads=self.threads)
         first, second = torch.from_numpy(pixels)
-        return [((one, two), *item[1:]) for one, two, item in zip(first, second, read, strict=True)]
+        pairs = zip(first, second, items, strict=True)
+        return [((one, two), *rest) for one, two, (_, rest) in pairs]
 
     def _first_good(self, index: int, epoch: int) -> tuple[Any, ...]:
-        read = reader_of(self.dataset)
-        for _ in range(_MAX_SKIPPED):
+        read, skips = reader_of(self.dataset), Skips(self.on_error)
+        while True:
             try:
                 return self._items([read(index)], [index], epoch)[0]
-            except OSError as error:  # noqa: PERF203
-                _logger.warning("Skipped sample %d: %s", index, error)
-                index = (index + 1) % len(self)
-        raise RuntimeError(f"{_MAX_SKIPPED} samples in a row could not be read; see the log")
+            except OSError as error:
+                skips.pass_by(index, error, skips.count + 1)
+            index = (index + 1) % len(self)
 
 
 def _checked(views: object) -> TwoView:
     if not isinstance(views, TwoView):
-        raise TypeError(f"views must be a TwoView, got {type(views).__name__}")
+        kind = f"the class {views.__name__}" if isinstance(views, type) else type(views).__name__
+        remedy = "give TwoView(view)" if isinstance(views, View) else "give TwoView(View(224)), say"
+        raise TypeError(f"views must be a TwoView, got {kind}: {remedy}")
     return views

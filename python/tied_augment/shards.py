@@ -9,13 +9,16 @@ from __future__ import annotations
 import logging
 import os
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import IterableDataset
+from torch.utils.data import IterableDataset, get_worker_info
+
+from tied_augment.ranks import Place
+from tied_augment.view import number
 
 __all__ = ["TarShards"]
 
@@ -28,48 +31,82 @@ class TarShards(IterableDataset[Sample]):
     """``(bytes of the image file, target)`` from tar files, read from front to back.
 
     In a shard, the files of a sample follow each other and share their path up to the first dot of
-    the file's name: ``a/0001.jpg``, ``a/0001.cls``. Every rank reads shards of its own. With
+    the file's name: ``a/0001.jpg``, ``a/0001.cls``. Every rank reads shards of its own, and so does
+    every worker of a DataLoader; workers beyond the number of the rank's shards give nothing. With
     `buffer` the order follows from (`seed`, epoch): that of the shards, and that of the samples as
     far as the buffer reaches.
 
     Args:
-        shards: paths of the tar files, in the same order on all ranks; gzip and the like will do.
-        samples: how many samples each rank gives in an epoch. The ranks need one number if they are
-            to end an epoch together; who runs out of shards begins anew. None for all samples of
-            the rank's shards, whatever their number.
+        shards: path of a tar file or a list of them, in the same order on all ranks; gzip and the
+            like will do.
+        samples: how many samples each rank gives in an epoch, all workers together, of which each
+            gives an equal part. The ranks need one number if they are to end an epoch together; who
+            runs out of shards begins anew. None for all samples of the rank's shards, whatever
+            their number.
         buffer: samples from among which the next one is drawn; 0 for the shards' own order.
-        images: endings of image files, without dot.
+        images: endings of image files.
         target: the ending of the file with the target, an integer in digits; None for no targets,
             which are -1 then.
-        seed: the run's seed.
+        seed: the run's seed, 0 to 2**64 - 1.
+        rank: this process's number; None to ask torch's process group at each iteration.
+        world_size: how many processes share the shards; None to ask likewise, 1 for all shards.
+
+    Attributes:
+        splits_by_rank: True: `TiedLoader` does not split what comes. An iterable data set of your
+            own that splits by rank says so by an attribute of this name.
 
     Raises:
-        ValueError: no shards, fewer shards than ranks, or no sample in those of a rank.
+        TypeError: an argument of the wrong type.
+        ValueError: no shards, fewer shards than ranks, no sample in those of a rank, or an argument
+            out of its range.
         OSError, tarfile.TarError: a shard that can't be read, or ends within a member, when it is
             reached. One that ends between two is warned of, by the logger `tied_augment.loader`.
     """
 
+    splits_by_rank = True
+
     def __init__(
         self,
-        shards: Sequence[str | os.PathLike[str]],
+        shards: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         samples: int | None = None,
         buffer: int = 0,
-        images: Sequence[str] = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff"),
+        images: str | Sequence[str] = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff"),
         target: str | None = "cls",
         seed: int = 0,
+        *,
+        rank: int | None = None,
+        world_size: int | None = None,
     ) -> None:
-        if not shards:
-            raise ValueError("shards must name at least one tar file")
-        if buffer < 0 or (samples is not None and samples < 1):
-            raise ValueError("buffer must be at least 0, and samples at least 1")
-        self.shards = [os.fspath(shard) for shard in shards]
-        self.samples = samples
-        self.buffer = buffer
-        self.images = frozenset(images)
-        self.target = target
-        self.seed = seed
-        self.epoch = 0
+        self.shards = _paths(shards)
+        self.samples = None if samples is None else number("samples", samples, 63, 1)
+        self.buffer = number("buffer", buffer, 32)
+        self.images = frozenset(ending.lower() for ending in _endings("images", images))
+        self.target = None if target is None else _endings("target", target)[0]
+        self.seed = number("seed", seed, 64)
+        self._place = Place(rank, world_size)
+        # Shared memory: set_epoch must reach workers that live on from epoch to epoch.
+        self._epoch = torch.tensor(0, device="cpu")
+        self._epoch.share_memory_()
         self._cut: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"TarShards({len(self.shards)} shards, samples={self.samples})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Workers that are not forked know of no process group.
+        ranks = self._place.now()
+        place = Place(ranks.rank, ranks.world_size) if ranks.world_size > 1 else self._place
+        return vars(self) | {"_place": place}
+
+    @property
+    def rank(self) -> int:
+        """This process's number, as given or as the process group says now."""
+        return self._place.now().rank
+
+    @property
+    def world_size(self) -> int:
+        """How many processes share the shards, likewise."""
+        return self._place.now().world_size
 
     def __len__(self) -> int:
         """The number of samples of a rank's epoch.
@@ -82,21 +119,37 @@ class TarShards(IterableDataset[Sample]):
         return self.samples
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch comes, before its iteration begins."""
-        self.epoch = epoch
+        """Say which epoch comes, 0 to 2**32 - 1, before its iteration begins.
+
+        Reaches DataLoader workers that are alive already (``persistent_workers``), too.
+        """
+        self._epoch.fill_(number("epoch", epoch, 32))
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that `set_epoch` has told; 0 before that."""
+        return int(self._epoch)
 
     def __iter__(self) -> Iterator[Sample]:
-        rank, ranks = _rank()
+        rank, ranks = self.rank, self.world_size
         if len(self.shards) < ranks:
             raise ValueError(f"{len(self.shards)} shards can't be split among {ranks} ranks")
-        # All ranks draw the same order of the shards, and each its own of the samples.
-        shards = np.random.default_rng([self.seed, self.epoch])
-        within = np.random.default_rng([self.seed, self.epoch, 1 + rank])
-        number = len(self.shards)
-        order = shards.permutation(number) if self.buffer else np.arange(number)
+        # All ranks draw the same order of the shards, and each worker its own of the samples.
+        key, count = [self.seed, self.epoch], len(self.shards)
+        order = np.random.default_rng(key).permutation(count) if self.buffer else range(count)
         mine = [self.shards[place] for place in order[rank::ranks]]
-        # Cut before it is shuffled: whoever has just enough samples gives each once.
-        return self._shuffled(islice(self._read(mine), self.samples), within)
+        samples, worker = self.samples, get_worker_info()
+        key += [1 + rank]
+        if worker is not None and worker.num_workers > 1:
+            workers = min(worker.num_workers, len(mine))
+            mine = mine[worker.id :: worker.num_workers]
+            if samples is not None:
+                samples = samples // workers + (worker.id < samples % workers)
+            key += [1 + worker.id]
+        if not mine:
+            return iter(())
+        # Cut before it is shuffled: a worker that has just enough samples gives each once.
+        return self._shuffled(islice(self._read(mine), samples), np.random.default_rng(key))
 
     def _read(self, shards: Sequence[str]) -> Iterator[Sample]:
         while True:
@@ -177,8 +230,31 @@ class TarShards(IterableDataset[Sample]):
             yield held[place]
 
 
-def _rank() -> tuple[int, int]:
-    distributed = torch.distributed
-    if distributed.is_available() and distributed.is_initialized():
-        return distributed.get_rank(), distributed.get_world_size()
-    return 0, 1
+def _paths(shards: Any) -> list[str]:
+    given = [shards] if isinstance(shards, (str, os.PathLike)) else shards
+    if isinstance(given, bytes) or not isinstance(given, Iterable):
+        raise TypeError(f"shards must be paths of tar files, got {shards!r}")
+    paths = list(given)
+    if not paths:
+        raise ValueError("shards must name at least one tar file")
+    for path in paths:
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"shards must be paths of tar files, got {path!r} among them")
+        if os.path.isdir(path):
+            raise ValueError(f"shards must be tar files, {os.fspath(path)!r} is a folder")
+        if set("*?{") & set(str(path)) and not os.path.exists(path):
+            raise ValueError(
+                f"shards must be paths, patterns are not expanded: {os.fspath(path)!r}; "
+                "sorted(glob.glob(pattern)) gives them"
+            )
+    return [os.fspath(path) for path in paths]
+
+
+def _endings(name: str, endings: Any) -> list[str]:
+    given = [endings] if isinstance(endings, str) else endings
+    if not isinstance(given, Iterable) or not all(isinstance(each, str) for each in given):
+        raise TypeError(f"{name} must be an ending such as 'jpg', got {endings!r}")
+    bare = [ending.removeprefix(".") for ending in given]
+    if not bare or not all(bare):
+        raise ValueError(f"{name} must be an ending such as 'jpg', got {endings!r}")
+    return bare

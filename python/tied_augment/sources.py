@@ -1,25 +1,32 @@
 """What a data set gives before any pixel is decoded: paths and bytes where it can.
 
-Lives here: `reader_of` and `locate`, which know the data sets of timm and torchvision that open
-files themselves and go around their Pillow decoding, and `ArrayDataset` for images in memory. It
+Lives here: `reader_of`, which knows the data sets of timm and torchvision that open files
+themselves and goes around their Pillow decoding, and `ArrayDataset` for images in memory. It
 imports neither library, only asks whether they are loaded. It must never decode, and never go
 around code that a user has written.
 """
 
 from __future__ import annotations
 
-import os
 import sys
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tied_augment import _core
-
-__all__ = ["ArrayDataset", "Located", "locate", "reader_of"]
+__all__ = [
+    "ArrayDataset",
+    "Reader",
+    "joined",
+    "keeps",
+    "plain_folder",
+    "reader_of",
+    "refuse_mode",
+    "refuse_transform",
+    "timm_targets",
+]
 
 Reader = Callable[[int], "tuple[Any, ...]"]
 
@@ -40,11 +47,11 @@ class ArrayDataset:
     def __init__(self, images: NDArray[np.uint8], targets: Sequence[Any]) -> None:
         right = isinstance(images, np.ndarray) and images.dtype == np.uint8
         if not right or images.ndim != 4 or images.shape[3] != 3:
-            kind = getattr(images, "dtype", type(images).__name__)
-            shape = getattr(images, "shape", None)
-            raise TypeError(f"images must be (N, H, W, 3) uint8, got shape {shape} of {kind}")
+            raise TypeError(f"images must be an (N, H, W, 3) uint8 array, got {_array(images)}")
         if not images.flags.c_contiguous:
             raise TypeError("images must be C-contiguous: pass np.ascontiguousarray(images)")
+        if not hasattr(targets, "__len__") or not hasattr(targets, "__getitem__"):
+            raise TypeError(f"targets must be a sequence, one per image, got {targets!r}")
         if len(targets) != len(images):
             raise ValueError(f"{len(images)} images but {len(targets)} targets")
         self.images = images
@@ -57,143 +64,41 @@ class ArrayDataset:
         return self.images[index], self.targets[index]
 
 
-@dataclass(frozen=True)
-class Located:
-    """Where the images of a data set lie, so that they can be read without Python.
-
-    One of these: a path for every sample; or a row (archive, first byte, bytes) of `members` for
-    every sample; or all pixels.
-
-    Attributes:
-        rest: index to what follows the image in an item: target, ...
-        paths: of image files, or of archives if there are `members`.
-        members: ``(N, 3)`` uint64.
-        pixels: ``(N, height, width, 3)`` uint8.
-    """
-
-    rest: Reader
-    paths: Sequence[str] = ()
-    members: NDArray[np.uint64] | None = None
-    pixels: NDArray[np.uint8] | None = None
-
-    def catalog(self) -> _core.Catalog:
-        """Hand the places to the core."""
-        if self.pixels is not None:
-            return _core.Catalog.pixels(np.asarray(self.pixels))
-        if self.members is not None:
-            return _core.Catalog.members(list(self.paths), self.members)
-        return _core.Catalog.files(list(self.paths))
+def _array(images: object) -> str:
+    """What was given for an array of images, and how to make it one."""
+    if not hasattr(images, "shape") or not hasattr(images, "dtype"):
+        return type(images).__name__
+    shape, kind = tuple(images.shape), images.dtype
+    given = f"{type(images).__name__} of shape {shape} and {kind}"
+    if not isinstance(images, np.ndarray):
+        return f"{given}: pass .numpy() of it"
+    if images.dtype != np.uint8:
+        return f"{given}: pass the bytes, 0 to 255, before any normalisation"
+    if len(shape) == 4 and shape[1] == 3:
+        remedy = "np.ascontiguousarray(images.transpose(0, 2, 3, 1))"
+        return f"{given}: pass {remedy}"
+    if len(shape) == 3 or shape[-1:] == (1,):
+        return f"{given}: repeat gray images' channel three times"
+    return given
 
 
-def locate(dataset: Any) -> Located | None:
-    """Find where the images of `dataset` lie; None if only its own code can get at them.
+def joined(reads: Sequence[Reader], ends: Sequence[int]) -> Reader:
+    """One reader for parts that follow each other, as in torch's ``ConcatDataset``."""
 
-    Known are torchvision's ``ImageFolder`` and ``CIFAR10``/``CIFAR100``, timm's ``ImageDataset``
-    over folders and uncompressed tar files, `ArrayDataset`, and a ``Subset`` of all but images in
-    memory.
+    def read(index: int) -> tuple[Any, ...]:
+        part = bisect_right(ends, index)
+        return reads[part](index - (ends[part - 1] if part else 0))
 
-    Raises:
-        ValueError: `dataset` has a transform of its own, which the views replace.
-    """
-    if isinstance(dataset, ArrayDataset) and type(dataset).__getitem__ is ArrayDataset.__getitem__:
-        targets = dataset.targets
-        return Located(lambda index: (targets[index],), pixels=dataset.images)
-    if _keeps(dataset, "torch.utils.data", "Subset", "__getitem__"):
-        whole = locate(dataset.dataset)
-        return None if whole is None else _selected(whole, dataset.indices)
-    if _keeps(dataset, "torchvision.datasets", "CIFAR10", "__getitem__"):
-        _refuse_transform(dataset)
-        images = np.ascontiguousarray(dataset.data)
-        return Located(_torchvision_rest(dataset, dataset.targets), pixels=images)
-    if _plain_folder(dataset):
-        _refuse_transform(dataset)
-        targets = [target for _, target in dataset.samples]
-        paths = [path for path, _ in dataset.samples]
-        return Located(_torchvision_rest(dataset, targets), paths)
-    if _keeps(dataset, "timm.data", "ImageDataset", "__getitem__"):
-        _refuse_transform(dataset)
-        _refuse_mode(dataset)
-        return _timm_located(dataset)
-    return None
-
-
-def _selected(whole: Located, indices: Sequence[int]) -> Located | None:
-    if whole.pixels is not None:
-        return None  # a selection of the pixels would be a copy
-    chosen = list(indices)
-    rest = whole.rest
-    picked = replace(whole, rest=lambda index: rest(chosen[index]))
-    if whole.members is not None:
-        return replace(picked, members=whole.members[np.asarray(chosen, np.int64)])
-    return replace(picked, paths=[whole.paths[index] for index in chosen])
-
-
-def _torchvision_rest(dataset: Any, targets: Sequence[Any]) -> Reader:
-    def rest(index: int) -> tuple[Any, ...]:
-        change = dataset.target_transform
-        return (targets[index] if change is None else change(targets[index]),)
-
-    return rest
-
-
-def _timm_located(dataset: Any) -> Located | None:
-    reader = dataset.reader
-    samples = reader.samples if hasattr(reader, "samples") else ()
-
-    if _keeps(reader, "timm.data.readers.reader_image_folder", "ReaderImageFolder", "__getitem__"):
-        paths = [sample[0] for sample in samples]
-        return Located(_timm_rest(dataset, [sample[1:] for sample in samples]), paths)
-    if _keeps(reader, "timm.data.readers.reader_image_tar", "ReaderImageTar", "__getitem__"):
-        places = [(reader.root, info, None) for info, _ in samples]
-        targets = [(target,) for _, target in samples]
-    elif _keeps(reader, "timm.data.readers.reader_image_in_tar", "ReaderImageInTar", "__getitem__"):
-        root = reader.root
-        places = [
-            (os.path.join(root, archive) if archive else root, info, inner)
-            for info, archive, inner in samples
-        ]
-        targets = [(target,) for target in reader.targets]
-    else:
-        return None
-    numbers: dict[str, int] = {}
-    members = np.empty((len(places), 3), np.uint64)
-    for row, (archive, info, inner) in zip(members, places, strict=True):
-        if info.issparse():
-            return None
-        start = info.offset_data + (inner.offset_data if inner is not None else 0)
-        row[:] = numbers.setdefault(archive, len(numbers)), start, info.size
-    if not all(map(_plain_tar, numbers)):
-        return None
-    return Located(_timm_rest(dataset, targets), list(numbers), members)
-
-
-def _timm_rest(dataset: Any, targets: Sequence[Sequence[Any]]) -> Reader:
-    return lambda index: _timm_targets(dataset, *targets[index])
-
-
-def _timm_targets(dataset: Any, target: Any, *features: Any) -> tuple[Any, ...]:
-    if target is None:
-        target = -1
-    elif dataset.target_transform is not None:
-        target = dataset.target_transform(target)
-    # Not in timm before 1.0.20.
-    return target, *(features if getattr(dataset, "additional_features", None) else ())
-
-
-def _plain_tar(path: str) -> bool:
-    """Whether an archive's offsets are the file's: not so in compressed ones."""
-    with open(path, "rb") as file:
-        file.seek(257)
-        return file.read(5) == b"ustar"
+    return read
 
 
 def reader_of(dataset: Any) -> Reader:
     """Find the cheapest way to read `dataset`: index to ``(sample, target, ...)``.
 
     The samples of torchvision's ``ImageFolder`` and of timm's ``ImageDataset`` over folders come as
-    paths, those of timm's other readers as bytes, those of ``Subset`` as those of what it selects
-    from. Any other data set, also a subclass of these with a ``__getitem__`` or ``loader`` of its
-    own, is asked for its items as they are.
+    paths, those of timm's other readers as bytes, those of ``Subset`` and ``ConcatDataset`` as
+    those of their parts. Any other data set, also a subclass of these with a ``__getitem__`` or
+    ``loader`` of its own, is asked for its items as they are.
 
     Raises:
         TypeError: `dataset` has no ``__getitem__`` and ``__len__``, or is iterable-style.
@@ -204,20 +109,23 @@ def reader_of(dataset: Any) -> Reader:
             f"the data set must be map-style, with __getitem__ and __len__, got "
             f"{type(dataset).__name__}"
         )
-    if _keeps(dataset, "torch.utils.data", "Subset", "__getitem__"):
+    if keeps(dataset, "torch.utils.data", "Subset", "__getitem__"):
         read = reader_of(dataset.dataset)
         return lambda index: read(dataset.indices[index])
-    if _plain_folder(dataset):
-        _refuse_transform(dataset)
+    if keeps(dataset, "torch.utils.data", "ConcatDataset", "__getitem__"):
+        reads = [reader_of(part) for part in dataset.datasets]
+        return joined(reads, dataset.cumulative_sizes)
+    if plain_folder(dataset):
+        refuse_transform(dataset)
         return _folder_reader(dataset)
-    if _keeps(dataset, "timm.data", "ImageDataset", "__getitem__"):
-        _refuse_transform(dataset)
-        _refuse_mode(dataset)
+    if keeps(dataset, "timm.data", "ImageDataset", "__getitem__"):
+        refuse_transform(dataset)
+        refuse_mode(dataset)
         return _timm_reader(dataset)
     return dataset.__getitem__  # type: ignore[no-any-return]
 
 
-def _keeps(dataset: Any, module: str, name: str, method: str) -> bool:
+def keeps(dataset: Any, module: str, name: str, method: str) -> bool:
     """Whether `dataset` is a ``module.name`` whose `method` no subclass has replaced."""
     base = getattr(sys.modules.get(module), name, None)
     return (
@@ -227,25 +135,37 @@ def _keeps(dataset: Any, module: str, name: str, method: str) -> bool:
     )
 
 
-def _plain_folder(dataset: Any) -> bool:
+def plain_folder(dataset: Any) -> bool:
     """Whether it is an ImageFolder that opens its files in torchvision's own way."""
-    if not _keeps(dataset, "torchvision.datasets", "ImageFolder", "__getitem__"):
+    if not keeps(dataset, "torchvision.datasets", "ImageFolder", "__getitem__"):
         return False
     loader = sys.modules["torchvision.datasets.folder"].default_loader
     return dataset.loader is loader
 
 
-def _refuse_transform(dataset: Any) -> None:
+def refuse_transform(dataset: Any) -> None:
+    """Raise ValueError if a data set has a transform, which would have no effect."""
     if dataset.transform is not None:
         raise ValueError(
-            "the data set's own transform would be passed by, since the views take its place: make "
-            f"the {type(dataset).__name__} without transform"
+            "the data set's own transform would be bypassed, since the views take its place: "
+            f"remove it, that is make the {type(dataset).__name__} without transform"
         )
 
 
-def _refuse_mode(dataset: Any) -> None:
+def refuse_mode(dataset: Any) -> None:
+    """Raise ValueError if timm's data set would give images of another mode than RGB."""
     if dataset.input_img_mode not in ("RGB", None):
         raise ValueError(f"views are made of RGB, not of input_img_mode={dataset.input_img_mode!r}")
+
+
+def timm_targets(dataset: Any, target: Any, *features: Any) -> tuple[Any, ...]:
+    """What follows the image in an item of timm's data set, from what follows it in its reader."""
+    if target is None:
+        target = -1
+    elif dataset.target_transform is not None:
+        target = dataset.target_transform(target)
+    # Not in timm before 1.0.20.
+    return target, *(features if getattr(dataset, "additional_features", None) else ())
 
 
 def _folder_reader(dataset: Any) -> Reader:
@@ -259,7 +179,7 @@ def _folder_reader(dataset: Any) -> Reader:
 
 def _timm_reader(dataset: Any) -> Reader:
     reader = dataset.reader
-    folders = _keeps(
+    folders = keeps(
         reader, "timm.data.readers.reader_image_folder", "ReaderImageFolder", "__getitem__"
     )
 
@@ -270,6 +190,6 @@ def _timm_reader(dataset: Any) -> Reader:
             file, target, *features = reader[index]
             with file:
                 sample = file.read()
-        return sample, *_timm_targets(dataset, target, *features)
+        return sample, *timm_targets(dataset, target, *features)
 
     return read

@@ -234,7 +234,7 @@ class View(Views):
             value = self.force_color_jitter
             raise TypeError(f"force_color_jitter must be True or False, got {value!r}")
         for name in ("mean", "std"):
-            self._set(name, _channels(name, getattr(self, name)))
+            self._set(name, channels(name, getattr(self, name)))
         self._set("auto_augment", self.auto_augment or None)
         self._refuse_idle()
         _ = self._pipeline  # the core checks the rest
@@ -482,10 +482,13 @@ def _jitter(value: float | Sequence[float] | None) -> tuple[float, ...] | None:
     return tuple(_real("color_jitter", strength) for strength in (*values, 0.0)[:4])
 
 
-def _channels(name: str, values: Sequence[float]) -> tuple[float, ...]:
-    if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != 3:
-        raise ValueError(f"{name} must be 3 numbers, one a channel, got {values!r}")
-    return tuple(_real(name, value) for value in values)
+def channels(name: str, values: object) -> tuple[float, float, float]:
+    """Three numbers, one per channel, of a sequence, an array or a tensor."""
+    several = cast("Any", values).tolist() if getattr(values, "ndim", None) == 1 else values
+    if not isinstance(several, Sequence) or isinstance(several, str) or len(several) != 3:
+        raise ValueError(f"{name} must be 3 numbers, one per channel, got {values!r}")
+    red, green, blue = (_real(name, value) for value in several)
+    return red, green, blue
 
 
 def _indices(indices: Indices | None, count: int) -> NDArray[np.uint64]:

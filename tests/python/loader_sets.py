@@ -40,10 +40,9 @@ def paths_of(folder):
 
 
 def expected(samples, indices, epoch=0, seed=0, views=VIEWS):
-    """(2B, 3, h, w), view-major."""
+    """(2, B, 3, h, w)."""
     chosen = [samples[index] for index in indices]
-    pixels = views.batch(chosen, indices, epoch, seed)
-    return torch.from_numpy(pixels.reshape(-1, *pixels.shape[2:]))
+    return torch.from_numpy(views.batch(chosen, indices, epoch, seed))
 
 
 def epoch_of(loader):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -60,6 +61,42 @@ def test_runs_in_a_framework(framework, image_folder, capsys):
     pytest.importorskip(framework, reason="the frameworks are no dependencies of the tests")
     load(f"{framework}_loop").main(str(image_folder), batch_size=6)
     assert "epoch 1" in capsys.readouterr().out
+
+
+def readme_loop(folder):
+    """README's loop, and the loader that it names as another, shrunk to a small folder."""
+    text = (EXAMPLES.parent / "README.md").read_text().split("## A training loop")[1]
+    loop, other = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[:2]
+    for large, small in [
+        ('"imagenet/train"', repr(str(folder))),
+        ("View(224)", "View(32)"),
+        ("batch_size=128", "batch_size=6"),
+        ("num_workers=8", "num_workers=1"),
+        ('"resnet50", ', '"test_resnet", '),
+        ("range(90)", "range(2)"),
+    ]:
+        assert large in loop
+        loop, other = loop.replace(large, small), other.replace(large, small)
+    return loop, other
+
+
+@pytest.mark.parametrize("loader", ["DataLoader", "TiedLoader"])
+def test_readmes_loop_runs_as_printed(loader, image_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    loop, other = readme_loop(image_folder)
+    if loader == "TiedLoader":
+        loop, count = re.subn(r"^loader = DataLoader\(.*\)$", other, loop, flags=re.MULTILINE)
+        assert count == 1
+    names = {}
+    exec(compile(loop, "README.md", "exec"), names)
+    assert type(names["loader"]).__name__ == loader
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["0", "1"]
+    assert all("loss" in line and "nan" not in line for line in lines)
+    shapes = {(first.shape, second.shape) for (first, second), _ in names["loader"]}
+    assert shapes == {((6, 3, 32, 32),) * 2}
+    plain = timm.create_model("test_resnet", num_classes=3)
+    plain.load_state_dict(torch.load("resnet50.pth"), strict=True)
 
 
 def test_every_example_is_run():

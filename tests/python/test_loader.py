@@ -92,7 +92,7 @@ def test_samples_that_come_again_get_new_views(image_folder, native):
         for position, index in enumerate(order[2 * number : 2 * number + 2]):
             before = order[: 2 * number + position].count(index)
             wanted = views_number(paths[index], index, 2 * before)
-            assert torch.equal(images.view(2, 2, 3, 32, 32)[:, position], wanted)
+            assert torch.equal(images[:, position], wanted)
     seen = []
     for rank in range(2):
         sampler = RepeatAugSampler(dataset, 2, rank, num_repeats=3)
@@ -101,9 +101,7 @@ def test_samples_that_come_again_get_new_views(image_folder, native):
         [(images, _)] = epoch_of(loader)
         for position, index in enumerate(order):
             first = 2 * (2 * order[:position].count(index) + rank)
-            assert torch.equal(
-                images.view(2, -1, 3, 32, 32)[:, position], views_number(paths[index], index, first)
-            )
+            assert torch.equal(images[:, position], views_number(paths[index], index, first))
         seen += [(index, first) for index in order]
     assert len({index for index, _ in seen}) < len(seen)
 
@@ -136,7 +134,7 @@ def test_epochs_follow_whoever_tells_them(image_folder):
 
     def epoch_now():
         [(images, _)] = epoch_of(loader)
-        found = [epoch for epoch in range(50) if torch.equal(images[::12], first[epoch])]
+        found = [epoch for epoch in range(50) if torch.equal(images[:, :1], first[epoch])]
         assert len(found) == 1
         return found[0]
 
@@ -151,6 +149,31 @@ def test_epochs_follow_whoever_tells_them(image_folder):
     assert epoch_now() == 0
     loader.dataset.set_epoch(30)
     assert [epoch_now() for _ in range(2)] == [30, 31]
+
+
+def test_iterations_that_give_nothing_are_no_epochs(image_folder):
+    """Lightning makes an iteration and drops it before the first epoch."""
+    reference = TiedLoader(ImageFolder(image_folder), VIEWS, 5, True)
+    whole = [epoch_of(reference) for _ in range(3)]
+    loader = TiedLoader(ImageFolder(image_folder), VIEWS, 5, True)
+    for epoch in range(2):
+        iter(loader)
+        iter(loader)
+        assert_same(epoch_of(loader), whole[epoch])
+    iter(loader)
+    loader.set_epoch(1)
+    assert_same(epoch_of(loader), whole[1])
+    iter(loader)
+    loader.sampler.set_epoch(0)
+    assert_same(epoch_of(loader), whole[0])
+    next(iter(loader))
+    assert_same(epoch_of(loader), whole[2])
+    loader.set_epoch(1)
+    next(iter(loader))
+    resumed = TiedLoader(ImageFolder(image_folder), VIEWS, 5, True)
+    resumed.load_state_dict(loader.state_dict())
+    iter(resumed)
+    assert_same(epoch_of(resumed), whole[1][1:])
 
 
 def test_every_epoch_has_an_order_of_its_own(image_folder):
@@ -192,11 +215,13 @@ def test_normalised_output_is_torchvisions(image_folder, output, channels_last):
     loader = TiedLoader(dataset, VIEWS, 5, **arguments)
     plain = epoch_of(TiedLoader(dataset, VIEWS, 5))
     for (images, _), (pixels, _) in zip(loader, plain, strict=True):
-        wanted = torch.stack([normalise(p.permute(1, 2, 0).numpy()) for p in pixels])
-        wanted = wanted.to(getattr(torch, output))
+        flat = pixels.flatten(0, 1)
+        wanted = torch.stack([normalise(p.permute(1, 2, 0).numpy()) for p in flat])
+        wanted = wanted.to(getattr(torch, output)).view(pixels.shape)
         assert images.dtype == wanted.dtype
         assert torch.equal(images, wanted)
-        assert images.is_contiguous(memory_format=torch.channels_last) == channels_last
+        for view in images:
+            assert view.is_contiguous(memory_format=torch.channels_last) == channels_last
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
@@ -205,25 +230,31 @@ def test_large_batches_are_normalised_alike(channels_last):
     dataset = ArrayDataset(images, [0] * 12)
     form = {"output": "float32", "channels_last": channels_last}
     large = epoch_of(TiedLoader(dataset, TwoView(View(257)), 12, **form))  # written past the caches
-    small = epoch_of(TiedLoader(dataset, TwoView(View(257)), 3, layout="views", **form))
+    small = epoch_of(TiedLoader(dataset, TwoView(View(257)), 3, **form))
     assert large[0][0].nbytes >= 16 << 20
-    assert torch.equal(large[0][0], torch.cat([views for views, _ in small], 1).flatten(0, 1))
+    assert torch.equal(large[0][0], torch.cat([views for views, _ in small], 1))
 
 
 def test_the_form_of_a_batch(image_folder):
     dataset = ImageFolder(image_folder)
     plain = epoch_of(TiedLoader(dataset, VIEWS, 5))
-    by_view = epoch_of(TiedLoader(dataset, VIEWS, 5, layout="views"))
+    flat = epoch_of(TiedLoader(dataset, VIEWS, 5, layout="flat"))
     last = epoch_of(TiedLoader(dataset, VIEWS, 5, channels_last=True))
+    flat_last = epoch_of(TiedLoader(dataset, VIEWS, 5, channels_last=True, layout="flat"))
     twice = epoch_of(TiedLoader(dataset, VIEWS, 5, repeat_targets=True))
     for i, (images, targets) in enumerate(plain):
-        assert torch.equal(by_view[i][0].flatten(0, 1), images)
-        assert by_view[i][0].shape[:2] == (2, len(targets))
+        assert images.shape[:2] == (2, len(targets))
+        assert torch.equal(flat[i][0], images.flatten(0, 1))
         assert torch.equal(last[i][0], images)
-        assert last[i][0].is_contiguous(memory_format=torch.channels_last)
+        assert torch.equal(flat_last[i][0], images.flatten(0, 1))
+        assert flat_last[i][0].is_contiguous(memory_format=torch.channels_last)
         assert torch.equal(twice[i][1], torch.cat([targets, targets]))
-    one = epoch_of(TiedLoader(dataset, View(32), 5))
-    assert torch.equal(one[0][0], plain[0][0][:5])
+    for layout in ("views", "flat"):
+        one = epoch_of(TiedLoader(dataset, View(32), 5, layout=layout))
+        assert torch.equal(one[0][0], plain[0][0][0])
+        options = {"layout": layout, "collate_fn": lambda batch: batch}
+        [(view,), _], *_ = next(iter(TiedLoader(dataset, View(32), 5, **options)))
+        assert torch.equal(view, plain[0][0][0, 0])
     collated = list(TiedLoader(dataset, VIEWS, 5, collate_fn=default_collate))
     dataloader = TiedDataset(dataset, VIEWS)
     dataloader.set_epoch(0)

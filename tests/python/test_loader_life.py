@@ -272,7 +272,7 @@ PRELUDE = """
         def __getitem__(self, i):
             time.sleep(self.seconds)
             return paths[i % len(paths)], i
-    from tied_augment.sources import Located
+    from tied_augment.located import Located
     import tied_augment.loader.tied_loader as module
     def native(n, seconds=0.0):
         dataset = Paths(n)
@@ -291,6 +291,37 @@ def test_the_interpreter_ends_in_mid_epoch(image_folder):
     print("end", flush=True)
     """
     process = run(PRELUDE + code, str(image_folder))
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, "end\n", "")
+
+
+def test_the_interpreter_ends_while_a_daemon_thread_consumes(image_folder):
+    code = """
+    class Stream(Iterable):
+        def __iter__(self):
+            for i in range(1 << 16):
+                time.sleep(0.005)
+                yield paths[i % len(paths)], i
+
+    def consume(loader, pause, began):
+        for _ in range(3):
+            for _ in loader:
+                began.set()
+                time.sleep(pause)
+            print("an epoch's end", flush=True)
+
+    waits = []
+    for pause in (0, 0.01):
+        for dataset in (native(1 << 12), Paths(1 << 12), Stream()):
+            loader = TiedLoader(dataset, TwoView(View(64)), 8, threads=1)
+            waits.append(threading.Event())
+            arguments = (loader, pause, waits[-1])
+            threading.Thread(target=consume, args=arguments, daemon=True).start()
+    for began in waits:
+        began.wait(20)
+    print("end", flush=True)
+    """
+    process = run(PRELUDE + "    from collections.abc import Iterable\n" + code, str(image_folder))
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "end\n", "")
 
@@ -402,6 +433,6 @@ def test_torchs_workers_may_be_forked_meanwhile(image_folder):
     other = TiedDataset(dataset, VIEWS)
     other.set_epoch(0)
     for (one, two), _ in DataLoader(other, 4, num_workers=1, multiprocessing_context="fork"):
-        assert torch.equal(torch.cat([one, two]), first)
+        assert torch.equal(torch.stack([one, two]), first)
         break
     assert len(list(iteration)) == 2

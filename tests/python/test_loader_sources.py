@@ -1,5 +1,6 @@
 """TiedLoader: the same batches from every kind of data set."""
 
+import logging
 import os
 import tarfile
 from pathlib import Path
@@ -12,9 +13,7 @@ from PIL import Image
 from timm.data import ImageDataset
 from timm.data.readers.reader_image_in_tar import ReaderImageInTar
 from timm.data.readers.reader_image_tar import ReaderImageTar
-from torch.utils.data import (
-    Subset,
-)
+from torch.utils.data import ConcatDataset, Subset
 from torchvision.datasets import ImageFolder
 
 from tied_augment import ArrayDataset, TiedDataset, TiedLoader
@@ -109,6 +108,92 @@ def test_subsets_and_extra_fields(image_folder):
     assert names == {"name": ["n0", "n1", "n2", "n3"]}
 
 
+# timm leaves its archives open.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_concatenated_data_sets_are_read_natively(image_folder, tmp_path):
+    folder = ImageFolder(image_folder, target_transform=lambda target: target + 10)
+    timms = ImageDataset(str(image_folder))
+    one = ImageDataset(str(tar_of(image_folder, tmp_path / "one.tar")))
+    two = ImageDataset(str(tar_of(image_folder, tmp_path / "two.tar")))
+    files = ConcatDataset([Subset(folder, [7, 2]), ConcatDataset([timms, folder])])
+    members = ConcatDataset([one, Subset(two, [3, 5]), one])
+    for dataset in (files, members, Subset(files, [20, 1, 13]), Subset(members, [13, 3])):
+        loader = TiedLoader(dataset, VIEWS, 4)
+        assert loader.stats()["reading"] == "native"
+        items = [dataset[index] for index in range(len(dataset))]
+        assert_same(epoch_of(loader), epoch_of(TiedLoader(Items(items), VIEWS, 4)))
+        tied = TiedDataset(dataset, VIEWS)
+        tied.set_epoch(1)
+        (first, second), target = tied[len(dataset) - 1]
+        images, targets = epoch_of(loader)[-1]
+        assert torch.equal(torch.stack([first, second]), images[:, -1])
+        assert target == targets[-1]
+
+
+class Own(ImageFolder):
+    def __getitem__(self, index):
+        return super().__getitem__(index)
+
+
+def test_who_reads_is_said(image_folder, photos, caplog):
+    folder = ImageFolder(image_folder)
+    pixels = np.stack([photo[:40, :50] for photo in photos])
+    arrays = ArrayDataset(pixels, range(5))
+    items = Items(folder.samples)
+    reasons = {
+        "only Python can read the images of this Items": items,
+        "this Own has a __getitem__ or a loader of its own": Own(image_folder),
+        "this ImageFolder has a": ImageFolder(image_folder, loader=Image.open),
+        "a Subset of images in memory": Subset(arrays, [1]),
+        "a ConcatDataset of images in memory": ConcatDataset([arrays, folder]),
+        "only Python can read the images of this list": folder.samples,
+        "an iterable data set": Stream(folder.samples),
+        "images of this Items": ConcatDataset([folder, items]),
+    }
+    for reason, dataset in reasons.items():
+        loader = TiedLoader(dataset, VIEWS, 4)
+        assert "read by one Python thread: " in repr(loader)
+        assert reason in repr(loader)
+        assert loader.stats()["reading"] == "python"
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "tied_augment.loader"):
+            list(loader)
+            list(loader)
+        [line] = [record.getMessage() for record in caplog.records]
+        assert reason in line
+    native = TiedLoader(folder, VIEWS, 4)
+    assert "read natively" in repr(native)
+    with caplog.at_level(logging.INFO, "tied_augment.loader"):
+        list(native)
+    assert "read natively" in caplog.text
+
+
+def test_a_concatenation_of_kinds_is_read_in_pythons_thread(image_folder, photos, tmp_path):
+    folder = ImageFolder(image_folder)
+    archive = ImageDataset(str(tar_of(image_folder, tmp_path / "one.tar")))
+    arrays = ArrayDataset(np.stack([photo[:40, :50] for photo in photos]), range(5))
+    dataset = ConcatDataset([folder, archive, arrays])
+    loader = TiedLoader(dataset, VIEWS, 4)
+    assert "read by one Python thread" in repr(loader)
+    items = [dataset[index] for index in range(len(dataset))]
+    assert_same(epoch_of(loader), epoch_of(TiedLoader(Items(items), VIEWS, 4)))
+    both = ConcatDataset([folder, archive])
+    assert "has both image files and members of archives" in repr(TiedLoader(both, VIEWS))
+    archive.reader.tar_state.tf.close()
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_folder_is_an_image_folder(image_folder, kind):
+    wanted = ImageFolder(image_folder)
+    loader = TiedLoader(kind(image_folder), VIEWS, 5)
+    assert loader.dataset.samples == wanted.samples
+    assert_same(epoch_of(loader), epoch_of(TiedLoader(wanted, VIEWS, 5)))
+    tied = TiedDataset(kind(image_folder), VIEWS)
+    assert tied.dataset.classes == wanted.classes
+    assert len(tied) == 12
+
+
 def test_arrays_in_memory_are_not_copied(photos):
     images = np.stack([photo[:40, :50] for photo in photos])
     dataset = TiedDataset.from_arrays(images, [3, 1, 4, 1, 5], VIEWS, seed=2)
@@ -121,6 +206,22 @@ def test_arrays_in_memory_are_not_copied(photos):
     assert (second == 7).all()
     with pytest.raises(ValueError, match="5 images but 2 targets"):
         ArrayDataset(images, [1, 2])
-    for wrong in (images.astype(np.int16), images[..., :2], images[0]):
-        with pytest.raises(TypeError, match="must be"):
-            ArrayDataset(wrong, [0] * len(wrong))
+    for wrong, remedy in [
+        (images.astype(np.int16), "0 to 255"),
+        (images / 255, "0 to 255"),
+        (images[..., :2], r"\(5, 40, 50, 2\) and uint8$"),
+        (images[0], "must be an"),
+        (images[..., 0], "gray"),
+        (images[..., :1], "gray"),
+        (np.moveaxis(images, 3, 1), r"images\.transpose\(0, 2, 3, 1\)"),
+        (torch.from_numpy(images), r"pass \.numpy\(\) of it"),
+        (list(images), "got list"),
+        (None, "got NoneType"),
+    ]:
+        with pytest.raises(TypeError, match=remedy):
+            ArrayDataset(wrong, [0] * 5)
+    for targets in (None, 5, iter(range(5))):
+        with pytest.raises(TypeError, match="targets must be a sequence"):
+            ArrayDataset(images, targets)
+    with pytest.raises(TypeError, match="ascontiguousarray"):
+        ArrayDataset(images[:, ::2], range(5))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from timm.data.distributed_sampler import RepeatAugSampler
 from timm.data.scheduled_sampler import ScheduledBatchSampler
-from torch.utils.data import IterableDataset, RandomSampler
+from torch.utils.data import BatchSampler, IterableDataset, RandomSampler
 from torch.utils.data.distributed import DistributedSampler
 from torchvision.datasets import ImageFolder
 
@@ -72,7 +72,27 @@ def assert_same(got, want):
         assert torch.equal(targets, wanted_targets)
 
 
+def ranked(dataset, **arguments):
+    place = {"rank": 1, "world_size": 2}
+    return TiedLoader(dataset, VIEWS, 2, shuffle=True, seed=3, **place, **arguments)
+
+
+def ranked_random(dataset, **arguments):
+    sampler = RandomSampler(dataset, replacement=True)
+    return TiedLoader(dataset, VIEWS, 2, sampler=sampler, rank=0, world_size=2, **arguments)
+
+
+def ranked_batches(dataset, **arguments):
+    batches = BatchSampler(RandomSampler(dataset), 2, drop_last=False)
+    return TiedLoader(dataset, VIEWS, batch_sampler=batches, rank=1, world_size=2, **arguments)
+
+
+def ranked_stream(dataset, **arguments):
+    return TiedLoader(Stream(dataset.samples), VIEWS, 2, rank=1, world_size=2, **arguments)
+
+
 MAKERS = [shuffled, random_sampler, own_generator, distributed, repeated, scheduled, stream]
+MAKERS += [ranked, ranked_random, ranked_batches, ranked_stream]
 
 
 @pytest.mark.parametrize("make", MAKERS)

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 
-import tied_augment.shards
+import tied_augment.ranks
 from tied_augment import TarShards, TiedLoader, TwoView, View
+from tied_augment.ranks import Ranks
 
 VIEWS = TwoView(View(16))
 
@@ -36,7 +38,7 @@ def shards(tmp_path_factory, image_folder):
 
 
 def as_rank(monkeypatch, rank, ranks):
-    monkeypatch.setattr(tied_augment.shards, "_rank", lambda: (rank, ranks))
+    monkeypatch.setattr(tied_augment.ranks, "_of_process_group", lambda: Ranks(rank, ranks))
 
 
 def targets_of(dataset):
@@ -83,6 +85,83 @@ def test_ranks_read_shards_of_their_own(shards, monkeypatch):
         iter(TarShards(paths))
 
 
+def loaded(dataset, workers):
+    """The targets that a DataLoader gives."""
+    loader = DataLoader(dataset, 2, num_workers=workers, collate_fn=list)
+    return [target for batch in loader for _, target in batch]
+
+
+# On one core torch finds two workers too many.
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize("workers", [1, 2, 3, 5])
+@pytest.mark.parametrize("buffer", [0, 4])
+def test_workers_share_the_shards(shards, workers, buffer):
+    paths, _ = shards
+    dataset = TarShards(paths, buffer=buffer)
+    assert sorted(loaded(dataset, workers)) == list(range(12))
+    # `samples` counts for all workers together; each begins its own shards anew.
+    assert len(loaded(TarShards(paths, samples=9, buffer=buffer), workers)) == 9
+    assert len(loaded(TarShards(paths, samples=25, buffer=buffer), workers)) == 25
+    few = TarShards(paths, samples=2, buffer=buffer)
+    given = loaded(few, workers)
+    assert len(given) == len(set(given)) == 2
+    for rank in range(2):
+        place = {"rank": rank, "world_size": 2}
+        mine = targets_of(TarShards(paths, **place))
+        assert sorted(loaded(TarShards(paths, **place), workers)) == mine
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_workers_know_their_rank_and_the_epoch(shards, context, monkeypatch):
+    """Those that are spawned know of no process group, those that live on see no new object."""
+    paths, _ = shards
+    as_rank(monkeypatch, 1, 2)
+    dataset = TarShards(paths, buffer=9)
+    options = {"batch_size": 3, "collate_fn": list, "num_workers": 1, "persistent_workers": True}
+    loader = DataLoader(dataset, multiprocessing_context=context, **options)
+    orders = []
+    for epoch in (0, 1, 5):
+        dataset.set_epoch(epoch)
+        targets = [target for batch in loader for _, target in batch]
+        orders.append(targets)
+        assert targets == targets_of(dataset)
+    assert len(set(map(tuple, orders))) == 3
+
+
+def test_arguments(shards, tmp_path):
+    paths, _ = shards
+    assert targets_of(TarShards(str(paths[0]))) == targets_of(TarShards(paths[0])) == [0, 1, 2]
+    assert targets_of(TarShards(paths, images=".JPG", target=".cls")) == list(range(12))
+    assert TarShards("a.tar").splits_by_rank
+    for arguments, error, message in [
+        ((None,), TypeError, "shards must be paths of tar files, got None"),
+        ((b"a.tar",), TypeError, "shards must be paths"),
+        (([1],), TypeError, "got 1 among them"),
+        ((tmp_path,), ValueError, "must be tar files, .* is a folder"),
+        (("a-{0..9}.tar",), ValueError, "patterns are not expanded"),
+        ((["*.tar"],), ValueError, "patterns are not expanded"),
+        (("a.tar", 0), ValueError, "samples must be from 1"),
+        (("a.tar", 1.5), TypeError, "samples must be an integer"),
+        (("a.tar", None, -1), ValueError, "buffer must be from 0"),
+        (("a.tar", None, "9"), TypeError, "buffer must be an integer"),
+        (("a.tar", None, 0, 5), TypeError, "images must be an ending"),
+        (("a.tar", None, 0, ()), ValueError, "images must be an ending"),
+        (("a.tar", None, 0, "jpg", 5), TypeError, "target must be an ending"),
+        (("a.tar", None, 0, "jpg", "cls", -1), ValueError, "seed must be from 0"),
+    ]:
+        with pytest.raises(error, match=message):
+            TarShards(*arguments)
+    for place, message in [
+        ({"rank": 1}, "go together"),
+        ({"rank": 2, "world_size": 2}, "rank must be from 0 to world_size - 1 = 1"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            TarShards("a.tar", **place)
+    with pytest.raises(ValueError, match="epoch must be from 0"):
+        TarShards("a.tar").set_epoch(-1)
+
+
 def test_a_fixed_number_of_samples(shards, monkeypatch):
     paths, _ = shards
     assert targets_of(TarShards(paths, samples=14)) == [*range(12), 0, 1]
@@ -96,11 +175,11 @@ def test_under_tied_loader(shards):
     paths, contents = shards
     loader = TiedLoader(TarShards(paths, samples=12, buffer=4), VIEWS, 5)
     assert len(loader) == 3
-    for epoch in range(2):
+    for epoch in range(4):
         dataset = TarShards(paths, buffer=4)
         dataset.set_epoch(epoch)
         order = targets_of(dataset)
-        images = torch.cat([batch.view(2, -1, 3, 16, 16) for batch, _ in loader], 1)
+        images = torch.cat([batch for batch, _ in loader], 1)
         wanted = VIEWS.batch([contents[i] for i in order], range(12), epoch)
         assert torch.equal(images, torch.from_numpy(wanted))
 

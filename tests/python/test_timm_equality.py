@@ -36,7 +36,7 @@ def first_batch(folder, size, **options):
     half = (0.5, 0.5, 0.5)  # the model's configuration
     view = View.from_timm(input_size=size, interpolation="random", mean=half, std=half, **options)
     dataset = ImageDataset(str(folder / "train"))
-    loader = TiedLoader(dataset, TwoView(view), 32, shuffle=True, seed=42)
+    loader = TiedLoader(dataset, TwoView(view), 32, shuffle=True, seed=42, layout="flat")
     images, target = next(iter(loader))
     return (images.float() / 255 - 0.5) / 0.5, target
 

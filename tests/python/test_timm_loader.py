@@ -37,6 +37,7 @@ def raw(folder, epoch=0, seed=0, **options):
         drop_last=True,
         seed=seed,
         repeat_targets=True,
+        layout="flat",
     )
     loader.set_epoch(epoch)
     return list(loader)

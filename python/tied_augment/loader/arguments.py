@@ -2,26 +2,104 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from difflib import get_close_matches
+from typing import Any, cast
 
+import numpy as np
 import torch
 
 from tied_augment import _core
 from tied_augment.loader.output import DTYPES, Layout, Output
 from tied_augment.transforms import TwoView, View
+from tied_augment.view import IMAGENET_MEAN, IMAGENET_STD, channels
 
-__all__ = ["can_pin", "count", "output", "rank", "threads", "views"]
+__all__ = [
+    "can_pin",
+    "count",
+    "flag",
+    "function",
+    "output",
+    "refuse",
+    "sampler",
+    "threads",
+    "views",
+]
+
+# What DataLoader takes and `TiedLoader` does not: what to do instead.
+_DATA_LOADERS = {
+    "num_workers": "use threads=, since it has threads in the place of worker processes",
+    "persistent_workers": "leave it out, since there are no worker processes",
+    "worker_init_fn": "leave it out, since there are no worker processes",
+    "multiprocessing_context": "leave it out, since there are no worker processes",
+    "in_order": "leave it out: batches always come in order",
+    "timeout": "leave it out, since there are no worker processes to wait for",
+    "prefetch_factor": "use prefetch=, the number of batches that are made ahead",
+    "generator": "use seed=, from which order and views follow",
+    "pin_memory_device": "use pin_memory=True",
+    "transform": "use views=",
+    "num_replicas": "use world_size=",
+    "workers": "use threads=",
+}
 
 
-def views(views: object) -> list[TwoView | View]:
-    """The views of every choice, one by one."""
+def refuse(unknown: Mapping[str, object], known: Iterable[str]) -> None:
+    """Raise TypeError for arguments that `TiedLoader` doesn't have, with what to do instead."""
+    for name in unknown:
+        close = [f"do you mean {other}=?" for other in get_close_matches(name, known, 1)]
+        remedy = ": ".join(["", *([_DATA_LOADERS[name]] if name in _DATA_LOADERS else close)])
+        raise TypeError(f"TiedLoader has no argument {name!r}{remedy}")
+
+
+def flag(name: str, value: object) -> bool:
+    """`value` as a bool: True, False, 1 or 0."""
+    if not isinstance(value, (bool, int, np.bool_)) or value not in (0, 1):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def function(name: str, value: Any) -> Any:
+    """`value`, if it is None or can be called."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} must be a function, got {value!r}")
+    return value
+
+
+def views(views: object, choosing: bool) -> list[TwoView | View]:
+    """The views of every choice, one by one.
+
+    Args:
+        views: what was given.
+        choosing: whether there is a batch sampler, which may choose.
+    """
     several = list(views) if isinstance(views, Sequence) else [views]
     if not several or not all(isinstance(each, (TwoView, View)) for each in several):
-        raise TypeError(f"views must be a TwoView, or a sequence of these, got {views!r}")
+        kind = type(views).__name__
+        shown = repr(views) if "\n" not in repr(views) else f"a {kind}"
+        if callable(views) and not isinstance(views, type):
+            shown += ": torchvision's transforms have their counterparts in View's arguments"
+        raise TypeError(f"views must be a TwoView such as TwoView(View(224)), got {shown}")
+    if len(several) > 1 and not choosing:
+        raise ValueError(
+            "several views are for a batch_sampler that chooses one of them for each batch: for "
+            "two different views of an image give TwoView(first, second)"
+        )
     return cast("list[TwoView | View]", several)
+
+
+def sampler(name: str, sampler: object) -> None:
+    """Raise TypeError for what can't give an order in each epoch."""
+    if sampler is None:
+        return
+    gives = isinstance(sampler, Iterable) or hasattr(sampler, "__getitem__")
+    if not gives or isinstance(sampler, (str, type, Set, Mapping)):
+        raise TypeError(f"{name} must be a sampler or a list, got {sampler!r}")
+    if isinstance(sampler, Iterator):
+        kind = type(sampler).__name__
+        raise TypeError(f"{name} must begin anew in each epoch, got a {kind}: give a list of it")
 
 
 def count(views: TwoView | View) -> int:
@@ -29,17 +107,25 @@ def count(views: TwoView | View) -> int:
     return 2 if isinstance(views, TwoView) else 1
 
 
-def output(
-    output: str, mean: Sequence[float], std: Sequence[float], channels_last: bool, layout: Layout
-) -> Output:
+def output(output: str, mean: Any, std: Any, channels_last: bool, layout: Layout) -> Output:
     """The form of batches."""
-    if output not in DTYPES:
-        raise ValueError(f"output must be one of {', '.join(DTYPES)}, got {output!r}")
+    if not isinstance(output, str) or output not in DTYPES:
+        names = ", ".join(map(repr, DTYPES))
+        raise ValueError(f"output must be one of {names}, got {output!r}")
     if layout not in ("flat", "views"):
         raise ValueError(f"layout must be 'flat' or 'views', got {layout!r}")
-    if len(mean) != 3 or len(std) != 3 or not all(float(value) > 0 for value in std):
-        raise ValueError(f"mean and std must be 3 numbers, std above 0: got {mean} and {std}")
-    return Output(DTYPES[output], tuple(mean), tuple(std), bool(channels_last), layout)
+    if output == "uint8" and (mean is not None or std is not None):
+        raise ValueError(
+            "mean and std have no effect on output='uint8', which is not normalised: give "
+            "output='float32', 'float16' or 'bfloat16', or leave them out"
+        )
+    means = channels("mean", IMAGENET_MEAN if mean is None else mean)
+    stds = channels("std", IMAGENET_STD if std is None else std)
+    if not all(0 <= value <= 1 for value in means):
+        raise ValueError(f"mean must be from 0 to 1, a fraction of 255, got {mean!r}")
+    if not all(0 < value < math.inf for value in stds):
+        raise ValueError(f"std must be above 0, as a fraction of 255, got {std!r}")
+    return Output(DTYPES[output], means, stds, flag("channels_last", channels_last), layout)
 
 
 def can_pin(wanted: bool) -> bool:
@@ -59,11 +145,3 @@ def threads() -> int:
     local = os.environ.get("LOCAL_WORLD_SIZE", "1")
     processes = int(local) if local.isdigit() and int(local) > 0 else 1
     return max(1, _core.build_info()["threads"] // processes)
-
-
-def rank() -> tuple[int, int]:
-    """This process's rank, and the number of ranks."""
-    distributed = torch.distributed
-    if distributed.is_available() and distributed.is_initialized():
-        return distributed.get_rank(), distributed.get_world_size()
-    return 0, 1

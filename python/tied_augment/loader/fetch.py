@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tied_augment import _core
-from tied_augment.loader.errors import Skips
+from tied_augment.items import split
 from tied_augment.loader.output import Buffers, Output
-from tied_augment.sources import Located
+from tied_augment.located import Located
+from tied_augment.ranks import Ranks
+from tied_augment.skips import Skips
 
 __all__ = ["Feed", "FetchedFeed", "LocatedFeed", "Pending", "StreamFeed", "Submission"]
 
@@ -239,7 +241,7 @@ class FetchedFeed(_ThreadFeed):
             index = int(batch.indices[position])
             try:
                 with self._reading:
-                    return _split(self._read(index))
+                    return split(self._read(index))
             except OSError as error:
                 batch.in_a_row[position] = batch.in_a_row.get(position, 0) + 1
                 self._skips.pass_by(index, error, batch.in_a_row[position])
@@ -250,9 +252,12 @@ class StreamFeed(_ThreadFeed):
     """Items of an iterable data set, numbered as they come.
 
     Args:
-        samples: the data set.
+        samples: this rank's.
         done: how many samples to pass over.
-        numbers: the first sample's index, and the step to the next one's.
+        ranks: this rank and the number of all, which number the samples: the n-th one here is
+            number rank + n * world_size of all. If there are others, no batch may be left out, as
+            they would wait for it: samples of the first batch replace those of one that has no good
+            sample.
     """
 
     def __init__(
@@ -262,58 +267,62 @@ class StreamFeed(_ThreadFeed):
         batch_size: int,
         drop_last: bool,
         done: int,
-        numbers: tuple[int, int],
+        ranks: Ranks,
     ) -> None:
         super().__init__(submission)
         self._samples = samples
         self._batch_size = batch_size
         self._drop_last = drop_last
         self._done = done
-        self._numbers = numbers
+        self._ranks = ranks
+        self._first: list[tuple[int, tuple[Any, tuple[Any, ...]]]] = []
         self._iterator: Iterator[Any] | None = None
 
     def _fetch(self, batch: Pending) -> None:
         if self._iterator is None:
             self._iterator = iter(self._samples)
-            for _ in islice(self._iterator, self._done):
+            for number, item in enumerate(islice(self._iterator, self._done)):
                 if self._stop.is_set():
                     return
-        for item in islice(self._iterator, self._batch_size):
+                self._keep(number, item)
+        for number, item in enumerate(islice(self._iterator, self._batch_size), self._done):
             if self._stop.is_set():
                 return
-            batch.items.append(_split(item))
+            self._keep(number, item)
+            batch.items.append(split(item))
         count = len(batch.items)
         if count == 0 or (self._drop_last and count < self._batch_size):
             batch.ended = True
             return
-        first, step = self._numbers
         numbers = range(self._done, self._done + count)
-        batch.asked = np.asarray([first + step * number for number in numbers], np.uint64)
+        batch.asked = np.asarray([self._number(number) for number in numbers], np.uint64)
         batch.indices = batch.asked.copy()
         batch.rest = [rest for _, rest in batch.items]
         batch.first_views = np.zeros(count, np.uint16)
         self._done += count
         self._submission.begin(batch, None, [sample for sample, _ in batch.items])
 
+    def _number(self, number: int) -> int:
+        return self._ranks.rank + self._ranks.world_size * number
+
+    def _keep(self, number: int, item: Any) -> None:
+        if self._ranks.world_size > 1 and number < self._batch_size:
+            self._first.append((self._number(number), split(item)))
+
     def lost(self, batch: Pending, failed: int) -> bool:
-        """See `Feed.lost`: a batch's own samples are all there is."""
-        return failed == len(batch.items)
+        """See `Feed.lost`: in a single process a batch's own samples are all there is."""
+        return not self._first and failed == len(batch.items)
 
     def replace(self, batch: Pending, failed: Sequence[int]) -> None:
         """See `Feed.replace`."""
         # The next in the stream would depend on how far ahead it has been read.
         samples = []
+        # From what came, not from `indices` and `rest`: those may be replaced, too.
+        others = list(zip(batch.asked.tolist(), batch.items, strict=True))
+        if self._first and len(failed) == len(others):
+            others = self._first
         for position in failed:
-            other = (position + batch.in_a_row[position]) % len(batch.items)
-            # From what came, not from `indices` and `rest`: those of `other` may be replaced, too.
-            batch.indices[position] = batch.asked[other]
-            sample, batch.rest[position] = batch.items[other]
+            other = others[(position + batch.in_a_row[position]) % len(others)]
+            batch.indices[position], (sample, batch.rest[position]) = other
             samples.append(sample)
         self._submission.redo(batch, None, samples, failed)
-
-
-def _split(item: Any) -> tuple[Any, tuple[Any, ...]]:
-    if not isinstance(item, (tuple, list)) or not item:
-        kind = type(item).__name__
-        raise TypeError(f"an item of the data set must be a tuple (image, target, ...), got {kind}")
-    return item[0], tuple(item[1:])

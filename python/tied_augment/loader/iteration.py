@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tied_augment import _core
-from tied_augment.loader.errors import Skips
 from tied_augment.loader.fetch import Feed, Pending
 from tied_augment.loader.samplers import fingerprint
+from tied_augment.skips import Skips
 
 __all__ = ["Iteration", "Progress"]
 
@@ -90,6 +90,7 @@ class Iteration(Iterator[Any]):
         # Samples of batches left out since the last one that was not.
         self._lost = 0
         self._delivered_at: float | None = None
+        self._closed = False
         self._close = weakref.finalize(self, _close, core, feed)
         progress.began = time.perf_counter()
         try:
@@ -100,7 +101,7 @@ class Iteration(Iterator[Any]):
 
     def __next__(self) -> Any:
         if not self._close.alive:
-            raise StopIteration
+            raise SystemExit if self._ended_by_exit() else StopIteration
         asked_at = time.perf_counter()
         progress = self._progress
         if self._delivered_at is not None:
@@ -119,6 +120,8 @@ class Iteration(Iterator[Any]):
             # As from here it would look like the end of the epoch.
             raise RuntimeError("the data set or collate_fn raised StopIteration") from error
         except BaseException:
+            if self._ended_by_exit():
+                raise SystemExit from None
             self.close()
             raise
         if batch is None:
@@ -134,9 +137,18 @@ class Iteration(Iterator[Any]):
     def close(self) -> None:
         """End the threads, and give back all memory but that of batches in use."""
         if self._close.alive:
+            self._closed = True
             self._progress.ended = time.perf_counter()
             self._close()
             self._pending.clear()
+
+    def _ended_by_exit(self) -> bool:
+        """Whether the interpreter's exit has ended it, in the midst of a daemon thread's work.
+
+        That thread must end without a word, and must not take it for the end of the epoch:
+        `threading` ignores SystemExit.
+        """
+        return not self._close.alive and not self._closed
 
     def _begin_batches(self) -> None:
         while len(self._pending) < self._ahead:

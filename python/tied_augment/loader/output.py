@@ -92,7 +92,8 @@ class Output:
         mean: of each channel, 0 to 1; not used for uint8.
         std: of each channel; not used for uint8.
         channels_last: torch's memory format of that name.
-        layout: ``'flat'``, (views * B, 3, H, W), or ``'views'``, (views, B, 3, H, W).
+        layout: ``'flat'``, (views * B, 3, H, W), or ``'views'``, (views, B, 3, H, W). A single view
+            is (B, 3, H, W) in both.
     """
 
     dtype: torch.dtype
@@ -121,7 +122,7 @@ class Output:
 
     def tensor(self, memory: Tensor, views: int, samples: int, size: tuple[int, int]) -> Tensor:
         """The images of a batch over its memory."""
-        batch = (views * samples,) if self.layout == "flat" else (views, samples)
+        batch = (views * samples,) if self.layout == "flat" or views == 1 else (views, samples)
         elements = memory.view(self.dtype)
         if self.channels_last:
             return elements.view(*batch, *size, 3).movedim(-1, -3)
@@ -152,7 +153,8 @@ class Delivery:
         if self._collate_fn is not None:
             split = replace(self._output, layout="views")
             images = split.tensor(batch.memory, views, count, size)
-            pairs = zip(zip(*images, strict=True), rest, strict=True)
+            by_view = images.unbind() if views > 1 else (images,)
+            pairs = zip(zip(*by_view, strict=True), rest, strict=True)
             return self._collate_fn([(pair, *others) for pair, others in pairs])
         images = self._output.tensor(batch.memory, views, count, size)
         columns = [default_collate(list(column)) for column in zip(*rest, strict=True)]

@@ -13,7 +13,19 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
-__all__ = ["EpochSampler", "Occurrences", "batch_of", "begin", "fingerprint", "random_state"]
+from tied_augment.loader.arguments import flag
+from tied_augment.view import number
+
+__all__ = [
+    "Drawn",
+    "EpochSampler",
+    "Occurrences",
+    "batch_of",
+    "begin",
+    "fingerprint",
+    "index_of",
+    "random_state",
+]
 
 
 class EpochSampler(Sampler[int]):
@@ -25,14 +37,23 @@ class EpochSampler(Sampler[int]):
     Args:
         dataset: anything with a length.
         shuffle: False for 0, 1, 2, ...
-        seed: the run's seed.
+        seed: the run's seed, 0 to 2**64 - 1.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong type, or out of its range.
     """
 
     def __init__(self, dataset: Sized, shuffle: bool = True, seed: int = 0) -> None:
+        if not hasattr(dataset, "__len__"):
+            kind = type(dataset).__name__
+            raise TypeError(f"dataset must have a length, got {kind}: a range(n) will do, too")
         self.dataset = dataset
-        self.shuffle = shuffle
-        self.seed = seed
+        self.shuffle = flag("shuffle", shuffle)
+        self.seed = number("seed", seed, 64)
         self.epoch = 0
+
+    def __repr__(self) -> str:
+        return f"EpochSampler(shuffle={self.shuffle}, seed={self.seed})"
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -45,28 +66,58 @@ class EpochSampler(Sampler[int]):
         return iter(rng.permutation(len(self)).tolist())
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch comes, before its iteration begins."""
-        self.epoch = operator.index(epoch)
+        """Say which epoch comes, 0 to 2**32 - 1, before its iteration begins."""
+        self.epoch = number("epoch", epoch, 32)
 
 
-def batch_of(batch: Iterable[Any], length: int | None) -> tuple[NDArray[np.uint64], int]:
-    """The indices of a sampler's batch, and the choice that timm's scheduled sampler adds.
+class Drawn(int):
+    """An index that knows how often it came before in the epoch, on any rank.
+
+    Attributes:
+        before: that number.
+    """
+
+    before: int
+
+
+def index_of(entry: Any, length: int) -> int:
+    """The index that a sampler gave, from 0 up.
 
     Raises:
+        TypeError: it is none.
+        IndexError: it is beyond `length`.
+    """
+    try:
+        number = operator.index(entry)
+    except TypeError:
+        raise TypeError(
+            f"a sampler must give indices, a batch_sampler lists of indices: got {entry!r}"
+        ) from None
+    if not -length <= number < length:
+        raise IndexError(f"index {number} of a data set of {length} samples")
+    return number % length
+
+
+def batch_of(batch: Any, length: int) -> tuple[NDArray[np.uint64], list[int] | None, int]:
+    """A sampler's batch: its indices, `Drawn.before` if known, and the choice of view.
+
+    timm's scheduled sampler gives the choice beside each index.
+
+    Raises:
+        TypeError: it is no batch of indices.
         IndexError: an index beyond `length`.
         ValueError: a batch with several choices, or an empty one.
     """
+    if not isinstance(batch, Iterable):
+        raise TypeError(f"a batch_sampler must give lists of indices, got {batch!r}")
     entries = list(batch)
     choices = {entry[1] for entry in entries if isinstance(entry, tuple)} or {0}
     if len(choices) > 1 or not entries:
         raise ValueError(f"a batch must have samples, and one size for all: got {entries!r}")
-    numbers = [operator.index(e[0] if isinstance(e, tuple) else e) for e in entries]
-    if length is not None:
-        for number in numbers:
-            if not -length <= number < length:
-                raise IndexError(f"index {number} of a data set of {length} samples")
-        numbers = [number % length for number in numbers]
-    return np.asarray(numbers, np.uint64), operator.index(choices.pop())
+    indices = [entry[0] if isinstance(entry, tuple) else entry for entry in entries]
+    before = [index.before for index in indices if isinstance(index, Drawn)] or None
+    numbers = [index_of(index, length) for index in indices]
+    return np.asarray(numbers, np.uint64), before, operator.index(choices.pop())
 
 
 class Occurrences:
@@ -86,13 +137,23 @@ class Occurrences:
         self._rank = sampler.rank if across else 0
         self._ranks = sampler.num_replicas if across else 1
 
-    def first_views(self, indices: NDArray[np.uint64]) -> NDArray[np.uint16]:
-        """The number of the first view of each sample of the next batch."""
-        before = np.empty(len(indices), np.int64)
-        for position, index in enumerate(indices.tolist()):
-            before[position] = self._seen[index]
-            self._seen[index] += 1
-        return ((before * self._ranks + self._rank) * self._views).astype(np.uint16)
+    def first_views(
+        self, indices: NDArray[np.uint64], before: list[int] | None = None
+    ) -> NDArray[np.uint16]:
+        """The number of the first view of each sample of the next batch.
+
+        Args:
+            indices: the batch's.
+            before: how often each came before; None to count here.
+        """
+        times = np.asarray(before or [self.count(index) for index in indices.tolist()], np.int64)
+        return ((times * self._ranks + self._rank) * self._views).astype(np.uint16)
+
+    def count(self, index: int) -> int:
+        """How often an index came before; it is counted."""
+        before = int(self._seen[index])
+        self._seen[index] += 1
+        return before
 
 
 def fingerprint(indices: NDArray[np.uint64], before: int) -> int:

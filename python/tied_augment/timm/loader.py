@@ -14,7 +14,7 @@ from torch.utils.data.distributed import DistributedSampler
 
 from tied_augment.dataset import TiedDataset
 from tied_augment.loader import TiedLoader
-from tied_augment.loader.errors import OnError
+from tied_augment.skips import OnError
 from tied_augment.transforms import TwoView
 from tied_augment.view import IMAGENET_MEAN, IMAGENET_STD, View, number
 
@@ -144,6 +144,9 @@ def create_loader(
         "on_error": on_error,
         "layout": "flat",
         "repeat_targets": True,
+        "layout": "flat",
+        # As timm: without `distributed` every rank loads everything.
+        "world_size": None if options.get("distributed") else 1,
         "collate_fn": options.pop("collate_fn", None),
     }
     if not prefetcher:

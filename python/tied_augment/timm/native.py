@@ -13,7 +13,7 @@ from typing import Any
 from timm.data.transforms_factory import create_transform
 
 from tied_augment.loader import TiedLoader
-from tied_augment.sources import locate
+from tied_augment.located import locate
 from tied_augment.timm.loader import create_loader
 from tied_augment.timm.views import first_options, refused, second_view
 
@@ -33,9 +33,8 @@ def why_not(args: Namespace, dataset: Any, options: dict[str, Any]) -> str | Non
     two_kinds = args.tied_aa2 is not None or args.tied_clean_first
     if options.get("input_size_choices") and two_kinds:
         return "with --train-img-sizes both views must be of one kind"
-    if locate(dataset) is None:
-        return f"only Python can read the images of this {type(dataset).__name__}"
-    return None
+    located = locate(dataset)
+    return located if isinstance(located, str) else None
 
 
 def native_loader(args: Namespace, dataset: Any, options: dict[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""What happens to samples that fail."""
+"""What happens to samples that fail: one policy for `TiedDataset` and `TiedLoader`."""
 
 from __future__ import annotations
 
@@ -20,11 +20,19 @@ class Skips:
 
     Only OSError, which decoding errors are, too, is about a sample; all else is raised.
 
+    Args:
+        on_error: ``'raise'`` or ``'skip'``.
+
+    Raises:
+        ValueError: `on_error` is neither.
+
     Attributes:
         count: samples skipped so far.
     """
 
     def __init__(self, on_error: OnError) -> None:
+        if on_error not in ("raise", "skip"):
+            raise ValueError(f"on_error must be 'raise' or 'skip', got {on_error!r}")
         self.on_error = on_error
         self.count = 0
 

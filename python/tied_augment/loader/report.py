@@ -1,0 +1,93 @@
+"""What `TiedLoader` tells about itself: figures, and sentences on who reads and which part."""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal, TypedDict
+
+from tied_augment.ranks import Place, Ranks, forgotten_processes
+
+__all__ = ["Announcement", "Stats", "part", "reading"]
+
+_logger = logging.getLogger("tied_augment.loader")
+
+
+class Stats(TypedDict):
+    """What `TiedLoader.stats` tells.
+
+    Attributes:
+        images: samples delivered in this epoch.
+        images_per_second: since it began.
+        data_seconds: what the consumer waited for batches.
+        consumer_seconds: what the consumer did with them.
+        threads: how many make batches.
+        busy: the fraction of their time that they worked.
+        ready: batches that were finished when the last one was asked for.
+        prefetch: batches that are under way.
+        skipped: samples skipped since the loader was made.
+        reading: ``'native'`` if the threads read the samples by themselves, ``'python'`` if one
+            thread of Python's does.
+    """
+
+    images: int
+    images_per_second: float
+    data_seconds: float
+    consumer_seconds: float
+    threads: int
+    busy: float
+    ready: int
+    prefetch: int
+    skipped: int
+    reading: Literal["native", "python"]
+
+
+def part(ranks: Ranks, split_by: str | None) -> str:
+    """Which part of the data this process takes.
+
+    Args:
+        ranks: this process among all.
+        split_by: what splits the data by itself; None if it is the loader.
+    """
+    size = ranks.world_size
+    if split_by is not None:
+        return f"rank {ranks.rank} of {size}, split by {split_by}"
+    if size == 1:
+        return "rank 0 of 1: all samples"
+    return f"rank {ranks.rank} of {size}: 1 of every {size} samples"
+
+
+def reading(reason: str | None) -> str:
+    """Who reads: the threads, or Python for a `reason`."""
+    return "read natively" if reason is None else f"read by one Python thread: {reason}"
+
+
+class Announcement:
+    """Log lines at a loader's first iteration."""
+
+    def __init__(self) -> None:
+        self._made = False
+
+    def make(self, sentence: str, batches: int | None, place: Place, own: Ranks | None) -> None:
+        """Say once what is loaded, and warn of processes that don't know of one another."""
+        if self._made:
+            return
+        self._made = True
+        _logger.info("TiedLoader: %s", sentence)
+        if batches == 0:
+            _logger.warning("no batch in an epoch: drop_last leaves nothing of so few samples")
+        alone = place.given is None and (own is None or own.world_size == 1)
+        processes = forgotten_processes() if alone else None
+        if processes is not None:
+            _logger.warning(
+                "WORLD_SIZE is %d, but there is no process group: every process loads the whole "
+                "data set. Call torch.distributed.init_process_group() before iterating, or give "
+                "TiedLoader rank= and world_size=; world_size=1 if it is meant",
+                processes,
+            )
+        found = place.now().world_size
+        if own is not None and place.given is None and found > 1 and own.world_size != found:
+            _logger.warning(
+                "the sampler or stream splits the data for %d processes, but there are %d",
+                own.world_size,
+                found,
+            )

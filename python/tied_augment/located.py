@@ -1,0 +1,194 @@
+"""Where the images of a data set lie, so that the core can read them without Python.
+
+Lives here: `locate`, which knows the data sets of torch, torchvision and timm, and the reason where
+it can't serve. It imports none of them, only asks whether they are loaded. It must never go around
+code that a user has written.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tied_augment import _core
+from tied_augment.sources import (
+    ArrayDataset,
+    Reader,
+    joined,
+    keeps,
+    plain_folder,
+    refuse_mode,
+    refuse_transform,
+    timm_targets,
+)
+
+__all__ = ["Located", "locate"]
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where the images of a data set lie, so that they can be read without Python.
+
+    One of these: a path for every sample; or a row (archive, first byte, bytes) of `members` for
+    every sample; or all pixels.
+
+    Attributes:
+        rest: index to what follows the image in an item: target, ...
+        paths: of image files, or of archives if there are `members`.
+        members: ``(N, 3)`` uint64.
+        pixels: ``(N, height, width, 3)`` uint8.
+    """
+
+    rest: Reader
+    paths: Sequence[str] = ()
+    members: NDArray[np.uint64] | None = None
+    pixels: NDArray[np.uint8] | None = None
+
+    def catalog(self) -> _core.Catalog:
+        """Hand the places to the core."""
+        if self.pixels is not None:
+            return _core.Catalog.pixels(np.asarray(self.pixels))
+        if self.members is not None:
+            return _core.Catalog.members(list(self.paths), self.members)
+        return _core.Catalog.files(list(self.paths))
+
+
+def locate(dataset: Any) -> Located | str:
+    """Find where the images of `dataset` lie; the reason if only its own code can get at them.
+
+    Known are torchvision's ``ImageFolder`` and ``CIFAR10``/``CIFAR100``, timm's ``ImageDataset``
+    over folders and uncompressed tar files, `ArrayDataset`; and of all but images in memory a
+    ``Subset``, and a ``ConcatDataset`` whose parts all are files or all are members of archives.
+
+    Raises:
+        ValueError: `dataset` has a transform of its own, which the views replace.
+    """
+    if isinstance(dataset, ArrayDataset) and type(dataset).__getitem__ is ArrayDataset.__getitem__:
+        targets = dataset.targets
+        return Located(lambda index: (targets[index],), pixels=dataset.images)
+    if keeps(dataset, "torch.utils.data", "Subset", "__getitem__"):
+        whole = locate(dataset.dataset)
+        return whole if isinstance(whole, str) else _selected(whole, dataset.indices)
+    if keeps(dataset, "torch.utils.data", "ConcatDataset", "__getitem__"):
+        parts = [locate(part) for part in dataset.datasets]
+        return _concatenated(parts, dataset.cumulative_sizes)
+    if keeps(dataset, "torchvision.datasets", "CIFAR10", "__getitem__"):
+        refuse_transform(dataset)
+        images = np.ascontiguousarray(dataset.data)
+        return Located(_torchvision_rest(dataset, dataset.targets), pixels=images)
+    if plain_folder(dataset):
+        refuse_transform(dataset)
+        targets = [target for _, target in dataset.samples]
+        paths = [path for path, _ in dataset.samples]
+        return Located(_torchvision_rest(dataset, targets), paths)
+    if keeps(dataset, "timm.data", "ImageDataset", "__getitem__"):
+        refuse_transform(dataset)
+        refuse_mode(dataset)
+        return _timm_located(dataset)
+    kind = type(dataset).__name__
+    if any(_changes(dataset, *known) for known in _KNOWN):
+        return f"this {kind} has a __getitem__ or a loader of its own"
+    return f"only Python can read the images of this {kind}"
+
+
+_KNOWN = (
+    ("tied_augment.sources", "ArrayDataset"),
+    ("torch.utils.data", "Subset"),
+    ("torch.utils.data", "ConcatDataset"),
+    ("torchvision.datasets", "CIFAR10"),
+    ("torchvision.datasets", "ImageFolder"),
+    ("timm.data", "ImageDataset"),
+)
+
+
+def _changes(dataset: object, module: str, name: str) -> bool:
+    base = getattr(sys.modules.get(module), name, None)
+    return base is not None and isinstance(dataset, base)
+
+
+def _concatenated(parts: Sequence[Located | str], ends: Sequence[int]) -> Located | str:
+    located = [part for part in parts if isinstance(part, Located)]
+    if len(located) < len(parts):
+        return next(part for part in parts if isinstance(part, str))
+    if any(part.pixels is not None for part in located):
+        return "a ConcatDataset of images in memory would be a copy of them"
+    rest = joined([part.rest for part in located], ends)
+    paths = [path for part in located for path in part.paths]
+    members = [part.members for part in located if part.members is not None]
+    if not members:
+        return Located(rest, paths)
+    if len(members) < len(located):
+        return "this ConcatDataset has both image files and members of archives"
+    before = np.cumsum([0, *(len(part.paths) for part in located[:-1])])
+    moved = [rows.copy() for rows in members]
+    for rows, archives in zip(moved, before, strict=True):
+        rows[:, 0] += np.uint64(archives)
+    return Located(rest, paths, np.concatenate(moved))
+
+
+def _selected(whole: Located, indices: Sequence[int]) -> Located | str:
+    if whole.pixels is not None:
+        return "a Subset of images in memory would be a copy of them"
+    chosen = list(indices)
+    rest = whole.rest
+    picked = replace(whole, rest=lambda index: rest(chosen[index]))
+    if whole.members is not None:
+        return replace(picked, members=whole.members[np.asarray(chosen, np.int64)])
+    return replace(picked, paths=[whole.paths[index] for index in chosen])
+
+
+def _torchvision_rest(dataset: Any, targets: Sequence[Any]) -> Reader:
+    def rest(index: int) -> tuple[Any, ...]:
+        change = dataset.target_transform
+        return (targets[index] if change is None else change(targets[index]),)
+
+    return rest
+
+
+def _timm_located(dataset: Any) -> Located | str:
+    reader = dataset.reader
+    samples = reader.samples if hasattr(reader, "samples") else ()
+
+    if keeps(reader, "timm.data.readers.reader_image_folder", "ReaderImageFolder", "__getitem__"):
+        paths = [sample[0] for sample in samples]
+        return Located(_timm_rest(dataset, [sample[1:] for sample in samples]), paths)
+    if keeps(reader, "timm.data.readers.reader_image_tar", "ReaderImageTar", "__getitem__"):
+        places = [(reader.root, info, None) for info, _ in samples]
+        targets = [(target,) for _, target in samples]
+    elif keeps(reader, "timm.data.readers.reader_image_in_tar", "ReaderImageInTar", "__getitem__"):
+        root = reader.root
+        places = [
+            (os.path.join(root, archive) if archive else root, info, inner)
+            for info, archive, inner in samples
+        ]
+        targets = [(target,) for target in reader.targets]
+    else:
+        return f"timm's {type(reader).__name__} opens the files itself"
+    numbers: dict[str, int] = {}
+    members = np.empty((len(places), 3), np.uint64)
+    for row, (archive, info, inner) in zip(members, places, strict=True):
+        if info.issparse():
+            return f"{archive} has sparse members"
+        start = info.offset_data + (inner.offset_data if inner is not None else 0)
+        row[:] = numbers.setdefault(archive, len(numbers)), start, info.size
+    compressed = next((archive for archive in numbers if not _plain_tar(archive)), None)
+    if compressed is not None:
+        return f"{compressed} is compressed, or not a tar file of POSIX"
+    return Located(_timm_rest(dataset, targets), list(numbers), members)
+
+
+def _timm_rest(dataset: Any, targets: Sequence[Sequence[Any]]) -> Reader:
+    return lambda index: timm_targets(dataset, *targets[index])
+
+
+def _plain_tar(path: str) -> bool:
+    """Whether an archive's offsets are the file's: not so in compressed ones."""
+    with open(path, "rb") as file:
+        file.seek(257)
+        return file.read(5) == b"ustar"
