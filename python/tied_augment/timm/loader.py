@@ -144,7 +144,6 @@ def create_loader(
         "on_error": on_error,
         "layout": "flat",
         "repeat_targets": True,
-        "layout": "flat",
         # As timm: without `distributed` every rank loads everything.
         "world_size": None if options.get("distributed") else 1,
         "collate_fn": options.pop("collate_fn", None),
