@@ -32,8 +32,8 @@ def check_name(
         otherwise: what may be given instead of a name.
 
     Raises:
-        TypeError: no string.
-        ValueError: another one.
+        TypeError: it is not a string.
+        ValueError: it is another string.
     """
     if isinstance(value, str) and value in names:
         return

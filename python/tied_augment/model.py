@@ -36,13 +36,13 @@ class TiedModel(nn.Module):
     ``timm.layers.convert_splitbn_model(model, 2)``.
 
     The features are the input of the last linear layer (`nn.Linear`, or a 1x1 `nn.Conv2d`) of the
-    classifier, which a forward pre-hook records. All else is the plain
-    model's: parameters, buffers and children with their names and order, `state_dict`, attributes,
-    and in eval mode the output. Setting a child or parameter here sets it in the plain model. Set
-    any other attribute on `.model`: here it would hide the plain model's.
+    classifier, or of the classifier if it has none; a forward pre-hook records it. All else is the
+    plain model's: parameters, buffers and children with their names and order, `state_dict`,
+    attributes, and in eval mode the output. Setting a child or parameter here sets it in the plain
+    model. Set any other attribute on `.model`: here it would hide the plain model's.
 
     The classifier is what timm's ``get_classifier()`` returns; without that, the last child named
-    fc, classifier, head or heads (torchvision), or the last layer with parameters of an
+    fc, classifier, head or heads (torchvision), or the last layer with weights of an
     `nn.Sequential`. Pooling, norms, activations and other linear layers within it come before the
     features. Several heads (distilled deit, crossvit, ...) give their features concatenated on
     dim 1. docs/models.md names the layer of each kind of model in timm.
@@ -136,7 +136,8 @@ class TiedModel(nn.Module):
             TypeError: no positional argument in train mode, or views that are no tensors.
             ValueError: not two views, or two of different shapes.
             RuntimeError: a head was not called exactly once, its input is no ``(2B, D)``, the model
-                is run by `nn.DataParallel`, or it failed, with the remedy if the images were uint8.
+                is run by `nn.DataParallel`, or it failed (with the remedy if the images are
+                integers).
         """
         if self._is_replica:
             raise RuntimeError(_NO_DATA_PARALLEL)

@@ -129,6 +129,8 @@ def _module_of(model: nn.Module, name: str) -> nn.Module:
 
 def _last_linear(classifier: nn.Module) -> nn.Module:
     """The last linear layer in `classifier`, in the order in which modules were registered."""
+    if hasattr(classifier, "in_features") and hasattr(classifier, "out_features"):
+        return classifier  # it stands for a linear layer, and has some inside, as PEFT's LoRA
     layers = [module for module in classifier.modules() if _is_linear(module)]
     return layers[-1] if layers else classifier
 

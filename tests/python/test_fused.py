@@ -247,7 +247,7 @@ def test_worthwhile_is_a_rule_of_shape_and_dtype_only():
         }
     assert answers <= {True, False}
     assert not worthwhile(64, 10, 64, "int8")
-    with pytest.raises(TypeError, match=r"dtype must be a string .*, got torch\.float32"):
+    with pytest.raises(TypeError, match=r"dtype and device must be .* got torch\.float32 and"):
         worthwhile(64, 10, 64, torch.float32)
-    with pytest.raises(TypeError, match=r"device must be a string .*, got device"):
+    with pytest.raises(TypeError, match=r"must be strings, .*got 'float32' and device"):
         worthwhile(64, 10, 64, "float32", device=torch.device("cpu"))

@@ -94,6 +94,19 @@ class Distance(nn.Module):
         return -torch.cdist(features, self.points)
 
 
+class LowRank(nn.Module):
+    """A linear layer with a trained addition of rank 2, as PEFT makes of it."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.in_features, self.out_features = layer.in_features, layer.out_features
+        self.base_layer = layer
+        self.down, self.up = nn.Linear(8, 2, bias=False), nn.Linear(2, 5, bias=False)
+
+    def forward(self, features):
+        return self.base_layer(features) + self.up(self.down(features))
+
+
 @pytest.mark.parametrize(
     ("classifier", "expected"),
     [
@@ -102,6 +115,7 @@ class Distance(nn.Module):
         ([nn.Linear(8, 8), Distance()], "2"),
         ([nn.Sequential(nn.LayerNorm(8), nn.Linear(8, 5)), nn.Dropout()], "1.1"),
         ([nn.LazyLinear(5)], "1"),
+        ([LowRank(nn.Linear(8, 5))], "1"),
     ],
 )
 def test_of_a_sequence_the_last_layer_with_a_matrix(classifier, expected):

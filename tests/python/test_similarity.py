@@ -347,9 +347,7 @@ def test_poly1_refuses_and_describes():
     "target", [torch.zeros(4), torch.zeros(4, 1), torch.zeros(4, 1).long(), torch.zeros(2).long()]
 )
 def test_poly1_broadcasts_no_target(target):
-    with pytest.raises(
-        ValueError, match=r"class indices \(4,\) or soft labels \(4, 4\) .*got torch"
-    ):
+    with pytest.raises(ValueError, match=r"class indices \(4,\) or soft labels \(4, 4\), as .*got"):
         Poly1CrossEntropy()(torch.zeros(4, 4), target)
 
 

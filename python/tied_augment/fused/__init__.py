@@ -142,9 +142,11 @@ def worthwhile(
     Raises:
         TypeError: a dtype or device that is no string.
     """
-    for name, value in (("dtype", dtype), ("device", device)):
-        if not isinstance(value, str):
-            raise TypeError(f"{name} must be a string such as 'float32' or 'cpu', got {value!r}")
+    if not (isinstance(dtype, str) and isinstance(device, str)):
+        raise TypeError(
+            "dtype and device must be strings, such as 'float32' and 'cpu', got "
+            f"{dtype!r} and {device!r}"
+        )
     if device != "cpu" or dtype not in _DTYPES:
         return False
     return rows // 2 >= threads or rows * (classes + width) < _ALONE

@@ -28,7 +28,7 @@ _ELSEWHERE = {
     "jsd": "js",
     "jensen_shannon": "js",
 }
-# Below it the similarity is at most 0.025 for 32 pairs of 512 features.
+# Below it the weighted similarity is at most 0.025 for 32 pairs of 512 features.
 _LEAST_WEIGHT_OF_L2_NORM = 100.0
 
 

@@ -44,8 +44,8 @@ class Poly1CrossEntropy(nn.Module):
         shape = (rows, classes) if target.is_floating_point() else (rows,)
         if target.shape != shape:
             raise ValueError(
-                f"target must be class indices ({rows},) or soft labels ({rows}, {classes}) for "
-                f"logits of that shape, got {target.dtype} of shape {tuple(target.shape)}"
+                f"target must be class indices ({rows},) or soft labels ({rows}, {classes}), as "
+                f"there are logits, got {target.dtype} of shape {tuple(target.shape)}"
             )
         soft = target if target.is_floating_point() else F.one_hot(target.long(), classes)
         soft = soft.to(logits.dtype)
