@@ -50,7 +50,7 @@ class Pending:
     indices: NDArray[np.uint64] = field(init=False)
     first_views: NDArray[np.uint16] = field(default_factory=lambda: np.empty(0, np.uint16))
     choice: int = 0
-    memory: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8))
+    memory: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8, device="cpu"))
     rest: list[tuple[Any, ...]] = field(default_factory=list)
     items: list[tuple[Any, tuple[Any, ...]]] = field(default_factory=list)
     in_a_row: dict[int, int] = field(default_factory=dict)
