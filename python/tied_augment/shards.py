@@ -1,6 +1,6 @@
 """Tar shards in the layout of WebDataset, read as streams.
 
-Lives here: `TarShards`. May import torch. It must never decode an image, and never hold more than a
+Lives here: `TarShards`. May import torch and `ranks`. It must never decode an image, and never hold more than a
 sample and its shuffle buffer.
 """
 
