@@ -185,7 +185,7 @@ def _seeded(entries: Iterable[Any], key: Sequence[int]) -> Iterator[Any]:
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             torch.set_rng_state(state)
             # Some draw when they are made, some at their first entry, some at each.
-            iterator = iterator or iter(entries)
+            iterator = iter(entries) if iterator is None else iterator
             drawn = list(islice(iterator, _AT_ONCE))
             state = torch.get_rng_state()
         yield from drawn

@@ -9,6 +9,8 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn, cast
 
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from tied_augment import _core
@@ -36,6 +38,8 @@ from tied_augment.transforms import TwoView, View
 from tied_augment.view import number
 
 __all__ = ["TiedLoader"]
+
+Numbers = Sequence[float] | NDArray[Any] | Tensor
 
 
 class TiedLoader(Iterable[Any]):
@@ -120,8 +124,8 @@ class TiedLoader(Iterable[Any]):
         seed: int | None = None,
         on_error: OnError | None = None,
         output: str = "uint8",
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
+        mean: Numbers | None = None,
+        std: Numbers | None = None,
         channels_last: bool = False,
         layout: Layout = "views",
         repeat_targets: bool = False,
