@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from loader_sets import VIEWS, Items, Stream, epoch_of, expected, paths_of
-from timm.data import IterableImageDataset
+from timm.data import ImageDataset, IterableImageDataset
 from timm.data.distributed_sampler import OrderedDistributedSampler, RepeatAugSampler
 from timm.data.scheduled_sampler import ScheduledBatchSampler
 from torch.utils.data import (
@@ -26,6 +26,7 @@ from torchvision.datasets import ImageFolder
 
 from tied_augment import TarShards, TiedLoader, TwoView, View
 from tied_augment.loader import EpochSampler
+from tied_augment.timm import create_loader
 
 
 @pytest.fixture
@@ -209,6 +210,16 @@ def test_accelerates_batches_are_not_split_again(numbered, monkeypatch):
     batches = accelerate.BatchSamplerShard(BatchSampler(range(12), 2, False), 2, 1)
     loader = TiedLoader(Items(numbered), VIEWS, batch_sampler=batches)
     assert targets_of(loader) == list(batches) == [[2, 3], [6, 7], [10, 11]]
+
+
+def test_timms_loader_splits_where_timm_does(image_folder, monkeypatch):
+    ranks(monkeypatch, 1, 2)
+    options = {"use_prefetcher": False, "distributed": False}
+    alone = create_loader(ImageDataset(str(image_folder)), 32, 4, True, **options)
+    assert len(list(alone)) == len(alone) == 3
+    options["distributed"] = True
+    shared = create_loader(ImageDataset(str(image_folder)), 32, 2, True, **options)
+    assert len(list(shared)) == len(shared) == 3
 
 
 def test_two_splits_that_disagree_are_refused(numbered, tmp_path):

@@ -7,7 +7,7 @@ import operator
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, TypeAlias, cast
 
 from numpy.typing import NDArray
 from torch import Tensor
@@ -39,7 +39,7 @@ from tied_augment.view import number
 
 __all__ = ["TiedLoader"]
 
-Numbers = Sequence[float] | NDArray[Any] | Tensor
+Numbers: TypeAlias = "Sequence[float] | NDArray[Any] | Tensor"
 
 
 class TiedLoader(Iterable[Any]):
@@ -104,6 +104,7 @@ class TiedLoader(Iterable[Any]):
     Raises:
         TypeError: an argument of the wrong type.
         ValueError: an argument out of its range, or arguments that exclude each other.
+        FileNotFoundError: `dataset` is a path that doesn't exist.
     """
 
     # Whether repeated targets are indices of classes, int64, whatever the data set has.
