@@ -331,7 +331,7 @@ class TiedLoader(Iterable[Any]):
                 samples = ranks.share(ranks.even(samples, self.drop_last))
             passed = done * self.batch_size
             size, drop_last = self.batch_size, self.drop_last
-            return StreamFeed(submission, samples, size, drop_last, passed, ranks)
+            return StreamFeed(submission, samples, size, drop_last, passed, ranks, self._skips)
         if self._located is not None and self._catalog is not None:
             return LocatedFeed(submission, self._located, self._catalog)
         length = len(self._read_from)
