@@ -1,7 +1,7 @@
 """A map-style data set of view pairs, for torch's DataLoader and for timm's loaders.
 
-Lives here: `TiedDataset`. It may import torch, `sources` and `transforms`. It must never decode an
-image, nor draw anything but an epoch that nobody has set.
+Lives here: `TiedDataset`. It must never decode an image, nor draw anything but an epoch that nobody
+has set.
 """
 
 from __future__ import annotations
@@ -51,8 +51,9 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
         seed: the run's seed, 0 to 2**64 - 1.
         threads: threads for one batch. DataLoader's workers are processes, so 1 is right with as
             many workers as cores; with ``num_workers=0`` use None for all cores.
-        on_error: ``'raise'``, or ``'skip'``: log a warning with path and cause and take the next
-            index, up to 20 times in a row, as `TiedLoader` does.
+        on_error: ``'raise'``, or ``'skip'``: log a warning with path and cause, by the logger
+            `tied_augment.loader`, and take the next index, up to 20 times in a row, as
+            `TiedLoader` does.
 
     Raises:
         TypeError: `dataset` is not map-style or `views` is no `TwoView`.

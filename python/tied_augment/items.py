@@ -45,7 +45,8 @@ def data_set(dataset: Any) -> Any:
             f"dataset must give (image, target), got a bare {type(dataset).__name__}: for images "
             "in memory use ArrayDataset(images, targets)"
         )
-    if isinstance(dataset, Iterator):
+    # torch's data sets may be iterators of themselves that begin anew.
+    if isinstance(dataset, Iterator) and not hasattr(dataset, "__getitem__"):
         raise TypeError(
             "dataset must be map-style, or begin anew in each epoch, got a "
             f"{type(dataset).__name__}, which gives its samples once: give a list of it"

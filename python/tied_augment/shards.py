@@ -1,7 +1,7 @@
 """Tar shards in the layout of WebDataset, read as streams.
 
-Lives here: `TarShards`. May import torch. It must never decode an image, and never hold more than a
-sample and its shuffle buffer.
+Lives here: `TarShards`. May import torch and `ranks`. It must never decode an image, and never
+hold more than a sample and its shuffle buffer.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from timm.data.loader import fast_collate
 from torch.utils.data import DataLoader, IterableDataset, Subset
 from torchvision.datasets import ImageFolder
 
-from tied_augment import TiedDataset, TwoView, View
+from tied_augment import TiedDataset, TiedLoader, TwoView, View
 
 VIEWS = TwoView(View(32))
 
@@ -227,6 +227,28 @@ def test_too_many_bad_files_end_the_run(tmp_path):
         (tmp_path / "class" / f"{number}.jpg").write_bytes(b"no image")
     with pytest.raises(RuntimeError, match="20 samples in a row could not be read"):
         TiedDataset(ImageFolder(tmp_path), VIEWS, on_error="skip")[0]
+
+
+def test_loader_and_data_set_give_up_alike(tmp_path, caplog):
+    (tmp_path / "class").mkdir()
+    for number in range(30):
+        (tmp_path / "class" / f"{number:02}.jpg").write_bytes(b"no image")
+    texts = []
+    for read in (
+        lambda: TiedDataset(ImageFolder(tmp_path), VIEWS, on_error="skip")[3],
+        lambda: list(TiedLoader(ImageFolder(tmp_path), VIEWS, sampler=[3], on_error="skip")),
+    ):
+        caplog.clear()
+        with pytest.raises(RuntimeError) as error:
+            read()
+        warnings = [(r.name, r.args[0]) for r in caplog.records]
+        assert warnings == [("tied_augment.loader", number) for number in range(3, 23)]
+        texts.append(str(error.value))
+    assert (
+        texts[0]
+        == texts[1]
+        == ("20 samples in a row could not be read, the last one being number 22")
+    )
 
 
 def test_pickles_with_its_epoch(image_folder):

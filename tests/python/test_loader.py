@@ -267,6 +267,30 @@ def test_the_form_of_a_batch(image_folder):
         assert torch.equal(targets, wanted_targets)
 
 
+def test_torchs_default_device_is_not_used(image_folder):
+    wanted = epoch_of(TiedLoader(ImageFolder(image_folder), VIEWS, 5, output="float32"))
+    samplers = {"world_size": 2, "rank": 1, "sampler": RandomSampler(range(12))}
+    ranked = flat_targets(TiedLoader(ImageFolder(image_folder), VIEWS, 5, **samplers))
+    tied = TiedDataset(ImageFolder(image_folder), VIEWS)
+    torch.set_default_device("meta")
+    try:
+        loader = TiedLoader(ImageFolder(image_folder), VIEWS, 5, output="float32")
+        images = [images for images, _ in loader]
+        options = {"collate_fn": list} | samplers
+        again = TiedLoader(ImageFolder(image_folder), VIEWS, 5, **options)
+        targets = [target for batch in again for _, target in batch]
+        views, _ = tied[0]
+    finally:
+        torch.set_default_device(None)
+    assert all(torch.equal(a, b) for a, (b, _) in zip(images, wanted, strict=True))
+    assert targets == ranked
+    assert views[0].device.type == "cpu"
+
+
+def flat_targets(loader):
+    return [target for _, targets in loader for target in targets.tolist()]
+
+
 def test_batches_stay_as_they_are(image_folder):
     """Memory is used again only when no tensor, view or array of a batch is left."""
     loader = TiedLoader(ImageFolder(image_folder), VIEWS, 2, prefetch=3)

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from accelerate.data_loader import BatchSamplerShard
 from loader_sets import VIEWS, Items, Stream, epoch_of, expected, paths_of
-from timm.data import IterableImageDataset
+from timm.data import ImageDataset, IterableImageDataset
 from timm.data.distributed_sampler import OrderedDistributedSampler, RepeatAugSampler
 from timm.data.scheduled_sampler import ScheduledBatchSampler
 from torch.utils.data import (
@@ -27,6 +26,7 @@ from torchvision.datasets import ImageFolder
 
 from tied_augment import TarShards, TiedLoader, TwoView, View
 from tied_augment.loader import EpochSampler
+from tied_augment.timm import create_loader
 
 
 @pytest.fixture
@@ -194,16 +194,32 @@ def test_what_is_distributed_already_is_not_split_again(numbered, monkeypatch, g
         assert flat(targets_of(loader)) == list(sampler)
         assert loader.sampler is sampler
         assert f"rank 1 of 2, split by {type(sampler).__name__}" in repr(loader)
-    for batches in (
-        BatchSampler(samplers[0], 4, False),
-        BatchSamplerShard(BatchSampler(range(12), 2, False), 2, 1),
-    ):
-        loader = TiedLoader(Items(numbered), VIEWS, batch_sampler=batches, **given)
-        assert targets_of(loader) == list(batches)
+    batches = BatchSampler(samplers[0], 4, False)
+    loader = TiedLoader(Items(numbered), VIEWS, batch_sampler=batches, **given)
+    assert targets_of(loader) == list(batches)
     scheduled = ScheduledBatchSampler(samplers[0], [3, 2], drop_last=False)
     views = [TwoView(View(16)), TwoView(View(32))]
     loader = TiedLoader(Items(numbered), views, batch_sampler=scheduled, **given)
     assert len(list(loader)) == len(list(scheduled)) == len(loader)
+
+
+def test_accelerates_batches_are_not_split_again(numbered, monkeypatch):
+    ranks(monkeypatch, 1, 2)
+    frameworks = "the frameworks are no dependencies of the tests"
+    accelerate = pytest.importorskip("accelerate.data_loader", reason=frameworks)
+    batches = accelerate.BatchSamplerShard(BatchSampler(range(12), 2, False), 2, 1)
+    loader = TiedLoader(Items(numbered), VIEWS, batch_sampler=batches)
+    assert targets_of(loader) == list(batches) == [[2, 3], [6, 7], [10, 11]]
+
+
+def test_timms_loader_splits_where_timm_does(image_folder, monkeypatch):
+    ranks(monkeypatch, 1, 2)
+    options = {"use_prefetcher": False, "distributed": False}
+    alone = create_loader(ImageDataset(str(image_folder)), 32, 4, True, **options)
+    assert len(list(alone)) == len(alone) == 3
+    options["distributed"] = True
+    shared = create_loader(ImageDataset(str(image_folder)), 32, 2, True, **options)
+    assert len(list(shared)) == len(shared) == 3
 
 
 def test_two_splits_that_disagree_are_refused(numbered, tmp_path):

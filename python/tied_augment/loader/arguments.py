@@ -97,7 +97,7 @@ def sampler(name: str, sampler: object) -> None:
     gives = isinstance(sampler, Iterable) or hasattr(sampler, "__getitem__")
     if not gives or isinstance(sampler, (str, type, Set, Mapping)):
         raise TypeError(f"{name} must be a sampler or a list, got {sampler!r}")
-    if isinstance(sampler, Iterator):
+    if isinstance(sampler, Iterator) and not isinstance(sampler, torch.utils.data.Sampler):
         kind = type(sampler).__name__
         raise TypeError(f"{name} must begin anew in each epoch, got a {kind}: give a list of it")
 

@@ -50,7 +50,7 @@ class Pending:
     indices: NDArray[np.uint64] = field(init=False)
     first_views: NDArray[np.uint16] = field(default_factory=lambda: np.empty(0, np.uint16))
     choice: int = 0
-    memory: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8))
+    memory: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8, device="cpu"))
     rest: list[tuple[Any, ...]] = field(default_factory=list)
     items: list[tuple[Any, tuple[Any, ...]]] = field(default_factory=list)
     in_a_row: dict[int, int] = field(default_factory=dict)
@@ -255,9 +255,10 @@ class StreamFeed(_ThreadFeed):
         samples: this rank's.
         done: how many samples to pass over.
         ranks: this rank and the number of all, which number the samples: the n-th one here is
-            number rank + n * world_size of all. If there are others, no batch may be left out, as
-            they would wait for it: samples of the first batch replace those of one that has no good
-            sample.
+            number rank + n * world_size of all.
+        skips: what happens to bad samples. Among several ranks no batch may be left out, as the
+            others would wait for it: samples of the first batch replace those of one that has no
+            good sample.
     """
 
     def __init__(
@@ -268,6 +269,7 @@ class StreamFeed(_ThreadFeed):
         drop_last: bool,
         done: int,
         ranks: Ranks,
+        skips: Skips,
     ) -> None:
         super().__init__(submission)
         self._samples = samples
@@ -275,6 +277,7 @@ class StreamFeed(_ThreadFeed):
         self._drop_last = drop_last
         self._done = done
         self._ranks = ranks
+        self._keeps = ranks.world_size > 1 and skips.on_error == "skip"
         self._first: list[tuple[int, tuple[Any, tuple[Any, ...]]]] = []
         self._iterator: Iterator[Any] | None = None
 
@@ -306,7 +309,7 @@ class StreamFeed(_ThreadFeed):
         return self._ranks.rank + self._ranks.world_size * number
 
     def _keep(self, number: int, item: Any) -> None:
-        if self._ranks.world_size > 1 and number < self._batch_size:
+        if self._keeps and number < self._batch_size:
             self._first.append((self._number(number), split(item)))
 
     def lost(self, batch: Pending, failed: int) -> bool:

@@ -177,14 +177,15 @@ def _seeded(entries: Iterable[Any], key: Sequence[int]) -> Iterator[Any]:
     The state itself is left as it is.
     """
     seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
-    state = torch.Generator().manual_seed(seed).get_state()
+    state = torch.Generator("cpu").manual_seed(seed).get_state()
     iterator: Iterator[Any] | None = None
     drawn: list[Any] | None = None
     while drawn is None or drawn:
-        with torch.random.fork_rng(devices=[]):
+        # torch's samplers draw on the default device, of which only the CPU's state is set here.
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             torch.set_rng_state(state)
             # Some draw when they are made, some at their first entry, some at each.
-            iterator = iterator or iter(entries)
+            iterator = iter(entries) if iterator is None else iterator
             drawn = list(islice(iterator, _AT_ONCE))
             state = torch.get_rng_state()
         yield from drawn

@@ -54,7 +54,7 @@ class Buffers:
     def lend(self, size: int) -> Tensor:
         """Lend `size` bytes, taken back when neither the tensor nor a view of it is in use."""
         if self._pin:
-            return torch.empty(size, dtype=torch.uint8, pin_memory=True)
+            return torch.empty(size, dtype=torch.uint8, device="cpu", pin_memory=True)
         with self._lock:
             buffer = self._take(size)
             # Every lending has an array of its own, which lives as long as any tensor made of it.
@@ -71,7 +71,10 @@ class Buffers:
             del self._lent[id(returned)]
             self._unused.append(returned.buffer)
         fitting = [n for n, unused in enumerate(self._unused) if unused.numel() == size]
-        buffer = self._unused.pop(fitting[0]) if fitting else torch.empty(size, dtype=torch.uint8)
+        if fitting:
+            buffer = self._unused.pop(fitting[0])
+        else:
+            buffer = torch.empty(size, dtype=torch.uint8, device="cpu")
         del self._unused[: -self._keep]
         return buffer
 
@@ -110,8 +113,8 @@ class Output:
         """
         if self.dtype == torch.uint8:
             return None
-        values = torch.arange(256).to(torch.float32).div(255).repeat(3, 1)
-        mean, std = (torch.tensor(list(x), dtype=torch.float32) for x in (self.mean, self.std))
+        values = torch.arange(256, device="cpu").to(torch.float32).div(255).repeat(3, 1)
+        mean, std = torch.tensor([self.mean, self.std], dtype=torch.float32, device="cpu")
         values.sub_(mean[:, None]).div_(std[:, None])
         bits: NDArray[np.uint8] = values.to(self.dtype).view(torch.uint8).numpy()
         return bits.tobytes()

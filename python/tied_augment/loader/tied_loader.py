@@ -7,8 +7,10 @@ import operator
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, TypeAlias, cast
 
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from tied_augment import _core
@@ -36,6 +38,8 @@ from tied_augment.transforms import TwoView, View
 from tied_augment.view import number
 
 __all__ = ["TiedLoader"]
+
+Numbers: TypeAlias = "Sequence[float] | NDArray[Any] | Tensor"
 
 
 class TiedLoader(Iterable[Any]):
@@ -100,6 +104,7 @@ class TiedLoader(Iterable[Any]):
     Raises:
         TypeError: an argument of the wrong type.
         ValueError: an argument out of its range, or arguments that exclude each other.
+        FileNotFoundError: `dataset` is a path that doesn't exist.
     """
 
     # Whether repeated targets are indices of classes, int64, whatever the data set has.
@@ -120,8 +125,8 @@ class TiedLoader(Iterable[Any]):
         seed: int | None = None,
         on_error: OnError | None = None,
         output: str = "uint8",
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
+        mean: Numbers | None = None,
+        std: Numbers | None = None,
         channels_last: bool = False,
         layout: Layout = "views",
         repeat_targets: bool = False,
@@ -326,7 +331,7 @@ class TiedLoader(Iterable[Any]):
                 samples = ranks.share(ranks.even(samples, self.drop_last))
             passed = done * self.batch_size
             size, drop_last = self.batch_size, self.drop_last
-            return StreamFeed(submission, samples, size, drop_last, passed, ranks)
+            return StreamFeed(submission, samples, size, drop_last, passed, ranks, self._skips)
         if self._located is not None and self._catalog is not None:
             return LocatedFeed(submission, self._located, self._catalog)
         length = len(self._read_from)
