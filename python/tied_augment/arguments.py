@@ -1,17 +1,35 @@
 """Checks of arguments, and the words for wrong ones.
 
-Lives here: what a name, a number and a whole number must be, for classes and functions of several
-modules. It may import the standard library only.
+Lives here: what a name, a number, an integer, a pair, ... must be, for classes and functions of
+several modules. It imports the standard library only.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from numbers import Integral, Real
+from reprlib import Repr
+from typing import Any, cast
 
-__all__ = ["check_int", "check_name", "check_number", "described", "nearest"]
+__all__ = [
+    "check_bool",
+    "check_channels",
+    "check_int",
+    "check_name",
+    "check_number",
+    "check_pair",
+    "check_unsigned",
+    "described",
+    "listed",
+    "nearest",
+]
+
+_PLAIN = (str, bytes, bool, int, float)
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
 
 
 def check_name(
@@ -55,17 +73,35 @@ def nearest(
 
 
 def check_int(argument: str, value: object, least: int | None = None) -> None:
-    """Refuse what is no whole number (TypeError), or is below `least` (ValueError)."""
+    """Refuse what is not an integer (TypeError), or is below `least` (ValueError)."""
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise TypeError(f"{argument} must be an int, got {described(value)}")
     if least is not None and value < least:
         raise ValueError(f"{argument} must be at least {least}, got {value}")
 
 
+def check_unsigned(argument: str, value: object, bits: int, least: int = 0) -> int:
+    """`value` as an int, whatever integer type it has, even a tensor's or an array's.
+
+    Raises:
+        TypeError: it is not an integer.
+        ValueError: it is below `least` or has more bits.
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(cast("int", value))
+    except TypeError:
+        raise TypeError(f"{argument} must be an integer, got {described(value)}") from None
+    if not least <= number < 1 << bits:
+        raise ValueError(f"{argument} must be from {least} to 2**{bits} - 1, got {number}")
+    return number
+
+
 def check_number(
     argument: str, value: object, least: float = -math.inf, most: float = math.inf
 ) -> float:
-    """`value` as a float; TypeError for what is no number, ValueError for one out of range.
+    """`value` as a float; TypeError for what is not a number, ValueError for one out of range.
 
     NaN and the infinities are out of every range.
     """
@@ -80,6 +116,55 @@ def check_number(
     raise ValueError(f"{argument} must be {limits}, got {value}")
 
 
+def check_bool(argument: str, value: object) -> bool:
+    """`value`; TypeError for what is not a bool."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{argument} must be True or False, got {described(value)}")
+    return value
+
+
+def check_pair(argument: str, value: object, form: str) -> tuple[Any, Any]:
+    """The two elements of `value`; ValueError if they are not two.
+
+    Args:
+        argument: its name.
+        value: a sequence, an array or a tensor.
+        form: what the two are, for the message: ``"(low, high)"``.
+    """
+    return cast("tuple[Any, Any]", tuple(_several(argument, value, 2, f"a pair {form}")))
+
+
+def check_channels(argument: str, value: object) -> tuple[float, float, float]:
+    """Three numbers, one per channel, of a sequence, an array or a tensor."""
+    values = _several(argument, value, 3, "3 numbers, one per channel")
+    red, green, blue = (check_number(argument, number) for number in values)
+    return red, green, blue
+
+
+def _several(argument: str, value: object, count: int, what: str) -> list[Any]:
+    values = listed(value)
+    if values is None or len(values) != count:
+        got = described(value) if values is None else _SHORT.repr(value)
+        raise ValueError(f"{argument} must be {what}, got {got}")
+    return values
+
+
+def listed(value: object) -> list[Any] | None:
+    """The elements of a sequence, an array or a tensor of one dimension; None if it is neither."""
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return list(value)
+    if getattr(value, "ndim", 0) == 1 and hasattr(value, "tolist"):
+        return cast("list[Any]", value.tolist())
+    return None
+
+
 def described(value: object) -> str:
-    """The type of `value`, for a message."""
-    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+    """`value` for a message: numbers and text as they are, of all else the type and any shape."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple):  # torch.Size is one
+        return f"{type(value).__name__} of shape {tuple(shape)}"
+    if value is None or isinstance(value, _PLAIN):
+        return _SHORT.repr(value)
+    return type(value).__name__

@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, IterableDataset
 
+from tied_augment.arguments import check_unsigned
 from tied_augment.items import data_set, split
 from tied_augment.skips import OnError, Skips
 from tied_augment.sources import ArrayDataset, reader_of
 from tied_augment.transforms import TwoView, View
-from tied_augment.view import number
 
 __all__ = ["TiedDataset"]
 
@@ -80,8 +80,8 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
         reader_of(self.dataset)  # refuses what can't be read
         self.views = _checked(views)
         # All refused now, not in a worker.
-        self.seed = number("seed", seed, 64)
-        self.threads = None if threads is None else number("threads", threads, 16, 1)
+        self.seed = check_unsigned("seed", seed, 64)
+        self.threads = None if threads is None else check_unsigned("threads", threads, 16, 1)
         self.on_error = Skips(on_error).on_error
         # Shared memory: set_epoch must reach workers that live on from epoch to epoch.
         self._epoch = torch.tensor(-1, device="cpu")
@@ -135,7 +135,7 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
 
         Reaches DataLoader workers that are alive already (``persistent_workers``), too.
         """
-        self._epoch.fill_(number("epoch", epoch, 32))
+        self._epoch.fill_(check_unsigned("epoch", epoch, 32))
 
     @property
     def epoch(self) -> int | None:

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tied_augment import _core
-from tied_augment.view import Pixels, Plan, Sample, number
+from tied_augment.arguments import check_unsigned
+from tied_augment.pipeline import Pixels, Plan, Sample
 
 __all__ = ["render"]
 
@@ -45,7 +46,7 @@ def render(sample: Sample, plan: Plan | Mapping[str, Any], max_pixels: int | Non
     if isinstance(ops, str) or not isinstance(ops, Sequence):
         raise TypeError(f"a plan's ops must be a list of (name, arguments) pairs, got {ops!r}")
     if max_pixels is not None:
-        max_pixels = number("max_pixels", max_pixels, 64, low=1)
+        max_pixels = check_unsigned("max_pixels", max_pixels, 64, least=1)
     pixels = _core.render(sample, ops, max_pixels)
     _check_summary(plan, ops)
     return pixels

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from tied_augment.view import number
+from tied_augment.arguments import check_unsigned
 
 __all__ = ["Place", "Ranks", "forgotten_processes", "own_ranks"]
 
@@ -81,10 +81,10 @@ class Place:
         self.given: Ranks | None = None
         if rank is None and world_size is None:
             return
-        size = None if world_size is None else number("world_size", world_size, 32, 1)
+        size = None if world_size is None else check_unsigned("world_size", world_size, 32, 1)
         if size is None or (rank is None and size > 1):
             raise ValueError("rank and world_size go together: give both, or neither")
-        place = 0 if rank is None else number("rank", rank, 32)
+        place = 0 if rank is None else check_unsigned("rank", rank, 32)
         if place >= size:
             raise ValueError(f"rank must be from 0 to world_size - 1 = {size - 1}, got {place}")
         self.given = Ranks(place, size)

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
+from tied_augment.arguments import check_unsigned
 from tied_augment.ranks import Place
-from tied_augment.view import number
 
 __all__ = ["TarShards"]
 
@@ -78,11 +78,11 @@ class TarShards(IterableDataset[Sample]):
         world_size: int | None = None,
     ) -> None:
         self.shards = _paths(shards)
-        self.samples = None if samples is None else number("samples", samples, 63, 1)
-        self.buffer = number("buffer", buffer, 32)
+        self.samples = None if samples is None else check_unsigned("samples", samples, 63, 1)
+        self.buffer = check_unsigned("buffer", buffer, 32)
         self.images = frozenset(ending.lower() for ending in _endings("images", images))
         self.target = None if target is None else _endings("target", target)[0]
-        self.seed = number("seed", seed, 64)
+        self.seed = check_unsigned("seed", seed, 64)
         self._place = Place(rank, world_size)
         # Shared memory: set_epoch must reach workers that live on from epoch to epoch.
         self._epoch = torch.tensor(0, device="cpu")
@@ -123,7 +123,7 @@ class TarShards(IterableDataset[Sample]):
 
         Reaches DataLoader workers that are alive already (``persistent_workers``), too.
         """
-        self._epoch.fill_(number("epoch", epoch, 32))
+        self._epoch.fill_(check_unsigned("epoch", epoch, 32))
 
     @property
     def epoch(self) -> int:

@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tied_augment import _core
-from tied_augment.view import Indices, Pixels, Plan, Sample, View, Views, count_samples, number
+from tied_augment.arguments import check_bool, check_unsigned
+from tied_augment.pipeline import Indices, Pixels, Plan, Sample, Views, count_samples
+from tied_augment.view import View
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,16 +67,16 @@ class TwoView(Views):
             if not isinstance(getattr(self, name), View):
                 kind = type(getattr(self, name)).__name__
                 raise TypeError(f"{name} must be a View, got {kind}")
-        for name in ("same_crop", "own_flips"):
-            if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        check_bool("same_crop", self.same_crop)
+        check_bool("own_flips", self.own_flips)
         if self.own_flips and not self.same_crop:
             raise ValueError(
                 "own_flips=True has an effect with same_crop=True only: without it each view has "
                 "its own flips anyway"
             )
         if self.max_pixels is not None:
-            object.__setattr__(self, "max_pixels", number("max_pixels", self.max_pixels, 64, low=1))
+            max_pixels = check_unsigned("max_pixels", self.max_pixels, 64, least=1)
+            object.__setattr__(self, "max_pixels", max_pixels)
         _ = self._pipeline
 
     @cached_property
@@ -181,7 +183,7 @@ def decode(sample: Sample, max_pixels: int | None = None) -> Pixels:
         OSError, DecodeError, TypeError: as `TwoView.__call__`.
     """
     if max_pixels is not None:
-        max_pixels = number("max_pixels", max_pixels, 64, low=1)
+        max_pixels = check_unsigned("max_pixels", max_pixels, 64, least=1)
     return _core.decode(sample, max_pixels)
 
 

@@ -1,37 +1,34 @@
 """One view of an image, declared: what timm calls a training transform, as plain data.
 
-Lives here: `View`, thin and typed over the Rust core, and what `TwoView` shares with it. May import
-numpy, the core and `view_from_timm`. Touches no pixels itself. Never needs torch, and timm for
-`View.from_args` only.
+Lives here: `View`, thin and typed over the Rust core. Touches no pixels itself. Never needs torch,
+and timm for `View.from_args` only.
 """
 
 from __future__ import annotations
 
-import operator
-import os
-import sys
 import warnings
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, SupportsFloat, TypeAlias, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tied_augment import _core, view_from_timm
+from tied_augment.arguments import (
+    check_bool,
+    check_channels,
+    check_number,
+    check_pair,
+    check_unsigned,
+    listed,
+)
+from tied_augment.pipeline import Indices, Pixels, Plan, Sample, Views, count_samples
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from PIL.Image import Image
-
 __all__ = ["Plan", "View"]
-
-Sample: TypeAlias = "bytes | bytearray | str | os.PathLike[str] | Image | NDArray[np.uint8]"
-Pixels: TypeAlias = NDArray[np.uint8]
-Indices: TypeAlias = "Sequence[int] | NDArray[np.integer[Any]]"
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -43,91 +40,6 @@ _TEXTS = {
     "auto_augment": "rand-m9-mstd0.5-inc1",
     "re_mode": "pixel",
 }
-
-
-class Plan(TypedDict):
-    """One view of one image, decided.
-
-    Attributes:
-        crop: the part of the image that is seen: (x, y, w, h) in pixels. With ``crop='pad'`` it may
-            reach outside the image, where black is seen.
-        interpolation: the resize filter; None with ``crop='pad'``, which doesn't resize.
-        hflip: whether left and right are exchanged.
-        vflip: whether top and bottom are exchanged.
-        ops: all that is done, in order: pairs of a name and its arguments. Crop, resize, frame
-            (where the output lies in what was resized) and flips in lower case, then the policy's
-            and the other ops by timm's or torchvision's names.
-    """
-
-    crop: tuple[int, int, int, int]
-    interpolation: str | None
-    hflip: bool
-    vflip: bool
-    ops: list[tuple[str, dict[str, Any]]]
-
-
-class Views(ABC):
-    """What `View` and `TwoView` share: a pipeline of the core that follows from their fields."""
-
-    @property
-    @abstractmethod
-    def _pipeline(self) -> _core.Pipeline: ...
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_pipeline"}
-
-    def _plans(
-        self,
-        shape: tuple[int, int],
-        index: int | None,
-        epoch: int | None,
-        seed: int | None,
-        view: int,
-    ) -> list[Plan]:
-        height, width = _pair("shape", shape, "(height, width)")
-        sides = (number("height", height, 32), number("width", width, 32))
-        epoch, seed = _epoch_and_seed("index", index, epoch, seed)
-        index = number("index", index or 0, 64)
-        plans = self._pipeline.plan(sides, index, epoch, seed, number("view", view, 16))
-        return cast("list[Plan]", plans)
-
-    def _one(
-        self,
-        sample: Sample,
-        index: int | None,
-        epoch: int | None,
-        seed: int | None,
-        view: int,
-        out: Pixels,
-    ) -> None:
-        """Write the views of one sample into `out`, ``(views, 1, 3, height, width)``."""
-        epoch, seed = _epoch_and_seed("index", index, epoch, seed)
-        indices = np.array([number("index", index or 0, 64)], np.uint64)
-        self._pipeline.run([sample], indices, epoch, seed, number("view", view, 16), 1, out)
-
-    def _run(
-        self,
-        samples: Sequence[Sample],
-        indices: Indices | None,
-        epoch: int | None,
-        seed: int | None,
-        view: int,
-        threads: int | None,
-        out: Pixels,
-    ) -> None:
-        """Write the views of B samples into `out`, ``(views, B, 3, height, width)``."""
-        epoch, seed = _epoch_and_seed("indices", indices, epoch, seed)
-        if threads is not None:
-            threads = number("threads", threads, 16, low=1)
-        self._pipeline.run(
-            list(samples),
-            _indices(indices, len(samples)),
-            epoch,
-            seed,
-            number("view", view, 16),
-            threads,
-            out,
-        )
 
 
 @dataclass(frozen=True, repr=False)
@@ -219,22 +131,21 @@ class View(Views):
             value = getattr(self, name)
             if not isinstance(value, str) and not (name == "auto_augment" and value is None):
                 raise TypeError(f"{name} must be a string such as {example!r}, got {value!r}")
-        size = (self.size, self.size) if _listed(self.size) is None else self.size
-        height, width = _pair("size", size, "(height, width)")
-        self._set("size", (number("size", height, 32), number("size", width, 32)))
+        size = (self.size, self.size) if listed(self.size) is None else self.size
+        height, width = check_pair("size", size, "(height, width)")
+        self._set("size", (check_unsigned("size", height, 32), check_unsigned("size", width, 32)))
         self._set_bounds()
         for name in ("hflip", "vflip", "grayscale_prob", "gaussian_blur_prob", "re_prob"):
-            self._set(name, _real(name, getattr(self, name)))
+            self._set(name, check_number(name, getattr(self, name)))
         for name in ("padding", "cutout", "re_count", "re_num_splits"):
-            self._set(name, number(name, getattr(self, name), 32))
+            self._set(name, check_unsigned(name, getattr(self, name), 32))
         self._set("color_jitter", _jitter(self.color_jitter))
         if self.color_jitter_prob is not None:
-            self._set("color_jitter_prob", _real("color_jitter_prob", self.color_jitter_prob))
-        if not isinstance(self.force_color_jitter, bool):
-            value = self.force_color_jitter
-            raise TypeError(f"force_color_jitter must be True or False, got {value!r}")
+            prob = check_number("color_jitter_prob", self.color_jitter_prob)
+            self._set("color_jitter_prob", prob)
+        check_bool("force_color_jitter", self.force_color_jitter)
         for name in ("mean", "std"):
-            self._set(name, channels(name, getattr(self, name)))
+            self._set(name, check_channels(name, getattr(self, name)))
         self._set("auto_augment", self.auto_augment or None)
         self._refuse_idle()
         _ = self._pipeline  # the core checks the rest
@@ -249,8 +160,8 @@ class View(Views):
             ("ratio", (0.9, 1 / 0.9) if keeps_ratio else (3 / 4, 4 / 3)),
         ):
             bounds = getattr(self, name)
-            low, high = _pair(name, default if bounds is None else bounds, "(low, high)")
-            bounds = (_real(name, low), _real(name, high))
+            low, high = check_pair(name, default if bounds is None else bounds, "(low, high)")
+            bounds = (check_number(name, low), check_number(name, high))
             if bounds != default and self.crop in ("pad", "center", "squash"):
                 raise ValueError(f"{name}={bounds} has no effect with crop={self.crop!r}")
             self._set(name, bounds)
@@ -393,112 +304,13 @@ class View(Views):
         return pixels
 
 
-def number(name: str, value: object, bits: int, low: int = 0) -> int:
-    """`value` as an unsigned integer of so many bits, whatever integer type it has."""
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = operator.index(cast("int", value))
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {_shown(value)}") from None
-    if not low <= number < 1 << bits:
-        raise ValueError(f"{name} must be from {low} to 2**{bits} - 1, got {number}")
-    return number
-
-
-def _real(name: str, value: object) -> float:
-    other: object = getattr(value, "ndim", 0) or isinstance(value, str | bool)
-    if other or not isinstance(value, SupportsFloat):
-        raise TypeError(f"{name} must be a number, got {_shown(value)}")
-    return float(value)
-
-
-def _shown(value: object) -> str:
-    """`value` for a message: of an array the type and the shape."""
-    shape = getattr(value, "shape", None)
-    return f"a {type(value).__name__} of shape {tuple(shape)}" if shape else repr(value)
-
-
-def count_samples(samples: object) -> int:
-    """The number of `samples`; refuses one sample where a sequence of them is wanted."""
-    single = isinstance(samples, str | bytes | bytearray | Mapping) or (
-        isinstance(samples, np.ndarray) and samples.dtype.kind not in "OUS" and samples.ndim != 4
-    )
-    if single or not hasattr(samples, "__len__") or not hasattr(samples, "__getitem__"):
-        raise TypeError(
-            f"samples must be a list of samples, got {type(samples).__name__}: for one sample call "
-            "the view itself, or put it into a list"
-        )
-    return len(cast("Sequence[object]", samples))
-
-
-def _epoch_and_seed(
-    name: str, index: object, epoch: int | None, seed: int | None
-) -> tuple[int, int]:
-    """What a call's randomness depends on besides the index; without one a new draw.
-
-    The draw is a seed. It comes from where training scripts and DataLoader's workers seed: torch's
-    random state if torch is loaded, else numpy's.
-    """
-    if index is not None:
-        return number("epoch", epoch or 0, 32), number("seed", seed or 0, 64)
-    for key, value in (("epoch", epoch), ("seed", seed)):
-        if value is not None:
-            raise ValueError(
-                f"{key}={value!r} needs {name}=: views follow from (seed, epoch, index). Leave all "
-                "three out for a new draw at every call"
-            )
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        return 0, int(torch.randint(1 << 62, (), device="cpu"))
-    return 0, int(np.random.randint(1 << 62, dtype=np.int64))
-
-
-def _pair(name: str, value: object, form: str) -> tuple[Any, Any]:
-    values = _listed(value)
-    if values is None or len(values) != 2:
-        raise ValueError(f"{name} must be a pair {form}, got {_shown(value)}")
-    return values[0], values[1]
-
-
-def _listed(value: object) -> list[Any] | None:
-    """The elements of a sequence, an array or a tensor of one dimension; None if it is neither."""
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return list(value)
-    if getattr(value, "ndim", 0) == 1 and hasattr(value, "tolist"):
-        return cast("list[Any]", value.tolist())
-    return None
-
-
 def _jitter(value: float | Sequence[float] | None) -> tuple[float, ...] | None:
     """Brightness, contrast, saturation and hue."""
     if value is None:
         return None
-    values = _listed(value)
+    values = listed(value)
     if values is None:
-        return (_real("color_jitter", value),) * 3 + (0.0,)
+        return (check_number("color_jitter", value),) * 3 + (0.0,)
     if len(values) not in (3, 4):
         raise ValueError(f"color_jitter must be a number or 3 or 4 of them, got {value!r}")
-    return tuple(_real("color_jitter", strength) for strength in (*values, 0.0)[:4])
-
-
-def channels(name: str, values: object) -> tuple[float, float, float]:
-    """Three numbers, one per channel, of a sequence, an array or a tensor."""
-    several = cast("Any", values).tolist() if getattr(values, "ndim", None) == 1 else values
-    if not isinstance(several, Sequence) or isinstance(several, str) or len(several) != 3:
-        raise ValueError(f"{name} must be 3 numbers, one per channel, got {values!r}")
-    red, green, blue = (_real(name, value) for value in several)
-    return red, green, blue
-
-
-def _indices(indices: Indices | None, count: int) -> NDArray[np.uint64]:
-    if indices is None:
-        return np.arange(count, dtype=np.uint64)
-    array = np.asarray(indices)
-    if array.shape != (count,):
-        raise ValueError(
-            f"indices must be {count} integers, one per sample, got shape {array.shape}"
-        )
-    if count and (array.dtype.kind not in "ui" or array.min() < 0):
-        raise ValueError(f"indices must be integers from 0 up, got {array!r}")
-    return np.ascontiguousarray(array, np.uint64)
+    return tuple(check_number("color_jitter", strength) for strength in (*values, 0.0)[:4])

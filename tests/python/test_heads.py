@@ -136,7 +136,7 @@ def test_feature_module_means_the_module_that_it_names():
         ("", ValueError, "must name at least one module, got the name ''"),
         ([], ValueError, "must name at least one module, got an empty list"),
         (nn.Linear(1, 1), TypeError, "must be a dotted name .*, or a list of such, got Linear"),
-        (["fc", 3], TypeError, "must be a dotted name .*, or a list of such, got int"),
+        (["fc", 3], TypeError, "must be a dotted name .*, or a list of such, got 3"),
     ],
 )
 def test_refuses_another_feature_module(feature_module, error, message):

@@ -59,7 +59,7 @@ WRONG = [
     ({"output": "float32", "mean": "abc"}, ValueError, "mean must be 3 numbers"),
     ({"output": "float32", "mean": torch.zeros(3, 1, 1)}, ValueError, "mean must be 3 numbers"),
     ({"output": "float32", "std": (1, 0, 1)}, ValueError, "std must be above 0"),
-    ({"output": "float32", "std": (1, float("nan"), 1)}, ValueError, "std must be above 0"),
+    ({"output": "float32", "std": (1, float("nan"), 1)}, ValueError, "std must be finite"),
     ({"num_workers": 4}, TypeError, "no argument 'num_workers': use threads="),
     ({"prefetch_factor": 4}, TypeError, "'prefetch_factor': use prefetch="),
     ({"generator": None}, TypeError, "'generator': use seed="),

@@ -152,11 +152,11 @@ def test_refuses_wrong_arguments(arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"mixup_alpha": "0.8"}, "mixup_alpha must be a number, got str"),
-        ({"prob": None}, "prob must be a number, got NoneType"),
-        ({"num_classes": 10.0}, "num_classes must be an int, got float"),
-        ({"seed": 1.5}, "seed must be an int, got float"),
-        ({"mode": 1}, "mode must be one of .*, got int"),
+        ({"mixup_alpha": "0.8"}, "mixup_alpha must be a number, got '0.8'"),
+        ({"prob": None}, "prob must be a number, got None"),
+        ({"num_classes": 10.0}, "num_classes must be an int, got 10.0"),
+        ({"seed": 1.5}, "seed must be an int, got 1.5"),
+        ({"mode": 1}, "mode must be one of .*, got 1"),
     ],
 )
 def test_refuses_wrong_types(arguments, message):

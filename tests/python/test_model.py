@@ -364,7 +364,7 @@ def twice():
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: TiedModel(3), TypeError, "model must be a torch.nn.Module, got int"),
+        (lambda: TiedModel(3), TypeError, "model must be a torch.nn.Module, got 3"),
         (lambda: TiedModel(TiedModel(small_net())), TypeError, "is a TiedModel already"),
         (
             lambda: TiedModel(timm.create_model("test_resnet", num_classes=0)),

@@ -247,7 +247,7 @@ def test_refuses_other_buffers(photos):
         ({"ratio": (1, float("inf"))}, ValueError, "ratio must be"),
         ({"interpolation": "cubic"}, ValueError, "interpolation must be of 'random', .*'cubic'"),
         ({"hflip": 1.5}, ValueError, "hflip must be a probability"),
-        ({"vflip": float("nan")}, ValueError, "vflip must be a probability"),
+        ({"vflip": float("nan")}, ValueError, "vflip must be finite"),
         ({"hflip": None}, TypeError, "hflip must be a number, got None"),
         ({"vflip": "0.5"}, TypeError, "vflip must be a number, got '0.5'"),
         ({"scale": (None, 1)}, TypeError, "scale must be a number, got None"),

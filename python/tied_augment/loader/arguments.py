@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from tied_augment import _core
+from tied_augment.arguments import check_channels
 from tied_augment.loader.output import DTYPES, Layout, Output
 from tied_augment.transforms import TwoView, View
-from tied_augment.view import IMAGENET_MEAN, IMAGENET_STD, channels
+from tied_augment.view import IMAGENET_MEAN, IMAGENET_STD
 
 __all__ = [
     "can_pin",
@@ -119,8 +120,8 @@ def output(output: str, mean: Any, std: Any, channels_last: bool, layout: Layout
             "mean and std have no effect on output='uint8', which is not normalised: give "
             "output='float32', 'float16' or 'bfloat16', or leave them out"
         )
-    means = channels("mean", IMAGENET_MEAN if mean is None else mean)
-    stds = channels("std", IMAGENET_STD if std is None else std)
+    means = check_channels("mean", IMAGENET_MEAN if mean is None else mean)
+    stds = check_channels("std", IMAGENET_STD if std is None else std)
     if not all(0 <= value <= 1 for value in means):
         raise ValueError(f"mean must be from 0 to 1, a fraction of 255, got {mean!r}")
     if not all(0 < value < math.inf for value in stds):

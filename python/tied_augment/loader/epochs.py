@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tied_augment.arguments import check_unsigned
 from tied_augment.loader.samplers import EpochSampler
-from tied_augment.view import number
 
 __all__ = ["Epochs"]
 
@@ -32,7 +32,7 @@ class Epochs:
 
     def set(self, epoch: int) -> None:
         """Let `epoch` come next, 0 to 2**32 - 1, and tell the samplers, as timm's train.py does."""
-        self.next = number("epoch", epoch, 32)
+        self.next = check_unsigned("epoch", epoch, 32)
         self._tell(self.next)
 
     def begin(self, state: dict[str, Any] | None) -> int:

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
+from tied_augment.arguments import check_unsigned
 from tied_augment.loader.arguments import flag
-from tied_augment.view import number
 
 __all__ = [
     "Drawn",
@@ -49,7 +49,7 @@ class EpochSampler(Sampler[int]):
             raise TypeError(f"dataset must have a length, got {kind}: a range(n) will do, too")
         self.dataset = dataset
         self.shuffle = flag("shuffle", shuffle)
-        self.seed = number("seed", seed, 64)
+        self.seed = check_unsigned("seed", seed, 64)
         self.epoch = 0
 
     def __repr__(self) -> str:
@@ -67,7 +67,7 @@ class EpochSampler(Sampler[int]):
 
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch comes, 0 to 2**32 - 1, before its iteration begins."""
-        self.epoch = number("epoch", epoch, 32)
+        self.epoch = check_unsigned("epoch", epoch, 32)
 
 
 class Drawn(int):

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from tied_augment import _core
+from tied_augment.arguments import check_unsigned
 from tied_augment.dataset import TiedDataset
 from tied_augment.items import data_set
 from tied_augment.loader import arguments, report, samplers
@@ -35,7 +36,6 @@ from tied_augment.ranks import Place, Ranks, own_ranks
 from tied_augment.skips import OnError, Skips
 from tied_augment.sources import reader_of
 from tied_augment.transforms import TwoView, View
-from tied_augment.view import number
 
 __all__ = ["TiedLoader"]
 
@@ -142,12 +142,14 @@ class TiedLoader(Iterable[Any]):
         self._read_from = self.dataset if tied is None else tied.dataset
         views = views if views is not None or tied is None else tied.views
         self.views = arguments.views(views, batch_sampler is not None)
-        self.seed = number("seed", seed if seed is not None else tied.seed if tied else 0, 64)
+        default_seed = 0 if tied is None else tied.seed
+        self.seed = check_unsigned("seed", default_seed if seed is None else seed, 64)
         default = "raise" if tied is None else tied.on_error
         self._skips = Skips(default if on_error is None else on_error)
-        self.threads = arguments.threads() if threads is None else number("threads", threads, 16, 1)
-        self.prefetch = number("prefetch", prefetch, 16, 1)
-        self.batch_size: int | None = number("batch_size", batch_size, 32, 1)
+        threads = arguments.threads() if threads is None else threads
+        self.threads = check_unsigned("threads", threads, 16, 1)
+        self.prefetch = check_unsigned("prefetch", prefetch, 16, 1)
+        self.batch_size: int | None = check_unsigned("batch_size", batch_size, 32, 1)
         self.drop_last = arguments.flag("drop_last", drop_last)
         self.pin_memory = arguments.can_pin(arguments.flag("pin_memory", pin_memory))
         self.repeat_targets = arguments.flag("repeat_targets", repeat_targets)

@@ -12,11 +12,12 @@ from timm.data.distributed_sampler import RepeatAugSampler
 from torch.utils.data import IterableDataset, RandomSampler
 from torch.utils.data.distributed import DistributedSampler
 
+from tied_augment.arguments import check_channels, check_unsigned
 from tied_augment.dataset import TiedDataset
 from tied_augment.loader import TiedLoader
 from tied_augment.skips import OnError
 from tied_augment.transforms import TwoView
-from tied_augment.view import IMAGENET_MEAN, IMAGENET_STD, View, number
+from tied_augment.view import IMAGENET_MEAN, IMAGENET_STD, View
 
 __all__ = ["create_loader", "refuse_no_batches"]
 
@@ -122,8 +123,10 @@ def create_loader(
     _check_dataset(dataset)
     prefetcher = options.pop("use_prefetcher", True)
     transform = {name: options.pop(name) for name in _TRANSFORM if name in options}
-    mean = _channels("mean", transform.get("mean", IMAGENET_MEAN))
-    std = _channels("std", transform.get("std", IMAGENET_STD))
+    mean = check_channels("mean", transform.get("mean", IMAGENET_MEAN))
+    std = check_channels("std", transform.get("std", IMAGENET_STD))
+    if min(std) <= 0:
+        raise ValueError(f"std must be above 0, got {std}")
     transform |= {"mean": mean, "std": std}
     _check_erasing(transform)
     erase = {name: transform.get(name) for name in _ERASING}
@@ -137,7 +140,7 @@ def create_loader(
 
     dataset.transform = None
     arguments: dict[str, Any] = {
-        "threads": max(1, number("num_workers", options.pop("num_workers", 1), 16)),
+        "threads": max(1, check_unsigned("num_workers", options.pop("num_workers", 1), 16)),
         "prefetch": prefetch,
         "pin_memory": options.pop("pin_memory", False),
         "seed": seed,
@@ -198,17 +201,6 @@ def _check_dataset(dataset: Any) -> None:
     if dataset is None or isinstance(dataset, str | PathLike | list | tuple):
         kind = type(dataset).__name__
         raise TypeError(f"dataset must be one, as timm.data.create_dataset makes them, got {kind}")
-
-
-def _channels(name: str, values: Any) -> tuple[float, ...]:
-    try:
-        channels = tuple(float(value) for value in values)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be 3 numbers, one a channel, got {values!r}") from error
-    if len(channels) != 3 or (name == "std" and min(channels) <= 0):
-        above = " above 0" if name == "std" else ""
-        raise ValueError(f"{name} must be 3 numbers{above}, one a channel, got {values!r}")
-    return channels
 
 
 def _check_erasing(transform: dict[str, Any]) -> None:

@@ -1,0 +1,164 @@
+"""What `View` and `TwoView` share: how they call the core's pipeline.
+
+Lives here: what a sample and a plan are in Python, and the seed that a call without an index draws.
+Touches no pixels and never needs torch.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tied_augment import _core
+from tied_augment.arguments import check_pair, check_unsigned
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Indices", "Pixels", "Plan", "Sample", "Views", "count_samples"]
+
+Sample: TypeAlias = "bytes | bytearray | str | os.PathLike[str] | Image | NDArray[np.uint8]"
+Pixels: TypeAlias = NDArray[np.uint8]
+Indices: TypeAlias = "Sequence[int] | NDArray[np.integer[Any]]"
+
+
+class Plan(TypedDict):
+    """One view of one image, decided.
+
+    Attributes:
+        crop: the part of the image that is seen: (x, y, w, h) in pixels. With ``crop='pad'`` it may
+            reach outside the image, where black is seen.
+        interpolation: the resize filter; None with ``crop='pad'``, which doesn't resize.
+        hflip: whether left and right are exchanged.
+        vflip: whether top and bottom are exchanged.
+        ops: all that is done, in order: pairs of a name and its arguments. Crop, resize, frame
+            (where the output lies in what was resized) and flips in lower case, then the policy's
+            and the other ops by timm's or torchvision's names.
+    """
+
+    crop: tuple[int, int, int, int]
+    interpolation: str | None
+    hflip: bool
+    vflip: bool
+    ops: list[tuple[str, dict[str, Any]]]
+
+
+class Views(ABC):
+    """What `View` and `TwoView` share: a pipeline of the core that follows from their fields."""
+
+    @property
+    @abstractmethod
+    def _pipeline(self) -> _core.Pipeline: ...
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_pipeline"}
+
+    def _plans(
+        self,
+        shape: tuple[int, int],
+        index: int | None,
+        epoch: int | None,
+        seed: int | None,
+        view: int,
+    ) -> list[Plan]:
+        height, width = check_pair("shape", shape, "(height, width)")
+        sides = (check_unsigned("height", height, 32), check_unsigned("width", width, 32))
+        epoch, seed = _epoch_and_seed("index", index, epoch, seed)
+        index = check_unsigned("index", 0 if index is None else index, 64)
+        plans = self._pipeline.plan(sides, index, epoch, seed, check_unsigned("view", view, 16))
+        return cast("list[Plan]", plans)
+
+    def _one(
+        self,
+        sample: Sample,
+        index: int | None,
+        epoch: int | None,
+        seed: int | None,
+        view: int,
+        out: Pixels,
+    ) -> None:
+        """Write the views of one sample into `out`, ``(views, 1, 3, height, width)``."""
+        epoch, seed = _epoch_and_seed("index", index, epoch, seed)
+        indices = np.array([check_unsigned("index", 0 if index is None else index, 64)], np.uint64)
+        self._pipeline.run([sample], indices, epoch, seed, check_unsigned("view", view, 16), 1, out)
+
+    def _run(
+        self,
+        samples: Sequence[Sample],
+        indices: Indices | None,
+        epoch: int | None,
+        seed: int | None,
+        view: int,
+        threads: int | None,
+        out: Pixels,
+    ) -> None:
+        """Write the views of B samples into `out`, ``(views, B, 3, height, width)``."""
+        epoch, seed = _epoch_and_seed("indices", indices, epoch, seed)
+        if threads is not None:
+            threads = check_unsigned("threads", threads, 16, least=1)
+        self._pipeline.run(
+            list(samples),
+            _indices(indices, count_samples(samples)),
+            epoch,
+            seed,
+            check_unsigned("view", view, 16),
+            threads,
+            out,
+        )
+
+
+def count_samples(samples: object) -> int:
+    """The number of `samples`; refuses one sample where a sequence of them is wanted."""
+    single = isinstance(samples, str | bytes | bytearray | Mapping) or (
+        isinstance(samples, np.ndarray) and samples.dtype.kind not in "OUS" and samples.ndim != 4
+    )
+    if single or not hasattr(samples, "__len__") or not hasattr(samples, "__getitem__"):
+        raise TypeError(
+            f"samples must be a list of samples, got {type(samples).__name__}: for one sample call "
+            "the view itself, or put it into a list"
+        )
+    return len(cast("Sequence[object]", samples))
+
+
+def _epoch_and_seed(
+    name: str, index: object, epoch: int | None, seed: int | None
+) -> tuple[int, int]:
+    """What a call's randomness depends on besides the index; without one a new draw.
+
+    The draw is a seed. It comes from where training scripts and DataLoader's workers seed: torch's
+    random state if torch is loaded, else numpy's.
+    """
+    if index is not None:
+        return (
+            check_unsigned("epoch", 0 if epoch is None else epoch, 32),
+            check_unsigned("seed", 0 if seed is None else seed, 64),
+        )
+    for key, value in (("epoch", epoch), ("seed", seed)):
+        if value is not None:
+            raise ValueError(
+                f"{key}={value!r} needs {name}=: views follow from (seed, epoch, index). Leave all "
+                "three out for a new draw at every call"
+            )
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        return 0, int(torch.randint(1 << 62, (), device="cpu"))
+    return 0, int(np.random.randint(1 << 62, dtype=np.int64))
+
+
+def _indices(indices: Indices | None, count: int) -> NDArray[np.uint64]:
+    if indices is None:
+        return np.arange(count, dtype=np.uint64)
+    array = np.asarray(indices)
+    if array.shape != (count,):
+        raise ValueError(
+            f"indices must be {count} integers, one per sample, got shape {array.shape}"
+        )
+    if count and (array.dtype.kind not in "ui" or array.min() < 0):
+        raise ValueError(f"indices must be integers from 0 up, got {array!r}")
+    return np.ascontiguousarray(array, np.uint64)
