@@ -1,7 +1,5 @@
 //! Samples in, a batch of views out: decode once, plan, render every view, on all threads.
 
-use std::fs::File;
-use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -9,6 +7,7 @@ use rayon::prelude::*;
 
 use crate::decode::{Decoder, MAX_PIXELS};
 use crate::error::{Error, Result};
+use crate::file;
 use crate::image::{Image, ImageRef, Rect};
 use crate::plan::{Plan, ViewSpec, plan_views};
 use crate::pool::{Pool, Workspace};
@@ -172,7 +171,7 @@ impl Pipeline {
         self.contained(sample, key, (pool, None), outs)
     }
 
-    /// One sample, with a panic (of a decoder, say) made into an error.
+    /// One sample, with a panic made into an error.
     fn contained(
         &self,
         sample: &Sample<'_>,
@@ -182,7 +181,7 @@ impl Pipeline {
     ) -> Result<()> {
         // The workspace of a sample that panicked is dropped, not reused.
         let work = || pool.with_workspace(|w| self.sample(sample, key, sharing, w, outs));
-        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(panic_error(&*payload)))
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(Error::panic(&*payload)))
     }
 
     fn sample(
@@ -193,7 +192,7 @@ impl Pipeline {
         workspace: &mut Workspace,
         outs: &mut [&mut [u8]],
     ) -> Result<()> {
-        let Workspace { decoder, file, image, plans, renderer } = workspace;
+        let Workspace { decoder, file: bytes, image, plans, renderer } = workspace;
         let mut plan = |shape| {
             self.plan_into(shape, key, plans)?;
             Ok(view::needed(plans, shape))
@@ -208,9 +207,8 @@ impl Pipeline {
                 (image.as_ref(), region)
             }
             Source::Path(path) => {
-                file.clear();
-                File::open(path)?.read_to_end(file)?;
-                let region = decoder.decode(file, self.max_pixels, plan, image)?;
+                file::read(path, bytes)?;
+                let region = decoder.decode(bytes, self.max_pixels, plan, image)?;
                 (image.as_ref(), region)
             }
         };
@@ -241,7 +239,8 @@ pub fn decode(sample: &Sample<'_>, max_pixels: Option<u64>, image: &mut Image) -
             Ok(())
         }
         Source::Bytes(bytes) => decode(bytes).map(drop),
-        Source::Path(path) => (|| decode(&std::fs::read(path)?).map(drop))()
+        Source::Path(path) => read(path)
+            .and_then(|bytes| decode(&bytes).map(drop))
             .map_err(|error| error.at(path.display().to_string())),
     }
 }
@@ -272,9 +271,16 @@ pub fn render(sample: &Sample<'_>, plan: &Plan, max_pixels: Option<u64>) -> Resu
             Ok(draw(pixels, Rect { x: 0, y: 0, w: pixels.width, h: pixels.height }))
         }
         Source::Bytes(bytes) => decode(bytes),
-        Source::Path(path) => (|| decode(&std::fs::read(path)?))()
-            .map_err(|error: Error| error.at(path.display().to_string())),
+        Source::Path(path) => read(path)
+            .and_then(|bytes| decode(&bytes))
+            .map_err(|error| error.at(path.display().to_string())),
     }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file::read(path, &mut bytes)?;
+    Ok(bytes)
 }
 
 fn place(sample: &Sample<'_>, position: usize) -> String {
@@ -284,11 +290,4 @@ fn place(sample: &Sample<'_>, position: usize) -> String {
             format!("sample {position} of the batch (index {})", sample.index)
         }
     }
-}
-
-/// What a panic said, as an error.
-pub(crate) fn panic_error(payload: &(dyn std::any::Any + Send)) -> Error {
-    let text = payload.downcast_ref::<&str>().map(ToString::to_string);
-    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-    Error::Panic(text.unwrap_or_else(|| "a panic without a message".into()))
 }

@@ -3,6 +3,7 @@
 //! Imports nothing from the crate. Messages are complete sentences' worth of cause and remedy; the
 //! place (a path or a position in a batch) is put in front by whoever knows it, with [`Error::at`].
 
+use std::any::Any;
 use std::io;
 
 /// What went wrong, and for which sample when that is known.
@@ -61,8 +62,20 @@ impl Error {
         Self::At { place: place.into(), source: Box::new(self) }
     }
 
+    /// A panic that was caught.
+    pub(crate) fn panic(payload: &(dyn Any + Send)) -> Self {
+        Self::Panic(panic_text(payload))
+    }
+
     /// A decoding failure of `format`.
     pub fn decode(format: &'static str, cause: impl ToString) -> Self {
         Self::Decode { format, cause: cause.to_string() }
     }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(ToString::to_string);
+    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "a panic without a message".into())
 }

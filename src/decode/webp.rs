@@ -1,5 +1,6 @@
 //! WebP through the crate `image-webp`.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 
 use image_webp::{UpsamplingMethod, WebPDecodeOptions, WebPDecoder};
@@ -10,7 +11,7 @@ use crate::image::Image;
 
 /// A WebP whose header has been read. Of an animation, its first frame.
 pub struct WebP<'a> {
-    decoder: WebPDecoder<Cursor<&'a [u8]>>,
+    decoder: WebPDecoder<Cursor<Cow<'a, [u8]>>>,
 }
 
 impl<'a> WebP<'a> {
@@ -18,7 +19,7 @@ impl<'a> WebP<'a> {
     pub fn open(bytes: &'a [u8], max_pixels: u64) -> Result<Self> {
         let mut options = WebPDecodeOptions::default();
         options.lossy_upsampling = UpsamplingMethod::Bilinear;
-        let mut decoder = WebPDecoder::new_with_options(Cursor::new(bytes), options)
+        let mut decoder = WebPDecoder::new_with_options(Cursor::new(unblended(bytes)), options)
             .map_err(|error| Error::decode("WebP", error))?;
         decoder
             .set_memory_limit(usize::try_from(max_pixels.saturating_mul(4)).unwrap_or(usize::MAX));
@@ -52,4 +53,32 @@ impl<'a> WebP<'a> {
         };
         read.map_err(|error| error.to_string())
     }
+}
+
+/// `bytes` with the first frame of an animation put on its canvas as it is.
+///
+/// libwebp, which Pillow uses, never blends the first frame (`WebPAnimDecoderGetNext` does so from the
+/// second on only). The crate does, and scaling a colour by its alpha and back rounds it down.
+fn unblended(bytes: &[u8]) -> Cow<'_, [u8]> {
+    /// Where a frame's flags stand in its chunk, after the name and the length of that.
+    const FLAGS: usize = 8 + 15;
+    const DO_NOT_BLEND: u8 = 2;
+    let mut at = 12;
+    while let Some(&[name @ .., a, b, c, d]) =
+        bytes.get(at..).and_then(|rest| rest.first_chunk::<8>())
+    {
+        if name == *b"ANMF" {
+            return match bytes.get(at + FLAGS) {
+                Some(flags) if flags & DO_NOT_BLEND == 0 => {
+                    let mut bytes = bytes.to_vec();
+                    bytes[at + FLAGS] |= DO_NOT_BLEND;
+                    bytes.into()
+                }
+                _ => bytes.into(),
+            };
+        }
+        let len = u32::from_le_bytes([a, b, c, d]) as usize;
+        at = at.saturating_add(8).saturating_add(len.next_multiple_of(2));
+    }
+    bytes.into()
 }
