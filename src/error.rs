@@ -36,6 +36,17 @@ pub enum Error {
         /// The limit in force.
         limit: u64,
     },
+    /// The system starts no more threads: nothing is wrong with a sample.
+    #[error(
+        "cannot start {wanted} threads: {cause}; pass a smaller threads=..., or raise the limits on \
+         processes and memory (ulimit -u, the container's)"
+    )]
+    Threads {
+        /// How many were to run.
+        wanted: usize,
+        /// What the system said.
+        cause: String,
+    },
     /// An argument has a value that makes no sense.
     #[error("{0}")]
     Argument(String),

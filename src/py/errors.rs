@@ -33,7 +33,9 @@ pub fn to_python(error: Error) -> PyErr {
             DecodeError::new_err(message)
         }
         Error::Argument(_) => PyValueError::new_err(message),
-        Error::Panic(_) | Error::At { .. } => PyRuntimeError::new_err(message),
+        Error::Threads { .. } | Error::Panic(_) | Error::At { .. } => {
+            PyRuntimeError::new_err(message)
+        }
     }
 }
 
