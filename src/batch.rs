@@ -203,12 +203,12 @@ impl Pipeline {
                 (pixels, Rect { x: 0, y: 0, w: pixels.width, h: pixels.height })
             }
             Source::Bytes(bytes) => {
-                let region = decoder.decode(bytes, self.max_pixels, plan, image)?;
+                let region = decoder.decode(bytes, self.max_pixels, of_file(plan), image)?;
                 (image.as_ref(), region)
             }
             Source::Path(path) => {
                 file::read(path, bytes)?;
-                let region = decoder.decode(bytes, self.max_pixels, plan, image)?;
+                let region = decoder.decode(bytes, self.max_pixels, of_file(plan), image)?;
                 (image.as_ref(), region)
             }
         };
@@ -222,6 +222,18 @@ impl Pipeline {
             }
         }
         Ok(())
+    }
+}
+
+/// A plan for an image that a file gives: it is the file, not an argument, that it may not fit.
+fn of_file<T>(
+    mut plan: impl FnMut((u32, u32)) -> Result<T>,
+) -> impl FnOnce((u32, u32)) -> Result<T> {
+    move |shape| {
+        plan(shape).map_err(|error| match error {
+            Error::Argument(what) => Error::Sides(what),
+            other => other,
+        })
     }
 }
 

@@ -36,6 +36,9 @@ pub enum Error {
         /// The limit in force.
         limit: u64,
     },
+    /// A file's image has sides of which the view can't be made.
+    #[error("{0}")]
+    Sides(String),
     /// The system starts no more threads: nothing is wrong with a sample.
     #[error(
         "cannot start {wanted} threads: {cause}; pass a smaller threads=..., or raise the limits on \

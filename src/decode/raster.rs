@@ -104,3 +104,20 @@ pub fn drop_alpha(rgba: &[u8], image: &mut Image) {
         rgb.copy_from_slice(&rgba[..3]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::contained;
+    use crate::error::Error;
+
+    #[test]
+    fn a_panic_of_a_decoder_is_the_files_failure() {
+        let result =
+            contained("GIF", || -> crate::error::Result<()> { panic!("no room for {}", 7) });
+        let Err(error) = result else { panic!("it went well") };
+        assert!(matches!(error, Error::Decode { format: "GIF", .. }));
+        let said =
+            "cannot decode GIF: the file is damaged; the decoder stopped with: no room for 7";
+        assert_eq!(error.to_string(), said);
+    }
+}

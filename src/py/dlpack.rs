@@ -367,7 +367,7 @@ fn take(name: &str, capsule: &Bound<'_, PyCapsule>) -> PyResult<Managed> {
     } else if is(c"dltensor") {
         (Managed::Legacy(pointer(c"dltensor")?.cast()), c"used_dltensor")
     } else {
-        return refuse("a capsule that is no DLPack tensor, or was used before");
+        return refuse("a capsule that is not a DLPack tensor, or was used before");
     };
     // SAFETY: a live capsule and a static name. From here on the deleter is ours to call.
     if unsafe { ffi::PyCapsule_SetName(capsule.as_ptr(), used.as_ptr()) } != 0 {

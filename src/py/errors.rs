@@ -11,7 +11,8 @@ pyo3::create_exception!(
     tied_augment,
     DecodeError,
     PyOSError,
-    "A file is no image, a broken one, or one beyond `max_pixels`; the message names the sample.\n\n\
+    "A file is no image, a broken one, one beyond `max_pixels` or too long and thin for the view; the \
+     message names the sample.\n\n\
      A subclass of OSError, as Pillow's `UnidentifiedImageError` is."
 );
 
@@ -29,9 +30,10 @@ pub fn to_python(error: Error) -> PyErr {
     match innermost(error) {
         // As an io::Error, so that Python sees FileNotFoundError, PermissionError, ...
         Error::Io(cause) => std::io::Error::new(cause.kind(), message).into(),
-        Error::Unidentified(_) | Error::Decode { .. } | Error::TooLarge { .. } => {
-            DecodeError::new_err(message)
-        }
+        Error::Unidentified(_)
+        | Error::Decode { .. }
+        | Error::TooLarge { .. }
+        | Error::Sides(_) => DecodeError::new_err(message),
         Error::Argument(_) => PyValueError::new_err(message),
         Error::Threads { .. } | Error::Panic(_) | Error::At { .. } => {
             PyRuntimeError::new_err(message)
