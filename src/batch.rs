@@ -111,7 +111,8 @@ impl Pipeline {
     fn plan_into(&self, shape: (u32, u32), key: Key, plans: &mut Vec<Plan>) -> Result<()> {
         if shape.0 == 0 || shape.1 == 0 || shape.0.max(shape.1) > i32::MAX as u32 / 2 {
             return Err(Error::Argument(format!(
-                "an image of (height, width) {shape:?} cannot be cropped"
+                "an image of (height, width) {shape:?} cannot be cropped: its sides must be from 1 \
+                 to 1,073,741,823"
             )));
         }
         plan_views(&self.views, self.same_crop, shape, key, plans)

@@ -1,7 +1,7 @@
 //! Everything that can go wrong, one variant per thing that a caller can fix.
 //!
-//! Imports nothing from the crate. Messages are complete sentences' worth of cause and remedy; the
-//! place (a path or a position in a batch) is put in front by whoever knows it, with [`Error::at`].
+//! Imports nothing from the crate. Messages give the cause and the remedy; code that knows the
+//! place (a path or a position in a batch) puts it in front, with [`Error::at`].
 
 use std::any::Any;
 use std::io;

@@ -1,7 +1,7 @@
 //! Reading files: the only place that opens one.
 //!
-//! Imports nothing from the crate. A folder may hold anything: what is no regular file is refused
-//! before it is waited for (a FIFO blocks until somebody writes) or read without end (`/dev/zero`).
+//! Imports nothing from the crate. A folder may hold anything: what is not a regular file is
+//! refused, rather than waited for (a FIFO blocks until somebody writes) or read without end (`/dev/zero`).
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
@@ -13,8 +13,8 @@ const MAX_BYTES: u64 = 4 << 30;
 /// Opens a regular file, or one behind links.
 ///
 /// # Errors
-/// The system's, and [`ErrorKind::IsADirectory`] or [`ErrorKind::InvalidInput`] for what is no
-/// regular file.
+/// The system's, and [`ErrorKind::IsADirectory`] or [`ErrorKind::InvalidInput`] for what is
+/// not a regular file.
 pub(crate) fn open(path: &Path) -> io::Result<(File, Metadata)> {
     let mut options = OpenOptions::new();
     options.read(true);

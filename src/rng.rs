@@ -46,8 +46,8 @@ pub struct Stream {
     used: usize,
 }
 
-/// Philox's key for part number `part` of a stream: 65,536 blocks, which is what the counter has bits
-/// for. The first part is keyed by the seed itself, a later one by Philox of its number under the seed.
+/// Philox's key for part number `part` of a stream. A part has 65,536 blocks, since the counter has 16
+/// bits for them. The key of the first part is the seed; of a later one, Philox of its number and the seed.
 fn seed_words(seed: u64, part: u64) -> [u32; 2] {
     let words = [seed as u32, (seed >> 32) as u32];
     if part == 0 {

@@ -1,7 +1,7 @@
 //! The formats besides JPEG: recognised by content, decoded whole.
 //!
-//! Every format's module has the same two steps: opening, which reads no more than the header, and
-//! reading, which is only done once the size has been found acceptable.
+//! Every format's module has the same two steps: opening, which decodes no pixels, and reading, which is
+//! only done once the size has been found acceptable. A panic in either is an error of the file.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

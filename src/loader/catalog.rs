@@ -34,7 +34,7 @@ impl Archive {
     /// The archive as it is now.
     ///
     /// # Errors
-    /// [`Error::Io`] if there is no such file, or it is no regular one.
+    /// [`Error::Io`] if there is no such file, or it is not a regular one.
     pub fn new(path: impl Into<Box<Path>>) -> Result<Self> {
         let path = path.into();
         let (_, found) =

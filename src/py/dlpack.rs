@@ -1,4 +1,4 @@
-//! Buffers of other libraries through DLPack, without copies: the only place that touches raw memory.
+//! Buffers of other libraries through DLPack, without copies.
 //!
 //! Written out rather than taken from the `dlpark` crate, which is 11,000 lines for what is needed
 //! here: CPU memory in, both kinds of capsule. The structures are those of `dlpack.h` 1.x.
@@ -300,7 +300,9 @@ impl Buffer {
             let flags = unsafe { managed.as_ref().flags };
             if flags & (READ_ONLY | COPIED) != 0 {
                 let name = self.name;
-                return Err(PyValueError::new_err(format!("{name} must be writable memory")));
+                return Err(PyValueError::new_err(format!(
+                    "{name} must be writable memory, which this is not: it is read-only, or a copy"
+                )));
             }
         }
         Ok(Some(match self.dtype() {

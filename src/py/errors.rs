@@ -11,7 +11,7 @@ pyo3::create_exception!(
     tied_augment,
     DecodeError,
     PyOSError,
-    "A file is no image, a broken one, one beyond `max_pixels` or too long and thin for the view; the \
+    "A file is not an image, or a broken one, one beyond `max_pixels` or too long and thin for the view; the \
      message names the sample.\n\n\
      A subclass of OSError, as Pillow's `UnidentifiedImageError` is."
 );

@@ -105,7 +105,7 @@ fn geometric(entry: &Arguments<'_>) -> PyResult<Op> {
                  then all others, and only a resized crop has a frame"
             )));
         }
-        name => return Err(PyValueError::new_err(format!("a plan's ops know no '{name}'"))),
+        name => return Err(PyValueError::new_err(format!("a plan has no op named '{name}'"))),
     })
 }
 
@@ -183,7 +183,7 @@ impl<'py> Arguments<'py> {
     ) -> PyResult<T> {
         let name: String = self.get(key)?;
         from_name(&name).ok_or_else(|| {
-            self.refuse(format!("'{key}' must be of '{}', not '{name}'", known.join("', '")))
+            self.refuse(format!("'{key}' must be one of '{}', not '{name}'", known.join("', '")))
         })
     }
 
