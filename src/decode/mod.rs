@@ -61,7 +61,7 @@ impl Decoder {
         let raster = Raster::open(bytes, max_pixels).ok_or_else(|| {
             Error::Unidentified(match bytes.len() {
                 0 => "the file is empty".into(),
-                n => format!("{n} bytes that begin with {:02x?}", &bytes[..n.min(8)]),
+                n => format!("{n} bytes that begin with '{}'", bytes[..n.min(16)].escape_ascii()),
             })
         })??;
         let (height, width) = raster.shape();

@@ -16,7 +16,11 @@ use crate::resize::Filter;
 /// The plan whose `ops` these are.
 pub fn plan(ops: &Bound<'_, PyAny>) -> PyResult<Plan> {
     let mut entries = Vec::new();
-    for entry in ops.try_iter()? {
+    let wrong = |_| {
+        let got = ops.get_type();
+        PyTypeError::new_err(format!("a plan's ops must be a list of pairs, got {got}"))
+    };
+    for entry in ops.try_iter().map_err(wrong)? {
         entries.push(Arguments::new(&entry?)?);
     }
     let mut entries = entries.into_iter().peekable();

@@ -8,7 +8,7 @@ use numpy::{
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyList, PyString, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyList, PyMemoryView, PyString, PyTuple};
 
 use crate::batch::{Sample, Source};
 use crate::image::{Image, ImageRef};
@@ -111,6 +111,8 @@ fn wrong_type(sample: &Bound<'_, PyAny>) -> PyResult<PyErr> {
         ": where the sample comes from, there is no image"
     } else if sample.is_instance_of::<PyTuple>() || sample.is_instance_of::<PyList>() {
         "; pass the image alone, not a pair of image and target"
+    } else if sample.is_instance_of::<PyMemoryView>() {
+        "; pass bytes(sample)"
     } else if sample.hasattr("read")? {
         "; pass file.read() or the file's path"
     } else {
@@ -126,7 +128,8 @@ fn wrong_type(sample: &Bound<'_, PyAny>) -> PyResult<PyErr> {
 fn wrong_array(array: &Bound<'_, PyUntypedArray>) -> PyErr {
     let (shape, dtype) = (array.shape(), array.dtype());
     let form = match *shape {
-        [] | [_] => "",
+        [] => "",
+        [_] => "; if these are the bytes of a file, pass array.tobytes()",
         _ if shape.contains(&0) => "; it has no pixels",
         [_, _] => "; gray: pass numpy.stack([array] * 3, axis=-1)",
         [_, _, 3] => "",

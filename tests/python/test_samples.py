@@ -12,7 +12,7 @@ import torch
 from loader_sets import Items
 from PIL import Image
 
-from tied_augment import TiedLoader, TwoView, View, decode
+from tied_augment import DecodeError, TiedLoader, TwoView, View, decode
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (7, 9, 3), np.uint8)
 two = TwoView(View(8))
@@ -51,6 +51,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "int64": (PIXELS.astype(int), r"int64; make its values 0 to 255 and .astype\('uint8'\)"),
     "bool": (PIXELS > 9, r"bool; make its values 0 to 255"),
     "empty": (PIXELS[:0], "it has no pixels"),
+    "file in an array": (np.frombuffer(png(), np.uint8), r"pass array.tobytes\(\)"),
+    "memoryview": (memoryview(png()), r"got memoryview; pass bytes\(sample\)"),
     "number": (np.zeros((), np.uint8), r"got shape \[\] of uint8"),
     "tensor": (
         torch.zeros(3, 8, 8),
@@ -71,6 +73,13 @@ def test_what_is_refused_says_what_to_pass(case: str) -> None:
     for call in (decode, two, lambda sample: two.batch([png(), sample], [0, 1])):
         with pytest.raises(TypeError, match=message):
             call(sample)
+
+
+def test_what_is_not_an_image_is_shown() -> None:
+    with pytest.raises(DecodeError, match=r"27 bytes that begin with '<!DOCTYPE html><'"):
+        decode(b"<!DOCTYPE html><html></html>"[:27])
+    with pytest.raises(DecodeError, match=r"that begin with '\\x00\\x00\\x00\\x18ftypheic"):
+        decode(b"\0\0\0\x18ftypheic" + bytes(50))
 
 
 def test_an_empty_path_is_refused() -> None:
