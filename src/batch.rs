@@ -1,7 +1,5 @@
 //! Samples in, a batch of views out: decode once, plan, render every view, on all threads.
 
-use std::fs::File;
-use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -9,6 +7,7 @@ use rayon::prelude::*;
 
 use crate::decode::{Decoder, MAX_PIXELS};
 use crate::error::{Error, Result};
+use crate::file;
 use crate::image::{Image, ImageRef, Rect};
 use crate::plan::{Plan, Shared, ViewSpec, plan_views};
 use crate::pool::{Pool, Workspace};
@@ -117,7 +116,8 @@ impl Pipeline {
     fn plan_into(&self, shape: (u32, u32), key: Key, plans: &mut Vec<Plan>) -> Result<()> {
         if shape.0 == 0 || shape.1 == 0 || shape.0.max(shape.1) > i32::MAX as u32 / 2 {
             return Err(Error::Argument(format!(
-                "an image of (height, width) {shape:?} cannot be cropped"
+                "an image of (height, width) {shape:?} cannot be cropped: its sides must be from 1 \
+                 to 1,073,741,823"
             )));
         }
         plan_views(&self.views, self.shared, shape, key, plans)
@@ -177,7 +177,7 @@ impl Pipeline {
         self.contained(sample, key, (pool, None), outs)
     }
 
-    /// One sample, with a panic (of a decoder, say) made into an error.
+    /// One sample, with a panic made into an error.
     fn contained(
         &self,
         sample: &Sample<'_>,
@@ -187,7 +187,7 @@ impl Pipeline {
     ) -> Result<()> {
         // The workspace of a sample that panicked is dropped, not reused.
         let work = || pool.with_workspace(|w| self.sample(sample, key, sharing, w, outs));
-        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(panic_error(&*payload)))
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(Error::panic(&*payload)))
     }
 
     fn sample(
@@ -198,7 +198,7 @@ impl Pipeline {
         workspace: &mut Workspace,
         outs: &mut [&mut [u8]],
     ) -> Result<()> {
-        let Workspace { decoder, file, image, plans, renderer } = workspace;
+        let Workspace { decoder, file: bytes, image, plans, renderer } = workspace;
         let mut plan = |shape| {
             self.plan_into(shape, key, plans)?;
             Ok(view::needed(plans, shape))
@@ -209,13 +209,12 @@ impl Pipeline {
                 (pixels, Rect { x: 0, y: 0, w: pixels.width, h: pixels.height })
             }
             Source::Bytes(bytes) => {
-                let region = decoder.decode(bytes, self.max_pixels, plan, image)?;
+                let region = decoder.decode(bytes, self.max_pixels, of_file(plan), image)?;
                 (image.as_ref(), region)
             }
             Source::Path(path) => {
-                file.clear();
-                File::open(path)?.read_to_end(file)?;
-                let region = decoder.decode(file, self.max_pixels, plan, image)?;
+                file::read(path, bytes)?;
+                let region = decoder.decode(bytes, self.max_pixels, of_file(plan), image)?;
                 (image.as_ref(), region)
             }
         };
@@ -229,6 +228,18 @@ impl Pipeline {
             }
         }
         Ok(())
+    }
+}
+
+/// A plan for an image that a file gives: it is the file, not an argument, that it may not fit.
+fn of_file<T>(
+    mut plan: impl FnMut((u32, u32)) -> Result<T>,
+) -> impl FnOnce((u32, u32)) -> Result<T> {
+    move |shape| {
+        plan(shape).map_err(|error| match error {
+            Error::Argument(what) => Error::Sides(what),
+            other => other,
+        })
     }
 }
 
@@ -246,7 +257,8 @@ pub fn decode(sample: &Sample<'_>, max_pixels: Option<u64>, image: &mut Image) -
             Ok(())
         }
         Source::Bytes(bytes) => decode(bytes).map(drop),
-        Source::Path(path) => (|| decode(&std::fs::read(path)?).map(drop))()
+        Source::Path(path) => read(path)
+            .and_then(|bytes| decode(&bytes).map(drop))
             .map_err(|error| error.at(path.display().to_string())),
     }
 }
@@ -277,9 +289,16 @@ pub fn render(sample: &Sample<'_>, plan: &Plan, max_pixels: Option<u64>) -> Resu
             Ok(draw(pixels, Rect { x: 0, y: 0, w: pixels.width, h: pixels.height }))
         }
         Source::Bytes(bytes) => decode(bytes),
-        Source::Path(path) => (|| decode(&std::fs::read(path)?))()
-            .map_err(|error: Error| error.at(path.display().to_string())),
+        Source::Path(path) => read(path)
+            .and_then(|bytes| decode(&bytes))
+            .map_err(|error| error.at(path.display().to_string())),
     }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file::read(path, &mut bytes)?;
+    Ok(bytes)
 }
 
 fn place(sample: &Sample<'_>, position: usize) -> String {
@@ -289,11 +308,4 @@ fn place(sample: &Sample<'_>, position: usize) -> String {
             format!("sample {position} of the batch (index {})", sample.index)
         }
     }
-}
-
-/// What a panic said, as an error.
-pub(crate) fn panic_error(payload: &(dyn std::any::Any + Send)) -> Error {
-    let text = payload.downcast_ref::<&str>().map(ToString::to_string);
-    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-    Error::Panic(text.unwrap_or_else(|| "a panic without a message".into()))
 }

@@ -1,8 +1,9 @@
 //! Everything that can go wrong, one variant per thing that a caller can fix.
 //!
-//! Imports nothing from the crate. Messages are complete sentences' worth of cause and remedy; the
-//! place (a path or a position in a batch) is put in front by whoever knows it, with [`Error::at`].
+//! Imports nothing from the crate. Messages give the cause and the remedy; code that knows the
+//! place (a path or a position in a batch) puts it in front, with [`Error::at`].
 
+use std::any::Any;
 use std::io;
 
 /// What went wrong, and for which sample when that is known.
@@ -35,6 +36,20 @@ pub enum Error {
         /// The limit in force.
         limit: u64,
     },
+    /// A file's image has sides of which the view can't be made.
+    #[error("{0}")]
+    Sides(String),
+    /// The system starts no more threads: nothing is wrong with a sample.
+    #[error(
+        "cannot start {wanted} threads: {cause}; pass a smaller threads=..., or raise the limits on \
+         processes and memory (ulimit -u, the container's)"
+    )]
+    Threads {
+        /// How many were to run.
+        wanted: usize,
+        /// What the system said.
+        cause: String,
+    },
     /// An argument has a value that makes no sense.
     #[error("{0}")]
     Argument(String),
@@ -61,8 +76,20 @@ impl Error {
         Self::At { place: place.into(), source: Box::new(self) }
     }
 
+    /// A panic that was caught.
+    pub(crate) fn panic(payload: &(dyn Any + Send)) -> Self {
+        Self::Panic(panic_text(payload))
+    }
+
     /// A decoding failure of `format`.
     pub fn decode(format: &'static str, cause: impl ToString) -> Self {
         Self::Decode { format, cause: cause.to_string() }
     }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(ToString::to_string);
+    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "a panic without a message".into())
 }

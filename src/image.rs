@@ -35,7 +35,7 @@ impl Rect {
         (columns > 0 && rows > 0).then_some(Self { x, y, w: columns as u32, h: rows as u32 })
     }
 
-    /// The column behind the last; in i64, as are the rows, since boxes may come from anywhere.
+    /// One past the last column; i64, since x + w may overflow i32.
     fn right(self) -> i64 {
         i64::from(self.x) + i64::from(self.w)
     }

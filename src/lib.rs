@@ -15,6 +15,7 @@ pub mod batch;
 mod crop;
 pub mod decode;
 pub mod error;
+mod file;
 pub mod image;
 pub mod loader;
 pub mod loss;

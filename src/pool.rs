@@ -1,6 +1,9 @@
 //! Threads of a chosen number, and the buffers that they reuse.
 
+use std::error::Error as _;
 use std::sync::{Mutex, PoisonError};
+
+use rayon::ThreadPoolBuildError;
 
 use crate::decode::Decoder;
 use crate::error::{Error, Result};
@@ -35,7 +38,7 @@ impl Pool {
     /// A pool of `threads` threads; with 1, work runs on the calling thread.
     ///
     /// # Errors
-    /// [`Error::Argument`] for 0 threads, [`Error::Io`] if the system gives no more.
+    /// [`Error::Argument`] for 0 threads, [`Error::Threads`] if the system starts no more.
     pub fn new(threads: usize) -> Result<Self> {
         let pool = match threads {
             0 => return Err(Error::Argument("threads must be at least 1".into())),
@@ -43,7 +46,8 @@ impl Pool {
             n => {
                 let builder = rayon::ThreadPoolBuilder::new().num_threads(n);
                 let builder = builder.thread_name(|i| format!("tied-augment-{i}"));
-                Some(builder.build().map_err(std::io::Error::other)?)
+                let fail = |e: ThreadPoolBuildError| Error::Threads { wanted: n, cause: cause(&e) };
+                Some(builder.build().map_err(fail)?)
             }
         };
         Ok(Self { threads: pool, workspaces: Mutex::default() })
@@ -94,4 +98,9 @@ impl Pool {
         }
         result
     }
+}
+
+/// The system's words: the error's own are about building a pool.
+fn cause(error: &ThreadPoolBuildError) -> String {
+    error.source().unwrap_or(error).to_string()
 }

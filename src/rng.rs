@@ -37,13 +37,24 @@ pub struct Key {
     pub view: u16,
 }
 
-/// The stream of draws that belongs to a [`Key`].
+/// The stream of draws that belongs to a [`Key`]: 2^66 words before it repeats.
 #[derive(Clone, Debug)]
 pub struct Stream {
     key: Key,
-    block: u16,
+    block: u64,
     words: [u32; 4],
     used: usize,
+}
+
+/// Philox's key for part number `part` of a stream. A part has 65,536 blocks, since the counter has 16
+/// bits for them. The key of the first part is the seed; of a later one, Philox of its number and the seed.
+fn seed_words(seed: u64, part: u64) -> [u32; 2] {
+    let words = [seed as u32, (seed >> 32) as u32];
+    if part == 0 {
+        return words;
+    }
+    let [low, high, ..] = philox([part as u32, (part >> 32) as u32, 0, 0], words);
+    [low, high]
 }
 
 impl Stream {
@@ -56,9 +67,9 @@ impl Stream {
     fn word(&mut self) -> u32 {
         if self.used == 4 {
             let Key { seed, epoch, index, view } = self.key;
-            let last = u32::from(view) << 16 | u32::from(self.block);
+            let last = u32::from(view) << 16 | self.block as u32 & 0xFFFF;
             let counter = [index as u32, (index >> 32) as u32, epoch, last];
-            self.words = philox(counter, [seed as u32, (seed >> 32) as u32]);
+            self.words = philox(counter, seed_words(seed, self.block >> 16));
             self.block = self.block.wrapping_add(1);
             self.used = 0;
         }
@@ -186,6 +197,23 @@ mod tests {
         ] {
             assert_ne!(first(key), first(other), "{other:?}");
         }
+    }
+
+    #[test]
+    fn a_long_stream_does_not_repeat() {
+        const PART: usize = 4 * 65_536;
+        let mut stream = Stream::new(Key { seed: 7, epoch: 5, index: 9, view: 3 });
+        let words: Vec<u32> = (0..3 * PART + 4).map(|_| stream.word()).collect();
+        for (block, words) in words[..PART].chunks_exact(4).enumerate() {
+            assert_eq!(words, philox([9, 0, 5, 3 << 16 | block as u32], [7, 0]), "block {block}");
+        }
+        let mut firsts: Vec<_> = words.chunks_exact(4).collect();
+        firsts.sort_unstable();
+        firsts.dedup();
+        assert_eq!(firsts.len(), 3 * 65_536 + 1, "blocks that came before");
+        let other = Key { seed: 8, epoch: 5, index: 9, view: 3 };
+        let mut other = Stream { block: 65_536, ..Stream::new(other) };
+        assert_ne!(other.word(), words[PART], "the seed keys later parts as well");
     }
 
     /// Mean and variance of 100,000 draws.

@@ -173,7 +173,7 @@ fn members_of_archives_are_parts_of_files() {
     assert!(changed[0].error.to_string().contains("the archive has changed"));
     assert!(Archive::new(path).is_err());
     let messages: Vec<_> = failures.iter().map(|failure| failure.error.to_string()).collect();
-    assert!(messages[0].contains("4 bytes that begin with [32, 33, 34, 35]"), "{}", messages[0]);
+    assert!(messages[0].contains("4 bytes that begin with '2345'"), "{}", messages[0]);
     assert!(messages[1].contains("truncated"), "{}", messages[1]);
 }
 

@@ -75,7 +75,7 @@ class _Counts(TypedDict):
     busy: float
 
 class DecodeError(OSError):
-    """A file is no image, a broken one, or one beyond `max_pixels`."""
+    """A file is not an image, or a broken one, beyond `max_pixels`, or too long and thin for a view."""
 
 @final
 class Catalog:

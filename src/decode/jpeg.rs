@@ -10,10 +10,10 @@ use crate::image::{Image, Rect};
 /// to either side, and libjpeg knows none beyond the crop's edge.
 const MARGIN: u32 = 4;
 
-/// Decodes JPEG files with one libjpeg context, kept between files.
+/// Decodes JPEG files; what it keeps between them is memory, never what a file said.
 #[derive(Debug, Default)]
 pub struct Decoder {
-    context: Option<Decompressor>,
+    context: Decompressor,
     cmyk: Vec<u8>,
 }
 
@@ -27,11 +27,7 @@ impl Decoder {
         image: &mut Image,
     ) -> Result<Rect> {
         let fail = |failure: Failure| Error::decode("JPEG", failure);
-        let context = match &mut self.context {
-            Some(context) => context,
-            empty => empty.insert(Decompressor::new().map_err(fail)?),
-        };
-        let mut opened = context.open(bytes, OnEnd::EndImage).map_err(fail)?;
+        let mut opened = self.context.open(bytes, OnEnd::EndImage).map_err(fail)?;
         let (height, width) = opened.shape();
         check_pixels((height, width), max_pixels)?;
         let wanted = part((height, width))?;
@@ -42,7 +38,7 @@ impl Decoder {
         // Pillow decides: it wants all pixels, wherever they are missing, and tolerates a missing end
         // marker only if libjpeg does not wait for it.
         drop(opened);
-        let mut opened = context.open(bytes, OnEnd::Suspend).map_err(fail)?;
+        let mut opened = self.context.open(bytes, OnEnd::Suspend).map_err(fail)?;
         let whole = Rect { x: 0, y: 0, w: width, h: height };
         read(&mut opened, whole, &mut self.cmyk, image).map_err(fail)
     }

@@ -23,7 +23,7 @@ use crate::image::{Image, Rect};
 /// The pixels beyond which Pillow refuses an image as a decompression bomb.
 pub const MAX_PIXELS: u64 = 178_956_970;
 
-/// Decodes images; keeps its state between them.
+/// Decodes images. Keeps memory between them, and nothing of what a file said.
 #[derive(Debug, Default)]
 pub struct Decoder {
     jpeg: jpeg::Decoder,
@@ -33,8 +33,8 @@ impl Decoder {
     /// Decodes at least the part of the image that `part` names, into `image`, and returns where in
     /// the whole image that lies.
     ///
-    /// `part` is called once, with the whole image's (height, width), before any pixel is decoded; an
-    /// error of its is returned.
+    /// `part` is called once, with the whole image's (height, width), before any pixel is decoded; its
+    /// error is returned.
     ///
     /// # Errors
     /// [`Error::Unidentified`], [`Error::Decode`], [`Error::TooLarge`] beyond `max_pixels`, and those
@@ -61,7 +61,7 @@ impl Decoder {
         let raster = Raster::open(bytes, max_pixels).ok_or_else(|| {
             Error::Unidentified(match bytes.len() {
                 0 => "the file is empty".into(),
-                n => format!("{n} bytes that begin with {:02x?}", &bytes[..n.min(8)]),
+                n => format!("{n} bytes that begin with '{}'", bytes[..n.min(16)].escape_ascii()),
             })
         })??;
         let (height, width) = raster.shape();

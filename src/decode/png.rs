@@ -20,9 +20,17 @@ pub struct Png<'a> {
 impl<'a> Png<'a> {
     /// Reads the chunks before the pixels.
     pub fn open(bytes: &'a [u8]) -> Result<Self> {
-        let mut decoder = Decoder::new(Cursor::new(bytes));
-        decoder.set_transformations(Transformations::EXPAND);
-        let reader = decoder.read_info().map_err(|error| Error::decode("PNG", error))?;
+        let open = || {
+            let mut decoder = Decoder::new(Cursor::new(bytes));
+            let indexed = decoder.read_header_info()?.color_type == ColorType::Indexed;
+            // The crate panics at a palette whose last colour is incomplete, which Pillow ignores.
+            decoder.set_transformations(match indexed {
+                true => Transformations::IDENTITY,
+                false => Transformations::EXPAND,
+            });
+            decoder.read_info()
+        };
+        let reader = open().map_err(|error| Error::decode("PNG", error))?;
         Ok(Self { reader, length: bytes.len() })
     }
 
@@ -46,6 +54,11 @@ impl<'a> Png<'a> {
         }
         let mut samples = vec![0; size];
         self.reader.next_frame(&mut samples).map_err(|error| error.to_string())?;
+        if color == ColorType::Indexed {
+            let palette = self.reader.info().palette.as_deref().ok_or("it has no palette")?;
+            look_up(&samples, depth, palette, image);
+            return Ok(());
+        }
         let grey_only = color == ColorType::Grayscale
             || (color == ColorType::GrayscaleAlpha
                 && self.reader.info().color_type == ColorType::Grayscale);
@@ -61,5 +74,24 @@ impl<'a> Png<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// The colours of packed indices; those that the palette lacks are black, as in Pillow.
+fn look_up(packed: &[u8], depth: BitDepth, palette: &[u8], image: &mut Image) {
+    let mut colors = [[0; 3]; 256];
+    for (color, rgb) in colors.iter_mut().zip(palette.chunks_exact(3)) {
+        color.copy_from_slice(rgb);
+    }
+    let bits = depth as usize;
+    let mask = 0xFF >> (8 - bits);
+    let width = image.width as usize;
+    let rows = packed.chunks_exact((width * bits).div_ceil(8));
+    for (row, out) in rows.zip(image.data.chunks_exact_mut(width * 3)) {
+        for (x, rgb) in out.chunks_exact_mut(3).enumerate() {
+            let at = x * bits;
+            let index = row[at / 8] >> (8 - bits - at % 8) & mask;
+            rgb.copy_from_slice(&colors[usize::from(index)]);
+        }
     }
 }

@@ -1,14 +1,16 @@
 //! The formats besides JPEG: recognised by content, decoded whole.
 //!
-//! Every format's module has the same two steps: opening, which reads no more than the header, and
-//! reading, which is only done once the size has been found acceptable.
+//! Every format's module has the same two steps: opening, which decodes no pixels, and reading, which is
+//! only done once the size has been found acceptable. A panic in either is an error of the file.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::bmp::Bmp;
 use super::gif::Gif;
 use super::png::Png;
 use super::tiff::Tiff;
 use super::webp::WebP;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, panic_text};
 use crate::image::Image;
 
 /// An image of one of the formats, whose header has been read.
@@ -23,22 +25,23 @@ pub enum Raster<'a> {
 impl<'a> Raster<'a> {
     /// Reads the header; `None` if the bytes are of no known format.
     pub fn open(bytes: &'a [u8], max_pixels: u64) -> Option<Result<Self>> {
-        Some(match bytes {
-            [b'B', b'M', ..] => Bmp::open(bytes).map(Box::new).map(Self::Bmp),
+        let opened = match bytes {
+            [b'B', b'M', ..] => contained("BMP", || Ok(Self::Bmp(Bmp::open(bytes)?.into()))),
             [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => {
-                Gif::open(bytes, max_pixels).map(Box::new).map(Self::Gif)
+                contained("GIF", || Ok(Self::Gif(Gif::open(bytes, max_pixels)?.into())))
             }
             [0x89, b'P', b'N', b'G', 0x0D, 0x0A, 0x1A, 0x0A, ..] => {
-                Png::open(bytes).map(Box::new).map(Self::Png)
+                contained("PNG", || Ok(Self::Png(Png::open(bytes)?.into())))
             }
             [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => {
-                Tiff::open(bytes).map(Box::new).map(Self::Tiff)
+                contained("TIFF", || Ok(Self::Tiff(Tiff::open(bytes)?.into())))
             }
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => {
-                WebP::open(bytes, max_pixels).map(Box::new).map(Self::WebP)
+                contained("WebP", || Ok(Self::WebP(WebP::open(bytes, max_pixels)?.into())))
             }
             _ => return None,
-        })
+        };
+        Some(opened)
     }
 
     /// Height and width in pixels.
@@ -54,15 +57,36 @@ impl<'a> Raster<'a> {
 
     /// Decodes the pixels.
     pub fn read(self, image: &mut Image) -> Result<()> {
-        let (format, result) = match self {
-            Self::Bmp(bmp) => ("BMP", bmp.read(image)),
-            Self::Gif(gif) => ("GIF", gif.read(image)),
-            Self::Png(png) => ("PNG", png.read(image)),
-            Self::Tiff(tiff) => ("TIFF", tiff.read(image)),
-            Self::WebP(webp) => ("WebP", webp.read(image)),
+        let format = match self {
+            Self::Bmp(_) => "BMP",
+            Self::Gif(_) => "GIF",
+            Self::Png(_) => "PNG",
+            Self::Tiff(_) => "TIFF",
+            Self::WebP(_) => "WebP",
         };
-        result.map_err(|cause| Error::decode(format, cause))
+        contained(format, || {
+            let result = match self {
+                Self::Bmp(bmp) => bmp.read(image),
+                Self::Gif(gif) => gif.read(image),
+                Self::Png(png) => png.read(image),
+                Self::Tiff(tiff) => tiff.read(image),
+                Self::WebP(webp) => webp.read(image),
+            };
+            result.map_err(|cause| Error::decode(format, cause))
+        })
     }
+}
+
+/// Runs a step of a format's decoder. A panic in it is the file's failure, for which a run need not
+/// end: the decoders are pure, and panic where a damaged file is not what they took for granted.
+fn contained<T>(format: &'static str, step: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|payload| {
+        let panic = panic_text(&*payload);
+        Err(Error::decode(
+            format,
+            format!("the file is damaged; the decoder stopped with: {panic}"),
+        ))
+    })
 }
 
 /// Refuses a file that is too short for its image, before memory is allocated for it: no coding of
@@ -78,5 +102,22 @@ pub fn check_ratio(compressed: usize, wanted: u64, ratio: u64) -> std::result::R
 pub fn drop_alpha(rgba: &[u8], image: &mut Image) {
     for (rgba, rgb) in rgba.chunks_exact(4).zip(image.data.chunks_exact_mut(3)) {
         rgb.copy_from_slice(&rgba[..3]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::contained;
+    use crate::error::Error;
+
+    #[test]
+    fn a_panic_of_a_decoder_is_the_files_failure() {
+        let result =
+            contained("GIF", || -> crate::error::Result<()> { panic!("no room for {}", 7) });
+        let Err(error) = result else { panic!("it went well") };
+        assert!(matches!(error, Error::Decode { format: "GIF", .. }));
+        let said =
+            "cannot decode GIF: the file is damaged; the decoder stopped with: no room for 7";
+        assert_eq!(error.to_string(), said);
     }
 }

@@ -1,5 +1,7 @@
-//! WebP through the crate `image-webp`.
+//! WebP through the crate `image-webp`, which is given still images only: of an animation, the first
+//! frame's.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 
 use image_webp::{UpsamplingMethod, WebPDecodeOptions, WebPDecoder};
@@ -10,46 +12,126 @@ use crate::image::Image;
 
 /// A WebP whose header has been read. Of an animation, its first frame.
 pub struct WebP<'a> {
-    decoder: WebPDecoder<Cursor<&'a [u8]>>,
+    decoder: WebPDecoder<Cursor<Cow<'a, [u8]>>>,
+    canvas: Option<Canvas>,
+}
+
+/// An animation's canvas, and where on it the upper left corner of the first frame lies.
+struct Canvas {
+    width: u32,
+    height: u32,
+    x: u32,
+    y: u32,
 }
 
 impl<'a> WebP<'a> {
     /// Reads the header.
     pub fn open(bytes: &'a [u8], max_pixels: u64) -> Result<Self> {
+        let (canvas, still) = if is_animated(bytes) {
+            let frame = first_frame(bytes);
+            let (canvas, still) = frame.ok_or_else(|| Error::decode("WebP", "it has no frame"))?;
+            (Some(canvas), still.into())
+        } else {
+            (None, bytes.into())
+        };
         let mut options = WebPDecodeOptions::default();
         options.lossy_upsampling = UpsamplingMethod::Bilinear;
-        let mut decoder = WebPDecoder::new_with_options(Cursor::new(bytes), options)
+        let mut decoder = WebPDecoder::new_with_options(Cursor::new(still), options)
             .map_err(|error| Error::decode("WebP", error))?;
         decoder
             .set_memory_limit(usize::try_from(max_pixels.saturating_mul(4)).unwrap_or(usize::MAX));
-        Ok(Self { decoder })
+        let (width, height) = decoder.dimensions();
+        if canvas.as_ref().is_some_and(|c| c.x + width > c.width || c.y + height > c.height) {
+            return Err(Error::decode("WebP", "the first frame reaches outside the canvas"));
+        }
+        Ok(Self { decoder, canvas })
     }
 
     /// Height and width in pixels.
     pub fn shape(&self) -> (u32, u32) {
-        let (width, height) = self.decoder.dimensions();
+        let (width, height) = match &self.canvas {
+            Some(canvas) => (canvas.width, canvas.height),
+            None => self.decoder.dimensions(),
+        };
         (height, width)
     }
 
     /// Decodes the pixels; alpha is dropped, as Pillow does.
     pub fn read(mut self, image: &mut Image) -> std::result::Result<(), String> {
-        let (height, width) = self.shape();
-        image.reshape(width, height);
-        if !self.decoder.has_alpha() {
-            return self.frame(&mut image.data);
+        let Some(canvas) = self.canvas.take() else { return self.still(image) };
+        let mut frame = Image::default();
+        self.still(&mut frame)?;
+        image.reshape(canvas.width, canvas.height);
+        image.data.fill(0);
+        let (stride, start) = (canvas.width as usize * 3, canvas.x as usize * 3);
+        let rows = image.data.chunks_exact_mut(stride).skip(canvas.y as usize);
+        for (row, pixels) in rows.zip(frame.data.chunks_exact(frame.width as usize * 3)) {
+            row[start..start + pixels.len()].copy_from_slice(pixels);
         }
-        let mut rgba = vec![0; height as usize * width as usize * 4];
-        self.frame(&mut rgba)?;
-        drop_alpha(&rgba, image);
         Ok(())
     }
 
-    fn frame(&mut self, pixels: &mut [u8]) -> std::result::Result<(), String> {
-        let read = if self.decoder.is_animated() {
-            self.decoder.read_frame(pixels).map(drop)
-        } else {
-            self.decoder.read_image(pixels)
-        };
-        read.map_err(|error| error.to_string())
+    fn still(&mut self, image: &mut Image) -> std::result::Result<(), String> {
+        let (width, height) = self.decoder.dimensions();
+        image.reshape(width, height);
+        if !self.decoder.has_alpha() {
+            return self.decoder.read_image(&mut image.data).map_err(|error| error.to_string());
+        }
+        let mut rgba = vec![0; height as usize * width as usize * 4];
+        self.decoder.read_image(&mut rgba).map_err(|error| error.to_string())?;
+        drop_alpha(&rgba, image);
+        Ok(())
+    }
+}
+
+fn is_animated(bytes: &[u8]) -> bool {
+    const ANIMATED: u8 = 2;
+    let header = Chunks(bytes.get(12..).unwrap_or_default()).next();
+    header.is_some_and(|(name, header)| {
+        name == b"VP8X" && header.first().is_some_and(|flags| flags & ANIMATED != 0)
+    })
+}
+
+/// An animation's canvas, and its first frame as a file of its own; `None` if it has no frame.
+///
+/// libwebp, which Pillow uses, puts the first frame on a canvas of zeros as it is, and takes its size
+/// from its picture (`WebPAnimDecoderGetNext` and `StoreFrame` of libwebp 1.6). The crate blends it,
+/// which scales colours by their alpha and back, and panics if the frame's header gives another size.
+/// Alpha, which is dropped anyway, is left out.
+fn first_frame(bytes: &[u8]) -> Option<(Canvas, Vec<u8>)> {
+    let number = |bytes: &[u8], at: usize| {
+        let bytes = bytes.get(at..at + 3)?;
+        Some(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]))
+    };
+    let mut chunks = Chunks(bytes.get(12..)?);
+    let (_, header) = chunks.next()?;
+    chunks.find(|&(name, _)| name == b"ANIM")?;
+    let (_, frame) = chunks.find(|&(name, _)| name == b"ANMF")?;
+    let canvas = Canvas {
+        width: number(header, 4)? + 1,
+        height: number(header, 7)? + 1,
+        x: number(frame, 0)? * 2,
+        y: number(frame, 3)? * 2,
+    };
+    let (name, picture) =
+        Chunks(frame.get(16..)?).find(|&(name, _)| name == b"VP8 " || name == b"VP8L")?;
+    let len = u32::try_from(picture.len()).ok()?.to_le_bytes();
+    let whole = (picture.len() as u32).checked_add(12)?.to_le_bytes();
+    Some((canvas, [b"RIFF", &whole[..], b"WEBP", name, &len, picture].concat()))
+}
+
+/// The chunks of a RIFF file, as (name, content); one that is cut ends where the bytes do.
+struct Chunks<'a>(&'a [u8]);
+
+impl<'a> Iterator for Chunks<'a> {
+    type Item = (&'a [u8; 4], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name, rest) = self.0.split_first_chunk()?;
+        let (len, rest) = rest.split_first_chunk()?;
+        let len = u32::from_le_bytes(*len) as usize;
+        let (content, rest) = rest.split_at(len.min(rest.len()));
+        self.0 = rest.get(len % 2..).unwrap_or_default();
+        Some((name, content))
     }
 }

@@ -1,13 +1,13 @@
 //! Where samples come from: a data set known by index, or samples handed in one by one.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::batch::Source;
 use crate::error::{Error, Result};
+use crate::file;
 use crate::image::{Image, ImageRef};
 
 /// Bytes that somebody else owns, an array of Python's say.
@@ -34,11 +34,11 @@ impl Archive {
     /// The archive as it is now.
     ///
     /// # Errors
-    /// [`Error::Io`] if there is no such file.
+    /// [`Error::Io`] if there is no such file, or it is not a regular one.
     pub fn new(path: impl Into<Box<Path>>) -> Result<Self> {
         let path = path.into();
-        let found = std::fs::metadata(&path)
-            .map_err(|error| Error::from(error).at(path.display().to_string()))?;
+        let (_, found) =
+            file::open(&path).map_err(|error| Error::from(error).at(path.display().to_string()))?;
         Ok(Self { path, len: found.len(), modified: found.modified().ok() })
     }
 
@@ -46,14 +46,13 @@ impl Archive {
     /// on in an archive that has been replaced. In another archive the place is another's, and its
     /// image would come with the wrong target.
     fn read(&self, start: u64, len: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
-        buffer.clear();
-        let mut file = File::open(&self.path)?;
-        let now = file.metadata()?;
+        let (mut file, now) = file::open(&self.path)?;
         if now.len() != self.len || now.modified().ok() != self.modified {
             return Err(io::Error::other("the archive has changed: make the data set anew"));
         }
         file.seek(SeekFrom::Start(start))?;
-        if file.take(len).read_to_end(buffer)? as u64 != len {
+        file::read_part(&file, len, buffer)?;
+        if buffer.len() as u64 != len {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the archive is truncated"));
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! The loader: batches made ahead of their consumer by threads of its own.
+//! The loader: batches made ahead of their consumer by threads of its own, as many as there are samples
+//! for.
 //!
 //! The consumer submits [`Job`]s, each a batch with memory of its own to be written into, and takes
 //! them back finished in the order of submission, however many threads there are. The threads read,
@@ -6,7 +7,7 @@
 //! batch comes soon and no thread waits at the end of a batch. What runs ahead is bounded by what has
 //! been submitted: the consumer keeps as many jobs under way as it wants batches prefetched.
 //!
-//! Imports [`crate::batch`]. Knows no policy for samples that fail: they are reported with the batch,
+//! Makes samples with [`crate::batch`]. Knows no policy for samples that fail: they are reported with the batch,
 //! and [`Loader::redo`] takes their replacements. Never knows Python: its threads need no lock but
 //! their own, so they can't hold up an interpreter that exits.
 
@@ -16,6 +17,8 @@ mod memory;
 mod normalise;
 mod worker;
 
+use std::collections::VecDeque;
+use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -27,7 +30,6 @@ pub use memory::Memory;
 
 use crate::batch::{Pipeline, Run};
 use crate::error::{Error, Result};
-use std::collections::VecDeque;
 use worker::Task;
 
 /// A batch to be made.
@@ -117,32 +119,42 @@ pub struct Counts {
 /// Threads that make batches. Dropped, it ends them: each after the sample it is at.
 pub struct Loader {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    most: usize,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Loader {
-    /// Starts `threads` threads.
+    /// A loader of up to `threads` threads, which start with the samples that need them.
     ///
     /// # Errors
-    /// [`Error::Argument`] for 0 threads, [`Error::Io`] if the system gives no more.
+    /// [`Error::Argument`] for 0 threads.
     pub fn new(threads: usize) -> Result<Self> {
         if threads == 0 {
             return Err(Error::Argument("threads must be at least 1".into()));
         }
-        let mut loader = Self { shared: Arc::default(), threads: Vec::new() };
-        for i in 0..threads {
-            let shared = Arc::clone(&loader.shared);
-            let builder = std::thread::Builder::new().name(format!("tied-loader-{i}"));
-            // On an error the threads so far end with `loader`.
-            loader.threads.push(builder.spawn(move || worker::run(&shared))?);
+        Ok(Self { shared: Arc::default(), most: threads, threads: Mutex::default() })
+    }
+
+    /// Starts the threads that `samples` samples can keep busy, as far as they don't run yet.
+    fn start(&self, samples: usize) -> Result<()> {
+        let mut threads = lock(&self.threads);
+        let wanted = self.most.min(samples);
+        while threads.len() < wanted {
+            let shared = Arc::clone(&self.shared);
+            let builder =
+                std::thread::Builder::new().name(format!("tied-loader-{}", threads.len()));
+            let thread = builder.spawn(move || worker::run(&shared));
+            let fail = |error: io::Error| Error::Threads { wanted, cause: error.to_string() };
+            threads.push(thread.map_err(fail)?);
         }
-        Ok(loader)
+        Ok(())
     }
 
     /// Adds a batch of `items` to those under way.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the output's size is not that of the batch.
+    /// [`Error::Argument`] if the output's size is not that of the batch, [`Error::Threads`] if the
+    /// system starts no more threads; then nothing has been added.
     pub fn submit(&self, job: Job, items: Vec<Item>) -> Result<()> {
         let (height, width) = job.pipeline.size();
         let view = 3 * height as usize * width as usize * job.format.element_size();
@@ -152,6 +164,7 @@ impl Loader {
             return Err(Error::Argument(format!("the output must hold {wanted} bytes, not {got}")));
         }
         let samples = items.len();
+        self.start(self.under_way() + samples)?;
         let (remaining, failures) = (AtomicUsize::new(samples), Mutex::default());
         let batch = Arc::new(Batch { job, samples, remaining, failures });
         let mut state = lock(&self.shared.state);
@@ -201,6 +214,12 @@ impl Loader {
         Ok(())
     }
 
+    /// The number of samples under way that are not finished.
+    fn under_way(&self) -> usize {
+        let state = lock(&self.shared.state);
+        state.batches.iter().map(|batch| batch.remaining.load(Ordering::Acquire)).sum()
+    }
+
     /// The number of batches under way that are finished.
     #[must_use]
     pub fn ready(&self) -> usize {
@@ -228,7 +247,7 @@ impl Drop for Loader {
         drop(state);
         drop(left);
         self.shared.work.notify_all();
-        for thread in self.threads.drain(..) {
+        for thread in lock(&self.threads).drain(..) {
             // A panic was contained and reported; there is none left to pass on.
             let _ = thread.join();
         }

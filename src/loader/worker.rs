@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Batch, Failure, Item, Shared};
-use crate::batch::{Run, Sample, panic_error};
+use crate::batch::{Run, Sample};
 use crate::error::{Error, Result};
 use crate::pool::Pool;
 use crate::rng::Key;
@@ -40,7 +40,7 @@ pub(super) fn run(shared: &Shared) {
         let since = Instant::now();
         let work = || make(&task, &pool, &mut buffers);
         let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
-            Err(panic_error(&*payload).at(format!("the sample with index {}", task.item.index)))
+            Err(Error::panic(&*payload).at(format!("the sample with index {}", task.item.index)))
         });
         let failure = result.err().map(|error| Failure { position: task.position, error });
         let Task { batch, item, .. } = task;

@@ -46,7 +46,9 @@ impl Op {
             Self::GaussianBlur { .. } => Ok(()),
             Self::GaussianKernel { kernel_size, sigma } => {
                 if kernel_size % 2 == 0 || *kernel_size > 1 << 15 {
-                    return refuse(format!("kernel_size must be odd, not {kernel_size}"));
+                    return refuse(format!(
+                        "kernel_size must be odd and at most 32767, not {kernel_size}"
+                    ));
                 }
                 if !(*sigma > 0.0 && sigma.is_finite()) {
                     return refuse(format!("sigma must be above 0, not {sigma}"));

@@ -75,12 +75,16 @@ impl Augment {
         if self.cutout > 1 << 15 {
             return refuse(format!("cutout must be at most 32768, not {}", self.cutout));
         }
-        if self.erasing.as_ref().is_some_and(|e| !(1..=1000).contains(&e.max_count)) {
-            return refuse("re_count must be from 1 to 1000".into());
+        let re_count = self.erasing.as_ref().map_or(1, |erasing| erasing.max_count);
+        if !(1..=1000).contains(&re_count) {
+            return refuse(format!("re_count must be from 1 to 1000, not {re_count}"));
         }
         for (name, values) in [("mean", self.normalization.mean), ("std", self.normalization.std)] {
             if let Some(value) = values.iter().find(|v| !(0.0..=1.0).contains(*v)) {
-                return refuse(format!("{name} must be of values from 0 to 1, not {value}"));
+                return refuse(format!(
+                    "{name} must be of values from 0 to 1, not {value}; divide values of 0 to 255 \
+                     by 255"
+                ));
             }
         }
         jitter::check_blur(self.gaussian_blur, size)

@@ -1,4 +1,4 @@
-//! Buffers of other libraries through DLPack, without copies: the only place that touches raw memory.
+//! Buffers of other libraries through DLPack, without copies.
 //!
 //! Written out rather than taken from the `dlpark` crate, which is 11,000 lines for what is needed
 //! here: CPU memory in, both kinds of capsule. The structures are those of `dlpack.h` 1.x.
@@ -50,6 +50,8 @@ const READ_ONLY: u64 = 1;
 const COPIED: u64 = 2;
 /// Ordinary memory, and pinned memory of CUDA and of ROCm.
 const CPU_MEMORY: [i32; 3] = [1, 3, 11];
+/// As many as numpy allows.
+const MAX_DIMENSIONS: usize = 64;
 const INT: u8 = 0;
 const UINT: u8 = 1;
 const FLOAT: u8 = 2;
@@ -67,6 +69,34 @@ pub struct Buffer {
     shape: Vec<usize>,
 }
 
+impl DlTensor {
+    /// Bytes of an element; one for those without bits, which no reader takes.
+    fn element_size(&self) -> usize {
+        (usize::from(self.bits.div_ceil(8)) * usize::from(self.lanes)).max(1)
+    }
+
+    /// Whether a tensor of these sides ends at an address.
+    fn fits(&self, sides: &[usize]) -> bool {
+        let len = sides.iter().try_fold(self.element_size(), |len, &side| len.checked_mul(side));
+        let start = (self.data.addr() as u64).checked_add(self.byte_offset);
+        len.is_some_and(|len| {
+            let end = start.and_then(|start| start.checked_add(len as u64));
+            isize::try_from(len).is_ok() && end.is_some_and(|end| usize::try_from(end).is_ok())
+        })
+    }
+}
+
+/// Whether these strides, in elements, are those of C order; no strides are.
+fn contiguous(shape: &[i64], strides: &[i64]) -> bool {
+    let mut expected = 1;
+    shape.iter().zip(strides).rev().all(|(&side, &stride)| {
+        // The stride of a single element means nothing.
+        let right = side <= 1 || stride == expected;
+        expected *= side;
+        right
+    })
+}
+
 /// Calls `__dlpack__` of `value`, or takes it for the capsule that such a call gave.
 fn capsule<'py>(name: &str, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyCapsule>> {
     if let Ok(capsule) = value.cast::<PyCapsule>() {
@@ -79,8 +109,14 @@ fn capsule<'py>(name: &str, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Py
              __dlpack__, got {kind}"
         )));
     }
-    let (device, _): (i32, i32) = value.call_method0("__dlpack_device__")?.extract()?;
-    check_device(name, device)?;
+    let refuse = |what: &str, cause: PyErr| {
+        let message = format!("{name}: {what} of this {kind} failed ({cause})");
+        let error = PyTypeError::new_err(message);
+        error.set_cause(value.py(), Some(cause));
+        error
+    };
+    let device = value.call_method0("__dlpack_device__").and_then(|d| d.extract::<(i32, i32)>());
+    check_device(name, device.map_err(|cause| refuse("__dlpack_device__", cause))?.0)?;
     let keywords = pyo3::types::PyDict::new(value.py());
     keywords.set_item("max_version", (1, 0))?;
     let exported = match value.call_method("__dlpack__", (), Some(&keywords)) {
@@ -97,7 +133,7 @@ fn capsule<'py>(name: &str, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Py
         error.set_cause(value.py(), Some(cause));
         error
     })?;
-    Ok(exported.cast_into::<PyCapsule>()?)
+    exported.cast_into::<PyCapsule>().map_err(|error| refuse("__dlpack__", error.into()))
 }
 
 fn check_device(name: &str, device: i32) -> PyResult<()> {
@@ -134,11 +170,18 @@ impl Buffer {
         }
     }
 
+    /// Checks what the producer says before any of it is relied on: a capsule may come from anywhere.
     fn check(&mut self) -> PyResult<()> {
-        let name = self.name;
+        check_device(self.name, self.tensor().device_type)?;
         let tensor = self.tensor();
-        check_device(name, tensor.device_type)?;
-        let dimensions = usize::try_from(tensor.ndim).unwrap_or(0);
+        let refuse = |what: String| Err(PyValueError::new_err(format!("{} {what}", self.name)));
+        let dimensions = match usize::try_from(tensor.ndim) {
+            Ok(dimensions) if dimensions <= MAX_DIMENSIONS => dimensions,
+            _ => return refuse(format!("has {} dimensions; pass a matrix", tensor.ndim)),
+        };
+        if tensor.shape.is_null() && dimensions > 0 {
+            return refuse(format!("has {dimensions} dimensions, but its DLPack capsule no shape"));
+        }
         let numbers = |pointer: *const i64| -> Vec<i64> {
             if pointer.is_null() || dimensions == 0 {
                 return Vec::new();
@@ -147,18 +190,23 @@ impl Buffer {
             unsafe { std::slice::from_raw_parts(pointer, dimensions) }.to_vec()
         };
         let (shape, strides) = (numbers(tensor.shape), numbers(tensor.strides));
-        let sides = shape.iter().map(|&side| usize::try_from(side));
-        let sides: Vec<usize> = sides.collect::<Result<_, _>>()?;
-        let mut expected = 1;
-        for (&side, &stride) in shape.iter().zip(&strides).rev() {
-            // The stride of a single element means nothing.
-            if side > 1 && stride != expected && !sides.contains(&0) {
-                return Err(PyValueError::new_err(format!(
-                    "{name} must be C-contiguous, got strides {strides:?} (in elements) for shape \
-                     {shape:?}; pass numpy.ascontiguousarray(...) or .contiguous()"
-                )));
+        let sides = shape.iter().map(|&side| usize::try_from(side).ok());
+        let Some(sides) = sides.collect::<Option<Vec<_>>>() else {
+            return refuse(format!("has a negative side in its shape {shape:?}"));
+        };
+        if !sides.contains(&0) {
+            if tensor.data.is_null() {
+                return refuse(format!("of shape {shape:?} has no memory: its address is 0"));
             }
-            expected *= side;
+            if !tensor.fits(&sides) {
+                return refuse(format!("of shape {shape:?} is larger than the memory"));
+            }
+            if !contiguous(&shape, &strides) {
+                return refuse(format!(
+                    "must be C-contiguous, got strides {strides:?} (in elements) for shape \
+                     {shape:?}; pass numpy.ascontiguousarray(...) or .contiguous()"
+                ));
+            }
         }
         self.shape = sides;
         Ok(())
@@ -175,7 +223,8 @@ impl Buffer {
     }
 
     fn len(&self) -> usize {
-        self.shape.iter().product()
+        // Not by `product`, which overflows in [1 << 63, 2, 0].
+        if self.shape.contains(&0) { 0 } else { self.shape.iter().product() }
     }
 
     fn dtype(&self) -> (u8, u8) {
@@ -251,7 +300,9 @@ impl Buffer {
             let flags = unsafe { managed.as_ref().flags };
             if flags & (READ_ONLY | COPIED) != 0 {
                 let name = self.name;
-                return Err(PyValueError::new_err(format!("{name} must be writable memory")));
+                return Err(PyValueError::new_err(format!(
+                    "{name} must be writable memory, which this is not: it is read-only, or a copy"
+                )));
             }
         }
         Ok(Some(match self.dtype() {
@@ -282,7 +333,8 @@ impl Buffer {
 pub fn apart(written: &Buffer, other: &Buffer) -> PyResult<()> {
     let range = |buffer: &Buffer| {
         let start = buffer.start().addr();
-        (start, start + buffer.len() * usize::from(buffer.tensor().bits.div_ceil(8)))
+        // No overflow: `check` has seen that the end is an address.
+        (start, start + buffer.len() * buffer.tensor().element_size())
     };
     let ((start, end), (other_start, other_end)) = (range(written), range(other));
     if start < other_end && other_start < end {
@@ -317,7 +369,7 @@ fn take(name: &str, capsule: &Bound<'_, PyCapsule>) -> PyResult<Managed> {
     } else if is(c"dltensor") {
         (Managed::Legacy(pointer(c"dltensor")?.cast()), c"used_dltensor")
     } else {
-        return refuse("a capsule that is no DLPack tensor, or was used before");
+        return refuse("a capsule that is not a DLPack tensor, or was used before");
     };
     // SAFETY: a live capsule and a static name. From here on the deleter is ours to call.
     if unsafe { ffi::PyCapsule_SetName(capsule.as_ptr(), used.as_ptr()) } != 0 {

@@ -5,21 +5,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::batch::panic_error;
 use crate::error::{Error, Result};
 
 pyo3::create_exception!(
     tied_augment,
     DecodeError,
     PyOSError,
-    "A file is no image, a broken one, or one beyond `max_pixels`; the message names the sample.\n\n\
+    "A file is not an image, or a broken one, one beyond `max_pixels` or too long and thin for the view; the \
+     message names the sample.\n\n\
      A subclass of OSError, as Pillow's `UnidentifiedImageError` is."
 );
 
 /// Runs `work` without the GIL; a panic in it becomes a `RuntimeError`.
 pub fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
     py.detach(|| {
-        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(panic_error(&*payload)))
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(Error::panic(&*payload)))
     })
     .map_err(to_python)
 }
@@ -30,11 +30,14 @@ pub fn to_python(error: Error) -> PyErr {
     match innermost(error) {
         // As an io::Error, so that Python sees FileNotFoundError, PermissionError, ...
         Error::Io(cause) => std::io::Error::new(cause.kind(), message).into(),
-        Error::Unidentified(_) | Error::Decode { .. } | Error::TooLarge { .. } => {
-            DecodeError::new_err(message)
-        }
+        Error::Unidentified(_)
+        | Error::Decode { .. }
+        | Error::TooLarge { .. }
+        | Error::Sides(_) => DecodeError::new_err(message),
         Error::Argument(_) => PyValueError::new_err(message),
-        Error::Panic(_) | Error::At { .. } => PyRuntimeError::new_err(message),
+        Error::Threads { .. } | Error::Panic(_) | Error::At { .. } => {
+            PyRuntimeError::new_err(message)
+        }
     }
 }
 

@@ -200,12 +200,15 @@ impl Loader {
     }
 
     /// Ends the threads and waits until they have ended.
-    fn close(&self, py: Python<'_>) {
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
         if std::process::id() != self.process {
-            return;
+            return Ok(());
         }
         let left = (lock(&self.core).take(), lock(&self.finished).take());
-        py.detach(|| drop(left));
+        detached(py, || {
+            drop(left);
+            Ok(())
+        })
     }
 }
 

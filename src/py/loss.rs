@@ -56,7 +56,8 @@ pub fn tied_loss(
         features: grad_features.as_mut().map(|g| floats_mut("grad_features", g)).transpose()?,
     };
     let loss = TiedLoss { tied_weight, similarity, label_smoothing, first_only, ignore_index };
-    let pool = pools::get(threads.unwrap_or_else(pools::default_threads)).map_err(to_python)?;
+    // No job is smaller than a row of logits or a pair of features.
+    let pool = pools::get(threads, 3 * pairs).map_err(to_python)?;
     let parts = detached(py, || loss.run(&batch, gradients, &pool))?;
     Ok((parts.loss, parts.ce, parts.similarity))
 }

@@ -80,7 +80,8 @@ impl Pipeline {
             pairs.map(|(held, &index)| held.sample(index)).collect::<PyResult<_>>()?;
         let mut out = self.output(out, samples.len())?;
         let out = out.as_slice_mut()?;
-        let pool = pools::get(threads.unwrap_or_else(pools::default_threads)).map_err(to_python)?;
+        // Threads that samples leave idle share the views of one.
+        let pool = pools::get(threads, samples.len() * self.0.len()).map_err(to_python)?;
         detached(py, || self.0.run(&samples, Run { seed, epoch, view }, &pool, out))
     }
 }

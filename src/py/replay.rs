@@ -16,7 +16,11 @@ use crate::resize::Filter;
 /// The plan whose `ops` these are.
 pub fn plan(ops: &Bound<'_, PyAny>) -> PyResult<Plan> {
     let mut entries = Vec::new();
-    for entry in ops.try_iter()? {
+    let wrong = |_| {
+        let got = ops.get_type();
+        PyTypeError::new_err(format!("a plan's ops must be a list of pairs, got {got}"))
+    };
+    for entry in ops.try_iter().map_err(wrong)? {
         entries.push(Arguments::new(&entry?)?);
     }
     let mut entries = entries.into_iter().peekable();
@@ -105,7 +109,7 @@ fn geometric(entry: &Arguments<'_>) -> PyResult<Op> {
                  then all others, and only a resized crop has a frame"
             )));
         }
-        name => return Err(PyValueError::new_err(format!("a plan's ops know no '{name}'"))),
+        name => return Err(PyValueError::new_err(format!("a plan has no op named '{name}'"))),
     })
 }
 
@@ -183,7 +187,7 @@ impl<'py> Arguments<'py> {
     ) -> PyResult<T> {
         let name: String = self.get(key)?;
         from_name(&name).ok_or_else(|| {
-            self.refuse(format!("'{key}' must be of '{}', not '{name}'", known.join("', '")))
+            self.refuse(format!("'{key}' must be one of '{}', not '{name}'", known.join("', '")))
         })
     }
 

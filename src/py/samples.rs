@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
-use numpy::{PyArray3, PyArrayMethods, PyReadonlyArray3, PyUntypedArray, PyUntypedArrayMethods};
-use pyo3::exceptions::PyTypeError;
+use numpy::{
+    PyArray3, PyArrayDescrMethods, PyArrayMethods, PyReadonlyArray3, PyUntypedArray,
+    PyUntypedArrayMethods,
+};
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyString};
+use pyo3::types::{PyByteArray, PyBytes, PyList, PyMemoryView, PyString, PyTuple};
 
 use crate::batch::{Sample, Source};
 use crate::image::{Image, ImageRef};
@@ -29,7 +32,11 @@ impl<'py> Held<'py> {
             return Ok(Self::Copied(bytes.to_vec()));
         }
         if sample.is_instance_of::<PyString>() || sample.hasattr("__fspath__")? {
-            return Ok(Self::Path(sample.extract()?));
+            let path: PathBuf = sample.extract()?;
+            if path.as_os_str().is_empty() {
+                return Err(PyValueError::new_err("a sample's path is empty"));
+            }
+            return Ok(Self::Path(path));
         }
         if let Ok(array) = sample.cast::<PyUntypedArray>() {
             return Self::array(array);
@@ -41,11 +48,7 @@ impl<'py> Held<'py> {
             let array = numpy.call_method1("ascontiguousarray", (rgb,))?;
             return Self::array(array.cast::<PyUntypedArray>()?);
         }
-        Err(PyTypeError::new_err(format!(
-            "expected the bytes of an image file, a path, a PIL image or an (H, W, 3) uint8 numpy \
-             array, got {}",
-            sample.get_type().name()?
-        )))
+        Err(wrong_type(sample)?)
     }
 
     fn array(array: &Bound<'py, PyUntypedArray>) -> PyResult<Self> {
@@ -84,7 +87,12 @@ impl<'py> Held<'py> {
             Self::Path(path) => Source::Path(path),
             Self::Array(array) => {
                 let shape = array.shape();
-                let side = |n: usize| u32::try_from(n).map_err(PyErr::from);
+                let side = |n: usize| {
+                    u32::try_from(n).map_err(|_| {
+                        let message = format!("an image of shape {shape:?} is too large");
+                        PyValueError::new_err(message)
+                    })
+                };
                 Source::Pixels(ImageRef::new(side(shape[1])?, side(shape[0])?, array.as_slice()?))
             }
         };
@@ -92,10 +100,55 @@ impl<'py> Held<'py> {
     }
 }
 
+/// The refusal of what is no image, with what to pass instead where that can be told.
+fn wrong_type(sample: &Bound<'_, PyAny>) -> PyResult<PyErr> {
+    let kind = sample.get_type();
+    let name = kind.name()?;
+    let remedy = if kind.module().is_ok_and(|module| module.to_string().starts_with("torch")) {
+        "; if a transform made the tensor, take ToTensor out of it (views are made from images), else \
+         pass tensor.permute(1, 2, 0).numpy(), of uint8"
+    } else if sample.is_none() {
+        ": where the sample comes from, there is no image"
+    } else if sample.is_instance_of::<PyTuple>() || sample.is_instance_of::<PyList>() {
+        "; pass the image alone, not a pair of image and target"
+    } else if sample.is_instance_of::<PyMemoryView>() {
+        "; pass bytes(sample)"
+    } else if sample.hasattr("read")? {
+        "; pass file.read() or the file's path"
+    } else {
+        ""
+    };
+    Ok(PyTypeError::new_err(format!(
+        "expected the bytes of an image file, a path, a PIL image or an (H, W, 3) uint8 numpy array, \
+         got {name}{remedy}"
+    )))
+}
+
+/// The refusal of an array of another shape or dtype, with what makes it an image.
 fn wrong_array(array: &Bound<'_, PyUntypedArray>) -> PyErr {
+    let (shape, dtype) = (array.shape(), array.dtype());
+    let form = match *shape {
+        [] => "",
+        [_] => "; if these are the bytes of a file, pass array.tobytes()",
+        _ if shape.contains(&0) => "; it has no pixels",
+        [_, _] => "; gray: pass numpy.stack([array] * 3, axis=-1)",
+        [_, _, 3] => "",
+        [3, _, _] => "; it looks like (3, H, W): pass array.transpose(1, 2, 0)",
+        [_, _, 1] => "; gray: pass numpy.repeat(array, 3, axis=2)",
+        [1, _, _] => "; it looks like gray, (1, H, W): pass numpy.stack([array[0]] * 3, axis=-1)",
+        [_, _, 4] => "; it looks like RGBA: pass array[:, :, :3]",
+        [_, _, _, 3] => "; it looks like several images: pass them one by one",
+        _ => "",
+    };
+    let numbers = match dtype.kind() {
+        b'u' if dtype.itemsize() == 1 => "",
+        b'f' => "; if its values are 0 to 1, make them (array * 255).round().astype('uint8')",
+        b'u' if dtype.itemsize() == 2 => {
+            "; if its values are 0 to 65,535, make them (array // 257).astype('uint8')"
+        }
+        _ => "; make its values 0 to 255 and .astype('uint8')",
+    };
     PyTypeError::new_err(format!(
-        "an array must be an (H, W, 3) uint8 image, got shape {:?} of {}",
-        array.shape(),
-        array.dtype()
+        "an array must be an (H, W, 3) uint8 image, got shape {shape:?} of {dtype}{form}{numbers}"
     ))
 }

@@ -1,6 +1,6 @@
 //! Pillow's `Image.resize` on RGB8, bit for bit, straight into planes, flips included.
 //!
-//! Imports [`crate::image`] only. Draws nothing: the filter and the flips are given.
+//! Imports [`crate::image`] and [`crate::pack`]. Draws nothing: the filter and the flips are given.
 
 mod coefficients;
 mod horizontal;

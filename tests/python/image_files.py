@@ -149,3 +149,51 @@ def tiff(
     head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, start)
     count = struct.pack(f"{order}H", len(entries))
     return head + body + count + directory + bytes(4) + later
+
+
+def riff(*chunks: tuple[bytes, bytes]) -> bytes:
+    """Chunks of a RIFF file, (name, content) each."""
+    out = b""
+    for name, body in chunks:
+        out += name + struct.pack("<I", len(body)) + body + bytes(len(body) % 2)
+    return out
+
+
+def animated_webp(
+    size: tuple[int, int],
+    frames: list[tuple[bytes, tuple[int, int], int]],
+    *,
+    alpha: bool = True,
+    background: bytes = bytes(4),
+) -> bytes:
+    """An animation on a canvas of ``size``, (height, width).
+
+    A frame is a WebP file of one image, where its upper left corner lies (y, x; even numbers), and
+    its flags: 1 to dispose of it, 2 not to blend it.
+    """
+
+    def u24(value: int) -> bytes:
+        return value.to_bytes(3, "little")
+
+    flags = bytes([2 | 16 * alpha, 0, 0, 0])
+    chunks = [(b"VP8X", flags + u24(size[1] - 1) + u24(size[0] - 1))]
+    chunks.append((b"ANIM", background + bytes(2)))
+    for file, (y, x), frame_flags in frames:
+        at, bitstream = 12, b""
+        width = height = 0
+        while at < len(file):
+            end = at + 8 + int.from_bytes(file[at + 4 : at + 8], "little")
+            end += end % 2
+            name, body = file[at : at + 4], file[at + 8 : end]
+            if name == b"VP8 ":
+                width, height = (n & 0x3FFF for n in struct.unpack("<HH", body[6:10]))
+            elif name == b"VP8L":
+                bits = int.from_bytes(body[1:5], "little")
+                width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+            if name in (b"ALPH", b"VP8 ", b"VP8L"):
+                bitstream += file[at:end]
+            at = end
+        head = u24(x // 2) + u24(y // 2) + u24(width - 1) + u24(height - 1) + u24(100)
+        chunks.append((b"ANMF", head + bytes([frame_flags]) + bitstream))
+    body = b"WEBP" + riff(*chunks)
+    return riff((b"RIFF", body))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import skimage.data
-from image_files import bmp, png, tiff
+from image_files import animated_webp, bmp, png, tiff
 from PIL import Image
 
 from tied_augment import DecodeError, decode
@@ -103,6 +103,14 @@ def png_cases() -> Iterator[tuple[str, Maker]]:
         return png(samples, 3, 8, palette=rng.bytes(3 * 7))
 
     yield "indices beyond the palette", short_palette
+
+    def cut_palette(rng: Rng, height: int, width: int) -> bytes:
+        bits = int(rng.choice((1, 2, 4, 8)))
+        samples = rng.integers(0, 1 << bits, (height, width, 1))
+        colors = int(rng.integers(1, (1 << bits) + (bits < 8)))
+        return png(samples, 3, bits, palette=rng.bytes(3 * colors + int(rng.integers(1, 3))))
+
+    yield "a palette whose last colour is cut", cut_palette
 
     def animated(rng: Rng, height: int, width: int) -> bytes:
         frames = [image(rng, height, width, "RGBA") for _ in range(3)]
@@ -260,6 +268,33 @@ def webp_cases() -> Iterator[tuple[str, Maker]]:
 
     yield "animated-lossless", animated
     yield "animated-lossy", lambda rng, h, w: animated(rng, h, w, False)
+    for lossless in (True, False):
+        for mode in ("RGB", "RGBA"):
+            yield f"frames-{mode}{'-lossless' * lossless}", webp_frames(mode, lossless)
+
+
+def webp_frames(mode: str, lossless: bool) -> Maker:
+    """Of one to three frames anywhere on the canvas, blended or not, disposed of or not."""
+
+    def make(rng: Rng, height: int, width: int) -> bytes:
+        frames = []
+        for _ in range(int(rng.integers(1, 4))):
+            h, w = int(rng.integers(1, height + 1)), int(rng.integers(1, width + 1))
+            if rng.random() < 0.3:
+                h, w = height, width
+            out = io.BytesIO()
+            picture = image(rng, h, w, mode)
+            if mode == "RGBA":
+                # As many transparent and opaque pixels as others.
+                alpha = np.asarray(picture)[..., 3].astype(int) * 3 - 255
+                picture.putalpha(Image.fromarray(alpha.clip(0, 255).astype(np.uint8)))
+            picture.save(out, "WEBP", lossless=lossless, exact=bool(rng.integers(2)))
+            y, x = (2 * int(rng.integers(room // 2 + 1)) for room in (height - h, width - w))
+            frames.append((out.getvalue(), (y, x), int(rng.integers(4))))
+        flagged = mode == "RGBA" or bool(rng.integers(2))
+        return animated_webp((height, width), frames, alpha=flagged, background=rng.bytes(4))
+
+    return make
 
 
 CASES = {

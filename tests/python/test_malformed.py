@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import socket
 import struct
 import sys
 import zlib
@@ -12,10 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from image_files import tiff
+from image_files import animated_webp, tiff
+from loader_sets import Items
 from PIL import Image
+from test_decode import assert_equal
 
-from tied_augment import DecodeError, TwoView, View, decode
+from tied_augment import DecodeError, TiedLoader, TwoView, View, decode, render
+from tied_augment._core import Catalog, Loader
 
 # More pixels than these files hold, yet less than the limit; and more than the limit.
 LYING, HUGE = 13_000, 60_000
@@ -146,6 +151,55 @@ def test_flipped_bits(name: str) -> None:
     assert False in outcomes
 
 
+def animation(mode: str, lossless: bool, blended: bool) -> bytes:
+    rng = np.random.default_rng(7)
+    frames = []
+    for y, x in ((0, 0), (4, 6)):
+        pixels = rng.integers(0, 256, (16, 24, len(mode)), np.uint8)
+        out = io.BytesIO()
+        Image.fromarray(pixels).save(out, "WEBP", lossless=lossless)
+        frames.append((out.getvalue(), (y, x), 0 if blended else 2))
+    return animated_webp((30, 40), frames)
+
+
+ANIMATIONS = [(mode, *flags) for mode in ("RGB", "RGBA") for flags in ((0, 1), (1, 0), (1, 1))]
+
+
+@pytest.mark.parametrize("options", ANIMATIONS, ids=str)
+def test_damaged_animations(options: tuple[str, bool, bool]) -> None:
+    good = animation(*options)
+    rng = np.random.default_rng(8)
+    outcomes = []
+    for _ in range(600):
+        data = bytearray(good)
+        for _ in range(int(rng.integers(1, 4))):
+            data[rng.integers(min(len(data), 130))] ^= 1 << rng.integers(8)
+        outcomes.append(decodes(bytes(data)))
+    assert {True, False} == set(outcomes)
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+@pytest.mark.parametrize(("field", "value"), [(6, 30), (6, 10), (9, 5), (9, 20), (6, 0)])
+def test_a_frame_that_says_another_size_is_read_as_in_pillow(
+    field: int, value: int, lossless: bool
+) -> None:
+    data = bytearray(animation("RGBA", lossless, True))
+    data[data.index(b"ANMF") + 8 + field] = value
+    assert_equal(bytes(data), (field, value))
+
+
+def test_a_bad_file_of_each_kind_is_skipped() -> None:
+    animated = animation("RGBA", False, True)
+    bad = [FILES["PNG"][:200], animated[:100], FILES["JPEG"][:300], FILES["GIF"][:60]]
+    # A width that no crop is made of: it is the file's, and ends no run.
+    bad.append(resized("BMP", 1)[:18] + struct.pack("<I", 2_000_000) + resized("BMP", 1)[22:])
+    items = [(sample, number) for number, sample in enumerate([FILES["PNG"], *bad])]
+    loader = TiedLoader(Items(items), TwoView(View(8, crop="squash")), 6, on_error="skip")
+    [(_, targets)] = list(loader)
+    assert targets.tolist() == [0] * 6
+    assert loader.skipped == 5 + 4 + 3 + 2 + 1
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_header_beyond_the_limit(name: str) -> None:
     with Memory() as memory:
@@ -201,7 +255,73 @@ def test_wrong_extension_does_not_matter(name: str, tmp_path: Path) -> None:
 
 def test_paths_that_are_no_files(tmp_path: Path) -> None:
     assert "absent" in refused(tmp_path / "absent.jpg", FileNotFoundError)
-    assert str(tmp_path) in refused(tmp_path, OSError)
+    message = refused(tmp_path, IsADirectoryError)
+    assert message == f"{tmp_path}: cannot read the file: it is a directory"
+    refused("", ValueError)
+
+
+needs_unix = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs")
+
+
+@pytest.fixture
+def special(tmp_path: Path) -> Iterator[list[Path]]:
+    """Paths that would be waited for, or read without end."""
+    fifo, link, place = tmp_path / "fifo.jpg", tmp_path / "link.jpg", tmp_path / "socket.jpg"
+    os.mkfifo(fifo)
+    link.symlink_to(fifo)
+    with socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(str(place))
+        yield [fifo, link, place, Path("/dev/zero"), Path("/dev/null"), Path("/dev/tty")]
+
+
+@needs_unix
+@pytest.mark.timeout(20)
+def test_what_is_no_regular_file_is_refused_at_once(special: list[Path]) -> None:
+    plan = {"ops": [("crop", {"x": 0, "y": 0, "w": 1, "h": 1})]}
+    for path in special:
+        message = refused(path, OSError)
+        assert message.startswith(f"{path}: cannot read the file: "), message
+        assert "not a regular file" in message
+        with pytest.raises(OSError, match="not a regular file"):
+            render(path, plan)
+        with pytest.raises(OSError, match="not a regular file"):
+            Catalog.members([str(path)], np.zeros((1, 3), np.uint64))
+        loader = TiedLoader(Items([(path, 0), (FILES["PNG"], 1)]), two, 2, on_error="skip")
+        [(_, targets)] = list(loader)
+        assert targets.tolist() == [1, 1]
+
+
+@needs_unix
+@pytest.mark.timeout(20)
+def test_an_archive_that_became_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "archive.tar"
+    path.write_bytes(FILES["PNG"])
+    catalog = Catalog.members([str(path)], np.array([[0, 0, len(FILES["PNG"])]], np.uint64))
+    path.unlink()
+    os.mkfifo(path)
+    loader = Loader(1, [two._pipeline], None, None, False)
+    out = np.empty(2 * 3 * 32 * 32, np.uint8)
+    loader.submit(catalog, [], np.zeros(1, "u8"), np.zeros(1, "u2"), 0, (0, 0), out)
+    [(position, error)] = loader.wait(10) or []
+    loader.close()
+    assert position == 0
+    assert "not a regular file" in str(error)
+
+
+def test_a_link_to_a_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "image.png").write_bytes(FILES["PNG"])
+    (tmp_path / "link").symlink_to(tmp_path / "image.png")
+    assert np.array_equal(decode(tmp_path / "link"), decode(FILES["PNG"]))
+
+
+@needs_unix
+def test_a_file_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.bmp"
+    path.write_bytes(FILES["BMP"])
+    os.truncate(path, 1 << 40)
+    with Memory() as memory:
+        assert "more than 4294967296 bytes" in refused(path, OSError)
+    assert memory.growth < 50
 
 
 def test_images_without_pixels() -> None:
@@ -228,6 +348,6 @@ def test_a_bad_sample_of_a_batch_is_named() -> None:
 def test_a_strip_of_kilobytes_costs_no_gigabytes() -> None:
     file = io.BytesIO()
     Image.new("L", (40_000_000, 1)).save(file, "PNG")
-    with Memory() as memory, pytest.raises(ValueError, match="too long and thin for this crop"):
+    with Memory() as memory, pytest.raises(DecodeError, match="too long and thin for this crop"):
         View(224, crop="squash")(file.getvalue())
     assert memory.growth < 50

@@ -1,0 +1,130 @@
+"""Threads: no more than there is work for, and named when the system gives none."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+if sys.platform != "linux":
+    pytest.skip("only Linux lists a process's threads", allow_module_level=True)
+
+PREAMBLE = """
+import os, resource, time
+from pathlib import Path
+import numpy as np
+from tied_augment import TwoView, View
+from tied_augment.fused import tied_loss
+
+two = TwoView(View(8))
+image = np.zeros((9, 9, 3), np.uint8)
+indices = lambda n: list(range(n))
+
+def threads():
+    return len(list(Path("/proc/self/task").iterdir())) - before
+
+def settled(most):
+    deadline = time.monotonic() + 20
+    while threads() > most and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return threads()
+
+before = 0
+before = threads()
+
+def limit():
+    # Memory for some ten more threads.
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (30 << 20), -1))
+"""
+
+
+def run(code: str, *, fails: bool = False) -> str:
+    """What ``code`` prints in a process of its own, or the exception that ends it."""
+    code = PREAMBLE + textwrap.dedent(code)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode != 0) == fails, done.stderr
+    return done.stderr.strip().splitlines()[-1] if fails else done.stdout.strip()
+
+
+def test_no_more_threads_than_views() -> None:
+    assert run("two.batch([], [], threads=65535); print(threads())") == "0"
+    counts = run("""
+        for samples in (1, 4, 3):
+            two.batch([image] * samples, indices(samples), threads=65535)
+            print(threads())
+    """)
+    # Two views each, rounded up to a power of two: pools of 2, and of 8 for both others.
+    assert counts.split() == ["2", "10", "10"]
+
+
+def test_no_more_threads_than_asked_for() -> None:
+    assert run("two.batch([image] * 99, indices(99), threads=3); print(threads())") == "3"
+    assert run("two.batch([image] * 99, indices(99), threads=1); print(threads())") == "0"
+
+
+def test_few_pools_are_kept() -> None:
+    count = run("""
+        for number in range(2, 40):
+            two.batch([image] * 40, indices(40), threads=number)
+        print(settled(sum(range(32, 40))))
+    """)
+    assert int(count) == sum(range(32, 40))
+
+
+def test_the_loss_starts_no_more_than_rows() -> None:
+    code = """
+        logits, features = np.zeros((4, 7), np.float32), np.zeros((4, 3), np.float32)
+        tied_loss(logits, features, np.zeros(2, int), threads=65535)
+        print(threads())
+    """
+    assert int(run(code)) <= 8
+
+
+LOADER = """
+from tied_augment import TiedLoader
+
+class Images:
+    def __len__(self):
+        return 4000
+
+    def __getitem__(self, index):
+        return image, index
+
+def loader(batch_size):
+    return TiedLoader(Images(), two, batch_size, threads=65535, prefetch=1, on_error="skip")
+"""
+
+
+def test_a_loader_starts_no_more_threads_than_samples_under_way() -> None:
+    counts = run(
+        LOADER
+        + """
+iteration = iter(loader(4))
+for _ in range(200):
+    next(iteration)
+print(threads())
+iteration.close()
+print(settled(0))
+"""
+    )
+    during, after = (int(count) for count in counts.split())
+    # Two batches of four, and the thread that calls the data set.
+    assert 2 <= during <= 9
+    assert after == 0
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "limit()\ntwo.batch([image] * 2000, indices(2000), threads=2000)",
+        f"{LOADER}\nlimit()\nnext(iter(loader(2000)))",
+    ],
+    ids=["batch", "loader"],
+)
+def test_where_the_system_starts_none_no_sample_is_blamed(code: str) -> None:
+    said = run(code, fails=True)
+    assert said.startswith("RuntimeError: cannot start 2000 threads: ")
+    assert "pass a smaller threads=" in said
