@@ -165,8 +165,8 @@ def test_after_every_other_kind_in_a_loader() -> None:
     items = [(FILES[name], number) for number, name in enumerate(order)]
     loader = TiedLoader(Items(items), TwoView(VIEW), 10, threads=1, shuffle=False, on_error="skip")
     seen = set()
-    for images, targets in loader:
-        for pixels, target in zip(images[:10], targets.tolist(), strict=False):
+    for (first, _), targets in loader:
+        for pixels, target in zip(first, targets.tolist(), strict=True):
             name = order[target]
             assert pixels.numpy().transpose(1, 2, 0).tobytes() == EXPECTED[name], name
             seen.add(name)
