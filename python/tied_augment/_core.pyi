@@ -75,7 +75,7 @@ class _Counts(TypedDict):
     busy: float
 
 class DecodeError(OSError):
-    """A file is not an image, a broken one, beyond `max_pixels`, or too long and thin for a view."""
+    """A file is no image or a broken one, beyond `max_pixels`, or too thin for a view."""
 
 @final
 class Catalog:
