@@ -75,7 +75,7 @@ class _Counts(TypedDict):
     busy: float
 
 class DecodeError(OSError):
-    """A file is not an image, or a broken one, beyond `max_pixels`, or too long and thin for a view."""
+    """A file is not an image, broken, beyond `max_pixels` or too long and thin for the view."""
 
 @final
 class Catalog:

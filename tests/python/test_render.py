@@ -83,7 +83,10 @@ BOX = {"x": 0, "y": 0, "w": 1, "h": 1}
         (("Color", {"factor": 1e300}), "Color: factor must be"),
         (("Hue", {"factor": 0.7}), "from -0.5 to 0.5, not 0.7"),
         (("Rotate", {"degrees": float("inf"), **FILL}), "degrees must be finite"),
-        (("Rotate", {"degrees": 1, **FILL, "interpolation": "box"}), "must be one of 'nearest', 'b"),
+        (
+            ("Rotate", {"degrees": 1, **FILL, "interpolation": "box"}),
+            "must be one of 'nearest', 'b",
+        ),
         (("Rotate", {"degrees": 1, **FILL, "fill": (0, 0, 300)}), "'fill' cannot be"),
         (("Affine", {"matrix": (1, 0, 0), **FILL}), "'matrix' cannot be"),
         (("Affine", {"matrix": (1e300, 0, 0, 0, 1, 0), **FILL}), "matrix must be"),
