@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -28,7 +28,7 @@ __all__ = ["Plan", "TwoView", "View", "decode"]
 Buffer = TypeVar("Buffer", NDArray[np.uint8], "Tensor")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TwoView(Views):
     """Two views of every image, made from one decode.
 
@@ -78,6 +78,16 @@ class TwoView(Views):
             max_pixels = check_unsigned("max_pixels", self.max_pixels, 64, least=1)
             object.__setattr__(self, "max_pixels", max_pixels)
         _ = self._pipeline
+
+    def __repr__(self) -> str:
+        """Only what differs from the defaults."""
+        shown = [repr(self.first), *([repr(self.second)] if self.second != self.first else [])]
+        shown += [
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in fields(self)
+            if field.kw_only and getattr(self, field.name) != field.default
+        ]
+        return f"TwoView({', '.join(shown)})"
 
     @cached_property
     def _pipeline(self) -> _core.Pipeline:

@@ -162,6 +162,8 @@ def test_views_are_values():
     assert eval(repr(view)) == view
     two = TwoView(view, view, same_crop=True, own_flips=True, max_pixels=10**6)
     assert eval(repr(two)) == two
+    assert repr(TwoView(View(8))) == "TwoView(View(size=(8, 8)))"
+    assert eval(repr(TwoView(view, View(224)))) == TwoView(view, View(224))
     for twin in (pickle.loads(pickle.dumps(two)), copy.deepcopy(two), copy.copy(two)):
         assert twin == two
         assert hash(twin) == hash(two)
