@@ -77,8 +77,8 @@ impl<'a> Raster<'a> {
     }
 }
 
-/// Runs a step of a format's decoder. A panic in it is the file's failure, for which a run need not
-/// end: the decoders are pure, and panic where a damaged file is not what they took for granted.
+/// Runs a step of a format's decoder. A panic in it becomes an error of the file, since a damaged file
+/// must not end a run: decoders index by what the file says, and few check all of it.
 fn contained<T>(format: &'static str, step: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|payload| {
         let panic = panic_text(&*payload);

@@ -58,7 +58,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
         torch.zeros(3, 8, 8),
         "got Tensor; if a transform made the tensor, take ToTensor out",
     ),
-    "None": (None, "got NoneType: where the sample comes from, there is no image"),
+    "None": (None, "got NoneType; the data set gave no image"),
     "int": (7, "uint8 numpy array, got int"),
     "pair": ((PIXELS, 1), "got tuple; pass the image alone, not a pair of image and target"),
     "list": ([PIXELS], "got list; pass the image alone"),
