@@ -88,8 +88,8 @@ class TwoView(Views):
 
         Raises:
             OSError: the file can't be read (`FileNotFoundError`, ...).
-            DecodeError: the file is not an image, broken, beyond `max_pixels`, or too long and thin for
-                the view. An OSError too.
+            DecodeError: the file is not an image, broken, beyond `max_pixels` or too long and thin
+                for the view. An OSError too.
             TypeError: `sample` is nothing of the above.
             ValueError: a number out of its range, or an image too small for ``crop='pad'``.
         """
