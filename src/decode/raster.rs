@@ -83,6 +83,7 @@ thread_local! {
 }
 
 /// Whether a panic of this thread would be a damaged file's, which a panic hook need not print.
+#[cfg(any(feature = "python", test))]
 pub fn panic_is_the_files() -> bool {
     DECODING.get()
 }
