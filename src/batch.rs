@@ -231,7 +231,7 @@ impl Pipeline {
     }
 }
 
-/// A plan for an image that a file gives: it is the file, not an argument, that it may not fit.
+/// `plan` for the image of a file: if the two don't fit, the file is at fault, not an argument.
 fn of_file<T>(
     mut plan: impl FnMut((u32, u32)) -> Result<T>,
 ) -> impl FnOnce((u32, u32)) -> Result<T> {

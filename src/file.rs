@@ -1,7 +1,7 @@
 //! Reading files: the only place that opens one.
 //!
-//! Imports nothing from the crate. A folder may hold anything: what is not a regular file is
-//! refused, rather than waited for (a FIFO blocks until somebody writes) or read without end (`/dev/zero`).
+//! Imports nothing from the crate. A folder may hold anything: what is not a regular file is refused,
+//! rather than waited for (a FIFO blocks until somebody writes) or read without end (`/dev/zero`).
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};

@@ -130,7 +130,8 @@ class TwoView(Views):
 
         Raises:
             OSError: the file can't be read (`FileNotFoundError`, ...).
-            DecodeError: the file is no image, broken, or beyond `max_pixels`. An OSError too.
+            DecodeError: the file is not an image, broken, beyond `max_pixels` or too long and thin
+                for the view. An OSError too.
             TypeError: `sample` is nothing of the above.
             ValueError: a number out of its range, `epoch` or `seed` without `index`, or an image
                 too small for ``crop='pad'``.

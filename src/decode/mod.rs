@@ -16,6 +16,8 @@ mod webp;
 
 pub use libjpeg::simd as jpeg_simd;
 use raster::Raster;
+#[cfg(feature = "python")]
+pub(crate) use raster::panic_is_the_files;
 
 use crate::error::{Error, Result};
 use crate::image::{Image, Rect};

@@ -3,6 +3,7 @@
 //! Every format's module has the same two steps: opening, which decodes no pixels, and reading, which is
 //! only done once the size has been found acceptable. A panic in either is an error of the file.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::bmp::Bmp;
@@ -77,10 +78,23 @@ impl<'a> Raster<'a> {
     }
 }
 
-/// Runs a step of a format's decoder. A panic in it is the file's failure, for which a run need not
-/// end: the decoders are pure, and panic where a damaged file is not what they took for granted.
+thread_local! {
+    static DECODING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic of this thread would be a damaged file's, which a panic hook need not print.
+#[cfg(any(feature = "python", test))]
+pub fn panic_is_the_files() -> bool {
+    DECODING.get()
+}
+
+/// Runs a step of a format's decoder. A panic in it becomes an error of the file, since a damaged file
+/// must not end a run: decoders index by what the file says, and few check all of it.
 fn contained<T>(format: &'static str, step: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|payload| {
+    DECODING.set(true);
+    let result = catch_unwind(AssertUnwindSafe(step));
+    DECODING.set(false);
+    result.unwrap_or_else(|payload| {
         let panic = panic_text(&*payload);
         Err(Error::decode(
             format,
@@ -107,7 +121,7 @@ pub fn drop_alpha(rgba: &[u8], image: &mut Image) {
 
 #[cfg(test)]
 mod tests {
-    use super::contained;
+    use super::{contained, panic_is_the_files};
     use crate::error::Error;
 
     #[test]
@@ -119,5 +133,7 @@ mod tests {
         let said =
             "cannot decode GIF: the file is damaged; the decoder stopped with: no room for 7";
         assert_eq!(error.to_string(), said);
+        assert!(contained("GIF", || Ok(panic_is_the_files())).is_ok_and(|inside| inside));
+        assert!(!panic_is_the_files());
     }
 }

@@ -1,5 +1,4 @@
-//! The loader: batches made ahead of their consumer by threads of its own, as many as there are samples
-//! for.
+//! The loader: batches made ahead of their consumer by threads of its own, never more than samples.
 //!
 //! The consumer submits [`Job`]s, each a batch with memory of its own to be written into, and takes
 //! them back finished in the order of submission, however many threads there are. The threads read,
@@ -7,9 +6,9 @@
 //! batch comes soon and no thread waits at the end of a batch. What runs ahead is bounded by what has
 //! been submitted: the consumer keeps as many jobs under way as it wants batches prefetched.
 //!
-//! Makes samples with [`crate::batch`]. Knows no policy for samples that fail: they are reported with the batch,
-//! and [`Loader::redo`] takes their replacements. Never knows Python: its threads need no lock but
-//! their own, so they can't hold up an interpreter that exits.
+//! Makes samples with [`crate::batch`]. Knows no policy for samples that fail: they are reported with
+//! the batch, and [`Loader::redo`] takes their replacements. Never knows Python: its threads need no
+//! lock but their own, so they can't hold up an interpreter that exits.
 
 mod catalog;
 mod format;

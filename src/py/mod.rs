@@ -30,8 +30,20 @@ fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     Ok(info)
 }
 
+/// Keeps panics of decoders off the terminal: each becomes a `DecodeError` that says what it said.
+fn quiet_decoders() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !crate::decode::panic_is_the_files() {
+            print(panic);
+        }
+    }));
+}
+
 #[pymodule]
 mod _core {
+    use pyo3::prelude::*;
+
     #[pymodule_export]
     use super::build_info;
     #[pymodule_export]
@@ -44,4 +56,10 @@ mod _core {
     use super::pipeline::{Pipeline, decode, render};
     #[pymodule_export]
     use super::views::policy_remarks;
+
+    #[pymodule_init]
+    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::quiet_decoders();
+        Ok(())
+    }
 }

@@ -100,7 +100,7 @@ impl<'py> Held<'py> {
     }
 }
 
-/// The refusal of what is no image, with what to pass instead where that can be told.
+/// The refusal of what is not an image, with what to pass instead where that can be told.
 fn wrong_type(sample: &Bound<'_, PyAny>) -> PyResult<PyErr> {
     let kind = sample.get_type();
     let name = kind.name()?;
@@ -108,7 +108,7 @@ fn wrong_type(sample: &Bound<'_, PyAny>) -> PyResult<PyErr> {
         "; if a transform made the tensor, take ToTensor out of it (views are made from images), else \
          pass tensor.permute(1, 2, 0).numpy(), of uint8"
     } else if sample.is_none() {
-        ": where the sample comes from, there is no image"
+        "; the data set gave no image"
     } else if sample.is_instance_of::<PyTuple>() || sample.is_instance_of::<PyList>() {
         "; pass the image alone, not a pair of image and target"
     } else if sample.is_instance_of::<PyMemoryView>() {

@@ -149,7 +149,7 @@ def test_preview_takes_folders_and_files_mixed(folder, tmp_path, capsys):
 def test_only_the_command_knows_how_many_seeds_the_demo_has():
     def recipe(*variables):
         done = subprocess.run(
-            ["make", "--dry-run", "demo", *variables],
+            ["make", "--dry-run", "--no-print-directory", "demo", *variables],
             cwd=REPOSITORY,
             capture_output=True,
             text=True,

@@ -252,9 +252,9 @@ def test_other_errors_are_the_models_own():
     [
         ({"forward": "seperate"}, ValueError, "got 'seperate': did you mean 'separate'"),
         ({"forward": "split"}, ValueError, "got 'split': did you mean 'separate'"),
-        ({"forward": True}, TypeError, r"forward must be one of \('joint', 'separate'\), got bool"),
-        ({"num_views": "2"}, TypeError, "num_views must be an int, got str"),
-        ({"num_views": 2.0}, TypeError, "num_views must be an int, got float"),
+        ({"forward": True}, TypeError, r"forward must be one of \('joint', 'separate'\), got True"),
+        ({"num_views": "2"}, TypeError, "num_views must be an int, got '2'"),
+        ({"num_views": 2.0}, TypeError, "num_views must be an int, got 2.0"),
         ({"num_views": 1}, ValueError, "num_views must be at least 2, got 1"),
     ],
 )

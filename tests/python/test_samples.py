@@ -58,7 +58,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
         torch.zeros(3, 8, 8),
         "got Tensor; if a transform made the tensor, take ToTensor out",
     ),
-    "None": (None, "got NoneType: where the sample comes from, there is no image"),
+    "None": (None, "got NoneType; the data set gave no image"),
     "int": (7, "uint8 numpy array, got int"),
     "pair": ((PIXELS, 1), "got tuple; pass the image alone, not a pair of image and target"),
     "list": ([PIXELS], "got list; pass the image alone"),
@@ -89,5 +89,5 @@ def test_an_empty_path_is_refused() -> None:
 
 def test_a_data_set_that_makes_tensors_is_told_the_remedy() -> None:
     loader = TiedLoader(Items([(torch.zeros(3, 8, 8), 0)]), two, 1)
-    with pytest.raises(TypeError, match="take ToTensor out of it"):
+    with pytest.raises(TypeError, match="remove the data set's own ToTensor"):
         next(iter(loader))
