@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tied_augment.arguments import check_int, check_name, described
 from tied_augment.tap import Tap, find_heads, name_of
 
-__all__ = ["TiedModel"]
+__all__ = ["TiedModel", "join_views"]
 
 _FORWARDS = ("joint", "separate")
 _ELSEWHERE = {"split": "separate", "together": "joint"}
@@ -145,7 +145,7 @@ class TiedModel(nn.Module):
             return self._plain(*args, **kwargs)
         if not args:
             raise TypeError("in train mode TiedModel takes the images as its first argument")
-        batch, rest = _join_views(args[0], self._num_views), args[1:]
+        batch, rest = join_views(args[0], self._num_views), args[1:]
         if not self._separate:
             logits, features = self._run(batch, rest, kwargs)
         else:
@@ -208,7 +208,7 @@ class TiedModel(nn.Module):
         return f"{type(self._plain).__name__}, features=input of {taps}{separate}"
 
 
-def _join_views(images: Tensor | Sequence[Tensor], num_views: int) -> Tensor:
+def join_views(images: Tensor | Sequence[Tensor], num_views: int) -> Tensor:
     """View-major ``(2B, ...)``; a tensor that is not 5-D is that already."""
     if isinstance(images, Tensor):
         if images.ndim != 5:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tied_augment.loss import TiedLoss
-from tied_augment.model import TiedModel, _join_views
+from tied_augment.model import TiedModel, join_views
 from tied_augment.timm.criterion import PARTS, TiedCriterion
 from tied_augment.timm.tap import FeatureTap
 
@@ -48,7 +48,7 @@ class _Tied:
             RuntimeError: in eval mode or without grad, where features are not recorded.
             TypeError, ValueError: other images or targets.
         """
-        images = _join_views(input, 2)
+        images = join_views(input, 2)
         if not images.is_floating_point():
             raise TypeError(
                 f"images must be floating, got {images.dtype}: normalise them, "
