@@ -86,6 +86,8 @@ def joined(reads: Sequence[Reader], ends: Sequence[int]) -> Reader:
     """One reader for parts that follow each other, as in torch's ``ConcatDataset``."""
 
     def read(index: int) -> tuple[Any, ...]:
+        if index < 0:
+            index += ends[-1]
         part = bisect_right(ends, index)
         return reads[part](index - (ends[part - 1] if part else 0))
 
