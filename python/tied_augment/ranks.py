@@ -38,26 +38,24 @@ class Ranks:
     rank: int = 0
     world_size: int = 1
 
-    def even(self, entries: Iterable[Entry], drop_last: bool) -> Iterator[Entry]:
-        """Entries in groups of `world_size`, one per rank.
+    def groups(self, entries: Iterable[Entry], drop_last: bool) -> Iterator[list[Entry]]:
+        """Groups of `world_size` entries, one entry per rank.
 
         An incomplete last group is dropped, or filled from the first entries, as in torch's
         ``DistributedSampler``.
         """
+        iterator = iter(entries)
         first: list[Entry] = []
-        group: list[Entry] = []
-        for entry in entries:
-            group.append(entry)
+        while group := list(islice(iterator, self.world_size)):
+            first = first or group
             if len(group) == self.world_size:
-                first = first or list(group)
-                yield from group
-                group.clear()
-        if group and not drop_last:
-            yield from islice(chain(group, cycle(first or list(group))), self.world_size)
+                yield group
+            elif not drop_last:
+                yield list(islice(chain(group, cycle(first)), self.world_size))
 
-    def share(self, even: Iterable[Entry]) -> Iterator[Entry]:
+    def part(self, entries: Iterable[Entry], drop_last: bool) -> Iterator[Entry]:
         """This rank's entry of each group."""
-        return islice(even, self.rank, None, self.world_size)
+        return (group[self.rank] for group in self.groups(entries, drop_last))
 
     def count(self, entries: int, drop_last: bool) -> int:
         """How many of so many entries each rank gets."""

@@ -1,5 +1,6 @@
 """TiedLoader in two real processes on gloo: by itself, under Accelerate, under Lightning."""
 
+import importlib.util
 import os
 import socket
 import subprocess
@@ -9,6 +10,11 @@ import textwrap
 import pytest
 
 PROCESSES = 2
+
+needs_frameworks = pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("accelerate", "lightning"))),
+    reason="the frameworks are dependencies of development only",
+)
 
 PRELUDE = """
 import os, sys, warnings
@@ -103,8 +109,8 @@ def test_by_itself(image_folder):
         assert output.count(f"rank {rank} of 2: 1 of every 2 samples") == 3
 
 
+@needs_frameworks
 def test_under_accelerate(image_folder):
-    pytest.importorskip("accelerate", reason="the frameworks are no dependencies of the tests")
     code = """
     from accelerate import Accelerator
     loader = TiedLoader(images, views, 2, shuffle=True)
@@ -119,36 +125,60 @@ def test_under_accelerate(image_folder):
     assert_shared(*map(epochs_of, outputs_of(code, image_folder)), shuffled=True)
 
 
-def test_under_lightning(image_folder, tmp_path):
-    pytest.importorskip("lightning", reason="the frameworks are no dependencies of the tests")
-    code = """
-    import lightning
-    warnings.simplefilter("ignore")
+LIGHTNING = """
+import lightning
+warnings.simplefilter("ignore")
 
-    class Module(lightning.LightningModule):
-        def __init__(self):
-            super().__init__()
-            self.layer = torch.nn.Linear(1, 1)
-            self.seen, self.told = [], []
-        def training_step(self, batch, index):
-            images, targets = batch
-            self.seen += targets.tolist()
-            return self.layer(images.float().mean().view(1, 1)).sum()
-        def on_train_epoch_end(self):
-            print("epoch:", *self.seen, flush=True)
-            self.told.append(loader.sampler.epoch)
-            self.seen.clear()
-        def configure_optimizers(self):
-            return torch.optim.SGD(self.parameters(), lr=0.1)
+class Module(lightning.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+        self.seen, self.told = [], []
+    def training_step(self, batch, index):
+        images, targets = batch
+        self.seen += targets.tolist()
+        return self.layer(images.float().mean().view(1, 1)).sum()
+    def on_train_batch_end(self, outputs, batch, index):
+        if self.trainer.global_step == 2:
+            self.trainer.save_checkpoint(checkpoint)
+    def on_train_epoch_end(self):
+        print("epoch:", *self.seen, flush=True)
+        self.told.append(loader.sampler.epoch)
+        self.seen.clear()
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
 
-    loader = TiedLoader(images, views, 2, shuffle=True)
-    trainer = lightning.Trainer(
+def trainer():
+    return lightning.Trainer(
         accelerator="cpu", strategy="ddp", devices=2, max_epochs=2, logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         default_root_dir=sys.argv[2],
     )
-    module = Module()
-    trainer.fit(module, loader)
-    assert module.told == [0, 1], module.told
-    """
-    assert_shared(*map(epochs_of, outputs_of(code, image_folder, tmp_path)), shuffled=True)
+
+checkpoint = os.path.join(sys.argv[2], "cut.ckpt")
+loader = TiedLoader(images, views, 2, shuffle=True)
+module = Module()
+"""
+
+
+@needs_frameworks
+def test_under_lightning(image_folder, tmp_path):
+    code = """
+trainer().fit(module, loader)
+assert module.told == [0, 1], module.told
+"""
+    outputs = outputs_of(LIGHTNING + code, image_folder, tmp_path)
+    assert_shared(*map(epochs_of, outputs), shuffled=True)
+
+
+@needs_frameworks
+def test_lightning_goes_on_in_mid_epoch(image_folder, tmp_path):
+    """Lightning saves the loader of rank 0 only."""
+    code = """
+trainer().fit(module, loader)
+loader = TiedLoader(images, views, 2, shuffle=True)
+trainer().fit(Module(), loader, ckpt_path=checkpoint)
+"""
+    for output in outputs_of(LIGHTNING + code, image_folder, tmp_path):
+        first, second, rest, again = epochs_of(output)
+        assert (rest, again) == (first[4:], second)

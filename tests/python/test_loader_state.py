@@ -217,3 +217,49 @@ def test_samplers_that_do_not_repeat_themselves_are_found_out(image_folder):
         TiedLoader(dataset, VIEWS, 2, seed=1).load_state_dict(state)
     with pytest.raises(ValueError, match="no state of a TiedLoader"):
         loader.load_state_dict({})
+
+
+ACROSS = {
+    "shuffle": lambda data, **place: TiedLoader(data, VIEWS, 2, shuffle=True, seed=3, **place),
+    "batches": lambda data, **place: TiedLoader(
+        data, VIEWS, batch_sampler=BatchSampler(RandomSampler(data), 2, drop_last=False), **place
+    ),
+    "distributed": lambda data, rank, world_size: TiedLoader(
+        data, VIEWS, 2, sampler=DistributedSampler(data, world_size, rank)
+    ),
+    "stream": lambda data, **place: TiedLoader(Stream(data.samples), VIEWS, 2, **place),
+}
+
+
+@pytest.mark.parametrize("make", ACROSS.values(), ids=ACROSS)
+@pytest.mark.parametrize("saving", [0, 1, 2])
+def test_every_rank_goes_on_from_the_state_of_one(image_folder, make, saving):
+    """Lightning saves the state of rank 0 alone, and gives it to all."""
+    dataset = ImageFolder(image_folder)
+    ranks = [make(dataset, rank=rank, world_size=3) for rank in range(3)]
+    iterations = [iter(loader) for loader in ranks]
+    for iteration in iterations:
+        next(iteration)
+    state = ranks[saving].state_dict()
+    for rank, iteration in enumerate(iterations):
+        resumed = make(dataset, rank=rank, world_size=3)
+        resumed.load_state_dict(state)
+        rest = rest_of(iteration)
+        assert rest
+        assert_same(rest_of(resumed), rest)
+
+
+def test_another_order_is_found_out_on_every_rank(image_folder):
+    dataset = ImageFolder(image_folder)
+    order = list(range(len(dataset)))
+
+    def make(order, rank):
+        return TiedLoader(dataset, VIEWS, 2, sampler=order, rank=rank, world_size=2)
+
+    saved = make(order, 0)
+    next(iter(saved))
+    # Rank 1 draws nothing else, but the others do.
+    other = make([order[2], *order[1:2], order[0], *order[3:]], 1)
+    other.load_state_dict(saved.state_dict())
+    with pytest.raises(RuntimeError, match="does not give the batches"):
+        iter(other)

@@ -37,6 +37,7 @@ class Pending:
         indices: the same, or of a replacement once a sample has been skipped.
         first_views: the number of each sample's first view.
         choice: which of the loader's views to make.
+        order: a checksum over the epoch's order with this batch; 0 in a stream.
         memory: what the core writes.
         rest: of each sample, what follows the image; empty if it is found by index.
         items: the samples with their rest, if a skipped one is replaced by another of the batch.
@@ -50,6 +51,7 @@ class Pending:
     indices: NDArray[np.uint64] = field(init=False)
     first_views: NDArray[np.uint16] = field(default_factory=lambda: np.empty(0, np.uint16))
     choice: int = 0
+    order: int = 0
     memory: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8, device="cpu"))
     rest: list[tuple[Any, ...]] = field(default_factory=list)
     items: list[tuple[Any, tuple[Any, ...]]] = field(default_factory=list)

@@ -11,7 +11,6 @@ from typing import Any
 
 from tied_augment import _core
 from tied_augment.loader.fetch import Feed, Pending
-from tied_augment.loader.samplers import fingerprint
 from tied_augment.skips import Skips
 
 __all__ = ["Iteration", "Progress"]
@@ -27,7 +26,7 @@ class Progress:
     Attributes:
         epoch: the epoch.
         batches: delivered, or left out because none of their samples is good.
-        order: a checksum over the indices of these.
+        order: a checksum over the epoch's order up to these; 0 in a stream.
         over: whether there are no more.
         images: samples delivered since the iteration began.
         began: when it began.
@@ -53,7 +52,7 @@ class Progress:
     def passed(self, batch: Pending) -> None:
         """Note that the epoch goes on after this batch, also when it is resumed."""
         self.batches += 1
-        self.order = fingerprint(batch.asked, self.order)
+        self.order = batch.order
 
 
 class Iteration(Iterator[Any]):

@@ -94,31 +94,43 @@ class Order:
         if self._share is not None:
             self._share.epoch = progress.epoch
         nested = [self.sampler, self.batch_sampler]
-        occurrences = samplers.Occurrences(self._length, views, self.sampler)
         if state is None:
             self.random = samplers.random_state(nested)
-            following = iter(self._batches)
+            begun = iter(self._batches)
         else:
             self.random = state["random"]
-            past, following = samplers.begin(self._batches, nested, self.random, progress.batches)
-            for batch in past:
-                indices, before, _ = samplers.batch_of(batch, self._length)
-                occurrences.first_views(indices, before)
-                progress.order = samplers.fingerprint(indices, progress.order)
-            if len(past) != progress.batches or progress.order != state["order"]:
-                raise RuntimeError(
-                    "the sampler does not give the batches that it gave before the state was "
-                    "saved: it must be the same one, over the same data set, and draw its order "
-                    "from its epoch or from torch's random state"
-                )
-        return self._pending(following, occurrences)
+            begun = samplers.begin(self._batches, nested, self.random, progress.batches)
+        pending = self._pending(begun, samplers.Occurrences(self._length, views, self.sampler))
+        done = list(islice(pending, progress.batches))
+        progress.order = done[-1].order if done else 0
+        if state is not None and (len(done) != progress.batches or self._differs(progress, state)):
+            raise RuntimeError(
+                "the sampler does not give the batches that it gave before the state was "
+                "saved: it must be the same one, over the same data set, and draw its order "
+                "from its epoch or from torch's random state"
+            )
+        return pending
+
+    def splitting_rank(self) -> int | None:
+        """The rank that the samplers split for by themselves: only its order is known."""
+        own = self.own()
+        return None if own is None else own.rank
+
+    def _differs(self, progress: Progress, state: dict[str, Any]) -> bool:
+        # Every rank may get the state of one, as under Lightning, but not every rank's order.
+        comparable = state["order_of_rank"] == self.splitting_rank()
+        return comparable and progress.order != state["order"]
 
     def _pending(
         self, batches: Iterable[Any], occurrences: samplers.Occurrences
     ) -> Iterator[Pending]:
+        order = 0
         for batch in batches:
-            indices, before, choice = samplers.batch_of(batch, self._length)
-            yield Pending(indices, occurrences.first_views(indices, before), choice)
+            asked = samplers.batch_of(batch, self._length)
+            known = asked.order
+            order = samplers.fingerprint(asked.indices, order) if known is None else known
+            first_views = occurrences.first_views(asked.indices, asked.before)
+            yield Pending(asked.indices, first_views, asked.choice, order)
 
 
 class _Share(Sampler[Any]):
@@ -153,22 +165,32 @@ class _Share(Sampler[Any]):
         if ranks.world_size == 1:
             return iter(self.whole)
         entries = _seeded(self.whole, (self._seed, self.epoch))
-        return ranks.share(self._counted(ranks.even(entries, self._drop_last)))
+        groups = ranks.groups(entries, self._drop_last)
+        return (group[ranks.rank] for group in self._drawn(groups))
 
-    def _counted(self, entries: Iterable[Any]) -> Iterator[Any]:
-        """The same entries; their indices know how often they came before, on any rank."""
+    def _drawn(self, groups: Iterable[list[Any]]) -> Iterator[list[Any]]:
+        """The same groups, of `samplers.Drawn`."""
         occurrences = samplers.Occurrences(self._length, 1, None)
+        order = 0
 
-        def counted(entry: Any) -> Any:
+        def drawn(entry: Any) -> Any:
             if isinstance(entry, tuple):
-                return counted(entry[0]), *entry[1:]
-            drawn = samplers.Drawn(samplers.index_of(entry, self._length))
-            drawn.before = occurrences.count(drawn)
-            return drawn
+                return drawn(entry[0]), *entry[1:]
+            index = samplers.Drawn(samplers.index_of(entry, self._length))
+            index.before = occurrences.count(index)
+            return index
 
-        if not self._of_batches:
-            return map(counted, entries)
-        return ([counted(entry) for entry in batch] for batch in entries)
+        for group in groups:
+            if self._of_batches:
+                numbered: list[Any] = [[drawn(entry) for entry in batch] for batch in group]
+                indices = [entry for batch in numbered for entry in batch]
+            else:
+                numbered = indices = [drawn(entry) for entry in group]
+            indices = [entry[0] if isinstance(entry, tuple) else entry for entry in indices]
+            order = samplers.fingerprint(np.asarray(indices, np.uint64), order)
+            for index in indices:
+                index.order = order
+            yield numbered
 
 
 def _seeded(entries: Iterable[Any], key: Sequence[int]) -> Iterator[Any]:

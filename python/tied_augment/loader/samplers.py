@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import zlib
 from collections.abc import Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
@@ -17,6 +18,7 @@ from tied_augment.arguments import check_unsigned
 from tied_augment.loader.arguments import flag
 
 __all__ = [
+    "Asked",
     "Drawn",
     "EpochSampler",
     "Occurrences",
@@ -71,13 +73,32 @@ class EpochSampler(Sampler[int]):
 
 
 class Drawn(int):
-    """An index that knows how often it came before in the epoch, on any rank.
+    """An index that was drawn for one of several ranks.
 
     Attributes:
-        before: that number.
+        before: how often it came before in the epoch, on any rank.
+        order: a checksum over what all ranks have drawn so far, with this index's group.
     """
 
     before: int
+    order: int
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A batch that a sampler asks for.
+
+    Attributes:
+        indices: its samples.
+        before: `Drawn.before` of each; None if the sampler gives plain indices.
+        order: `Drawn.order` of the last; None likewise.
+        choice: which of the loader's views to make, as timm's scheduled sampler says.
+    """
+
+    indices: NDArray[np.uint64]
+    before: list[int] | None
+    order: int | None
+    choice: int
 
 
 def index_of(entry: Any, length: int) -> int:
@@ -98,10 +119,8 @@ def index_of(entry: Any, length: int) -> int:
     return number % length
 
 
-def batch_of(batch: Any, length: int) -> tuple[NDArray[np.uint64], list[int] | None, int]:
-    """A sampler's batch: its indices, `Drawn.before` if known, and the choice of view.
-
-    timm's scheduled sampler gives the choice beside each index.
+def batch_of(batch: Any, length: int) -> Asked:
+    """Read what a batch sampler gave. timm's scheduled sampler gives a choice with each index.
 
     Raises:
         TypeError: it is no batch of indices.
@@ -115,9 +134,13 @@ def batch_of(batch: Any, length: int) -> tuple[NDArray[np.uint64], list[int] | N
     if len(choices) > 1 or not entries:
         raise ValueError(f"a batch must have samples, and one size for all: got {entries!r}")
     indices = [entry[0] if isinstance(entry, tuple) else entry for entry in entries]
-    before = [index.before for index in indices if isinstance(index, Drawn)] or None
-    numbers = [index_of(index, length) for index in indices]
-    return np.asarray(numbers, np.uint64), before, operator.index(choices.pop())
+    drawn = [index for index in indices if isinstance(index, Drawn)]
+    return Asked(
+        np.asarray([index_of(index, length) for index in indices], np.uint64),
+        [index.before for index in drawn] or None,
+        drawn[-1].order if drawn else None,
+        operator.index(choices.pop()),
+    )
 
 
 class Occurrences:
@@ -157,7 +180,7 @@ class Occurrences:
 
 
 def fingerprint(indices: NDArray[np.uint64], before: int) -> int:
-    """A checksum over all batches of an epoch so far."""
+    """A checksum over indices, and over what came before them."""
     return zlib.crc32(indices.tobytes(), before)
 
 
@@ -176,8 +199,8 @@ def begin(
     samplers: Sequence[Any],
     state: dict[str, torch.Tensor],
     done: int,
-) -> tuple[list[Any], Iterator[Any]]:
-    """Iterate a batch sampler from the random `state` on: the first `done` batches, and the rest.
+) -> Iterator[Any]:
+    """Iterate a batch sampler from the random `state` on, of which `done` batches are done.
 
     The global random state is left as it is.
     """
@@ -188,7 +211,6 @@ def begin(
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(state["global"])
         batches = iter(batch_sampler)
-        past = list(islice(batches, done))
         # Samplers draw when their first index is asked for, so that must happen in here.
-        following = list(islice(batches, 1))
-    return past, chain(following, batches)
+        drawn = list(islice(batches, done + 1))
+    return chain(drawn, batches)

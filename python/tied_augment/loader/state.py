@@ -7,11 +7,10 @@ from typing import Any
 import torch
 
 from tied_augment.loader.iteration import Progress
-from tied_augment.ranks import Ranks
 
-__all__ = ["checked", "refuse_other_rank", "state_of"]
+__all__ = ["checked", "refuse_other_world_size", "state_of"]
 
-_VERSION = 2
+_VERSION = 3
 
 
 def state_of(
@@ -19,7 +18,8 @@ def state_of(
     sampler_epoch: int | None,
     random: dict[str, torch.Tensor],
     seed: int,
-    ranks: Ranks,
+    world_size: int,
+    order_of_rank: int | None,
 ) -> dict[str, Any]:
     """The state of a loader after the batches that `progress` counts.
 
@@ -28,7 +28,8 @@ def state_of(
         sampler_epoch: what the samplers were told before it.
         random: all that they drew from.
         seed: the loader's.
-        ranks: this process among all.
+        world_size: how many processes share the data: each may go on from the state of any.
+        order_of_rank: the only rank whose order `progress` knows; None if it is that of all.
     """
     return {
         "version": _VERSION,
@@ -38,7 +39,8 @@ def state_of(
         "sampler_epoch": sampler_epoch,
         "random": random,
         "seed": seed,
-        "ranks": (ranks.rank, ranks.world_size),
+        "world_size": world_size,
+        "order_of_rank": order_of_rank,
     }
 
 
@@ -55,11 +57,10 @@ def checked(state: Any, seed: int) -> dict[str, Any]:
     return dict(state)
 
 
-def refuse_other_rank(state: dict[str, Any] | None, ranks: Ranks) -> None:
-    """Raise ValueError for the state of another rank."""
-    if state is not None and Ranks(*state["ranks"]) != ranks:
-        rank, world_size = state["ranks"]
+def refuse_other_world_size(state: dict[str, Any] | None, world_size: int) -> None:
+    """Raise ValueError for a state whose steps are of another number of processes."""
+    if state is not None and state["world_size"] != world_size:
         raise ValueError(
-            f"the state is of rank {rank} of {world_size}, but this is rank {ranks.rank} of "
-            f"{ranks.world_size}: save and load the state of every rank"
+            f"the state is of a run with {state['world_size']} processes, but there are "
+            f"{world_size}: go on with as many, or begin the epoch anew"
         )

@@ -30,7 +30,7 @@ from tied_augment.loader.fetch import (
 from tied_augment.loader.iteration import Iteration, Progress
 from tied_augment.loader.order import Order
 from tied_augment.loader.output import Buffers, Delivery, Layout
-from tied_augment.loader.state import checked, refuse_other_rank, state_of
+from tied_augment.loader.state import checked, refuse_other_world_size, state_of
 from tied_augment.located import locate
 from tied_augment.ranks import Place, Ranks, own_ranks
 from tied_augment.skips import OnError, Skips
@@ -283,7 +283,7 @@ class TiedLoader(Iterable[Any]):
         if self._resume is None:
             self._take_back_unused()
         state = self._resume
-        refuse_other_rank(state, self._ranks())
+        refuse_other_world_size(state, self._ranks().world_size)
         self._resume = None
         epoch = self._epochs.begin(state)
         self._begun = epoch, state
@@ -330,7 +330,7 @@ class TiedLoader(Iterable[Any]):
             assert self.batch_size is not None
             ranks, samples = self._ranks(), self._read_from
             if self._own() is None:
-                samples = ranks.share(ranks.even(samples, self.drop_last))
+                samples = ranks.part(samples, self.drop_last)
             passed = done * self.batch_size
             size, drop_last = self.batch_size, self.drop_last
             return StreamFeed(submission, samples, size, drop_last, passed, ranks, self._skips)
@@ -359,13 +359,15 @@ class TiedLoader(Iterable[Any]):
             # Between epochs nobody has told the sampler of the next one yet.
             progress, told = Progress(self._epochs.next), None
             random = {} if self._order is None else self._order.random_state()
-        return state_of(progress, told, random, self.seed, self._ranks())
+        rank = None if self._order is None else self._order.splitting_rank()
+        return state_of(progress, told, random, self.seed, self._ranks().world_size, rank)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Let the next iteration go on where a `state_dict` was taken, with the same batches.
 
-        Data set, sampler, views and batch size must be the same; `threads`, `prefetch` and the
-        output's form need not. A stream is read from its start and the samples of the batches that
+        Data set, sampler, views, batch size and number of processes must be the same; `threads`,
+        `prefetch` and the output's form need not. The state of any rank will do for all, as
+        Lightning hands it out. A stream is read from its start and the samples of the batches that
         are done are passed over.
 
         Raises:
