@@ -117,10 +117,14 @@ def check_number(
 
 
 def check_bool(argument: str, value: object) -> bool:
-    """`value`; TypeError for what is not a bool."""
-    if not isinstance(value, bool):
-        raise TypeError(f"{argument} must be True or False, got {described(value)}")
-    return value
+    """`value` as a bool; TypeError for what is neither a bool nor numpy's."""
+    if isinstance(value, bool):
+        return value
+    # numpy's bool is no subclass; this module imports the standard library only.
+    kind = type(value)
+    if kind.__module__ == "numpy" and kind.__name__ in ("bool", "bool_"):
+        return bool(value)
+    raise TypeError(f"{argument} must be True or False, got {described(value)}")
 
 
 def check_pair(argument: str, value: object, form: str) -> tuple[Any, Any]:

@@ -62,8 +62,9 @@ class Located:
 def locate(dataset: Any) -> Located | str:
     """Find where the images of `dataset` lie; the reason if only its own code can get at them.
 
-    Known are torchvision's ``ImageFolder`` and ``CIFAR10``/``CIFAR100``, timm's ``ImageDataset``
-    over folders and uncompressed tar files, `ArrayDataset`; and of all but images in memory a
+    Known are lists of ``(path, target, ...)``, torchvision's ``ImageFolder`` and
+    ``CIFAR10``/``CIFAR100``, timm's ``ImageDataset`` over folders and uncompressed tar files,
+    `ArrayDataset`; and of all but images in memory a
     ``Subset``, and a ``ConcatDataset`` whose parts all are files or all are members of archives.
 
     Raises:
@@ -91,6 +92,8 @@ def locate(dataset: Any) -> Located | str:
         refuse_transform(dataset)
         refuse_mode(dataset)
         return _timm_located(dataset)
+    if type(dataset) in (list, tuple):
+        return _listed(dataset)
     kind = type(dataset).__name__
     if any(_changes(dataset, *known) for known in _KNOWN):
         return f"this {kind} has a __getitem__ or a loader of its own"
@@ -110,6 +113,14 @@ _KNOWN = (
 def _changes(dataset: object, module: str, name: str) -> bool:
     base = getattr(sys.modules.get(module), name, None)
     return base is not None and isinstance(dataset, base)
+
+
+def _listed(items: Sequence[Any]) -> Located | str:
+    pairs = [item for item in items if isinstance(item, (tuple, list)) and item]
+    paths = [os.fspath(pair[0]) for pair in pairs if isinstance(pair[0], (str, os.PathLike))]
+    if len(paths) < len(items):
+        return f"this {type(items).__name__} has images that are not paths"
+    return Located(lambda index: tuple(items[index][1:]), paths)
 
 
 def _concatenated(parts: Sequence[Located | str], ends: Sequence[int]) -> Located | str:

@@ -41,8 +41,9 @@ class TarShards(IterableDataset[Sample]):
             like will do.
         samples: how many samples each rank gives in an epoch, all workers together, of which each
             gives an equal part. The ranks need one number if they are to end an epoch together; who
-            runs out of shards begins anew. None for all samples of the rank's shards, whatever
-            their number.
+            runs out of shards begins anew. With fewer than there are, every epoch ends at the same
+            sample if there is no `buffer`, or one shard only: a warning says so. None for all
+            samples of the rank's shards, whatever their number.
         buffer: samples from among which the next one is drawn; 0 for the shards' own order.
         images: endings of image files.
         target: the ending of the file with the target, an integer in digits; None for no targets,
@@ -88,6 +89,7 @@ class TarShards(IterableDataset[Sample]):
         self._epoch = torch.tensor(0, device="cpu")
         self._epoch.share_memory_()
         self._cut: set[str] = set()
+        self._warned_of_rest = False
 
     def __repr__(self) -> str:
         return f"TarShards({len(self.shards)} shards, samples={self.samples})"
@@ -141,27 +143,47 @@ class TarShards(IterableDataset[Sample]):
         samples, worker = self.samples, get_worker_info()
         key += [1 + rank]
         if worker is not None and worker.num_workers > 1:
-            workers = min(worker.num_workers, len(mine))
-            mine = mine[worker.id :: worker.num_workers]
+            # As many on each rank, also where some ranks have a shard more than others.
+            workers = min(worker.num_workers, count // ranks)
+            mine = mine[worker.id :: workers] if worker.id < workers else []
             if samples is not None:
                 samples = samples // workers + (worker.id < samples % workers)
             key += [1 + worker.id]
         if not mine:
             return iter(())
         # Cut before it is shuffled: a worker that has just enough samples gives each once.
-        return self._shuffled(islice(self._read(mine), samples), np.random.default_rng(key))
+        return self._shuffled(self._read(mine, samples), np.random.default_rng(key))
 
-    def _read(self, shards: Sequence[str]) -> Iterator[Sample]:
+    def _read(self, shards: Sequence[str], samples: int | None) -> Iterator[Sample]:
+        """The samples of `shards`, again and again until there are `samples`; once if None."""
+        given = 0
         while True:
-            count = 0
+            before = given
             for shard in shards:
                 for sample in self._samples(shard):
-                    count += 1
+                    if given == samples:
+                        if before == 0:
+                            self._warn_of_rest(shards)
+                        return
+                    given += 1
                     yield sample
-            if count == 0:
+            if given == 0:
                 raise ValueError(f"there are no samples in {', '.join(shards)}")
-            if self.samples is None:
+            if samples is None or given == samples:
                 return
+
+    def _warn_of_rest(self, shards: Sequence[str]) -> None:
+        """Say so, once, if the epoch ends before its shards do, and no other gives the rest."""
+        if self._warned_of_rest or (self.buffer and len(shards) > 1):
+            return
+        self._warned_of_rest = True
+        remedy = "use more shards" if self.buffer else "give buffer=, which changes their order"
+        _logger.warning(
+            "samples=%d ends every epoch before its shards end, at the same sample: those after it "
+            "are never given. Raise samples, or %s",
+            self.samples,
+            remedy,
+        )
 
     def _samples(self, shard: str) -> Iterator[Sample]:
         try:

@@ -38,6 +38,8 @@ WRONG = [
     ({"batch_sampler": [1, 2]}, TypeError, "a batch_sampler must give lists of indices, got 1"),
     ({"batch_sampler": iter([[1]])}, TypeError, "batch_sampler must begin anew"),
     ({"drop_last": "no"}, TypeError, "drop_last must be True or False"),
+    ({"drop_last": 1}, TypeError, "drop_last must be True or False, got 1"),
+    ({"output": "float32", "std": (58.4, 57.1, 57.4)}, ValueError, "std must be .* at most 1"),
     ({"threads": 0}, ValueError, "threads must be from 1"),
     ({"threads": "4"}, TypeError, "threads must be an integer"),
     ({"prefetch": 0}, ValueError, "prefetch must be from 1"),
@@ -233,4 +235,5 @@ def test_an_epoch_without_a_batch_is_warned_of(image_folder, caplog):
     loader = TiedLoader(ImageFolder(image_folder), VIEWS, 128, drop_last=True)
     assert list(loader) == list(loader) == []
     [warning] = [record.getMessage() for record in caplog.records]
-    assert "no batch in an epoch" in warning
+    assert "an epoch has no batch" in warning
+    assert TiedLoader(ImageFolder(image_folder), VIEWS, 8, drop_last=np.True_).drop_last is True

@@ -254,6 +254,7 @@ def test_streams_are_split_sample_by_sample(numbered, drop_last):
     loaders = [TiedLoader(SizedStream(numbered), VIEWS, rank=rank, **options) for rank in range(5)]
     whole = [*range(10)] if drop_last else [*range(12), 0, 1, 2]
     for rank, loader in enumerate(loaders):
+        assert "a stream that must have the same order on all ranks" in repr(loader)
         batches = epoch_of(loader)
         mine = whole[rank::5]
         assert flat(targets.tolist() for _, targets in batches) == mine

@@ -36,6 +36,8 @@ def test_every_source_gives_the_same_batches(image_folder, tmp_path):
         "timm folder": (ImageDataset(str(image_folder)), True),
         "timm tar": (ImageDataset(str(tar), reader=ReaderImageTar(str(tar))), True),
         "timm in tar": (ImageDataset(str(tar)), True),
+        "list": (two, True),
+        "tuple of lists": (tuple([Path(path), target] for path, target in two), True),
         "paths": (Items(two), False),
         "bytes": (Items([(Path(p).read_bytes(), t) for p, t in two]), False),
         "arrays": (Items(list(zip(arrays, targets, strict=True))), False),
@@ -131,6 +133,20 @@ def test_concatenated_data_sets_are_read_natively(image_folder, tmp_path):
         assert target == targets[-1]
 
 
+def test_an_index_below_zero_counts_from_the_end(image_folder):
+    """As in torch's own data sets, of which a ConcatDataset is one."""
+    folder = ImageFolder(image_folder, target_transform=lambda target: target + 10)
+    dataset = ConcatDataset([Subset(folder, [7, 2, 5]), folder])
+    tied = TiedDataset(dataset, VIEWS)
+    tied.set_epoch(0)
+    for index in (-1, -12, -13, -15):
+        (first, second), target = tied[index]
+        assert target == dataset[index][1]
+        (again, other), _ = tied[len(dataset) + index]
+        assert torch.equal(first, again)
+        assert torch.equal(second, other)
+
+
 class Own(ImageFolder):
     def __getitem__(self, index):
         return super().__getitem__(index)
@@ -147,7 +163,7 @@ def test_who_reads_is_said(image_folder, photos, caplog):
         "this ImageFolder has a": ImageFolder(image_folder, loader=Image.open),
         "a Subset of images in memory": Subset(arrays, [1]),
         "a ConcatDataset of images in memory": ConcatDataset([arrays, folder]),
-        "only Python can read the images of this list": folder.samples,
+        "this list has images that are not paths": [*folder.samples, (pixels[0], 1)],
         "an iterable data set": Stream(folder.samples),
         "images of this Items": ConcatDataset([folder, items]),
     }

@@ -171,6 +171,42 @@ def test_a_fixed_number_of_samples(shards, monkeypatch):
     assert targets_of(TarShards(paths, samples=4)) == [3, 4, 5, 3]
 
 
+# On one core torch finds two workers too many.
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize("workers", [2, 3])
+def test_ranks_with_unequal_shards_make_equally_many_steps(shards, workers):
+    """With as many workers as a rank has shards, those with more would give more short batches."""
+    paths, _ = shards
+    steps = []
+    for rank in range(3):
+        dataset = TarShards(paths, samples=6, rank=rank, world_size=3)
+        steps.append(len(list(DataLoader(dataset, 4, num_workers=workers, collate_fn=list))))
+    assert steps == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("shards_of", "options", "warned"),
+    [
+        (4, {"samples": 5}, "give buffer="),
+        (1, {"samples": 2, "buffer": 4}, "use more shards"),
+        (4, {"samples": 5, "buffer": 4}, None),
+        (4, {"samples": 12}, None),
+        (4, {"samples": 14}, None),
+        (4, {}, None),
+    ],
+)
+def test_samples_that_never_come_are_warned_of(shards, caplog, shards_of, options, warned):
+    dataset = TarShards(shards[0][:shards_of], **options)
+    for epoch in range(8):
+        dataset.set_epoch(epoch)
+        list(dataset)
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == (warned is not None)
+    if warned is not None:
+        assert "never given" in messages[0]
+        assert warned in messages[0]
+
+
 def test_under_tied_loader(shards):
     paths, contents = shards
     loader = TiedLoader(TarShards(paths, samples=12, buffer=4), VIEWS, 5)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from difflib import get_close_matches
 from typing import Any, cast
 
-import numpy as np
 import torch
 
 from tied_augment import _core
-from tied_augment.arguments import check_channels
+from tied_augment.arguments import check_bool, check_channels
 from tied_augment.loader.output import DTYPES, Layout, Output
 from tied_augment.transforms import TwoView, View
 from tied_augment.view import IMAGENET_MEAN, IMAGENET_STD
@@ -21,7 +19,6 @@ from tied_augment.view import IMAGENET_MEAN, IMAGENET_STD
 __all__ = [
     "can_pin",
     "count",
-    "flag",
     "function",
     "output",
     "refuse",
@@ -53,13 +50,6 @@ def refuse(unknown: Mapping[str, object], known: Iterable[str]) -> None:
         close = [f"do you mean {other}=?" for other in get_close_matches(name, known, 1)]
         remedy = ": ".join(["", *([_DATA_LOADERS[name]] if name in _DATA_LOADERS else close)])
         raise TypeError(f"TiedLoader has no argument {name!r}{remedy}")
-
-
-def flag(name: str, value: object) -> bool:
-    """`value` as a bool: True, False, 1 or 0."""
-    if not isinstance(value, (bool, int, np.bool_)) or value not in (0, 1):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
-    return bool(value)
 
 
 def function(name: str, value: Any) -> Any:
@@ -124,9 +114,9 @@ def output(output: str, mean: Any, std: Any, channels_last: bool, layout: Layout
     stds = check_channels("std", IMAGENET_STD if std is None else std)
     if not all(0 <= value <= 1 for value in means):
         raise ValueError(f"mean must be from 0 to 1, a fraction of 255, got {mean!r}")
-    if not all(0 < value < math.inf for value in stds):
-        raise ValueError(f"std must be above 0, as a fraction of 255, got {std!r}")
-    return Output(DTYPES[output], means, stds, flag("channels_last", channels_last), layout)
+    if not all(0 < value <= 1 for value in stds):
+        raise ValueError(f"std must be above 0 and at most 1, a fraction of 255, got {std!r}")
+    return Output(DTYPES[output], means, stds, check_bool("channels_last", channels_last), layout)
 
 
 def can_pin(wanted: bool) -> bool:

@@ -41,19 +41,23 @@ class Stats(TypedDict):
     reading: Literal["native", "python"]
 
 
-def part(ranks: Ranks, split_by: str | None) -> str:
+def part(ranks: Ranks, split_by: str | None, stream: bool) -> str:
     """Which part of the data this process takes.
 
     Args:
         ranks: this process among all.
         split_by: what splits the data by itself; None if it is the loader.
+        stream: whether the data set is iterable.
     """
     size = ranks.world_size
     if split_by is not None:
         return f"rank {ranks.rank} of {size}, split by {split_by}"
     if size == 1:
         return "rank 0 of 1: all samples"
-    return f"rank {ranks.rank} of {size}: 1 of every {size} samples"
+    words = f"rank {ranks.rank} of {size}: 1 of every {size} samples"
+    if stream:
+        words += " of a stream that must have the same order on all ranks, so don't shuffle it"
+    return words
 
 
 def reading(reason: str | None) -> str:
@@ -74,7 +78,10 @@ class Announcement:
         self._made = True
         _logger.info("TiedLoader: %s", sentence)
         if batches == 0:
-            _logger.warning("no batch in an epoch: drop_last leaves nothing of so few samples")
+            _logger.warning(
+                "an epoch has no batch: the data set or sampler is empty, or drop_last leaves "
+                "out an incomplete batch"
+            )
         alone = place.given is None and (own is None or own.world_size == 1)
         processes = forgotten_processes() if alone else None
         if processes is not None:

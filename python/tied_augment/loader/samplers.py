@@ -14,8 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
-from tied_augment.arguments import check_unsigned
-from tied_augment.loader.arguments import flag
+from tied_augment.arguments import check_bool, check_unsigned
 
 __all__ = [
     "Asked",
@@ -50,7 +49,7 @@ class EpochSampler(Sampler[int]):
             kind = type(dataset).__name__
             raise TypeError(f"dataset must have a length, got {kind}: a range(n) will do, too")
         self.dataset = dataset
-        self.shuffle = flag("shuffle", shuffle)
+        self.shuffle = check_bool("shuffle", shuffle)
         self.seed = check_unsigned("seed", seed, 64)
         self.epoch = 0
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from tied_augment import _core
-from tied_augment.arguments import check_unsigned
+from tied_augment.arguments import check_bool, check_unsigned
 from tied_augment.dataset import TiedDataset
 from tied_augment.items import data_set
 from tied_augment.loader import arguments, report, samplers
@@ -91,7 +91,7 @@ class TiedLoader(Iterable[Any]):
             as by torchvision's ToTensor and Normalize.
         mean: 3 numbers from 0 to 1, one per channel, for the normalised outputs; None for
             ImageNet's.
-        std: 3 numbers above 0, likewise.
+        std: 3 numbers above 0 and up to 1, likewise.
         channels_last: torch's memory format of that name.
         layout: ``'views'``, or ``'flat'`` for images of ``(2B, 3, height, width)``, view 1 of all
             samples first. A `View` gives ``(B, 3, height, width)`` in both.
@@ -150,9 +150,9 @@ class TiedLoader(Iterable[Any]):
         self.threads = check_unsigned("threads", threads, 16, 1)
         self.prefetch = check_unsigned("prefetch", prefetch, 16, 1)
         self.batch_size: int | None = check_unsigned("batch_size", batch_size, 32, 1)
-        self.drop_last = arguments.flag("drop_last", drop_last)
-        self.pin_memory = arguments.can_pin(arguments.flag("pin_memory", pin_memory))
-        self.repeat_targets = arguments.flag("repeat_targets", repeat_targets)
+        self.drop_last = check_bool("drop_last", drop_last)
+        self.pin_memory = arguments.can_pin(check_bool("pin_memory", pin_memory))
+        self.repeat_targets = check_bool("repeat_targets", repeat_targets)
         self.collate_fn = arguments.function("collate_fn", collate_fn)
         self._output = arguments.output(output, mean, std, channels_last, layout)
         self._buffers = Buffers(self.prefetch + 1, self.pin_memory)
@@ -161,7 +161,7 @@ class TiedLoader(Iterable[Any]):
             self._read_from, IterableDataset
         )
         self._locate()
-        self._make_order(arguments.flag("shuffle", shuffle), sampler, batch_sampler)
+        self._make_order(check_bool("shuffle", shuffle), sampler, batch_sampler)
         self._refuse_two_splits()
         stream = self._read_from if self._stream else None
         self._epochs = Epochs(self.batch_sampler, self.sampler, self.dataset, stream)
@@ -250,7 +250,8 @@ class TiedLoader(Iterable[Any]):
 
     def _summary(self) -> str:
         own = self._own()
-        part = report.part(own or self._place.now(), self._orderer() if own else None)
+        split_by = self._orderer() if own else None
+        part = report.part(own or self._place.now(), split_by, self._stream)
         return f"{part}; {report.reading(self._reason)}"
 
     def __len__(self) -> int:
