@@ -326,6 +326,36 @@ def test_the_interpreter_ends_while_a_daemon_thread_consumes(image_folder):
     assert (process.returncode, out, err) == (0, "end\n", "")
 
 
+def test_the_interpreter_ends_at_any_moment_of_a_daemon_thread(image_folder):
+    """It may be at an epoch's begin, or within torch: ended there, it would abort the process."""
+    code = """
+    import random, signal, warnings
+    warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of fork with threads
+
+    def consume(loader, short):
+        while True:
+            for number, _ in enumerate(loader):
+                if short and number == 1:
+                    break
+
+    for trial in range(25):
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            for number in range(4):
+                output = "float32" if number % 2 else "uint8"
+                loader = TiedLoader(Paths(64), TwoView(View(8)), 4, threads=1, output=output)
+                arguments = (loader, number < 2)
+                threading.Thread(target=consume, args=arguments, daemon=True).start()
+            time.sleep(random.Random(trial).random() * 0.2)
+            sys.exit(0)
+        print(os.waitpid(child, 0)[1], flush=True)
+    """
+    process = run(PRELUDE + code, str(image_folder))
+    out, err = process.communicate(timeout=100)
+    assert (process.returncode, set(out.split()), err) == (0, {"0"}, "")
+
+
 def test_ctrl_c_while_waiting(image_folder):
     code = """
     for make, seconds in ((native, 0.0), (Paths, 0.0), (Paths, 0.2)):

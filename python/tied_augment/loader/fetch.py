@@ -20,6 +20,7 @@ from torch import Tensor
 
 from tied_augment import _core
 from tied_augment.items import split
+from tied_augment.loader.exits import INSIDE
 from tied_augment.loader.output import Buffers, Output
 from tied_augment.located import Located
 from tied_augment.ranks import Ranks
@@ -85,16 +86,17 @@ class Submission:
     ) -> None:
         """Hand a batch to the core."""
         views, size = self.shapes[batch.choice]
-        batch.memory = self.buffers.lend(self.output.size(views, len(batch.indices), *size))
-        self.core.submit(
-            catalog,
-            samples,
-            batch.indices,
-            batch.first_views,
-            batch.choice,
-            self.key,
-            cast("NDArray[np.uint8]", batch.memory.numpy()),
-        )
+        with INSIDE:
+            batch.memory = self.buffers.lend(self.output.size(views, len(batch.indices), *size))
+            self.core.submit(
+                catalog,
+                samples,
+                batch.indices,
+                batch.first_views,
+                batch.choice,
+                self.key,
+                cast("NDArray[np.uint8]", batch.memory.numpy()),
+            )
         batch.begun.set()
 
     def redo(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tied_augment import _core
+from tied_augment.loader.exits import INSIDE
 from tied_augment.loader.fetch import Feed, Pending
 from tied_augment.skips import Skips
 
@@ -99,6 +100,10 @@ class Iteration(Iterator[Any]):
             raise
 
     def __next__(self) -> Any:
+        with INSIDE:
+            return self._next()
+
+    def _next(self) -> Any:
         if not self._close.alive:
             raise SystemExit if self._ended_by_exit() else StopIteration
         asked_at = time.perf_counter()
@@ -147,7 +152,7 @@ class Iteration(Iterator[Any]):
         That thread must end without a word, and must not take it for the end of the epoch:
         `threading` ignores SystemExit.
         """
-        return not self._close.alive and not self._closed
+        return INSIDE.must_leave() or (not self._close.alive and not self._closed)
 
     def _begin_batches(self) -> None:
         while len(self._pending) < self._ahead:
@@ -174,6 +179,7 @@ class Iteration(Iterator[Any]):
             return None
         batch = self._pending[0]
         while not batch.begun.wait(_NAP):
+            self._leave_if_asked()
             self._core.ready()  # says so if there is no thread left, after a fork
         if batch.error is not None:
             raise batch.error
@@ -197,8 +203,12 @@ class Iteration(Iterator[Any]):
 
     def _failures(self) -> list[tuple[int, Exception]]:
         while (failures := self._core.wait(_NAP)) is None:
-            pass
+            self._leave_if_asked()
         return failures
+
+    def _leave_if_asked(self) -> None:
+        if INSIDE.must_leave():
+            raise SystemExit
 
 
 def _close(core: _core.Loader, feed: Feed) -> None:

@@ -19,6 +19,7 @@ from tied_augment.dataset import TiedDataset
 from tied_augment.items import data_set
 from tied_augment.loader import arguments, report, samplers
 from tied_augment.loader.epochs import Epochs
+from tied_augment.loader.exits import INSIDE
 from tied_augment.loader.fetch import (
     Feed,
     FetchedFeed,
@@ -279,6 +280,10 @@ class TiedLoader(Iterable[Any]):
 
     def __iter__(self) -> Iteration:
         """Begin an epoch, or go on with the one that `load_state_dict` named."""
+        with INSIDE:
+            return self._iterate()
+
+    def _iterate(self) -> Iteration:
         batches = operator.length_hint(self, -1)
         self._announcement.make(self._summary(), batches, self._place, self._own())
         if self._resume is None:
