@@ -338,7 +338,7 @@ def test_the_interpreter_ends_at_any_moment_of_a_daemon_thread(image_folder):
                 if short and number == 1:
                     break
 
-    for trial in range(25):
+    for trial in range(10):
         child = os.fork()
         if child == 0:
             signal.alarm(20)

@@ -118,8 +118,9 @@ class Order:
 
     def _differs(self, progress: Progress, state: dict[str, Any]) -> bool:
         # Every rank may get the state of one, as under Lightning, but not every rank's order.
-        comparable = state["order_of_rank"] == self.splitting_rank()
-        return comparable and progress.order != state["order"]
+        if state["order_of_rank"] != self.splitting_rank():
+            return False
+        return bool(progress.order != state["order"])
 
     def _pending(
         self, batches: Iterable[Any], occurrences: samplers.Occurrences
