@@ -19,7 +19,7 @@ from tied_augment.tap import Tap, find_heads, name_of
 __all__ = ["TiedModel", "join_views"]
 
 _FORWARDS = ("joint", "separate")
-_ELSEWHERE = {"split": "separate", "together": "joint"}
+_ALIASES = {"split": "separate", "together": "joint"}
 _OUT_OF_MEMORY = torch.cuda.OutOfMemoryError
 _NO_DATA_PARALLEL = (
     "TiedModel does not work with nn.DataParallel, whose replicas would share its taps; use "
@@ -90,7 +90,7 @@ class TiedModel(nn.Module):
             raise TypeError(_NO_DATA_PARALLEL)
         if isinstance(model, TiedModel):
             raise TypeError("model is a TiedModel already: give TiedModel the plain model")
-        check_name("forward", forward, _FORWARDS, elsewhere=_ELSEWHERE)
+        check_name("forward", forward, _FORWARDS, aliases=_ALIASES)
         check_int("num_views", num_views, 2)
         heads = find_heads(model, feature_module)
         # Both modules share one set of registries, instead of one being the other's child: then

@@ -11,7 +11,8 @@ from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tied_augment import TiedLoss
-from tied_augment.loss import SIMILARITIES, Poly1CrossEntropy, cka, js, vicreg
+from tied_augment.loss import Poly1CrossEntropy
+from tied_augment.similarity import SIMILARITIES, cka, js, vicreg
 
 EXACT = {"rtol": 1e-10, "atol": 1e-12}  # float64; other orders of sums, and cka's cancellations
 

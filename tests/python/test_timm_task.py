@@ -14,7 +14,7 @@ from timm.utils import ModelEmaV3
 from tied_augment import TiedLoss, TiedModel
 from tied_augment.timm import TiedTask
 from tied_augment.timm.criterion import PARTS, TiedCriterion
-from tied_augment.timm.mixup import TiedFastCollateMixup, TiedMixup, pack, unpack
+from tied_augment.timm.mixup import TwoViewFastCollateMixup, TwoViewMixup, pack, unpack
 from tied_augment.timm.pairs import NormalizedPairs, collate_pairs
 from tied_augment.timm.tap import FeatureTap, forward_separately
 from tied_augment.timm.task import tied
@@ -223,7 +223,7 @@ def test_view_1_is_mixed_as_by_timm_and_view_2_is_clean(pairs, mode, options):
         first = [(views[0].copy(), target) for views, target in pairs]
         images, targets = FastCollateMixup(mode=mode, **options, **MIX)(first)
         np.random.seed(seed)
-        mixed, packed = TiedFastCollateMixup(mode=mode, **options, **MIX)(pairs)
+        mixed, packed = TwoViewFastCollateMixup(mode=mode, **options, **MIX)(pairs)
         assert mixed.dtype == torch.uint8
         assert torch.equal(mixed[:6], images)
         assert torch.equal(mixed[6:], collate_pairs(pairs)[0][6:])
@@ -238,7 +238,7 @@ def test_mixing_on_the_device_is_mixing_as_by_timm(pairs, mode, options):
         np.random.seed(seed)
         first, targets = Mixup(mode=mode, **options, **MIX)(images[:6].clone(), target[:6])
         np.random.seed(seed)
-        mixed, packed = TiedMixup(mode=mode, **options, **MIX)(images.clone(), target)
+        mixed, packed = TwoViewMixup(mode=mode, **options, **MIX)(images.clone(), target)
         assert torch.equal(mixed[:6], first)
         assert torch.equal(mixed[6:], images[6:])
         check_targets(packed, targets, pairs)

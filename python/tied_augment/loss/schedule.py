@@ -22,7 +22,7 @@ SCHEDULES = (
     "negate_odd",
 )
 _is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)  # not in torch 2.2
-_ELSEWHERE = {"linear": "linear_up", "cosine_decay": "cosine", "none": "constant"}
+_ALIASES = {"linear": "linear_up", "cosine_decay": "cosine", "none": "constant"}
 
 
 class Schedule(nn.Module):
@@ -75,7 +75,7 @@ class Schedule(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        check_name("schedule", name, SCHEDULES, elsewhere=_ELSEWHERE)
+        check_name("schedule", name, SCHEDULES, aliases=_ALIASES)
         if name in _NEED_STEPS and steps is None and (name != "warmup" or warmup_steps is None):
             raise ValueError(
                 f"schedule {name!r} needs the number of steps: "

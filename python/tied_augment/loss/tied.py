@@ -1,7 +1,7 @@
 """The tied loss: supervision of the logits plus a distance between the views' features.
 
-Lives here: `TiedLoss`. It must never read a tensor's values in Python (a device sync, and a graph
-break under `torch.compile`), but for the collapse watch at its intervals.
+Lives here: `TiedLoss`. Except for the collapse watch at its intervals, it must never read the value
+of a tensor in Python, which would wait for the device and break the graph of `torch.compile`.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tied_augment import fused
 from tied_augment.arguments import check_int, check_name, check_number, described
 from tied_augment.fused.function import TiedLossFunction, applies
 from tied_augment.loss import checks
 from tied_augment.loss.collapse import CollapseWatch, readable
 from tied_augment.loss.gather import gather
 from tied_augment.loss.schedule import Schedule
-from tied_augment.loss.similarity import SIMILARITIES, Similarity, cosine
+from tied_augment.similarity import Distance, cosine, entry_of, widen
+from tied_augment.tracing import in_transform
 
 __all__ = ["TiedLoss"]
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 
 _SUPERVISE = ("both", "first")
-_SUPERVISE_ELSEWHERE = {"all": "both", "view1": "first", "view_1": "first", "1": "first"}
+_SUPERVISE_ALIASES = {"all": "both", "view1": "first", "view_1": "first", "1": "first"}
 
 
 class TiedLoss(nn.Module):
@@ -87,14 +87,14 @@ class TiedLoss(nn.Module):
     # Said here too: what torch.nn.Module.__setattr__ may take has no type to a checker.
     criterion: Criterion | None
     tied_weight: float
-    similarity: str | Similarity
+    similarity: str | Distance
     schedule: Schedule | None
 
     def __init__(
         self,
         criterion: Criterion | None = None,
         tied_weight: float = 1.0,
-        similarity: str | Similarity = "mse",
+        similarity: str | Distance = "mse",
         *,
         supervise: str = "both",
         label_smoothing: float = 0.0,
@@ -112,11 +112,14 @@ class TiedLoss(nn.Module):
                 f"label_smoothing={label_smoothing} belongs to the default criterion; "
                 "give it to your own criterion instead"
             )
-        check_name("supervise", supervise, _SUPERVISE, elsewhere=_SUPERVISE_ELSEWHERE)
+        check_name("supervise", supervise, _SUPERVISE, aliases=_SUPERVISE_ALIASES)
         check_int("num_views", num_views, 2)
         checks.check_similarity(similarity)
-        if similarity == "js" and layer_weights is not None:
-            raise ValueError("layer_weights are of features, and similarity='js' compares logits")
+        entry = entry_of(similarity)
+        if entry is not None and entry.of_logits and layer_weights is not None:
+            raise ValueError(
+                f"layer_weights are of features, and similarity={entry.name!r} compares logits"
+            )
         for name, flag in (("gather", gather), ("watch_collapse", watch_collapse)):
             if not isinstance(flag, bool):
                 raise TypeError(f"{name} must be True or False, got {described(flag)}")
@@ -127,7 +130,7 @@ class TiedLoss(nn.Module):
         self.label_smoothing = label_smoothing
         self.num_views = num_views
         self.layer_weights = checks.check_layer_weights(layer_weights)
-        checks.warn_of_a_small_weight(similarity, self.tied_weight)
+        checks.warn_of_small_weight(entry, self.tied_weight)
         if not isinstance(schedule, Schedule):
             schedule = Schedule(schedule)
         # A constant weight has no state: the plain loss adds no key to a checkpoint.
@@ -178,7 +181,7 @@ class TiedLoss(nn.Module):
         parts = checks.check_features(features, logits.shape[0], self.num_views, layers)
         if self._can_fuse(logits, parts, target):
             return self._fused(logits, parts, target, step)
-        logits, parts = checks.widen(logits), [checks.widen(part) for part in parts]
+        logits, parts = widen(logits), [widen(part) for part in parts]
         target = self._target_of_all(target, logits, pairs)
 
         ce, similarity = self._terms(logits, parts, target)
@@ -201,7 +204,7 @@ class TiedLoss(nn.Module):
         for. The features are kept until then, or until the next call.
         """
         if self._recorded:
-            features = [checks.widen(part) for part in self._recorded]
+            features = [widen(part) for part in self._recorded]
             self._recorded = []
             watch = self._watch or CollapseWatch()
             with torch.no_grad(), torch.autocast(features[0].device.type, enabled=False):
@@ -232,11 +235,14 @@ class TiedLoss(nn.Module):
         return ", ".join(parts)
 
     def _can_fuse(self, logits: Tensor, features: list[Tensor], target: Tensor) -> bool:
-        """Whether the fused loss computes this, and faster than what follows."""
+        """Whether the fused loss can compute this, and is faster than plain operations."""
+        if torch.compiler.is_compiling():
+            return False
+        entry = entry_of(self.similarity)
         return (
-            not torch.compiler.is_compiling()
+            entry is not None
+            and entry.fused
             and self.criterion is None
-            and self.similarity in fused.SIMILARITIES
             and self.num_views == 2
             and self.layer_weights is None
             and len(features) == 1
@@ -288,12 +294,10 @@ class TiedLoss(nn.Module):
         return F.cross_entropy(logits, target, label_smoothing=self.label_smoothing)
 
     def _similarity(self, logits: Tensor, features: list[Tensor]) -> Tensor:
-        if isinstance(self.similarity, str):
-            distance = SIMILARITIES[self.similarity]
-            if self.similarity == "js":
-                return self._over_pairs(distance, logits)
-        else:
-            distance = self.similarity
+        entry = entry_of(self.similarity)
+        if entry is not None and entry.of_logits:
+            return self._over_pairs(entry, logits)
+        distance = cast("Distance", self.similarity if entry is None else entry)
         weights = self.layer_weights or (1.0,) * len(features)
         total = None
         for weight, layer in zip(weights, features, strict=True):
@@ -303,7 +307,7 @@ class TiedLoss(nn.Module):
         assert total is not None  # there is at least one layer
         return total
 
-    def _over_pairs(self, distance: Similarity, values: Tensor) -> Tensor:
+    def _over_pairs(self, distance: Distance, values: Tensor) -> Tensor:
         """Mean of `distance` over all pairs of views of ``(num_views * B, ...)``."""
         views: Sequence[Tensor] = values.chunk(self.num_views)
         if self.gather:
@@ -316,7 +320,7 @@ class TiedLoss(nn.Module):
         if self.criterion is None:
             target = checks.target_for_cross_entropy(target, logits, self.num_views)
         elif target.is_floating_point():
-            target = checks.widen(target)
+            target = widen(target)
         # The number of rows decides: B rows are one target per sample, for all of its views.
         return torch.cat([target] * self.num_views) if target.shape[0] == pairs else target
 
@@ -337,7 +341,7 @@ class TiedLoss(nn.Module):
         features: list[Tensor],
     ) -> None:
         """Keep the parts for `last`, and let the watch look when it is due."""
-        if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
+        if not torch.compiler.is_compiling() and in_transform():
             self._parts, self._recorded = {}, []  # they could not be read outside the transform
             return
         self._parts = {
@@ -353,7 +357,7 @@ class TiedLoss(nn.Module):
         self._unwatched = torch.compiler.is_compiling()
         # A count in Python, and a look, would be a new graph or a break in one.
         if self.training and self._watch is not None and readable(loss) and self._watch.due():
-            features = [checks.widen(part) for part in self._recorded]
+            features = [widen(part) for part in self._recorded]
             self._watch.look(self._watch.relative(features))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -361,7 +365,7 @@ class TiedLoss(nn.Module):
         return self.__dict__ | {"_recorded": []}
 
 
-def _mean_over_pairs(distance: Similarity, views: Sequence[Tensor]) -> Tensor:
+def _mean_over_pairs(distance: Distance, views: Sequence[Tensor]) -> Tensor:
     results = []
     for first, second in combinations(views, 2):
         results.append(distance(first, second))
