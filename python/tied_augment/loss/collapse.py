@@ -39,12 +39,16 @@ def readable(value: Tensor) -> bool:
 
 
 class CollapseWatch:
-    """Remembers the first spread, and warns once when almost none of it is left."""
+    """Remembers the spread at the start, and warns once when almost none of it is left.
 
-    def __init__(self) -> None:
+    Args:
+        warns: whether to look and warn at all.
+    """
+
+    def __init__(self, warns: bool = True) -> None:
+        self._warns = warns
         self._start: Tensor | None = None
         self._calls = 0
-        self._warned = False
 
     def due(self) -> bool:
         """Count a call. Whether it is one to look at."""
@@ -52,7 +56,9 @@ class CollapseWatch:
         return (self._calls - 1) % EVERY == 0
 
     def relative(self, features: Sequence[Tensor]) -> Tensor:
-        """The spread relative to the first call's, of the layer where it is least.
+        """The spread relative to that at the start, of the layer where it is least.
+
+        The start of a layer is the first call's spread that is finite and above 0.
 
         Args:
             features: one ``(rows, D)`` tensor per layer.
@@ -63,16 +69,17 @@ class CollapseWatch:
         now = spread(features)
         if self._start is None or self._start.shape != now.shape:
             self._start = now
-        self._start = self._start.to(now.device)
+        start = self._start.to(now.device)
+        self._start = torch.where(start.isfinite() & (start > 0), start, now)
         return (now / self._start).amin()
 
     def look(self, relative: Tensor) -> None:
         """Read the value of `relative`, which waits for the device, and warn if it is near zero."""
-        if self._warned:
+        if not self._warns:
             return
         value = relative.item()
         if value < NEAR_ZERO:  # False for NaN, which is another problem and shows in the loss
-            self._warned = True
+            self._warns = False
             remedies = [
                 repr(name) for name, entry in SIMILARITIES.items() if entry.resists_collapse
             ]

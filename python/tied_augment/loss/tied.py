@@ -136,8 +136,8 @@ class TiedLoss(nn.Module):
         # A constant weight has no state: the plain loss adds no key to a checkpoint.
         self.schedule = None if schedule.name == "constant" else schedule
         self.gather = gather
-        self._watch = CollapseWatch() if watch_collapse else None
-        self._unwatched = False  # the latest call was compiled
+        self._watch = CollapseWatch(warns=watch_collapse)
+        self._was_compiled = False  # the latest call, which the watch has not seen
         self._parts: dict[str, Tensor] = {}
         self._recorded: list[Tensor] = []  # features of the latest call, for `last`
 
@@ -206,14 +206,13 @@ class TiedLoss(nn.Module):
         if self._recorded:
             features = [widen(part) for part in self._recorded]
             self._recorded = []
-            watch = self._watch or CollapseWatch()
             with torch.no_grad(), torch.autocast(features[0].device.type, enabled=False):
                 # This process's own, also with `gather`: one process may read `last` alone.
                 views = features[-1].chunk(self.num_views)
                 self._parts["cosine"] = 1 - _mean_over_pairs(cosine, views)
                 self._parts["feature_norm"] = features[-1].norm(dim=1).mean()
-                self._parts["spread"] = watch.relative(features)
-            if self._unwatched and self._watch is not None:
+                self._parts["spread"] = self._watch.relative(features)
+            if self._was_compiled:
                 self._watch.look(self._parts["spread"])
         return self._parts
 
@@ -354,9 +353,9 @@ class TiedLoss(nn.Module):
             "tied_weight": torch.ones_like(loss) * weight,
         }
         self._recorded = [part.detach() for part in features]
-        self._unwatched = torch.compiler.is_compiling()
+        self._was_compiled = torch.compiler.is_compiling()
         # A count in Python, and a look, would be a new graph or a break in one.
-        if self.training and self._watch is not None and readable(loss) and self._watch.due():
+        if self.training and readable(loss) and self._watch.due():
             features = [widen(part) for part in self._recorded]
             self._watch.look(self._watch.relative(features))
 
