@@ -223,8 +223,14 @@ def js(first: Tensor, second: Tensor) -> Tensor:
 
 
 def entry_of(similarity: str | Distance) -> Similarity | None:
-    """The entry of a name in `SIMILARITIES`; None for a function of the caller's."""
+    """The entry of a name in `SIMILARITIES`; None for a callable."""
     return SIMILARITIES[similarity] if isinstance(similarity, str) else None
+
+
+def name_of(similarity: Distance) -> str | None:
+    """The name of a function in `SIMILARITIES`, or of an entry; None for any other callable."""
+    entries = SIMILARITIES.values()
+    return next((e.name for e in entries if similarity in (e, e.function)), None)
 
 
 def known_aliases() -> dict[str, str]:

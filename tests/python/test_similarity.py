@@ -267,6 +267,16 @@ def test_js_compares_the_logits():
     assert_same(loss, ce + 2 * naive_js(first, second), first, second)
 
 
+@pytest.mark.parametrize("given", [js, SIMILARITIES["js"]], ids=["function", "entry"])
+def test_js_compares_the_logits_also_if_given_as_a_function(given):
+    logits, features = torch.cat(views()).detach(), torch.zeros(12, 1)
+    criterion = TiedLoss(similarity=given)
+    criterion(logits, features, torch.zeros(6, dtype=torch.int64))
+    assert_close(criterion.last["similarity"], js(*logits.chunk(2)))
+    with pytest.raises(ValueError, match="similarity='js' compares logits"):
+        TiedLoss(similarity=given, layer_weights=[1.0])
+
+
 def test_js_of_sure_predictions_is_finite():
     sure = torch.tensor([[1000.0, 0.0]])
     assert_close(js(sure, sure.flip(1)), torch.tensor(math.log(2)))

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from tied_augment.arguments import check_name, check_number, described, nearest
-from tied_augment.similarity import SIMILARITIES, Similarity, known_aliases
+from tied_augment.similarity import SIMILARITIES, Distance, Similarity, known_aliases, name_of
 
 # With this weight, a similarity of at most 4 / (B * D) adds at most 0.025 to the loss for 32 pairs
 # of 512 features.
@@ -39,8 +39,8 @@ def check_criterion(criterion: object) -> None:
     raise TypeError(f"criterion must be callable or None, got {described(criterion)}{meant}")
 
 
-def check_similarity(similarity: object) -> None:
-    """Refuse what is not a known name or a callable."""
+def check_similarity(similarity: object) -> str | Distance:
+    """`similarity` as a known name, also if it is a known function, or as another callable."""
     if isinstance(similarity, type):
         name = similarity.__name__
         raise TypeError(f"similarity must be an instance, got the class {name}: {name}()?")
@@ -48,8 +48,10 @@ def check_similarity(similarity: object) -> None:
         otherwise = " or a callable (features1, features2) -> scalar"
         names, aliases = tuple(SIMILARITIES), known_aliases()
         check_name("similarity", similarity, names, aliases=aliases, otherwise=otherwise)
-    elif not callable(similarity):
+        return similarity
+    if not callable(similarity):
         raise TypeError(f"similarity must be a name or callable, got {described(similarity)}")
+    return name_of(similarity) or similarity
 
 
 def check_layer_weights(weights: object) -> tuple[float, ...] | None:

@@ -139,7 +139,8 @@ class TiedMixup:
         batch, _, height, width = first.shape
         if not isinstance(target, Tensor):
             raise TypeError(f"target must be a tensor, got {described(target)}")
-        if target.is_floating_point() or target.shape != (batch,):
+        indices = not target.is_floating_point() and target.dtype != torch.bool
+        if not indices or target.shape != (batch,):
             raise ValueError(
                 f"target must be class indices (B,) = ({batch},), got {target.dtype} of shape "
                 f"{tuple(target.shape)}"

@@ -114,7 +114,7 @@ class TiedLoss(nn.Module):
             )
         check_name("supervise", supervise, _SUPERVISE, aliases=_SUPERVISE_ALIASES)
         check_int("num_views", num_views, 2)
-        checks.check_similarity(similarity)
+        similarity = checks.check_similarity(similarity)
         entry = entry_of(similarity)
         if entry is not None and entry.of_logits and layer_weights is not None:
             raise ValueError(
