@@ -255,12 +255,14 @@ def check_targets(packed, mixed, pairs):
     assert share.shape == (6, 1)
 
 
-def test_features_of_view_2_are_mixed_like_the_images_of_view_1(model):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_features_of_view_2_are_mixed_like_the_images_of_view_1(model, dtype):
     torch.manual_seed(0)
+    model = model.to(dtype)
     criterion = TiedCriterion(TiedLoss(tied_weight=1.0), FeatureTap(model))
-    logits = model(torch.randn(8, 3, 32, 32))
-    clean = F.one_hot(torch.arange(4), 5).float()
-    share = torch.tensor([[0.9], [0.2], [1.0], [0.6]])
+    logits = model(torch.randn(8, 3, 32, 32, dtype=dtype))
+    clean = F.one_hot(torch.arange(4), 5).to(dtype)
+    share = torch.tensor([[0.9], [0.2], [1.0], [0.6]], dtype=dtype)
     mixed = share * clean + (1 - share) * clean.flip(0)
     features = criterion._tap.take()
     model.fc(features)  # recorded again, now without the images
@@ -269,7 +271,8 @@ def test_features_of_view_2_are_mixed_like_the_images_of_view_1(model):
     first, second = features.chunk(2)
     distance = (first - share * second - (1 - share) * second.flip(0)).square().mean()
     ce = F.cross_entropy(logits, torch.cat((mixed, clean)))
-    assert loss.item() == pytest.approx((ce + distance).item(), rel=1e-6)
+    rel = 1e-6 if dtype == torch.float32 else 1e-12
+    assert loss.item() == pytest.approx((ce + distance).item(), rel=rel)
 
 
 def test_mixing_without_shares_is_left_alone():

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tied_augment.loss import TiedLoss
 from tied_augment.loss.mixup import mix_view_2
+from tied_augment.similarity import widen
 from tied_augment.timm.mixup import unpack
 from tied_augment.timm.tap import FeatureTap
 
@@ -74,7 +75,7 @@ class TiedCriterion(nn.Module):
             self._check_pairs(target)
         if share is not None:
             layers = features if isinstance(features, list) else [features]
-            features = [mix_view_2(layer.float(), share) for layer in layers]
+            features = [mix_view_2(widen(layer), share) for layer in layers]
         loss: Tensor = self.loss(logits, features, target)
         self._record()
         return loss
