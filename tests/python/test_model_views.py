@@ -9,6 +9,7 @@ import torch
 from timm.layers import convert_splitbn_model
 from torch import nn
 from torch.testing import assert_close
+from torch.utils.checkpoint import checkpoint
 
 from tied_augment import TiedLoss, TiedModel
 
@@ -238,6 +239,39 @@ def test_raw_images_are_for_models_that_normalise_them(forward):
     with pytest.raises(RuntimeError, match=message):
         tied(raw)
     assert all(tap.inputs is None for tap in tied._taps)
+
+
+class Reentrant(nn.Module):
+    """A model whose layers run without grad in the forward pass, and again in the backward pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Sequential(OrderedDict(body=nn.Linear(4, 3), fc=nn.Linear(3, 2)))
+
+    def forward(self, batch):
+        return checkpoint(self.inner, batch.requires_grad_(), use_reentrant=True)
+
+
+def test_warns_once_of_features_that_cannot_be_trained():
+    message = "the input of 'inner.fc' needs no gradient, but the logits do.*use_reentrant=False"
+    tied = TiedModel(Reentrant(), feature_module="inner.fc")
+    with pytest.warns(RuntimeWarning, match=message):
+        tied(torch.randn(4, 4))
+    tied(torch.randn(4, 4))  # an error if it warned again
+    frozen = TiedModel(net())
+    for parameter in frozen.conv.parameters():
+        parameter.requires_grad_(False)
+    for parameter in frozen.norm.parameters():
+        parameter.requires_grad_(False)
+    with pytest.warns(RuntimeWarning, match="needs no gradient"):
+        frozen(images())
+
+
+def test_does_not_warn_where_nothing_is_trained():
+    tied = TiedModel(net()).requires_grad_(False)
+    tied(images())
+    with torch.no_grad():
+        TiedModel(net())(images())
 
 
 def test_other_errors_are_the_models_own():

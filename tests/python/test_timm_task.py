@@ -275,6 +275,15 @@ def test_features_of_view_2_are_mixed_like_the_images_of_view_1(model, dtype):
     assert loss.item() == pytest.approx((ce + distance).item(), rel=rel)
 
 
+def test_warns_once_of_features_that_cannot_be_trained(model):
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith("fc"))
+    criterion = TiedCriterion(TiedLoss(), FeatureTap(model))
+    with pytest.warns(RuntimeWarning, match="the input of 'fc' needs no gradient, but the logits"):
+        criterion(model(torch.randn(8, 3, 32, 32)), torch.arange(4))
+    criterion(model(torch.randn(8, 3, 32, 32)), torch.arange(4))  # an error if it warned again
+
+
 def test_mixing_without_shares_is_left_alone():
     soft = torch.rand(8, 5)
     assert unpack(soft, 5) == (soft, None)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tied_augment.loss import TiedLoss
 from tied_augment.loss.mixup import mix_view_2
 from tied_augment.similarity import widen
+from tied_augment.tap import warn_of_constants
 from tied_augment.timm.mixup import unpack
 from tied_augment.timm.tap import FeatureTap
 
@@ -49,6 +50,7 @@ class TiedCriterion(nn.Module):
         self.loss = loss
         self._tap = tap
         self._pairs_are_checked = False
+        self._warned = False
         self.last = {}
         self._is_own = False  # whether `last` is of this process alone
         self._sums: Tensor | None = None
@@ -73,8 +75,11 @@ class TiedCriterion(nn.Module):
         target, share = unpack(target, logits.shape[1])
         if len(target) == len(logits):  # B targets serve both views
             self._check_pairs(target)
+        layers = features if isinstance(features, list) else [features]
+        if not self._warned:
+            names = self._tap.names if len(layers) > 1 else [", ".join(self._tap.names)]
+            self._warned = warn_of_constants(logits, layers, names)
         if share is not None:
-            layers = features if isinstance(features, list) else [features]
             features = [mix_view_2(widen(layer), share) for layer in layers]
         loss: Tensor = self.loss(logits, features, target)
         self._record()
