@@ -119,7 +119,7 @@ def check_number(
 
 
 def check_bool(argument: str, value: object) -> bool:
-    """`value`; TypeError if it is not a bool."""
+    """`value`; TypeError for what is not a bool."""
     if not isinstance(value, bool):
         raise TypeError(f"{argument} must be True or False, got {described(value)}")
     return value
