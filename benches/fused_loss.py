@@ -166,7 +166,7 @@ def main() -> None:
                 gains = (times["eager"] / times["fused"], best / times["fused"])
                 # A row that belies the rule is marked.
                 rows, classes, width = shape
-                rule = worthwhile(rows, classes, width, dtype, threads=threads)
+                rule = worthwhile(rows, classes, width, threads=threads)
                 mark = "" if rule == (gains[0] > 1) else " (!)"
                 cells = [dtype, *map(str, shape), str(threads)]
                 cells += [f"{value:,.0f}" for value in times.values()]

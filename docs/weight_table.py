@@ -1,7 +1,7 @@
 """Print the table of 'Choosing a weight' in docs/loss.md: ``python docs/weight_table.py``.
 
-A toy: scikit-learn's handwritten digits, few of them, strong views, a small network from scratch.
-Takes a minute or two on one core.
+A toy experiment: a few of scikit-learn's handwritten digits, strong views, a small network trained
+from scratch. It takes a minute or two on one core.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from torch import Tensor, nn
 from tied_augment import TiedLoss, TiedModel
 
 TRAINING, EPOCHS, BATCH, SEEDS = 300, 40, 50, 3
+# The rows of the table: names of `tied_augment.loss.SIMILARITIES`, and the weights to try.
 WEIGHTS = {"mse": (0, 1, 3, 10, 30, 100), "cosine": (1, 10), "vicreg": (1,)}
 
 
 def digits() -> tuple[Tensor, Tensor]:
-    """All 1,797 images ``(N, 1, 8, 8)`` in [0, 1] and labels, in an order of their own."""
+    """All 1,797 images ``(N, 1, 8, 8)`` in [0, 1] and labels, in a fixed random order."""
     images, labels = load_digits(return_X_y=True)
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
     return torch.tensor(images).float().view(-1, 1, 8, 8)[order] / 16, torch.tensor(labels)[order]
 
 
 def view(images: Tensor, random: torch.Generator) -> Tensor:
-    """A random scale, rotation and shift of each image, and noise."""
+    """The images with a random scale, rotation and shift each, and noise."""
     count = len(images)
     scale = torch.eye(2)[None].repeat(count, 1, 1)
     scale = scale * (0.8 + 0.5 * torch.rand(count, 1, 1, generator=random))
@@ -53,7 +54,7 @@ def network() -> nn.Sequential:
 
 
 def run(similarity: str, weight: float, seed: int) -> tuple[float, float, float]:
-    """Train once: accuracy on the rest of the digits, and the last step's ce and spread."""
+    """Train once; return the accuracy on the other digits, and the last step's ce and spread."""
     images, labels = digits()
     torch.manual_seed(seed)
     random = torch.Generator().manual_seed(seed)
@@ -75,7 +76,7 @@ def run(similarity: str, weight: float, seed: int) -> tuple[float, float, float]
 
 
 def main() -> None:
-    """Print the table, row by row."""
+    """Print the table."""
     warnings.filterwarnings("ignore", "the features have collapsed", RuntimeWarning)
     torch.set_num_threads(1)
     print("| similarity | weight | accuracy | `ce` | `spread` |\n|---|---|---|---|---|")

@@ -1,7 +1,7 @@
-"""Checks of arguments, and the words for wrong ones.
+"""Checks of arguments, with one form of message for all modules.
 
-Lives here: what a name, a number, an integer, a pair, ... must be, for classes and functions of
-several modules. It imports the standard library only.
+Lives here: what a name, a number, an integer, a pair, ... must be. A message names the argument,
+what it must be and what was given. May import the standard library only.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ def check_name(
     value: object,
     names: Sequence[str],
     *,
-    elsewhere: Mapping[str, str] | None = None,
+    aliases: Mapping[str, str] | None = None,
     otherwise: str = "",
 ) -> None:
-    """Refuse a `value` that is none of `names`, and say which of them is near.
+    """Refuse a `value` that is not one of `names`, and suggest the nearest of them.
 
     Args:
         argument: its name.
-        value: what came.
-        names: the right ones.
-        elsewhere: names that other code has for the same things.
-        otherwise: what may be given instead of a name.
+        value: what was given.
+        names: the accepted ones.
+        aliases: what other code calls the same things, each with the accepted name.
+        otherwise: what may be given instead of a name, for the message.
 
     Raises:
         TypeError: it is not a string.
@@ -58,22 +58,22 @@ def check_name(
     message = f"{argument} must be one of {tuple(names)}{otherwise}, got "
     if not isinstance(value, str):
         raise TypeError(message + described(value))
-    near = nearest(value, names, elsewhere)
+    near = nearest(value, names, aliases)
     raise ValueError(message + repr(value) + (f": did you mean {near!r}?" if near else ""))
 
 
 def nearest(
-    value: str, names: Sequence[str], elsewhere: Mapping[str, str] | None = None
+    value: str, names: Sequence[str], aliases: Mapping[str, str] | None = None
 ) -> str | None:
-    """The one of `names` that is spelt almost like `value`, or is called so elsewhere; or None."""
+    """The one of `names` that is spelt almost like `value` or has it as an alias; or None."""
     plain = value.strip().lower().replace("-", "_").replace(" ", "_")
-    if elsewhere is not None and plain in elsewhere:
-        return elsewhere[plain]
+    if aliases is not None and aliases.get(plain) in names:
+        return aliases[plain]
     return next(iter(get_close_matches(plain, names, n=1)), None)
 
 
 def check_int(argument: str, value: object, least: int | None = None) -> None:
-    """Refuse what is not an integer (TypeError), or is below `least` (ValueError)."""
+    """Refuse what is not an integer (TypeError) or is below `least` (ValueError)."""
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise TypeError(f"{argument} must be an int, got {described(value)}")
     if least is not None and value < least:
@@ -81,11 +81,11 @@ def check_int(argument: str, value: object, least: int | None = None) -> None:
 
 
 def check_unsigned(argument: str, value: object, bits: int, least: int = 0) -> int:
-    """`value` as an int, whatever integer type it has, even a tensor's or an array's.
+    """`value` as an int; tensors and arrays of one integer are accepted.
 
     Raises:
         TypeError: it is not an integer.
-        ValueError: it is below `least` or has more bits.
+        ValueError: it is below `least` or does not fit in `bits` bits.
     """
     try:
         if isinstance(value, bool):
@@ -101,9 +101,11 @@ def check_unsigned(argument: str, value: object, bits: int, least: int = 0) -> i
 def check_number(
     argument: str, value: object, least: float = -math.inf, most: float = math.inf
 ) -> float:
-    """`value` as a float; TypeError for what is not a number, ValueError for one out of range.
+    """`value` as a float.
 
-    NaN and the infinities are out of every range.
+    Raises:
+        TypeError: it is not a number.
+        ValueError: it is not in [`least`, `most`], or is NaN or infinite.
     """
     if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"{argument} must be a number, got {described(value)}")
@@ -128,18 +130,26 @@ def check_bool(argument: str, value: object) -> bool:
 
 
 def check_pair(argument: str, value: object, form: str) -> tuple[Any, Any]:
-    """The two elements of `value`; ValueError if they are not two.
+    """The two elements of `value`.
 
     Args:
         argument: its name.
         value: a sequence, an array or a tensor.
-        form: what the two are, for the message: ``"(low, high)"``.
+        form: what the two elements are, for the message: ``"(low, high)"``.
+
+    Raises:
+        ValueError: it does not have two elements.
     """
     return cast("tuple[Any, Any]", tuple(_several(argument, value, 2, f"a pair {form}")))
 
 
 def check_channels(argument: str, value: object) -> tuple[float, float, float]:
-    """Three numbers, one per channel, of a sequence, an array or a tensor."""
+    """The three numbers of a sequence, an array or a tensor, one per channel.
+
+    Raises:
+        TypeError: an element is not a number.
+        ValueError: there are not three elements, or one is not finite.
+    """
     values = _several(argument, value, 3, "3 numbers, one per channel")
     red, green, blue = (check_number(argument, number) for number in values)
     return red, green, blue
@@ -154,7 +164,7 @@ def _several(argument: str, value: object, count: int, what: str) -> list[Any]:
 
 
 def listed(value: object) -> list[Any] | None:
-    """The elements of a sequence, an array or a tensor of one dimension; None if it is neither."""
+    """The elements of a sequence or of a 1-D array or tensor; None for anything else."""
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return list(value)
     if getattr(value, "ndim", 0) == 1 and hasattr(value, "tolist"):
@@ -163,7 +173,7 @@ def listed(value: object) -> list[Any] | None:
 
 
 def described(value: object) -> str:
-    """`value` for a message: numbers and text as they are, of all else the type and any shape."""
+    """`value` for a message: numbers and text themselves, else the type and the shape, if any."""
     if isinstance(value, type):
         return f"the class {value.__name__}"
     shape = getattr(value, "shape", None)

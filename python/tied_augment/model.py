@@ -1,8 +1,8 @@
-"""Features and logits in one forward: a tap on the last linear layer of an unchanged model.
+"""Features and logits in one forward pass, by a tap on the last linear layer of a plain model.
 
-Lives here: `TiedModel`. It may import torch, `tap` and the checks of arguments. It must never
-change what the wrapped model computes, add a parameter, buffer or state_dict key, or keep a tensor
-after a forward.
+Lives here: `TiedModel`, and `join_views`, which makes one batch of the views. May import torch,
+`tap` and the checks of arguments. `TiedModel` must never change what the wrapped model computes,
+add a parameter, buffer or state_dict key, or keep a tensor after a forward pass.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from tied_augment.arguments import check_int, check_name, described
-from tied_augment.tap import Tap, find_heads, name_of
+from tied_augment.tap import Tap, find_heads, name_of, warn_of_constants
 
 __all__ = ["TiedModel", "join_views"]
 
 _FORWARDS = ("joint", "separate")
-_ELSEWHERE = {"split": "separate", "together": "joint"}
+_ALIASES = {"split": "separate", "together": "joint"}
 _OUT_OF_MEMORY = torch.cuda.OutOfMemoryError
 _NO_DATA_PARALLEL = (
     "TiedModel does not work with nn.DataParallel, whose replicas would share its taps; use "
@@ -28,48 +28,50 @@ _NO_DATA_PARALLEL = (
 
 
 class TiedModel(nn.Module):
-    """A classifier that in train mode returns ``(logits, features)`` from a single forward.
-
-    BatchNorm sees both views at once with ``forward='joint'`` (the reference's ImageNet code), and
-    one view at a time, its running statistics updated once for each, with ``'separate'`` (its Flax
-    code). For statistics and weights of its own for view 2, joint, convert the plain model first:
-    ``timm.layers.convert_splitbn_model(model, 2)``.
+    """A classifier that in train mode returns ``(logits, features)`` of a single forward pass.
 
     The features are the input of the last linear layer (`nn.Linear`, or a 1x1 `nn.Conv2d`) of the
-    classifier, or of the classifier if it has none; a forward pre-hook records it. All else is the
-    plain model's: parameters, buffers and children with their names and order, `state_dict`,
-    attributes, and in eval mode the output. Setting a child or parameter here sets it in the plain
-    model. Set any other attribute on `.model`: here it would hide the plain model's.
+    classifier, recorded by a forward pre-hook. If the classifier has no linear layer, they are the
+    input of the classifier. Everything else is the plain model's: parameters, buffers and children
+    with their names and order, `state_dict`, attributes, and the output in eval mode. A child or
+    parameter that is set here is also set in the plain model. Set other attributes on `.model`:
+    here they would hide the plain model's.
 
-    The classifier is what timm's ``get_classifier()`` returns; without that, the last child named
-    fc, classifier, head or heads (torchvision), or the last layer with weights of an
-    `nn.Sequential`. Pooling, norms, activations and other linear layers within it come before the
-    features. Several heads (distilled deit, crossvit, ...) give their features concatenated on
-    dim 1. docs/models.md names the layer of each kind of model in timm.
+    The classifier is what timm's ``get_classifier()`` returns. Without such a method it is the last
+    child named fc, classifier, head or heads (torchvision), or the last layer with weights of an
+    `nn.Sequential`. Pooling, norms, activations and other linear layers in it come before the
+    features. If there are several heads (distilled deit, crossvit, ...), their features are
+    concatenated on dim 1. docs/models.md names the layer of each kind of model in timm.
 
-    The features are taken after the dropout before that layer: a ``drop_rate`` above 0 adds noise
-    to the similarity.
+    The features are taken after the dropout that precedes the layer: a ``drop_rate`` above 0 adds
+    noise to the similarity.
 
-    Not supported: `nn.DataParallel` (use DistributedDataParallel), TorchScript, and two threads
-    in one instance's train-mode forward at once. Replacing the classifier afterwards
-    (``reset_classifier``) leaves the tap behind: the next forward says so; wrap anew.
+    With ``forward='joint'`` BatchNorm sees both views at once, as in the reference's ImageNet code.
+    With ``'separate'`` it sees one view at a time and updates its running statistics once per view,
+    as in the reference's Flax code. To give view 2 its own statistics and weights, convert the
+    plain model first, ``timm.layers.convert_splitbn_model(model, 2)``, and use ``'joint'``.
+
+    Not supported: `nn.DataParallel` (use DistributedDataParallel), TorchScript, and train-mode
+    forward passes of one instance in two threads at once. If the classifier is replaced later
+    (``reset_classifier``), the tap stays on the old one, and the next forward pass raises an error:
+    make a new TiedModel then.
 
     Args:
-        model: the plain model. It is wrapped, not copied, and its train or eval mode is kept.
+        model: the plain model. It is wrapped, not copied, and keeps its train or eval mode.
         feature_module: dotted name, as in ``model.named_modules()``, of the module whose first
-            positional input are the features; taken instead of the search above, and flattened
-            from dim 1 on. A list of names ties layer by layer: `features` is then a list.
-        forward: ``'joint'``, one forward of all views, or ``'separate'``, one for each view.
+            positional input is the features. It replaces the search above, and the input is
+            flattened from dim 1 on. With a list of names, `features` is a list, one per layer.
+        forward: ``'joint'``, one forward pass of all views, or ``'separate'``, one per view.
         num_views: views of each image, at least 2.
 
     Raises:
         ValueError: no classifier was found, it is an Identity (timm's ``num_classes=0``), there is
-            no module called `feature_module`, an unknown `forward`, or `num_views` below 2.
-        TypeError: `model` is no module, an `nn.DataParallel`, or a TiedModel already; an argument
-            of a wrong type.
+            no module called `feature_module`, `forward` is unknown, or `num_views` is below 2.
+        TypeError: `model` is not a module, or is an `nn.DataParallel` or a TiedModel; or an
+            argument has a wrong type.
 
-    Source: the features are those of Kurtulus et al., "Tied-Augment", ICML 2023 (the input of the
-    last linear layer), checked against the models of timm 1.0.31 and torchvision 0.29.
+    Source: Kurtulus et al., "Tied-Augment", ICML 2023, for the choice of features; checked against
+    the models of timm 1.0.31 and torchvision 0.29.
     """
 
     _is_replica = False  # nn.DataParallel sets it on its replicas
@@ -90,13 +92,13 @@ class TiedModel(nn.Module):
             raise TypeError(_NO_DATA_PARALLEL)
         if isinstance(model, TiedModel):
             raise TypeError("model is a TiedModel already: give TiedModel the plain model")
-        check_name("forward", forward, _FORWARDS, elsewhere=_ELSEWHERE)
+        check_name("forward", forward, _FORWARDS, aliases=_ALIASES)
         check_int("num_views", num_views, 2)
         heads = find_heads(model, feature_module)
-        # Both modules share one set of registries, instead of one being the other's child: then
-        # no name has a prefix to be added and dropped, and nothing can be set in one of them only.
-        # deepcopy and pickle keep the sharing, as they keep all identities in one object graph.
-        self.__dict__["_plain"] = model  # past nn.Module.__setattr__, which would register it
+        # Both modules share one set of registries. If the plain model were a child instead, all
+        # names would get a prefix, and attributes could be set in one of the two only. deepcopy and
+        # pickle keep the sharing, because they keep identities within one object graph.
+        self.__dict__["_plain"] = model  # nn.Module.__setattr__ would register it as a child
         self._parameters = model._parameters
         self._buffers = model._buffers
         self._non_persistent_buffers_set = model._non_persistent_buffers_set
@@ -106,6 +108,7 @@ class TiedModel(nn.Module):
         self._separate = forward == "separate"
         self._layered = feature_module is not None and not isinstance(feature_module, str)
         named = feature_module is not None
+        self._warned = False
         self._taps = [Tap(name_of(head, model), flatten=named) for head in heads]
         for tap, head in zip(self._taps, heads, strict=True):
             head.register_forward_pre_hook(tap)
@@ -116,28 +119,28 @@ class TiedModel(nn.Module):
         return self._plain
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:  # in eval mode it is the plain model's
-        """Run the model once, or once for each view.
+        """Run the model once, or once per view.
 
         Args:
             *args: the images first. In train mode ``(2B, ...)``, view-major: all of view 1, then
-                all of view 2; ``(2, B, C, H, W)``; or a list or tuple of both views' ``(B, ...)``
-                tensors; with `num_views` above 2 read that number for 2. In eval mode whatever
-                the plain model takes. The dtype is the model's business: most take floats only.
+                all of view 2; or ``(2, B, C, H, W)``; or a list or tuple of both views' ``(B,
+                ...)`` tensors. With `num_views` V, read V for 2. In eval mode whatever the plain
+                model accepts. Any dtype that the model accepts.
             **kwargs: passed on to the model.
 
         Returns:
-            In train mode, with or without grad, ``(logits, features)``: ``(2B, C)`` and
-            ``(2B, D)``, both view-major and in the dtype that the model (under autocast) computes.
-            `features` is a list of such for a list of `feature_module`. `logits` is passed on as
-            it came; some models return a tuple in train mode. Of a mapping (Hugging Face) it is
-            the item ``'logits'``. In eval mode exactly the plain model's output.
+            In eval mode the plain model's output. In train mode, with or without grad, ``(logits,
+            features)``: ``(2B, C)`` and ``(2B, D)``, view-major, in the dtype that the model
+            computes (under autocast, too). `features` is a list if `feature_module` is one.
+            `logits` is what the model returned, which is a tuple in some models; of a mapping, as
+            in Hugging Face, it is the item ``'logits'``.
 
         Raises:
-            TypeError: no positional argument in train mode, or views that are no tensors.
-            ValueError: not two views, or two of different shapes.
-            RuntimeError: a head was not called exactly once, its input is no ``(2B, D)``, the model
-                is run by `nn.DataParallel`, or it failed (with the remedy if the images are
-                integers).
+            TypeError: no positional argument in train mode, or the views are not tensors.
+            ValueError: the number of views is wrong, or their shapes differ.
+            RuntimeError: a head was not called exactly once, or its input is not ``(2B, D)``; the
+                model is run by `nn.DataParallel`, or failed (if the images are integers, with the
+                remedy).
         """
         if self._is_replica:
             raise RuntimeError(_NO_DATA_PARALLEL)
@@ -155,6 +158,9 @@ class TiedModel(nn.Module):
             features = [
                 torch.cat(layer) for layer in zip(*(part[1] for part in parts), strict=True)
             ]
+        if not self._warned:
+            names = [tap.name for tap in self._taps]
+            self._warned = warn_of_constants(logits, features, names)
         if self._layered:
             return logits, features
         return logits, features[0] if len(features) == 1 else torch.cat(features, dim=1)
@@ -162,7 +168,7 @@ class TiedModel(nn.Module):
     def _run(
         self, batch: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Any, list[Tensor]]:
-        """One forward of the plain model with open taps: its logits and what each tap got."""
+        """Run the plain model with open taps; return its logits and the features of each tap."""
         for tap in self._taps:
             tap.open()
         try:
@@ -189,11 +195,11 @@ class TiedModel(nn.Module):
         return self._plain.state_dict(*args, **kwargs)
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        # What load_state_dict calls, also a parent's, for this module's own parameters.
+        # load_state_dict, also a parent's, calls this for the module's own parameters.
         self._plain._load_from_state_dict(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        """Forward what this module lacks to the plain model: ``default_cfg`` and the like."""
+        """Return the plain model's attribute, such as ``default_cfg``, if this module has none."""
         try:
             return super().__getattr__(name)
         except AttributeError:
@@ -209,7 +215,17 @@ class TiedModel(nn.Module):
 
 
 def join_views(images: Tensor | Sequence[Tensor], num_views: int) -> Tensor:
-    """View-major ``(2B, ...)``; a tensor that is not 5-D is that already."""
+    """Make one view-major batch ``(V * B, ...)`` of the views.
+
+    Args:
+        images: ``(V, B, C, H, W)``, or a list or tuple of V tensors of one shape; a tensor that is
+            not 5-D is returned unchanged.
+        num_views: V.
+
+    Raises:
+        TypeError: neither a tensor nor a list of tensors.
+        ValueError: the number of views is wrong, or their shapes differ.
+    """
     if isinstance(images, Tensor):
         if images.ndim != 5:
             return images
@@ -230,8 +246,10 @@ def join_views(images: Tensor | Sequence[Tensor], num_views: int) -> Tensor:
 
 
 def _explain(error: RuntimeError, batch: Tensor) -> None:
-    """Name the remedy if the likely reason is that the images are integers."""
-    # Not refused beforehand: a model may normalise its images itself.
+    """Raise an error with the remedy if the model probably failed because of integer images.
+
+    Integers are not refused before: a model may normalise its images itself.
+    """
     if batch.ndim != 4 or batch.is_floating_point() or isinstance(error, _OUT_OF_MEMORY):
         return
     raise RuntimeError(
@@ -250,13 +268,13 @@ def _split_views(batch: Tensor, num_views: int) -> tuple[Tensor, ...]:
 
 
 def _concatenate(outputs: list[Any]) -> Any:
-    """Join what the model returned for each view, in the form in which it came."""
+    """Concatenate the outputs of all views: tensors, or lists and tuples of such."""
     first = outputs[0]
     if isinstance(first, Tensor):
         return torch.cat(outputs)
     if isinstance(first, list | tuple):
         parts = [_concatenate(list(same)) for same in zip(*outputs, strict=True)]
-        # A namedtuple takes its fields apart.
+        # A namedtuple takes its fields as separate arguments.
         return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
     raise TypeError(
         f"forward='separate' can't join outputs of type {type(first).__name__}; use 'joint'"

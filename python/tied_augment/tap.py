@@ -1,55 +1,69 @@
 """Where a model's features are: the last linear layers, and the hooks that record their inputs.
 
-Lives here: `find_heads` and `Tap`, for `TiedModel` and for timm's train.py. It may import torch and
-the checks of arguments: timm's conventions are met by duck typing, so timm need not be installed.
+Lives here: `find_heads` and `Tap`, for `TiedModel` and for timm's train.py. May import torch and
+the checks of arguments. timm's models are recognised by their methods: timm need not be installed.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from tied_augment.arguments import described, nearest
 
-__all__ = ["Tap", "find_heads", "name_of"]
+__all__ = ["Tap", "find_heads", "name_of", "warn_of_constants"]
 
 _REMEDY = (
     "name the module whose input are the features: TiedModel(model, feature_module='the.name')"
 )
-# torchvision's names of the classifier, and timm's within a head that has more inside.
+# torchvision's names of the classifier, and timm's names of it within a larger head.
 _CLASSIFIER_NAMES = ("fc", "classifier", "head", "heads")
 
 
 class Tap:
-    """A forward pre-hook that keeps its module's inputs while it is open.
+    """A forward pre-hook that records its module's inputs while it is open.
 
-    Held both by the TiedModel and in the module's hooks: a deepcopy of the TiedModel has a tap of
-    its own. Closed, it does nothing: a plain model taken out of its TiedModel runs as ever, and
-    activation checkpointing, which runs the forward again in backward, is not recorded twice.
+    A closed tap does nothing, so that a plain model that is taken out of its TiedModel runs as
+    before. Activation checkpointing runs the forward pass again within the backward pass, when the
+    tap is closed, and so is recorded once.
+
+    Both the TiedModel and the module's hooks refer to the tap: a deepcopy of the TiedModel copies
+    it with both references.
+
+    Args:
+        name: of the module, for messages.
+        flatten: whether to flatten maps and tokens from dim 1 on. True if the caller chose the
+            module, and with it such features.
     """
 
     def __init__(self, name: str, *, flatten: bool) -> None:
         self.name = name
-        self.flatten = flatten  # the caller chose the module, and with it maps and tokens
+        self.flatten = flatten
         self.inputs: list[Any] | None = None  # None while closed
 
     def __call__(self, _module: nn.Module, args: tuple[Any, ...]) -> None:
-        """Record, as torch's hooks are called."""
+        """Record the first positional input."""
         if self.inputs is not None:
             self.inputs.append(args[0] if args else None)
 
     def open(self) -> None:
-        """Begin to record, forgetting what was recorded."""
+        """Start recording, and forget earlier inputs."""
         self.inputs = []
 
     def close(self) -> None:
-        """Stop, and keep nothing."""
+        """Stop recording, and forget all inputs."""
         self.inputs = None
 
     def features(self) -> Tensor:
-        """Give the input recorded since `open`, ``(2B, D)``; RuntimeError if not just one."""
+        """The input that was recorded since `open`, ``(2B, D)``.
+
+        Raises:
+            RuntimeError: there was not exactly one, or it is not a matrix.
+        """
         inputs = self.inputs or []
         if len(inputs) != 1:
             raise RuntimeError(
@@ -59,12 +73,12 @@ class Tap:
         value = inputs[0]
         if not isinstance(value, Tensor):
             raise RuntimeError(
-                f"the first positional input of {self.name!r} is no tensor but "
+                f"the first positional input of {self.name!r} is not a tensor but "
                 f"{type(value).__name__}; {_REMEDY}"
             )
         pooled = value.ndim == 4 and value.shape[2] == 1 and value.shape[3] == 1
         if pooled or (self.flatten and value.ndim > 2):
-            value = value.flatten(1)  # pooled: for a 1x1 convolution, as in dla, dpn, resnetv2
+            value = value.flatten(1)  # pooled for a 1x1 convolution, as in dla, dpn, resnetv2
         if value.ndim != 2:
             raise RuntimeError(
                 f"the input of {self.name!r} has shape {tuple(value.shape)}, expected (2B, D) "
@@ -74,16 +88,17 @@ class Tap:
 
 
 def find_heads(model: nn.Module, feature_module: str | Sequence[str] | None) -> list[nn.Module]:
-    """Find the modules whose inputs are the features, in the order of these.
+    """Find the modules whose inputs are the features.
 
-    They are the modules that `feature_module` names, or, without it, the last linear layer of each
-    of the model's classifiers: an `nn.Linear` or a 1x1 `nn.Conv2d`, also where norms, activations
-    or other linear layers stand before it in the classifier. A classifier without such a layer is
-    itself the module.
+    These are the modules that `feature_module` names, in its order. Without it they are the last
+    linear layers of the model's classifiers: an `nn.Linear` or a 1x1 `nn.Conv2d`, with or without
+    norms, activations or other linear layers before it in the classifier. If a classifier has no
+    linear layer, it is the classifier itself.
 
     Raises:
-        TypeError: a `feature_module` that is neither a name nor a list of names.
-        ValueError: no classifier, one that is an Identity, or no module of that name.
+        TypeError: `feature_module` is neither a name nor a list of names.
+        ValueError: there is no classifier or no module of that name, or the classifier is an
+            Identity.
     """
     if feature_module is not None:
         return [_module_of(model, name) for name in _names(feature_module)]
@@ -128,9 +143,9 @@ def _module_of(model: nn.Module, name: str) -> nn.Module:
 
 
 def _last_linear(classifier: nn.Module) -> nn.Module:
-    """The last linear layer in `classifier`, in the order in which modules were registered."""
+    """The last linear layer in `classifier`, by order of registration."""
     if hasattr(classifier, "in_features") and hasattr(classifier, "out_features"):
-        return classifier  # it stands for a linear layer, and has some inside, as PEFT's LoRA
+        return classifier  # it acts as a linear layer and has some inside, as PEFT's LoRA does
     layers = [module for module in classifier.modules() if _is_linear(module)]
     return layers[-1] if layers else classifier
 
@@ -141,12 +156,12 @@ def _is_linear(module: nn.Module) -> bool:
 
 
 def _expand(module: object) -> Iterator[nn.Module]:
-    """The classifiers in `module`, which is itself one if it holds none; None holds nothing."""
+    """Yield the classifiers in `module`, or itself if it has none inside; nothing for None."""
     if isinstance(module, tuple | list | nn.ModuleList):
         for item in module:
             yield from _expand(item)
     elif isinstance(module, nn.Sequential):
-        # Not merely the last: an activation, a Flatten, a Dropout or a norm may follow.
+        # The last layer may be an activation, a Flatten, a Dropout or a norm.
         yield from _expand([layer for layer in module if _has_weights(layer)][-1:])
     elif isinstance(module, nn.Module):
         get_classifier = getattr(module, "get_classifier", None)
@@ -159,17 +174,42 @@ def _expand(module: object) -> Iterator[nn.Module]:
             yield module
             return
         yield from _expand(children[named[-1]])
-        twin = children.get(f"{named[-1]}_dist")  # for distillation: repvit's; iformer's is off
+        twin = children.get(f"{named[-1]}_dist")  # repvit's for distillation; iformer's is off
         if not isinstance(twin, nn.Identity):
             yield from _expand(twin)
 
 
 def _has_weights(layer: nn.Module) -> bool:
-    """Whether it has parameters, other than the vectors of a norm or a PReLU."""
+    """Whether `layer` has parameters other than the vectors of a norm or a PReLU."""
     return _is_linear(layer) or any(parameter.ndim > 1 for parameter in layer.parameters())
 
 
 def name_of(module: nn.Module, model: nn.Module) -> str:
-    """Give the dotted name of `module` in `model`, else its class's."""
+    """The dotted name of `module` in `model`; the name of its class if it is not in it."""
     names = (name for name, candidate in model.named_modules() if candidate is module)
     return next(names, type(module).__name__)
+
+
+def warn_of_constants(logits: object, features: Sequence[Tensor], names: Sequence[str]) -> bool:
+    """Warn if the logits can be trained and some features cannot; whether it warned.
+
+    Args:
+        logits: what the model returned.
+        features: of each module, in the order of `names`.
+        names: the tapped modules.
+    """
+    trained = isinstance(logits, Tensor) and logits.requires_grad
+    if not trained or torch.compiler.is_compiling():
+        return False
+    for layer, name in zip(features, names, strict=True):
+        if not layer.requires_grad:
+            warnings.warn(
+                f"the input of {name!r} needs no gradient, but the logits do: the similarity of "
+                "these features trains nothing. Are the layers before it frozen, or in activation "
+                "checkpoints with use_reentrant=True? Then unfreeze them, or pass "
+                "use_reentrant=False",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+            return True
+    return False

@@ -52,6 +52,23 @@ def test_spread_is_relative_to_the_start_and_of_the_worst_layer():
     torch.testing.assert_close(layered.last["spread"], torch.tensor(0.5))
 
 
+def test_spread_is_relative_to_the_start_also_without_the_warning():
+    criterion = TiedLoss(watch_collapse=False)
+    call(criterion, 1.0)
+    call(criterion, 0.25)
+    torch.testing.assert_close(criterion.last["spread"], torch.tensor(0.25))
+
+
+@pytest.mark.parametrize("scale", [float("inf"), float("nan"), 0.0])
+def test_a_start_that_is_no_measure_is_not_compared_with(scale):
+    criterion = TiedLoss()
+    call(criterion, scale)
+    call(criterion, 1.0)
+    assert criterion.last["spread"] == 1
+    with pytest.warns(RuntimeWarning, match="collapsed: their spread"):
+        call(criterion, 0.005, EVERY)
+
+
 def test_follows_the_features_to_another_device():
     watch = CollapseWatch()
     watch.relative([FEATURES])

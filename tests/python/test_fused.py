@@ -236,18 +236,15 @@ def test_ignored_rows_count_for_nothing():
     assert (grad == 0).all()
 
 
-def test_worthwhile_is_a_rule_of_shape_and_dtype_only():
+def test_worthwhile_is_a_rule_of_shape_and_threads_only():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         answers = {
-            worthwhile(rows, classes, width, "float32")
+            worthwhile(rows, classes, width)
             for rows in (2, 64, 1024)
             for classes in (10, 1000)
             for width in (64, 2048)
         }
-    assert answers <= {True, False}
-    assert not worthwhile(64, 10, 64, "int8")
-    with pytest.raises(TypeError, match=r"dtype and device must be .* got torch\.float32 and"):
-        worthwhile(64, 10, 64, torch.float32)
-    with pytest.raises(TypeError, match=r"must be strings, .*got 'float32' and device"):
-        worthwhile(64, 10, 64, "float32", device=torch.device("cpu"))
+    assert answers == {True}  # on one thread
+    assert not worthwhile(6, 10_000, 2048, threads=4)
+    assert worthwhile(8, 10_000, 2048, threads=4)

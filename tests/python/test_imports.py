@@ -32,13 +32,15 @@ WHEN_IMPORTED = {
     "tied_augment.shards": "numpy torch .arguments .ranks",
     "tied_augment.tap": "torch .arguments",
     "tied_augment.model": "torch .arguments .tap",
+    "tied_augment.tracing": "torch",
+    "tied_augment.similarity": "torch .arguments",
     "tied_augment.fused": "numpy ._core .arguments",
-    "tied_augment.fused.function": "torch ._core .loss",
-    "tied_augment.loss": "numpy torch .arguments .fused",
+    "tied_augment.fused.function": "torch ._core .similarity .tracing",
+    "tied_augment.loss": "numpy torch .arguments .fused .similarity .tracing",
     "tied_augment.loader": "numpy torch ._core .arguments .dataset .items .located .ranks .skips "
     ".sources .transforms .view",
     "tied_augment.timm": "numpy torch timm .arguments .dataset .loader .located .loss .model "
-    ".skips .sources .tap .transforms .view",
+    ".similarity .skips .sources .tap .transforms .view",
     # A train.py that runs in a clone of timm's repository must import that timm.
     "tied_augment.timm.__init__": "",
     "tied_augment.timm.errors": "",
@@ -54,6 +56,7 @@ WHEN_IMPORTED = {
 ON_USE = {
     "tied_augment.view_from_timm": "timm",
     "tied_augment.items": "torchvision",
+    "tied_augment.fused": ".similarity",
     "tied_augment.cli.bench": "timm torch .loader",
     "tied_augment.cli.plain": ".timm",
     "tied_augment.cli.preview": "PIL",

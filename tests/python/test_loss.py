@@ -4,8 +4,18 @@ import copy
 import io
 import pickle
 
+import loss_oracle
 import pytest
 import torch
+from loss_oracle import (
+    EXACT,
+    assert_same,
+    binary_cross_entropy,
+    cross_entropy,
+    mse,
+    one_hot,
+    soft_target,
+)
 from timm.loss import BinaryCrossEntropy, LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from torch import nn
 from torch.testing import assert_close
@@ -13,55 +23,14 @@ from torch.testing import assert_close
 from tied_augment import TiedLoss
 
 SHAPES = [(1, 2, 1), (3, 5, 7), (8, 10, 33)]  # (B, C, D)
-# The CPU allows no bit-equality: the formula sums in another order than torch's fused kernels.
-EXACT = {"rtol": 1e-12, "atol": 1e-12}  # float64
 
 
-def batch(pairs=3, classes=5, width=7, dtype=torch.float64):
-    """View-major logits and features that want gradients, and class indices, one per sample."""
-    generator = torch.Generator().manual_seed(pairs)
-    logits = 3 * torch.randn(2 * pairs, classes, generator=generator, dtype=torch.float64)
-    features = torch.randn(2 * pairs, width, generator=generator, dtype=torch.float64)
-    target = torch.randint(classes, (pairs,), generator=generator)
-    return logits.to(dtype).requires_grad_(), features.to(dtype).requires_grad_(), target
-
-
-def soft_targets(rows, classes):
-    generator = torch.Generator().manual_seed(rows)
-    weights = torch.rand(rows, classes, generator=generator, dtype=torch.float64)
-    return weights / weights.sum(1, keepdim=True)
-
-
-def one_hot(target, classes):
-    return (target[:, None] == torch.arange(classes)).double()
-
-
-def cross_entropy(logits, soft, smoothing=0.0):
-    soft = (1 - smoothing) * soft + smoothing / soft.shape[1]
-    exps = (logits - logits.max(1, keepdim=True).values).exp()
-    return -(soft * (exps / exps.sum(1, keepdim=True)).log()).sum() / len(logits)
-
-
-def binary_cross_entropy(logits, soft):
-    chance = 1 / (1 + (-logits).exp())
-    return -(soft * chance.log() + (1 - soft) * (1 - chance).log()).sum() / logits.numel()
-
-
-def mean_square(features):
-    half = len(features) // 2
-    difference = features[:half] - features[half:]
-    return (difference * difference).sum() / difference.numel()
+def batch(*shape, dtype=torch.float64):
+    return loss_oracle.batch(*shape, dtype=dtype, requires_grad=True)
 
 
 def rows_of(tensor, supervise):
     return tensor[: len(tensor) // 2] if supervise == "first" else tensor
-
-
-def assert_same_gradients(loss, expected, *inputs):
-    ours = torch.autograd.grad(loss, inputs)
-    for our, reference in zip(ours, torch.autograd.grad(expected, inputs), strict=True):
-        assert_close(our, reference, **EXACT)
-        assert our.abs().sum() > 0
 
 
 @pytest.mark.parametrize("supervise", ["both", "first"])
@@ -75,16 +44,15 @@ def test_value_and_gradients_follow_the_formula(shape, rows, kind, smoothing, su
         target = torch.cat((target, target.flip(0)))  # the views may have labels of their own
     soft = one_hot(target, shape[1])
     if kind == "soft":
-        target = soft = soft_targets(len(target), shape[1])
+        target = soft = soft_target(len(target), shape[1])
     criterion = TiedLoss(tied_weight=0.3, supervise=supervise, label_smoothing=smoothing)
     loss = criterion(logits, features, target)
 
     soft_of_both = soft if rows == "2B" else torch.cat((soft, soft))
     ce = cross_entropy(rows_of(logits, supervise), rows_of(soft_of_both, supervise), smoothing)
-    expected = ce + 0.3 * mean_square(features)
+    expected = ce + 0.3 * mse(*features.chunk(2))
     assert loss.shape == ()
-    assert_close(loss, expected, **EXACT)
-    assert_same_gradients(loss, expected, logits, features)
+    assert_same(loss, expected, logits, features)
 
 
 @pytest.mark.parametrize("supervise", ["both", "first"])
@@ -93,7 +61,7 @@ def test_takes_timm_criteria(name, supervise):
     logits, features, target = batch()
     soft = one_hot(target, 5)
     if name == "soft target":
-        target = soft = soft_targets(3, 5)
+        target = soft = soft_target(3, 5)
     criterion = {
         "label smoothing": LabelSmoothingCrossEntropy(0.1),
         "soft target": SoftTargetCrossEntropy(),
@@ -106,11 +74,9 @@ def test_takes_timm_criteria(name, supervise):
         ce = binary_cross_entropy(row_logits, row_soft)
     else:
         ce = cross_entropy(row_logits, row_soft, 0.1 if name == "label smoothing" else 0.0)
-    expected = ce + 0.5 * mean_square(features)
+    expected = ce + 0.5 * mse(*features.chunk(2))
     # timm's BinaryCrossEntropy builds its targets in float32.
-    assert_close(loss, expected, rtol=1e-6, atol=1e-6)
-    ours = torch.autograd.grad(loss, (logits, features))
-    assert_close(ours, torch.autograd.grad(expected, (logits, features)), rtol=1e-6, atol=1e-6)
+    assert_same(loss, expected, logits, features, rtol=1e-6, atol=1e-6)
 
 
 def test_takes_a_function_as_criterion_and_as_similarity():
@@ -140,7 +106,7 @@ def test_similarity_gets_float32_and_no_autocast():
 def test_half_inputs_are_computed_in_float32(dtype, kind):
     logits, features, target = batch(dtype=dtype)
     if kind == "soft":
-        target = soft_targets(3, 5).to(dtype)
+        target = soft_target(3, 5).to(dtype)
     loss = TiedLoss()(logits, features, target)
     assert loss.dtype == torch.float32
     wide = target.float() if kind == "soft" else target
@@ -210,7 +176,7 @@ def test_last_holds_the_detached_parts():
     assert not any(part.requires_grad or part.ndim for part in last.values())
     assert last["loss"] == loss
     assert last["tied_weight"] == 0.25
-    assert_close(last["similarity"], mean_square(features.detach()), **EXACT)
+    assert_close(last["similarity"], mse(*features.detach().chunk(2)), **EXACT)
     first, second = features.detach().chunk(2)
     cosines = (first * second).sum(1) / (first.norm(dim=1) * second.norm(dim=1))
     assert_close(last["cosine"], cosines.mean(), **EXACT)
@@ -275,7 +241,7 @@ def test_compiles_to_one_graph_whatever_the_weight(kind):
     torch._dynamo.reset()
     logits, features, target = batch(dtype=torch.float32)
     if kind == "soft":
-        target = soft_targets(3, 5).float()
+        target = soft_target(3, 5).float()
     criterion = TiedLoss(label_smoothing=0.1)
     # aot_eager: all of the compiler but the code generator, which would need a C++ compiler.
     compiled = torch.compile(criterion, backend="aot_eager", fullgraph=True)

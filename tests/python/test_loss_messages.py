@@ -118,8 +118,8 @@ def test_warns_where_l2_norm_ties_nothing(weight):
 
 
 def test_warns_of_no_other_similarity_and_of_no_weight_of_the_right_order():
-    for name in SIMILARITIES:
-        TiedLoss(similarity=name, tied_weight=1.0 if name != "l2_norm" else 1e5)
+    for name, entry in SIMILARITIES.items():
+        TiedLoss(similarity=name, tied_weight=1e5 if entry.shrinks else 1.0)
     TiedLoss(similarity="l2_norm", tied_weight=0.0)  # not tied on purpose
 
 

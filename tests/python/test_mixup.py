@@ -178,6 +178,7 @@ def test_refuses_wrong_types(arguments, message):
         (FIRST.numpy(), TARGET, TypeError, "images must be a tensor, or a list of two, got ndarr"),
         ((FIRST, None), TARGET, TypeError, "images must be a tensor, or a list of two, got tuple"),
         ((FIRST, SECOND), TARGET.tolist(), TypeError, "target must be a tensor, got list"),
+        ((FIRST, SECOND), TARGET > 1, ValueError, "class indices .*got torch.bool"),
         ((FIRST, SECOND), TARGET[:3], ValueError, r"class indices \(B,\) = \(6,\), got torch.int"),
         ((FIRST, SECOND), torch.zeros(B, C), ValueError, "class indices .*got torch.float32"),
         ((FIRST[:3], SECOND[:3]), TARGET[:3], ValueError, "mode='pair' needs an even batch, got 3"),

@@ -1,14 +1,11 @@
-"""TiedModel against the plain model: same logits and keys, and features that are the features."""
+"""TiedModel gives the plain model's logits, and features that are the features."""
 
 import copy
-import io
-import pickle
 
 import pytest
-import timm
 import torch
 import torchvision
-from timm.utils import ModelEmaV3
+from small_models import assert_equal, images, plain, small_net
 from torch import nn
 
 from tied_augment import TiedModel
@@ -35,40 +32,6 @@ MODELS = [
     ("efficientvit_b0", {}, ["head.classifier.4"], 1280, 64),  # a Sequential in a head
     ("repvit_m1", {}, ["head.head.l", "head.head_dist.l"], 2 * 384, 64),  # two heads in one
 ]
-
-
-def plain(name="test_resnet", **kwargs):
-    torch.manual_seed(0)
-    if name == "test_vit":
-        kwargs = {"img_size": 64} | kwargs
-    return timm.create_model(name, num_classes=7, **kwargs)
-
-
-def images(size=64):
-    return torch.randn(4, 3, size, size, generator=torch.Generator().manual_seed(size))
-
-
-def leaves(output):
-    return list(output) if isinstance(output, tuple | list) else [output]
-
-
-def assert_equal(ours, theirs):
-    ours, theirs = leaves(ours), leaves(theirs)
-    assert len(ours) == len(theirs)
-    for our, their in zip(ours, theirs, strict=True):
-        assert torch.equal(our, their)
-
-
-def small_net():
-    torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 3, bias=False),
-        nn.BatchNorm2d(8),
-        nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(8, 5),
-    )
 
 
 @pytest.mark.parametrize(("name", "arguments", "taps", "width", "size"), MODELS)
@@ -140,105 +103,6 @@ def test_takes_views_apart(as_given):
     views = batch.chunk(2)
     given = {"list": list(views), "tuple": views, "5-D": torch.stack(views)}[as_given]
     assert_equal(tied(given), expected)
-
-
-def test_checkpoints_move_both_ways():
-    tied, model = TiedModel(plain()), timm.create_model("test_resnet", num_classes=7)
-    saved = io.BytesIO()
-    torch.save(tied.state_dict(), saved)
-    saved.seek(0)
-    assert list(tied.state_dict()) == list(model.state_dict())
-    model.load_state_dict(torch.load(saved), strict=True)
-    batch = images()
-    assert_equal(model.eval()(batch), tied.eval()(batch))
-
-    other = TiedModel(timm.create_model("test_resnet", num_classes=7)).eval()
-    assert not torch.equal(other(batch), model(batch))
-    other.load_state_dict(model.state_dict(), strict=True)
-    assert_equal(other(batch), model(batch))
-
-
-def test_a_parent_saves_and_loads_the_same_keys():
-    parent = nn.ModuleDict({"net": TiedModel(small_net())})
-    expected = nn.ModuleDict({"net": small_net()})
-    assert list(parent.state_dict()) == list(expected.state_dict())
-    parent.load_state_dict(expected.state_dict(), strict=True)
-    missing = expected.state_dict()
-    missing.pop("net.5.bias")
-    with pytest.raises(RuntimeError, match=r"Missing key.*net\.5\.bias"):
-        parent.load_state_dict(missing)
-
-
-def test_parameters_order_and_names_are_the_plain_ones():
-    model = plain()
-    names = [name for name, _ in model.named_parameters()]
-    modules = [name for name, _ in model.named_modules()]
-    tied = TiedModel(model)
-    assert [name for name, _ in tied.named_parameters()] == names
-    assert [name for name, _ in tied.named_modules()] == modules
-    assert all(a is b for a, b in zip(tied.parameters(), model.parameters(), strict=True))
-
-
-def test_attributes_are_the_plain_ones():
-    model = plain("test_vit")
-    tied = TiedModel(model)
-    assert tied.model is model
-    assert tied.default_cfg is model.default_cfg
-    assert tied.no_weight_decay() == model.no_weight_decay()
-    assert tied.group_matcher() == model.group_matcher()
-    assert tied.num_features == 64
-    tied.set_grad_checkpointing(True)
-    assert model.grad_checkpointing
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = tied.nothing
-    tied.head = nn.Linear(64, 3)  # set here, set there
-    assert model.head is tied.head
-
-
-def test_the_mode_is_kept_and_set_in_both():
-    assert not TiedModel(small_net().eval()).training
-    model = small_net()
-    tied = TiedModel(model)
-    assert tied.training
-    assert tied.eval() is tied
-    assert not model.training
-    assert not model[1].training
-    assert not tied.train().train(False).training
-
-
-@pytest.mark.parametrize("way", ["deepcopy", "pickle", "save"])
-def test_copies_have_a_tap_of_their_own(way):
-    tied = TiedModel(plain()).train()
-    batch = images()
-    tied(batch)  # leaves nothing that a copy would take along
-    if way == "deepcopy":
-        twin = copy.deepcopy(tied)
-    elif way == "pickle":
-        twin = pickle.loads(pickle.dumps(tied))
-    else:
-        saved = io.BytesIO()
-        torch.save(tied, saved)
-        saved.seek(0)
-        twin = torch.load(saved, weights_only=False)
-    assert_equal(twin(batch), tied(batch))
-    with torch.no_grad():
-        twin.fc.weight.zero_()
-    assert not twin(batch)[0].equal(tied(batch)[0])
-    assert twin.model.fc is twin.fc
-    assert twin.model.fc is not tied.model.fc
-
-
-def test_ema_of_timm_follows_and_evaluates():
-    tied = TiedModel(plain()).train()
-    ema = ModelEmaV3(tied, decay=0.5)
-    before = tied.fc.weight.detach().clone()
-    with torch.no_grad():
-        tied.fc.weight.add_(1.0)
-    ema.update(tied)
-    assert torch.allclose(ema.module.fc.weight, before + 0.5)
-    assert isinstance(ema.module, TiedModel)
-    assert list(ema.module.state_dict()) == list(plain().state_dict())
-    assert ema.module(images()).shape == (4, 7)  # in eval mode: logits only
 
 
 @pytest.mark.parametrize("name", ["test_vit", "test_resnet"])
@@ -319,108 +183,14 @@ def test_torchvision(name, tap, width):
 def test_feature_module_chooses_the_layer():
     model = small_net()
     batch = torch.randn(4, 3, 8, 8)
-    logits, features = TiedModel(model, feature_module="5")(batch)
-    assert torch.equal(model[5](features), logits)
-    _, flattened = TiedModel(model, feature_module="4")(batch)  # (2B, 8, 1, 1) taken as (2B, 8)
+    logits, features = TiedModel(model, feature_module="classify")(batch)
+    assert torch.equal(model.classify(features), logits)
+    _, flattened = TiedModel(model, feature_module="flatten")(
+        batch
+    )  # (2B, 8, 1, 1) taken as (2B, 8)
     assert torch.equal(flattened, features)
 
 
-def test_the_plain_model_runs_as_ever_and_nothing_is_kept():
-    model = plain()
-    tied = TiedModel(model).train()
-    tied(images())
-    assert all(tap.inputs is None for tap in tied._taps)
-    assert model.train()(images()).shape == (4, 7)
-    assert all(tap.inputs is None for tap in tied._taps)
-
-
-def test_an_error_in_the_model_closes_the_tap():
-    tied = TiedModel(small_net())
-    with pytest.raises(RuntimeError, match=r"expected input\[4, 1, 8, 8\]"):
-        tied(torch.randn(4, 1, 8, 8))
-    assert all(tap.inputs is None for tap in tied._taps)
-    assert tied(torch.randn(4, 3, 8, 8))[1].shape == (4, 8)
-
-
 def test_repr_names_the_taps():
-    assert "Sequential, features=input of '5'" in repr(TiedModel(small_net()))
+    assert "Sequential, features=input of 'classify'" in repr(TiedModel(small_net()))
     assert "features=input of 'fc'" in repr(TiedModel(plain()))
-
-
-class Bare(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.project = nn.Linear(4, 2)
-
-    def forward(self, batch):
-        return self.project(batch)
-
-
-def twice():
-    linear = nn.Linear(4, 4)
-    return nn.Sequential(linear, linear)
-
-
-@pytest.mark.parametrize(
-    ("make", "error", "message"),
-    [
-        (lambda: TiedModel(3), TypeError, "model must be a torch.nn.Module, got 3"),
-        (lambda: TiedModel(TiedModel(small_net())), TypeError, "is a TiedModel already"),
-        (
-            lambda: TiedModel(timm.create_model("test_resnet", num_classes=0)),
-            ValueError,
-            r"'fc' of ResNet is an Identity \(num_classes=0\?\).*feature_module='the.name'",
-        ),
-        (lambda: TiedModel(Bare()), ValueError, "Bare has no classifier that can be found; name"),
-        (
-            lambda: TiedModel(Bare(), feature_module="head"),
-            ValueError,
-            "feature_module: Bare has no module 'head'; .* its children are project",
-        ),
-    ],
-)
-def test_refuses_wrong_arguments(make, error, message):
-    with pytest.raises(error, match=message):
-        make()
-
-
-@pytest.mark.parametrize(
-    ("model", "batch", "error", "message"),
-    [
-        (small_net, "images", TypeError, "images must be a tensor, or a list .*, got str"),
-        (small_net, [torch.zeros(1, 3, 8, 8), None], TypeError, "list of Tensor, NoneType"),
-        (small_net, [torch.zeros(1, 3, 8, 8)], ValueError, "2 views of one shape, got the"),
-        (
-            small_net,
-            [torch.zeros(1, 3, 8, 8), torch.zeros(2, 3, 8, 8)],
-            ValueError,
-            "2 views of one shape",
-        ),
-        (small_net, torch.zeros(3, 1, 3, 8, 8), ValueError, r"must be \(2, B, C, H, W\), views"),
-        (twice, torch.zeros(4, 4), RuntimeError, "was called 2 times in one forward"),
-        (
-            lambda: nn.Sequential(nn.Flatten(2), nn.Linear(64, 2)),
-            torch.zeros(4, 3, 8, 8),
-            RuntimeError,
-            r"input of '1' has shape \(4, 3, 64\), expected \(2B, D\)",
-        ),
-    ],
-)
-def test_refuses_what_it_cannot_tie(model, batch, error, message):
-    tied = TiedModel(model())
-    with pytest.raises(error, match=message):
-        tied(batch)
-
-
-def test_says_so_when_the_classifier_was_replaced():
-    tied = TiedModel(plain()).train()
-    tied.reset_classifier(3)
-    with pytest.raises(RuntimeError, match=r"'fc' was called 0 times .*replaced after TiedModel"):
-        tied(images())
-
-
-def test_refuses_data_parallel():
-    tied = TiedModel(small_net())
-    tied._is_replica = True  # as nn.DataParallel, which needs GPUs, sets it on its replicas
-    with pytest.raises(RuntimeError, match="whose replicas would share its taps"):
-        tied(torch.zeros(4, 3, 8, 8))

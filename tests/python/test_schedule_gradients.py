@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch._functorch.config as compiler_config
 import torch.distributed as dist
+from loss_oracle import batch
 from torch import nn
 from torch.testing import assert_close
 
@@ -18,7 +19,6 @@ from tied_augment.loss import SCHEDULES, SIMILARITIES, Schedule
 
 PROCESSES = 2
 STEPS = 6
-WEIGHTS = {"l2_norm": 200.0}  # it warns of less
 NEEDS_COMPILER = pytest.mark.skipif(
     not (shutil.which("g++") or shutil.which("clang++")), reason="inductor needs a C++ compiler"
 )
@@ -26,14 +26,8 @@ NEEDS_COMPILER = pytest.mark.skipif(
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
 
 
-def batch(pairs=4):
-    generator = torch.Generator().manual_seed(0)
-    logits, features = (torch.randn(2 * pairs, width, generator=generator) for width in (5, 3))
-    return logits, features, torch.arange(pairs) % 5
-
-
 def scheduled(name, similarity="mse"):
-    weight = WEIGHTS.get(similarity, 2.0)
+    weight = 200.0 if SIMILARITIES[similarity].shrinks else 2.0  # less is warned of
     return TiedLoss(
         nn.CrossEntropyLoss(), weight, similarity, schedule=Schedule(name, STEPS - 1, seed=3)
     )
@@ -55,7 +49,7 @@ def assert_one_weight(name, backend, similarity="mse", given=None):
     torch._dynamo.utils.counters.clear()
     criterion = scheduled(name, similarity)
     call = torch.compile(criterion, backend=backend, fullgraph=True) if backend else criterion
-    logits, features, target = batch()
+    logits, features, target = batch(4, 5, 3)
     plain = feature_gradient(similarity, features)
     for step in range(0, STEPS, 2):
         inputs = [features.clone().requires_grad_() for _ in range(2)]
@@ -78,7 +72,9 @@ def test_every_schedule(name, backend):
     assert graphs == (1 if backend else 0)  # and none anew for a step
 
 
-@pytest.mark.parametrize("similarity", [name for name in SIMILARITIES if name != "js"])
+@pytest.mark.parametrize(
+    "similarity", [name for name, entry in SIMILARITIES.items() if not entry.of_logits]
+)
 def test_every_similarity_of_features(similarity):
     assert assert_one_weight("random", "aot_eager", similarity) == 1
 
@@ -93,7 +89,7 @@ def test_what_comes_before_the_backward_pass_changes_nothing():
     torch._dynamo.reset()
     criterion = scheduled("linear_up")
     compiled = torch.compile(criterion, backend="aot_eager", fullgraph=True)
-    logits, features, target = batch()
+    logits, features, target = batch(4, 5, 3)
     features.requires_grad_()
     criterion(logits, features, target)
     loss = compiled(logits, features, target)
@@ -120,7 +116,7 @@ class NetWithLoss(nn.Module):
 
     def __init__(self, name):
         super().__init__()
-        self.features = nn.Parameter(batch()[1])
+        self.features = nn.Parameter(batch(4, 5, 3)[1])
         self.criterion = scheduled(name)
 
     def forward(self, logits, target):
@@ -131,7 +127,7 @@ def two_processes(rank, folder):
     torch.set_num_threads(1)
     meet = f"file://{folder}/meet"
     dist.init_process_group("gloo", init_method=meet, rank=rank, world_size=PROCESSES)
-    logits, _, target = batch()
+    logits, _, target = batch(4, 5, 3)
     results = {}
     for name in ("random", "linear_up"):
         for backend in (None, "aot_eager"):
@@ -152,7 +148,7 @@ def two_processes(rank, folder):
 
 def test_a_loss_within_ddp(tmp_path):
     torch.multiprocessing.spawn(two_processes, (str(tmp_path),), PROCESSES)
-    plain = feature_gradient("mse", batch()[1])
+    plain = feature_gradient("mse", batch(4, 5, 3)[1])
     for rank in range(PROCESSES):
         results = torch.load(tmp_path / f"{rank}.pt")
         assert len(results) == 4

@@ -4,153 +4,60 @@ import math
 from functools import partial
 from itertools import combinations
 
+import loss_oracle
 import pytest
 import torch
+from loss_oracle import FORMULAS, assert_same, mean, views
 from torch import nn
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tied_augment import TiedLoss
-from tied_augment.loss import SIMILARITIES, Poly1CrossEntropy, cka, js, vicreg
+from tied_augment.loss import Poly1CrossEntropy
+from tied_augment.similarity import SIMILARITIES, cka, js, vicreg
 
-EXACT = {"rtol": 1e-10, "atol": 1e-12}  # float64; other orders of sums, and cka's cancellations
-
-
-def views(rows=6, width=9, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    first = torch.randn(rows, width, generator=generator, dtype=torch.float64)
-    second = first + 0.5 * torch.randn(rows, width, generator=generator, dtype=torch.float64)
-    return first.requires_grad_(), second.requires_grad_()
-
-
-def mean(values):
-    values = list(values)
-    return sum(values) / len(values)
-
-
-def naive_mse(a, b):
-    return mean((x - y) ** 2 for x, y in zip(a.flatten(), b.flatten(), strict=True))
-
-
-def naive_l1(a, b):
-    return mean((x - y).abs() for x, y in zip(a.flatten(), b.flatten(), strict=True))
-
-
-def naive_cosine(a, b):
-    return 1 - mean(x @ y / (x @ x * (y @ y)).sqrt() for x, y in zip(a, b, strict=True))
-
-
-def naive_l2_norm(a, b):
-    return naive_mse(a / (a * a).sum().sqrt(), b / (b * b).sum().sqrt())
-
-
-def naive_cosine_l2_norm(a, b):
-    return naive_cosine(a, b) + naive_l2_norm(a, b)
-
-
-def centring(rows):
-    return torch.eye(rows, dtype=torch.float64) - 1 / rows
-
-
-def hsic(kernel, other):
-    centre = centring(len(kernel))
-    return torch.trace(kernel @ centre @ other @ centre)
-
-
-def naive_gaussian(values, sigma=None):
-    distances = torch.stack([((values - row) ** 2).sum(1) for row in values])
-    if sigma is None:
-        known = sorted(d for d in distances.detach().flatten().tolist() if d != 0)
-        sigma = math.sqrt(known[(len(known) - 1) // 2])
-    return (-distances / (2 * sigma**2)).exp()
-
-
-def one_minus_cka(kernel, other):
-    return 1 - hsic(kernel, other) / (hsic(kernel, kernel) * hsic(other, other)).sqrt()
-
-
-def naive_cka(a, b, sigma=None):
-    return one_minus_cka(naive_gaussian(a, sigma), naive_gaussian(b, sigma))
-
-
-def naive_linear_cka(a, b):
-    return one_minus_cka(a @ a.T, b @ b.T)
-
-
-def naive_vicreg(a, b, invariance=1.0, variance=1.0, covariance=0.04):
-    loss = invariance * naive_mse(a, b)
-    for values in (a, b):
-        matrix = torch.cov(values.T)
-        width = len(matrix)
-        deviations = (matrix.diagonal() + 1e-4).sqrt()
-        loss = loss + variance * mean(torch.clamp(1 - value, min=0) for value in deviations)
-        off = sum(matrix[i, j] ** 2 for i in range(width) for j in range(width) if i != j)
-        loss = loss + covariance * off / width
-    return loss
-
-
-def naive_js(a, b):
-    p, q = a.exp() / a.exp().sum(1, keepdim=True), b.exp() / b.exp().sum(1, keepdim=True)
-    middle = (p + q) / 2
-    return ((p * (p / middle).log()).sum(1) + (q * (q / middle).log()).sum(1)).mean() / 2
-
-
-NAIVE = {
-    "mse": naive_mse,
-    "l1": naive_l1,
-    "cosine": naive_cosine,
-    "l2_norm": naive_l2_norm,
-    "cosine_l2_norm": naive_cosine_l2_norm,
-    "cka": naive_cka,
-    "linear_cka": naive_linear_cka,
-    "vicreg": naive_vicreg,
-    "js": naive_js,
-}
+EXACT = {"rtol": 1e-10, "atol": 1e-12}  # float64, for cka's cancellations
 
 
 def test_every_name_has_a_formula_here():
-    assert NAIVE.keys() == SIMILARITIES.keys()
-
-
-def assert_same(ours, theirs, *inputs):
-    assert_close(ours, theirs, **EXACT)
-    gradients = torch.autograd.grad(ours, inputs)
-    assert_close(gradients, torch.autograd.grad(theirs, inputs), **EXACT)
+    assert FORMULAS.keys() == SIMILARITIES.keys()
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (6, 9), (9, 4)])
-@pytest.mark.parametrize("name", NAIVE)
+@pytest.mark.parametrize("name", FORMULAS)
 def test_value_and_gradients_follow_the_formula(name, shape):
     first, second = views(*shape)
-    assert_same(SIMILARITIES[name](first, second), NAIVE[name](first, second), first, second)
+    assert_same(
+        SIMILARITIES[name](first, second), FORMULAS[name](first, second), first, second, **EXACT
+    )
 
 
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
-        (partial(cka, sigma=2.0), partial(naive_cka, sigma=2.0)),
+        (partial(cka, sigma=2.0), partial(loss_oracle.cka, sigma=2.0)),
         (
             partial(vicreg, invariance=25.0, variance=24.0, covariance=1.0),
-            partial(naive_vicreg, invariance=25.0, variance=24.0, covariance=1.0),
+            partial(loss_oracle.vicreg, invariance=25.0, variance=24.0, covariance=1.0),
         ),
     ],
 )
 def test_settings_of_their_own(ours, theirs):
     first, second = views()
-    assert_same(ours(first, second), theirs(first, second), first, second)
+    assert_same(ours(first, second), theirs(first, second), first, second, **EXACT)
     criterion = TiedLoss(similarity=ours)
     criterion(torch.zeros(12, 2), torch.cat((first, second)), torch.zeros(6, dtype=torch.int64))
     assert_close(criterion.last["similarity"], theirs(first, second).detach(), **EXACT)
 
 
 # cka's median is a constant to the gradient, as in the reference: a finite difference moves it.
-@pytest.mark.parametrize("name", [name for name in NAIVE if name != "cka"] + ["cka, sigma given"])
+@pytest.mark.parametrize("name", [*sorted(FORMULAS.keys() - {"cka"}), "cka, sigma given"])
 def test_gradcheck(name):
     distance = SIMILARITIES.get(name, partial(cka, sigma=1.5))
     assert torch.autograd.gradcheck(distance, views(4, 3))
 
 
-@pytest.mark.parametrize("name", NAIVE)
+@pytest.mark.parametrize("name", FORMULAS)
 def test_equal_views_are_at_distance_0_and_others_are_not(name):
     first, second = views()
     if name != "vicreg":  # whose variance and covariance terms stay
@@ -160,7 +67,7 @@ def test_equal_views_are_at_distance_0_and_others_are_not(name):
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0])
-@pytest.mark.parametrize("name", NAIVE)
+@pytest.mark.parametrize("name", FORMULAS)
 def test_collapsed_features_have_finite_gradients(name, value):
     first, second = (torch.full((4, 3), value, requires_grad=True) for _ in range(2))
     loss = SIMILARITIES[name](first, second)
@@ -169,7 +76,7 @@ def test_collapsed_features_have_finite_gradients(name, value):
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-@pytest.mark.parametrize("name", NAIVE)
+@pytest.mark.parametrize("name", FORMULAS)
 def test_nan_and_inf_are_not_hidden(name, bad):
     first, second = (view.detach() for view in views())
     first[1, 2] = bad
@@ -180,7 +87,7 @@ def test_nan_and_inf_are_not_hidden(name, bad):
 WAITING = {"_local_scalar_dense", "nanmedian", "median", "nonzero", "masked_select", "unique"}
 
 
-@pytest.mark.parametrize("name", NAIVE)
+@pytest.mark.parametrize("name", FORMULAS)
 def test_nothing_waits_for_a_gpu(name):
     class Record(TorchDispatchMode):
         def __torch_dispatch__(self, function, _types, args=(), kwargs=None):
@@ -232,7 +139,7 @@ def test_cka_refuses_another_sigma(sigma, error):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("name", NAIVE)
+@pytest.mark.parametrize("name", FORMULAS)
 def test_half_features_are_compared_in_float32(name, dtype):
     first, second = (view.detach().to(dtype) for view in views())
     both = torch.cat((first, second)).requires_grad_()
@@ -263,7 +170,17 @@ def test_js_compares_the_logits():
     criterion = TiedLoss(similarity="js", tied_weight=2.0)
     loss = criterion(logits, torch.zeros(12, 1), torch.zeros(6, dtype=torch.int64))
     ce = nn.functional.cross_entropy(logits, torch.zeros(12, dtype=torch.int64))
-    assert_same(loss, ce + 2 * naive_js(first, second), first, second)
+    assert_same(loss, ce + 2 * loss_oracle.js(first, second), first, second, **EXACT)
+
+
+@pytest.mark.parametrize("given", [js, SIMILARITIES["js"]], ids=["function", "entry"])
+def test_js_compares_the_logits_also_if_given_as_a_function(given):
+    logits, features = torch.cat(views()).detach(), torch.zeros(12, 1)
+    criterion = TiedLoss(similarity=given)
+    criterion(logits, features, torch.zeros(6, dtype=torch.int64))
+    assert_close(criterion.last["similarity"], js(*logits.chunk(2)))
+    with pytest.raises(ValueError, match="similarity='js' compares logits"):
+        TiedLoss(similarity=given, layer_weights=[1.0])
 
 
 def test_js_of_sure_predictions_is_finite():
@@ -283,8 +200,8 @@ def test_more_views_are_compared_in_pairs(num_views):
     loss = TiedLoss(tied_weight=0.5, num_views=num_views)(logits, features, target)
     apart = features.chunk(num_views)
     ce = nn.functional.cross_entropy(logits, target.repeat(num_views))
-    expected = ce + 0.5 * mean(naive_mse(a, b) for a, b in combinations(apart, 2))
-    assert_same(loss, expected, logits, features)
+    expected = ce + 0.5 * mean(loss_oracle.mse(a, b) for a, b in combinations(apart, 2))
+    assert_same(loss, expected, logits, features, **EXACT)
     first = TiedLoss(tied_weight=0.0, num_views=num_views, supervise="first")
     assert_close(
         first(logits, features, target), nn.functional.cross_entropy(logits[:4], target), **EXACT
@@ -300,8 +217,8 @@ def test_layers_are_summed_with_their_weights(weights):
     logits, target = torch.zeros(12, 2, dtype=torch.float64), torch.zeros(6, dtype=torch.int64)
     loss = criterion(logits, [torch.cat((a, b)), torch.cat((c, d))], target)
     one, two = weights or (1.0, 1.0)
-    expected = math.log(2) + 0.5 * (one * naive_mse(a, b) + two * naive_mse(c, d))
-    assert_same(loss, expected, a, b, c, d)
+    expected = math.log(2) + 0.5 * (one * loss_oracle.mse(a, b) + two * loss_oracle.mse(c, d))
+    assert_same(loss, expected, a, b, c, d, **EXACT)
 
 
 @pytest.mark.parametrize(
@@ -333,7 +250,7 @@ def test_poly1(kind, smoothing):
     chances = logits.exp() / logits.exp().sum(1, keepdim=True)
     expected = (-(smooth * chances.log()).sum(1) + 2 * (1 - (smooth * chances).sum(1))).mean()
     criterion = TiedLoss(Poly1CrossEntropy(2.0, smoothing), tied_weight=0.0)
-    assert_same(criterion(logits, logits, target), expected, first, second)
+    assert_same(criterion(logits, logits, target), expected, first, second, **EXACT)
 
 
 def test_poly1_refuses_and_describes():

@@ -14,7 +14,7 @@ from timm.utils import ModelEmaV3
 from tied_augment import TiedLoss, TiedModel
 from tied_augment.timm import TiedTask
 from tied_augment.timm.criterion import PARTS, TiedCriterion
-from tied_augment.timm.mixup import TiedFastCollateMixup, TiedMixup, pack, unpack
+from tied_augment.timm.mixup import TwoViewFastCollateMixup, TwoViewMixup, pack, unpack
 from tied_augment.timm.pairs import NormalizedPairs, collate_pairs
 from tied_augment.timm.tap import FeatureTap, forward_separately
 from tied_augment.timm.task import tied
@@ -223,7 +223,7 @@ def test_view_1_is_mixed_as_by_timm_and_view_2_is_clean(pairs, mode, options):
         first = [(views[0].copy(), target) for views, target in pairs]
         images, targets = FastCollateMixup(mode=mode, **options, **MIX)(first)
         np.random.seed(seed)
-        mixed, packed = TiedFastCollateMixup(mode=mode, **options, **MIX)(pairs)
+        mixed, packed = TwoViewFastCollateMixup(mode=mode, **options, **MIX)(pairs)
         assert mixed.dtype == torch.uint8
         assert torch.equal(mixed[:6], images)
         assert torch.equal(mixed[6:], collate_pairs(pairs)[0][6:])
@@ -238,7 +238,7 @@ def test_mixing_on_the_device_is_mixing_as_by_timm(pairs, mode, options):
         np.random.seed(seed)
         first, targets = Mixup(mode=mode, **options, **MIX)(images[:6].clone(), target[:6])
         np.random.seed(seed)
-        mixed, packed = TiedMixup(mode=mode, **options, **MIX)(images.clone(), target)
+        mixed, packed = TwoViewMixup(mode=mode, **options, **MIX)(images.clone(), target)
         assert torch.equal(mixed[:6], first)
         assert torch.equal(mixed[6:], images[6:])
         check_targets(packed, targets, pairs)
@@ -255,12 +255,14 @@ def check_targets(packed, mixed, pairs):
     assert share.shape == (6, 1)
 
 
-def test_features_of_view_2_are_mixed_like_the_images_of_view_1(model):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_features_of_view_2_are_mixed_like_the_images_of_view_1(model, dtype):
     torch.manual_seed(0)
+    model = model.to(dtype)
     criterion = TiedCriterion(TiedLoss(tied_weight=1.0), FeatureTap(model))
-    logits = model(torch.randn(8, 3, 32, 32))
-    clean = F.one_hot(torch.arange(4), 5).float()
-    share = torch.tensor([[0.9], [0.2], [1.0], [0.6]])
+    logits = model(torch.randn(8, 3, 32, 32, dtype=dtype))
+    clean = F.one_hot(torch.arange(4), 5).to(dtype)
+    share = torch.tensor([[0.9], [0.2], [1.0], [0.6]], dtype=dtype)
     mixed = share * clean + (1 - share) * clean.flip(0)
     features = criterion._tap.take()
     model.fc(features)  # recorded again, now without the images
@@ -269,7 +271,17 @@ def test_features_of_view_2_are_mixed_like_the_images_of_view_1(model):
     first, second = features.chunk(2)
     distance = (first - share * second - (1 - share) * second.flip(0)).square().mean()
     ce = F.cross_entropy(logits, torch.cat((mixed, clean)))
-    assert loss.item() == pytest.approx((ce + distance).item(), rel=1e-6)
+    rel = 1e-6 if dtype == torch.float32 else 1e-12
+    assert loss.item() == pytest.approx((ce + distance).item(), rel=rel)
+
+
+def test_warns_once_of_features_that_cannot_be_trained(model):
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith("fc"))
+    criterion = TiedCriterion(TiedLoss(), FeatureTap(model))
+    with pytest.warns(RuntimeWarning, match="the input of 'fc' needs no gradient, but the logits"):
+        criterion(model(torch.randn(8, 3, 32, 32)), torch.arange(4))
+    criterion(model(torch.randn(8, 3, 32, 32)), torch.arange(4))  # an error if it warned again
 
 
 def test_mixing_without_shares_is_left_alone():

@@ -1,9 +1,9 @@
 """The fused loss as an autograd function, for tensors on the CPU.
 
-Lives here: `TiedLossFunction` and the plain-torch formula that its second derivative is taken from.
-It may import torch, the core, the fused function and, for that formula, the similarities. It must
-never be used while a graph is being traced: a compiler can't look into it, and fuses the plain
-operations by itself.
+Lives here: `TiedLossFunction`, and the rules of when it can replace plain operations (`applies`)
+and when it is faster (`worthwhile`). May import torch, the core, and the similarities, whose plain
+formulas give the second derivatives. It must never run while a graph is traced: a compiler cannot
+look into it, and fuses the plain operations itself.
 """
 
 from __future__ import annotations
@@ -13,30 +13,31 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from tied_augment import _core
-from tied_augment.fused import export, worthwhile
+from tied_augment.fused.arrays import export
+from tied_augment.similarity import SIMILARITIES, widen
+from tied_augment.tracing import runs_plainly
 
-__all__ = ["TiedLossFunction", "applies"]
+__all__ = ["TiedLossFunction", "applies", "worthwhile"]
 
 _HALF = (torch.float16, torch.bfloat16)
 _FLOATS = (*_HALF, torch.float32, torch.float64)
-_BATCHED = torch._C._dispatch_key_parse("Batched")
+_ONE_THREAD = 1 << 16  # numbers; as in src/loss/mod.rs, smaller batches use one thread
 
 
 class TiedLossFunction(torch.autograd.Function):
     """The loss of `fused.tied_loss` under autograd.
 
     ``apply(logits, features, target, tied_weight, similarity, label_smoothing, supervise,
-    threads)``: arguments as in `fused.tied_loss`, all by position; `threads` None for PyTorch's
+    threads)``: arguments as in `fused.tied_loss`, all positional. `threads` None is PyTorch's
     number of threads (`torch.get_num_threads`). Inputs that are not contiguous are copied first.
 
-    Value and gradients are computed in the forward pass; the backward pass only multiplies. Half
-    precision has its gradients in float32 until they have been multiplied, so that loss scaling
-    works. What was given must not be changed in place before the backward pass (PyTorch checks).
-    With ``create_graph=True`` the backward pass computes the gradients anew with plain operations,
-    which can be differentiated again.
+    The forward pass computes the value and the gradients, and the backward pass only multiplies
+    them. The gradients of half precision stay in float32 until they have been multiplied, so that
+    loss scaling works. Inputs must not be changed in place before the backward pass; PyTorch raises
+    an error if they are. With ``create_graph=True`` the backward pass computes the gradients again
+    with plain operations, which can be differentiated once more.
 
     Returns:
         ``(loss, ce, similarity)``, scalar tensors: float64 if logits or features are, else float32.
@@ -55,7 +56,7 @@ class TiedLossFunction(torch.autograd.Function):
         supervise: str,
         threads: int | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Compute the loss, and the gradients that will be asked for."""
+        """Compute the loss and the gradients that backward will need."""
         for_logits, for_features = ctx.needs_input_grad[:2]
         grad_logits = _gradient_of(logits) if for_logits else None
         grad_features = _gradient_of(features) if for_features else None
@@ -91,9 +92,7 @@ class TiedLossFunction(torch.autograd.Function):
         logits, features, target, *grads = ctx.saved_tensors
         if torch.is_grad_enabled():
             return (*_differentiable(ctx, logits, features, target, grad_output), *nothing)
-        # Most losses are where backward() starts: then there is nothing to multiply.
-        batched = torch._C._dispatch_keys(grad_output).has(_BATCHED)  # is_grads_batched=True
-        unscaled = not batched and grad_output.item() == 1
+        unscaled = _is_one(grad_output)
         scaled = (
             None
             if grad is None
@@ -104,24 +103,21 @@ class TiedLossFunction(torch.autograd.Function):
 
 
 def applies(logits: Tensor, features: Tensor, target: Tensor) -> bool:
-    """Whether `TiedLossFunction` can stand for plain operations on these, and is worthwhile.
+    """Whether `TiedLossFunction` can replace plain operations on these tensors, and is worthwhile.
 
-    It can't where plain operations are wanted for what they are (a graph being traced, a transform
-    of `torch.func`, forward-mode derivatives, a dispatch mode, a subclass of Tensor), for memory
-    that does not hold the values as they are (a lazy negative), nor for shapes and dtypes that are
-    to be refused: whoever asks has the better words for that.
+    False where the operations themselves are wanted: while a graph is traced, and under a transform
+    of `torch.func`, forward-mode derivatives, a dispatch mode, or for a subclass of Tensor. False
+    for a lazy negative, whose memory does not hold its values. False also for shapes and dtypes
+    that are wrong, so that `TiedLoss` can say what is wrong with them.
     """
-    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
-        return False
-    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
-        return False
-    if torch._C._len_torch_dispatch_stack() > 0:  # make_fx, FakeTensorMode, FlopCounterMode, ...
+    if not runs_plainly():
         return False
     for value in (logits, features, target):
         plain = type(value) is Tensor or type(value) is torch.nn.Parameter
         if not plain or not value.is_cpu or value.layout != torch.strided or value.is_neg():
             return False
-        # It can't be saved for backward, which plain operations do with fewer of their inputs.
+        # Outside of inference mode such a tensor cannot be saved for the backward pass, for which
+        # plain operations save fewer of their inputs.
         if value.is_inference() and not torch.is_inference_mode_enabled():
             return False
     if logits.dtype not in _FLOATS or features.dtype not in _FLOATS or target.requires_grad:
@@ -134,29 +130,47 @@ def applies(logits: Tensor, features: Tensor, target: Tensor) -> bool:
             return False
     elif target.ndim != 1 or target.dtype == torch.bool or target.is_complex():
         return False
-    dtype = str(logits.dtype).removeprefix("torch.")
-    threads = torch.get_num_threads()
-    return worthwhile(rows, classes, features.shape[1], dtype, threads=threads)
+    return worthwhile(rows, classes, features.shape[1], threads=torch.get_num_threads())
+
+
+def worthwhile(rows: int, classes: int, width: int, *, threads: int = 1) -> bool:
+    """Whether `TiedLossFunction` is faster than PyTorch's own operations under autograd.
+
+    It is at every shape that docs/fused.md lists, except in large batches with fewer pairs than
+    threads: the threads share rows. This is a rule of the shape only; nothing is timed.
+
+    Args:
+        rows: 2B.
+        classes: C, the columns of the logits.
+        width: D, the columns of the features.
+        threads: how many threads both may use.
+    """
+    return rows // 2 >= threads or rows * (classes + width) < _ONE_THREAD
+
+
+def _is_one(grad_output: Tensor) -> bool:
+    """Whether backward() started at the loss, so that nothing has to be multiplied."""
+    try:
+        return grad_output.item() == 1
+    except RuntimeError:  # a batch of gradients (is_grads_batched=True) has no single value
+        return False
 
 
 def _differentiable(
     ctx: Any, logits: Tensor, features: Tensor, target: Tensor, grad_output: Tensor
 ) -> tuple[Tensor | None, ...]:
-    """The gradients of both inputs as functions of them and of `grad_output`."""
-    from tied_augment.loss.similarity import SIMILARITIES  # which imports this
-
+    """The gradients of both inputs, as functions of the inputs and of `grad_output`."""
     tied_weight, similarity, label_smoothing, supervise = ctx.options
     needed = ctx.needs_input_grad[:2]
     wanted = [value for value, need in zip((logits, features), needed, strict=True) if need]
-    first, second = _widen(features).chunk(2)
-    distance = SIMILARITIES[similarity](first, second)
+    distance = SIMILARITIES[similarity](*widen(features).chunk(2))
     loss = _cross_entropy(logits, target, label_smoothing, supervise) + tied_weight * distance
     grads = iter(torch.autograd.grad(loss, wanted, grad_output.to(loss.dtype), create_graph=True))
     return tuple(next(grads) if need else None for need in needed)
 
 
 def _cross_entropy(logits: Tensor, target: Tensor, smoothing: float, supervise: str) -> Tensor:
-    logits = _widen(logits)
+    logits = widen(logits)
     rows = len(logits) // 2 if supervise == "first" else len(logits)
     if len(target) < rows:
         target = torch.cat((target, target))
@@ -165,10 +179,6 @@ def _cross_entropy(logits: Tensor, target: Tensor, smoothing: float, supervise: 
 
 
 def _gradient_of(value: Tensor) -> Tensor:
-    """Memory for the gradient: float32 for half precision, which a loss scale comes after."""
+    """A buffer for the gradient: float32 for half precision, until it has been multiplied."""
     dtype = torch.float32 if value.dtype in _HALF else value.dtype
     return torch.empty_like(value, dtype=dtype, memory_format=torch.contiguous_format)
-
-
-def _widen(value: Tensor) -> Tensor:
-    return value.float() if value.dtype in _HALF else value

@@ -1,7 +1,8 @@
-"""Checks of what TiedLoss is given, and the casts to what it computes in.
+"""Checks of the arguments and inputs of `TiedLoss`, and the casts to what it computes in.
 
-Lives here: the words for what doesn't fit. Of tensors only types, dtypes, shapes and devices are
-looked at, never values.
+Lives here: every refusal of `TiedLoss` with its message. Checks look at types, dtypes, shapes and
+devices of tensors, and never at their values. May import torch, the checks of arguments and the
+similarities.
 """
 
 from __future__ import annotations
@@ -15,25 +16,15 @@ import torch
 from torch import Tensor
 
 from tied_augment.arguments import check_name, check_number, described, nearest
-from tied_augment.loss.similarity import SIMILARITIES
+from tied_augment.similarity import SIMILARITIES, Distance, Similarity, known_aliases, name_of
 
-# What other code calls the same: the reference's torch and Flax code, and torch.
-_ELSEWHERE = {
-    "l2": "mse",
-    "mae": "l1",
-    "cos": "cosine",
-    "cosine_similarity": "cosine",
-    "l2_normalized": "l2_norm",
-    "cka_linear": "linear_cka",
-    "jsd": "js",
-    "jensen_shannon": "js",
-}
-# Below it the weighted similarity is at most 0.025 for 32 pairs of 512 features.
-_LEAST_WEIGHT_OF_L2_NORM = 100.0
+# With this weight, a similarity of at most 4 / (B * D) adds at most 0.025 to the loss for 32 pairs
+# of 512 features.
+_LEAST_WEIGHT = 100.0
 
 
 def check_criterion(criterion: object) -> None:
-    """A callable or None."""
+    """Refuse what is not a callable or None."""
     if isinstance(criterion, type):
         name = criterion.__name__
         raise TypeError(f"criterion must be an instance, got the class {name}: {name}()?")
@@ -41,28 +32,30 @@ def check_criterion(criterion: object) -> None:
         return
     meant = ""
     if isinstance(criterion, str):
-        near = nearest(criterion, tuple(SIMILARITIES), _ELSEWHERE)
+        near = nearest(criterion, tuple(SIMILARITIES), known_aliases())
         meant = f": did you mean similarity={near!r}?" if near else ""
     elif isinstance(criterion, Real):
         meant = f": did you mean tied_weight={criterion}?"
     raise TypeError(f"criterion must be callable or None, got {described(criterion)}{meant}")
 
 
-def check_similarity(similarity: object) -> None:
-    """A name or a callable."""
+def check_similarity(similarity: object) -> str | Distance:
+    """`similarity` as a known name, also if it is a known function, or as another callable."""
     if isinstance(similarity, type):
         name = similarity.__name__
         raise TypeError(f"similarity must be an instance, got the class {name}: {name}()?")
     if isinstance(similarity, str):
         otherwise = " or a callable (features1, features2) -> scalar"
-        names = tuple(SIMILARITIES)
-        check_name("similarity", similarity, names, elsewhere=_ELSEWHERE, otherwise=otherwise)
-    elif not callable(similarity):
+        names, aliases = tuple(SIMILARITIES), known_aliases()
+        check_name("similarity", similarity, names, aliases=aliases, otherwise=otherwise)
+        return similarity
+    if not callable(similarity):
         raise TypeError(f"similarity must be a name or callable, got {described(similarity)}")
+    return name_of(similarity) or similarity
 
 
 def check_layer_weights(weights: object) -> tuple[float, ...] | None:
-    """One finite number for each layer, or None."""
+    """`weights` as a tuple of finite numbers, one for each layer; None stays None."""
     if weights is None:
         return None
     if not isinstance(weights, Iterable) or isinstance(weights, str):
@@ -75,20 +68,21 @@ def check_layer_weights(weights: object) -> tuple[float, ...] | None:
     return values
 
 
-def warn_of_a_small_weight(similarity: object, tied_weight: float) -> None:
-    """Say so where ``'l2_norm'``, which falls with the batch and the width, would tie nothing."""
-    if similarity == "l2_norm" and 0 < abs(tied_weight) < _LEAST_WEIGHT_OF_L2_NORM:
-        warnings.warn(
-            f"similarity='l2_norm' with tied_weight={tied_weight:g} ties next to nothing: for B "
-            "pairs of D features it is at most 4 / (B * D), for 256 pairs of 512 features 0.00003. "
-            "Take a weight of the order of B * D, or similarity='mse' or 'cosine'",
-            UserWarning,
-            stacklevel=3,
-        )
+def warn_of_small_weight(similarity: Similarity | None, tied_weight: float) -> None:
+    """Warn if a similarity that shrinks with the batch and the width would tie nothing."""
+    if similarity is None or not similarity.shrinks or not 0 < abs(tied_weight) < _LEAST_WEIGHT:
+        return
+    warnings.warn(
+        f"similarity={similarity.name!r} with tied_weight={tied_weight:g} ties next to nothing: "
+        "for B pairs of D features it is at most 4 / (B * D), for 256 pairs of 512 features "
+        "0.00003. Take a weight of the order of B * D, or another similarity",
+        UserWarning,
+        stacklevel=3,
+    )
 
 
 def check_logits(logits: Tensor, num_views: int) -> int:
-    """Check ``(V * B, C)`` logits; return B."""
+    """B of ``(V * B, C)`` logits, which are checked."""
     check_matrix("logits", logits, num_views, "C")
     rows = logits.shape[0]
     if rows == 0 or rows % num_views:
@@ -103,7 +97,14 @@ def check_logits(logits: Tensor, num_views: int) -> int:
 def check_features(
     features: Tensor | Sequence[Tensor], rows: int, num_views: int, layers: int | None
 ) -> list[Tensor]:
-    """Check ``(V * B, D)`` features, or a list of them of that length; return a list."""
+    """A list of the ``(V * B, D)`` features of each layer, which are checked.
+
+    Args:
+        features: one matrix, or a list of one per layer.
+        rows: V * B.
+        num_views: V.
+        layers: how many layers there must be; None for any number.
+    """
     if layers is not None and not isinstance(features, list | tuple):
         raise TypeError(
             f"features must be a list of {layers} tensors, one for each of layer_weights, got "
@@ -129,7 +130,7 @@ def check_features(
 
 
 def check_matrix(name: str, value: Tensor, num_views: int, columns: str) -> None:
-    """A floating matrix."""
+    """Refuse what is not a floating matrix."""
     if not isinstance(value, Tensor):
         hint = (
             "use TiedModel in train mode, which returns (logits, features)"
@@ -146,7 +147,7 @@ def check_matrix(name: str, value: Tensor, num_views: int, columns: str) -> None
 
 
 def check_target(target: Tensor, logits: Tensor, pairs: int, num_views: int) -> None:
-    """B or V * B rows, where the logits are."""
+    """Refuse a target without B or V * B rows, or on another device than the logits."""
     if not isinstance(target, Tensor):
         raise TypeError(
             f"target must be a tensor, got {described(target)}: pass torch.as_tensor(target)"
@@ -168,7 +169,7 @@ def check_target(target: Tensor, logits: Tensor, pairs: int, num_views: int) -> 
 
 
 def target_for_cross_entropy(target: Tensor, logits: Tensor, num_views: int) -> Tensor:
-    """Class indices as int64, soft targets in the dtype of the logits; of any number of rows."""
+    """`target` as int64 class indices ``(N,)``, or as soft targets ``(N, C)`` like the logits."""
     if target.is_floating_point():
         if target.ndim != 2 or target.shape[1] != logits.shape[1]:
             meant = (
@@ -193,15 +194,10 @@ def target_for_cross_entropy(target: Tensor, logits: Tensor, num_views: int) -> 
 
 
 def check_scalar(name: str, value: Tensor) -> None:
-    """What a criterion or similarity returned."""
+    """Refuse what is not a scalar tensor; a criterion or similarity returned it."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must return a scalar tensor, got {type(value).__name__}")
     if value.ndim != 0:
         raise ValueError(
             f"{name} must return a scalar, got shape {tuple(value.shape)} (reduction='mean'?)"
         )
-
-
-def widen(value: Tensor) -> Tensor:
-    """float16 and bfloat16 to float32; squares of features overflow in the former."""
-    return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value

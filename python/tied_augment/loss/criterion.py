@@ -1,4 +1,7 @@
-"""Poly-1 cross entropy, the one criterion of the reference that torch and timm lack."""
+"""Poly-1 cross entropy, the only criterion of the reference that torch and timm lack.
+
+May import torch and the checks of arguments.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,17 @@ from tied_augment.arguments import check_number, described
 
 
 class Poly1CrossEntropy(nn.Module):
-    """``mean(CE + epsilon * (1 - p_t))``, p_t the probability that is given to the target.
+    """``mean(CE + epsilon * (1 - p_t))``, where p_t is the predicted probability of the target.
 
     For soft targets, and with label smoothing, ``p_t`` is the sum of probability times target.
 
     Args:
-        epsilon: of the second term, finite; the reference's default is 1.
+        epsilon: finite weight of the second term; the reference's default is 1.
         label_smoothing: in [0, 1].
 
     Raises:
-        TypeError, ValueError: what is no number, or is out of range.
+        TypeError: an argument is not a number.
+        ValueError: an argument is out of range.
 
     Source: Leng et al., "PolyLoss", ICLR 2022, eq. 4; the reference's ``--poly_loss``.
     """
@@ -31,9 +35,12 @@ class Poly1CrossEntropy(nn.Module):
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of ``(N, C)`` logits and ``(N,)`` indices or ``(N, C)`` soft targets.
 
+        Returns:
+            A scalar tensor.
+
         Raises:
-            TypeError: what is no tensor.
-            ValueError: other shapes.
+            TypeError: an input is not a tensor.
+            ValueError: an input has another shape.
         """
         for name, value in (("logits", logits), ("target", target)):
             if not isinstance(value, Tensor):
@@ -45,7 +52,7 @@ class Poly1CrossEntropy(nn.Module):
         if target.shape != shape:
             raise ValueError(
                 f"target must be class indices ({rows},) or soft labels ({rows}, {classes}), as "
-                f"there are logits, got {target.dtype} of shape {tuple(target.shape)}"
+                f"many as logits, got {target.dtype} of shape {tuple(target.shape)}"
             )
         soft = target if target.is_floating_point() else F.one_hot(target.long(), classes)
         soft = soft.to(logits.dtype)

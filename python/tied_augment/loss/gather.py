@@ -1,4 +1,7 @@
-"""Features of all processes, for similarities that compare samples with one another."""
+"""Features of all processes, for similarities that are not a mean over samples.
+
+Lives here: `gather`, an all-gather whose backward pass needs no communication. May import torch.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,16 @@ from torch import Tensor
 def gather(features: Tensor) -> Tensor:
     """Stack the features of all processes: ``(N, D)`` on each becomes ``(processes, N, D)``.
 
-    Without a process group it is ``(1, N, D)``, the features themselves. N must be the same on all
-    processes (``drop_last``). Every process must then compute the same loss of what it gets: that
-    is what makes the backward cheap, since the gradient of the sum over the processes' equal losses
-    is known without communication. DistributedDataParallel, which averages over the processes, then
-    gives the gradient of the one loss.
+    Every process must compute the same loss from the result. The sum of these equal losses then has
+    a gradient that each process knows without communication: the number of processes times the
+    gradient of its own loss. DistributedDataParallel averages over the processes, which gives the
+    gradient of the one loss.
+
+    Args:
+        features: ``(N, D)`` with the same N on all processes (use ``drop_last``).
+
+    Returns:
+        ``(processes, N, D)``; ``(1, N, D)`` without a process group.
     """
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return features[None]

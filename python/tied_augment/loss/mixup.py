@@ -1,8 +1,11 @@
-"""Tied-mixup and Tied-CutMix for training loops of one's own.
+"""Tied-mixup and Tied-CutMix for custom training loops.
 
-View 1 is mixed with the reversed batch, view 2 stays clean, and the features of view 2 are mixed as
-the images of view 1 were before the two are compared. The draws are numpy's, from a generator that
-the object owns; torch's and numpy's global generators are left alone.
+View 1 is mixed with the reversed batch, and view 2 stays clean. Before the views are compared, the
+*features* of view 2 are mixed with the shares and partners of view 1's images. A model that is
+linear from images to features then has equal features for equal views.
+
+Random numbers come from a numpy generator that the object owns. torch's and numpy's global
+generators are neither used nor changed. May import torch, numpy and the checks of arguments.
 
 Source: the reference's Flax code (mixup); timm 1.0.31 `timm.data.Mixup` for the arguments, modes
 and boxes.
@@ -26,16 +29,24 @@ _MODES = ("batch", "pair", "elem")
 
 @dataclass(frozen=True)
 class Mix:
-    """What `TiedMixup` did to one batch.
+    """How `TiedMixup` mixed one batch.
 
     Attributes:
-        lam: ``(B,)`` float32, the share that each sample kept of itself in view 1.
+        lam: ``(B,)`` float32, the share of itself that each sample kept in view 1.
     """
 
     lam: Tensor
 
     def features(self, features: Tensor) -> Tensor:
-        """Mix view 2 of ``(2B, D)`` features as view 1 of the images was; view 1 is passed on."""
+        """Mix view 2 of ``(2B, D)`` features as view 1 of the images was mixed.
+
+        Returns:
+            ``(2B, D)`` in the dtype of `features`; view 1 is unchanged.
+
+        Raises:
+            TypeError: `features` is not a tensor.
+            ValueError: `features` does not have the batch's 2B rows.
+        """
         if not isinstance(features, Tensor):
             raise TypeError(
                 f"features must be a (2B, D) tensor, got {described(features)}: of several layers "
@@ -46,12 +57,17 @@ class Mix:
                 f"features must have the batch's 2B={2 * len(self.lam)} rows, "
                 f"got shape {tuple(features.shape)}"
             )
-        first, second = features.chunk(2)
-        return torch.cat((first, _blend(second, self.lam)))
+        return mix_view_2(features, self.lam)
+
+
+def mix_view_2(features: Tensor, lam: Tensor) -> Tensor:
+    """``(2B, D)`` features with view 2 mixed by `lam`, B shares; view 1 is unchanged."""
+    first, second = features.chunk(2)
+    return torch.cat((first, _blend(second, lam)))
 
 
 class TiedMixup:
-    """Mix view 1 of a batch, and tell how to mix view 2's features.
+    """Mixes view 1 of a batch, and says how to mix the features of view 2.
 
     ::
 
@@ -60,19 +76,19 @@ class TiedMixup:
         loss = criterion(logits, mix.features(features), target)
 
     Args:
-        mixup_alpha: of the Beta(alpha, alpha) that the share is drawn from; 0 is no mixup.
+        mixup_alpha: the share is drawn from Beta(alpha, alpha), alpha at least 0; 0 is no mixup.
         cutmix_alpha: likewise for CutMix; 0 is no CutMix.
-        prob: the chance that a batch (a pair, a sample) is mixed.
-        switch_prob: the chance of CutMix where both are on.
-        mode: ``'batch'``, one draw for all; ``'pair'``, one for each two samples that are mixed
-            with each other (B must be even); ``'elem'``, one for each sample.
+        prob: in [0, 1], the probability of mixing; it is drawn as often as `mode` says.
+        switch_prob: in [0, 1], the probability of CutMix if both alphas are above 0.
+        mode: ``'batch'`` draws once per batch, ``'elem'`` once per sample, and ``'pair'`` once per
+            two samples that are mixed with each other (B must be even).
         label_smoothing: in [0, 1], of the targets of both views.
-        num_classes: C.
-        seed: of the draws.
+        num_classes: C, at least 1.
+        seed: of the generator, at least 0.
 
     Raises:
-        TypeError: an argument of a wrong type.
-        ValueError: an unknown mode, or numbers out of range.
+        TypeError: an argument has a wrong type.
+        ValueError: the mode is unknown, or a number is out of range.
     """
 
     def __init__(
@@ -106,23 +122,25 @@ class TiedMixup:
         """Mix one batch.
 
         Args:
-            images: floating; ``(2B, c, h, w)`` view-major, ``(2, B, c, h, w)``, or both views.
+            images: floating; ``(2B, c, h, w)`` view-major, ``(2, B, c, h, w)``, or a pair of
+                ``(B, c, h, w)``.
             target: class indices ``(B,)``.
 
         Returns:
-            The images ``(2B, c, h, w)``, the soft targets ``(2B, num_classes)`` float32, of view 1
-            mixed and of view 2 clean, and the `Mix` for the features.
+            ``(images, targets, mix)``: images ``(2B, c, h, w)``, soft targets ``(2B, num_classes)``
+            float32, mixed for view 1 and clean for view 2, and the `Mix` for the features.
 
         Raises:
-            TypeError: what is no tensor, or images that are not floating.
-            ValueError: shapes that don't fit, targets that are no class indices, or an odd B with
+            TypeError: an argument is not a tensor, or the images are not floating.
+            ValueError: the shapes do not fit, the targets are not class indices, or B is odd with
                 ``mode='pair'``.
         """
         first, second = _both_views(images)
         batch, _, height, width = first.shape
         if not isinstance(target, Tensor):
             raise TypeError(f"target must be a tensor, got {described(target)}")
-        if target.is_floating_point() or target.shape != (batch,):
+        indices = not target.is_floating_point() and target.dtype != torch.bool
+        if not indices or target.shape != (batch,):
             raise ValueError(
                 f"target must be class indices (B,) = ({batch},), got {target.dtype} of shape "
                 f"{tuple(target.shape)}"
@@ -144,11 +162,11 @@ class TiedMixup:
         return torch.cat((mixed, second)), targets, Mix(lam)
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of the generator."""
+        """The state of the generator, for `load_state_dict`."""
         return {"random": self._random.bit_generator.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where another `TiedMixup` was."""
+        """Draw what the `TiedMixup` that `state` came from would draw next."""
         self._random.bit_generator.state = state["random"]
 
     def __repr__(self) -> str:
@@ -157,7 +175,7 @@ class TiedMixup:
         return f"TiedMixup({given})"
 
     def _draw(self, batch: int, height: int, width: int) -> tuple[Any, Any]:
-        """Shares ``(B,)`` and boxes ``(B, 4)`` (top, bottom, left, right; 0 where not cut)."""
+        """Draw shares ``(B,)`` and boxes ``(B, 4)``: top, bottom, left, right; 0 if not cut."""
         draws = {"batch": 1, "pair": batch // 2, "elem": batch}[self.mode]
         shares, boxes = np.ones(draws), np.zeros((draws, 4), dtype=np.int64)
         for index in range(draws):
@@ -170,7 +188,7 @@ class TiedMixup:
             if cut:
                 boxes[index] = self._box(shares[index], height, width)
                 top, bottom, left, right = boxes[index]
-                # What the box, clipped at the border, left of the sample.
+                # The box may have been clipped at the border.
                 shares[index] = 1 - (bottom - top) * (right - left) / (height * width)
         if self.mode == "batch":
             return shares.repeat(batch), boxes.repeat(batch, axis=0)
@@ -179,7 +197,7 @@ class TiedMixup:
         return shares, boxes
 
     def _box(self, share: float, height: int, width: int) -> tuple[int, int, int, int]:
-        """A box of the area ``1 - share``, its centre anywhere, clipped (timm's `rand_bbox`)."""
+        """Draw a box of the area ``1 - share`` around any pixel, clipped: timm's `rand_bbox`."""
         ratio = np.sqrt(1 - share)
         tall, wide = int(height * ratio), int(width * ratio)
         y, x = self._random.integers(height), self._random.integers(width)
@@ -209,7 +227,7 @@ def _both_views(images: Tensor | Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def _blend(values: Tensor, lam: Tensor) -> Tensor:
-    """``lam * values + (1 - lam) * reversed values``, row by row, in the dtype of `values`."""
+    """``lam * values + (1 - lam) * values reversed``, per row, in the dtype of `values`."""
     lam = lam.to(values.dtype).reshape(-1, *(1,) * (values.ndim - 1))
     return lam * values + (1 - lam) * values.flip(0)
 

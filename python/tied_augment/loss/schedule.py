@@ -1,8 +1,9 @@
 """Schedules of the tied weight, computed on tensors.
 
-Lives here: `Schedule`, which holds the step in a buffer, so that it is saved with the loss, moves
-with it, and torch.compile sees one graph and not a number that differs at each step. It may import
-torch and the checks of arguments. A compiled graph must never change the step that it reads.
+Lives here: `Schedule`. Its step is a buffer: it is saved and moved with the loss, and torch.compile
+sees an input of one graph instead of a number that differs at each step. May import torch and the
+checks of arguments. A compiled graph must never change the step that it reads, because the backward
+pass may compute the factor from it again.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ SCHEDULES = (
     "negate_odd",
 )
 _is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)  # not in torch 2.2
-_ELSEWHERE = {"linear": "linear_up", "cosine_decay": "cosine", "none": "constant"}
+_ALIASES = {"linear": "linear_up", "cosine_decay": "cosine", "none": "constant"}
 
 
 class Schedule(nn.Module):
@@ -42,23 +43,23 @@ class Schedule(nn.Module):
     negate_odd       1 at even steps, -1 at odd ones
     ===============  ==========================================================================
 
-    The random ones depend on (`seed`, t) alone: a resumed run draws what the unbroken run would
-    have drawn, and all processes of a distributed run draw the same.
+    random and probabilistic depend only on (`seed`, t): a resumed run draws what the uninterrupted
+    run would have drawn, and all processes of a distributed run draw the same.
 
     Args:
         name: one of the above.
-        steps: of the whole run, counted in calls of the loss; for linear_up, linear_down, cosine,
+        steps: calls of the loss in the whole run, at least 1; for linear_up, linear_down, cosine,
             and for warmup without `warmup_steps`.
-        warmup_steps: for warmup; None is a tenth of `steps`.
+        warmup_steps: for warmup, at least 1; None is a tenth of `steps`.
         seed: of random and probabilistic, in [0, 2**31).
 
     Attributes:
-        step: the step to come, an int64 scalar, in the state_dict. ``schedule.step.fill_(n)`` sets
-            it between two calls. A compiled call puts a new tensor in its place.
+        step: the next step, an int64 scalar, in the state_dict. ``schedule.step.fill_(n)`` sets it
+            between two calls. A compiled call puts a new tensor in its place.
 
     Raises:
-        TypeError: a name that is no string, or a number that is no int.
-        ValueError: an unknown name, or numbers that are missing, out of range or of another name.
+        TypeError: the name is not a string, or a number is not an int.
+        ValueError: the name is unknown, or a number is missing, out of range or not for this name.
 
     Source: the reference's torch code (linear, warmup, random, probabilistic, negate) and its Flax
     code (cosine, linear_down).
@@ -75,7 +76,7 @@ class Schedule(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        check_name("schedule", name, SCHEDULES, elsewhere=_ELSEWHERE)
+        check_name("schedule", name, SCHEDULES, aliases=_ALIASES)
         if name in _NEED_STEPS and steps is None and (name != "warmup" or warmup_steps is None):
             raise ValueError(
                 f"schedule {name!r} needs the number of steps: "
@@ -96,32 +97,32 @@ class Schedule(nn.Module):
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
     def forward(self, step: int | Tensor | None = None) -> Tensor:
-        """Return the factor of this step; in train mode, go on to the next.
+        """Return the factor of this step. In train mode, advance to the next step.
 
         Args:
-            step: go on from here, instead of from the step after the latest: an int of at least 0,
-                or an integer tensor of one number, which is not read in Python.
+            step: the step to use instead of the buffer's: an int of at least 0, or an integer
+                tensor of one number, which is not read in Python.
 
         Returns:
             A float32 scalar on the device of the buffer.
 
         Raises:
-            TypeError: a step that is no whole number.
-            ValueError: a negative one, or a tensor of several numbers.
+            TypeError: `step` is not an integer.
+            ValueError: `step` is negative, or a tensor that is not one integer.
         """
         now = self.step if step is None else self._given(step)
         factor = self.factor(now)
         if self.training or step is not None:
             following = now + int(self.training)
             if torch.compiler.is_compiling() and not _is_exporting():
-                # The backward pass may compute the factor again from `now`: leave that as it is.
+                # The backward pass may compute the factor from `now` again: do not change it.
                 self.step = following
-            else:  # in place, as CUDA graphs, torch.func and exported programs need it
+            else:  # CUDA graphs, torch.func and exported programs need a change in place
                 self.step.copy_(following)
         return factor
 
     def _given(self, step: int | Tensor) -> Tensor:
-        """`step` as the buffer holds it."""
+        """`step` as a tensor like the buffer."""
         if isinstance(step, Tensor):
             integer = not (step.is_floating_point() or step.is_complex())
             if step.numel() != 1 or not integer or step.dtype == torch.bool:
@@ -134,7 +135,7 @@ class Schedule(nn.Module):
         return torch.full_like(self.step, step)
 
     def factor(self, step: Tensor) -> Tensor:
-        """The factor at `step`, an int64 tensor of any shape; float32, of that shape."""
+        """The factors, float32, at the steps of an int64 tensor of any shape."""
         even = step % 2 == 0
         ones = torch.ones_like(step, dtype=torch.float32)
         match self.name:
@@ -161,7 +162,7 @@ class Schedule(nn.Module):
         return (step / max((self.steps or 2) - 1, 1)).clamp(0, 1)
 
     def _uniform(self, step: Tensor) -> Tensor:
-        """In [0, 1), a hash of (seed, step); all products stay below 2**62."""
+        """A hash of (seed, step), uniform in [0, 1). All products stay below 2**62."""
         mask = 0x7FFFFFFF
         value = (step * 0x2545F491 + self.seed * 0x3C6EF372 + 0x1B873593) & mask
         for factor in (0x45D9F3B, 0x2C1B3C6D, 0x297A2D39):

@@ -1,7 +1,7 @@
 """The tied loss: supervision of the logits plus a distance between the views' features.
 
-Lives here: `TiedLoss`. It must never read a tensor's values in Python (a device sync, and a graph
-break under `torch.compile`), but for the collapse watch at its intervals.
+Lives here: `TiedLoss`. Except for the collapse watch at its intervals, it must never read the value
+of a tensor in Python, which would wait for the device and break the graph of `torch.compile`.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tied_augment import fused
 from tied_augment.arguments import check_int, check_name, check_number, described
 from tied_augment.fused.function import TiedLossFunction, applies
 from tied_augment.loss import checks
 from tied_augment.loss.collapse import CollapseWatch, readable
 from tied_augment.loss.gather import gather
 from tied_augment.loss.schedule import Schedule
-from tied_augment.loss.similarity import SIMILARITIES, Similarity, cosine
+from tied_augment.similarity import Distance, cosine, entry_of, widen
+from tied_augment.tracing import in_transform
 
 __all__ = ["TiedLoss"]
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 
 _SUPERVISE = ("both", "first")
-_SUPERVISE_ELSEWHERE = {"all": "both", "view1": "first", "view_1": "first", "1": "first"}
+_SUPERVISE_ALIASES = {"all": "both", "view1": "first", "view_1": "first", "1": "first"}
 
 
 class TiedLoss(nn.Module):
@@ -37,64 +37,59 @@ class TiedLoss(nn.Module):
     ``loss = criterion(logits, target) + tied_weight * similarity(features1, features2)``
 
     Rows are view-major: row ``i`` and row ``B + i`` are the two views of sample ``i``. Gradients
-    flow into both views' features. NaN and Inf in the inputs give a NaN or Inf loss, as a
-    GradScaler expects; an empty batch is an error.
+    flow into the features of both views. NaN and Inf in the inputs give a NaN or Inf loss, as a
+    GradScaler expects. An empty batch is an error.
 
-    Under DistributedDataParallel with equal batches the gradients are those of one process with
-    the whole batch, for all similarities that are means over samples (mse, l1, cosine, js); the
-    others need ``gather=True`` for that.
-
-    Source: Kurtulus et al., "Tied-Augment: Controlling Representation Similarity Improves Data
-    Augmentation", ICML 2023, and its code: ``supervise='both'`` is its ImageNet recipe (mean cross
-    entropy over 2B), ``supervise='first'`` its CIFAR default.
+    Under DistributedDataParallel with equal batches the gradients are those of one process with the
+    whole batch, if the similarity is a mean over samples. For the others that needs
+    ``gather=True``. docs/loss.md lists both kinds.
 
     Args:
         criterion: ``(logits, target) -> scalar``, any timm or torch criterion that reduces to a
-            scalar. None is the mean cross entropy (`torch.nn.functional.cross_entropy`), which
-            takes class indices and soft targets.
-        tied_weight: finite factor of the similarity. Positive pulls the views' features together,
-            negative pushes them apart, 0 leaves the similarity to `last` only. Kept as the
-            attribute of the same name, which may be set between steps.
-        similarity: a name in `tied_augment.loss.SIMILARITIES`: ``'mse'``, the mean over all B*D
-            elements of ``(features1 - features2)**2``, ``'l1'``, ``'cosine'``, ``'l2_norm'``,
-            ``'cosine_l2_norm'``, ``'cka'``, ``'linear_cka'``, ``'vicreg'``, all of the features,
-            or ``'js'``, of the logits; or a callable ``(features1, features2) -> scalar`` that
-            gets two ``(B, D)`` tensors of at least 32-bit floats, with autocast off.
-        supervise: ``'both'`` gives the criterion all 2B rows, ``'first'`` view 1 only.
+            scalar. None is the mean cross entropy (`torch.nn.functional.cross_entropy`), for class
+            indices and soft targets.
+        tied_weight: finite factor of the similarity. A positive weight pulls the views' features
+            together, a negative one pushes them apart. With 0 the similarity is only computed, for
+            `last`. The attribute of the same name may be set between steps.
+        similarity: a name or function in `tied_augment.loss.SIMILARITIES`, which docs/loss.md
+            describes, or a callable ``(features1, features2) -> scalar``. It gets two ``(B, D)``
+            tensors of at least 32-bit floats, with autocast off.
+        supervise: ``'both'`` gives the criterion all 2B rows, ``'first'`` only view 1.
         label_smoothing: in [0, 1], for the default criterion only.
-        num_views: views of each sample, at least 2. Of more than two the similarity is the mean
-            over all pairs of views, and below ``2B`` reads ``num_views * B``.
-        layer_weights: finite weights of the layers when `features` is a list: the similarity is
-            the weighted sum over the layers. None is a weight of 1 each.
+        num_views: V, views of each sample, at least 2. With more than two the similarity is the
+            mean over all pairs of views, and ``2B`` below means ``V * B``.
+        layer_weights: finite weights of the layers if `features` is a list. The similarity is the
+            weighted sum over the layers. None weights each with 1.
         schedule: of `tied_weight`: a `Schedule`, or the name of one that needs no number of steps.
-            Its step counts the calls in train mode, and is in the state_dict.
-        gather: compare the features of all processes; of use for similarities between samples
-            (cka, linear_cka, vicreg). Needs equal batches on all processes.
-        watch_collapse: warn, once, when the features' spread falls to near zero. Looks at every
-            100th call in train mode, with one device sync; under torch.compile instead when `last`
-            is read, which then syncs.
+            Its step counts the calls in train mode and is in the state_dict.
+        gather: whether to compare the features of all processes, for similarities that are not a
+            mean over samples. All processes must have equal batches.
+        watch_collapse: whether to warn, once, when the features' spread falls to near zero. The
+            check runs at every 100th call in train mode and waits for the device; under
+            torch.compile it runs when `last` is read.
 
     Raises:
-        ValueError: unknown `similarity`, `supervise` or `schedule`, `label_smoothing` out of range
-            or given with a criterion, `num_views` below 2, a weight that is not finite.
-        TypeError: a criterion or similarity that can't be called, a weight that is no number, or
-            another argument of a wrong type.
+        ValueError: `similarity`, `supervise` or `schedule` is unknown, or a number is out of range;
+            `label_smoothing` is given with a criterion, or `layer_weights` with a similarity of
+            logits; the schedule needs a number of steps.
+        TypeError: an argument has a wrong type.
 
-    Warns:
-        UserWarning: a `tied_weight` at which ``'l2_norm'`` ties next to nothing.
+    Source: Kurtulus et al., "Tied-Augment: Controlling Representation Similarity Improves Data
+    Augmentation", ICML 2023, and its code. ``supervise='both'`` is its ImageNet recipe (mean cross
+    entropy over 2B), ``supervise='first'`` its CIFAR default.
     """
 
-    # Said here too: what torch.nn.Module.__setattr__ may take has no type to a checker.
+    # For type checkers, which cannot infer what goes through nn.Module.__setattr__.
     criterion: Criterion | None
     tied_weight: float
-    similarity: str | Similarity
+    similarity: str | Distance
     schedule: Schedule | None
 
     def __init__(
         self,
         criterion: Criterion | None = None,
         tied_weight: float = 1.0,
-        similarity: str | Similarity = "mse",
+        similarity: str | Distance = "mse",
         *,
         supervise: str = "both",
         label_smoothing: float = 0.0,
@@ -112,11 +107,14 @@ class TiedLoss(nn.Module):
                 f"label_smoothing={label_smoothing} belongs to the default criterion; "
                 "give it to your own criterion instead"
             )
-        check_name("supervise", supervise, _SUPERVISE, elsewhere=_SUPERVISE_ELSEWHERE)
+        check_name("supervise", supervise, _SUPERVISE, aliases=_SUPERVISE_ALIASES)
         check_int("num_views", num_views, 2)
-        checks.check_similarity(similarity)
-        if similarity == "js" and layer_weights is not None:
-            raise ValueError("layer_weights are of features, and similarity='js' compares logits")
+        similarity = checks.check_similarity(similarity)
+        entry = entry_of(similarity)
+        if entry is not None and entry.of_logits and layer_weights is not None:
+            raise ValueError(
+                f"layer_weights are of features, and similarity={entry.name!r} compares logits"
+            )
         for name, flag in (("gather", gather), ("watch_collapse", watch_collapse)):
             if not isinstance(flag, bool):
                 raise TypeError(f"{name} must be True or False, got {described(flag)}")
@@ -127,14 +125,14 @@ class TiedLoss(nn.Module):
         self.label_smoothing = label_smoothing
         self.num_views = num_views
         self.layer_weights = checks.check_layer_weights(layer_weights)
-        checks.warn_of_a_small_weight(similarity, self.tied_weight)
+        checks.warn_of_small_weight(entry, self.tied_weight)
         if not isinstance(schedule, Schedule):
             schedule = Schedule(schedule)
-        # A constant weight has no state: the plain loss adds no key to a checkpoint.
+        # A constant weight needs no step, and so adds no key to a checkpoint.
         self.schedule = None if schedule.name == "constant" else schedule
         self.gather = gather
-        self._watch = CollapseWatch() if watch_collapse else None
-        self._unwatched = False  # the latest call was compiled
+        self._watch = CollapseWatch(warns=watch_collapse)
+        self._was_compiled = False  # the latest call, which the watch has not seen
         self._parts: dict[str, Tensor] = {}
         self._recorded: list[Tensor] = []  # features of the latest call, for `last`
 
@@ -148,37 +146,36 @@ class TiedLoss(nn.Module):
     ) -> Tensor:
         """Compute the loss of one batch of pairs.
 
-        float16 and bfloat16 inputs are computed, and returned, in float32; float64 stays float64.
-
-        On the CPU the default criterion with mse, l1 or cosine of one layer of two views runs as
-        one fused pass (see docs/fused.md), which gives the same up to rounding.
+        float16 and bfloat16 inputs are computed in float32, and the loss is float32. float64 stays
+        float64. On the CPU the common case runs as one fused pass, with the same result up to
+        rounding (docs/fused.md).
 
         Args:
             logits: ``(2B, C)``, floating, view-major.
-            features: ``(2B, D)``, floating, view-major, the rows of `logits`; or a list of such,
-                one for each layer.
-            target: class indices ``(B,)`` or ``(2B,)`` (any integer dtype), or soft targets
-                ``(B, C)`` or ``(2B, C)`` (floating). B rows serve both views. The default
-                criterion passes over the index -100, so that unlabelled images are only tied. With
-                a criterion of your own only the number of rows is checked.
-            step: of the schedule, to go on from; None is the one after the latest call's.
+            features: ``(2B, D)``, floating, with the rows of `logits`; or a list of such matrices,
+                one per layer.
+            target: class indices ``(B,)`` or ``(2B,)`` of any integer dtype, or soft targets ``(B,
+                C)`` or ``(2B, C)``, floating. B rows serve both views. The default criterion leaves
+                out rows with the index -100, so that unlabelled images are only tied. With your own
+                criterion only the number of rows is checked.
+            step: which step of the schedule this is; None for the one after the previous call's.
 
         Returns:
             The loss, a scalar tensor.
 
         Raises:
-            TypeError: not tensors, not floating, or a target dtype that the default criterion
-                can't take.
-            ValueError: shapes that don't fit, a criterion or similarity that returns no scalar,
-                or a step without a schedule. A class index out of range is a ValueError from the
-                fused pass, an IndexError from PyTorch elsewhere on the CPU.
+            TypeError: an input is not a tensor or not floating, or the default criterion cannot use
+                the dtype of the target.
+            ValueError: shapes do not fit, a criterion or similarity does not return a scalar, or
+                there is a step but no schedule. For a class index out of range the fused pass
+                raises a ValueError, and PyTorch on the CPU an IndexError.
         """
         pairs = checks.check_logits(logits, self.num_views)
         layers = None if self.layer_weights is None else len(self.layer_weights)
         parts = checks.check_features(features, logits.shape[0], self.num_views, layers)
         if self._can_fuse(logits, parts, target):
             return self._fused(logits, parts, target, step)
-        logits, parts = checks.widen(logits), [checks.widen(part) for part in parts]
+        logits, parts = widen(logits), [widen(part) for part in parts]
         target = self._target_of_all(target, logits, pairs)
 
         ce, similarity = self._terms(logits, parts, target)
@@ -189,33 +186,36 @@ class TiedLoss(nn.Module):
 
     @property
     def last(self) -> dict[str, Tensor]:
-        """The parts of the latest call, detached scalar tensors; empty before the first.
+        """The parts of the latest call: detached scalar tensors, by name.
 
-        Empty also after a call within a transform of `torch.func`, whose values end with it.
+        - ``'loss'``: what `forward` returned.
+        - ``'ce'``: what the criterion returned.
+        - ``'similarity'``: not weighted.
+        - ``'tied_weight'``: after the schedule.
+        - ``'cosine'``: mean cosine between the views' features, of the last layer.
+        - ``'feature_norm'``: mean Euclidean norm of a row of the features, of the last layer.
+        - ``'spread'``: root mean square distance of the features' rows from their mean, relative to
+          that of the first call; of the layer where it is least.
 
-        ``'loss'``, ``'ce'`` (what the criterion returned), ``'similarity'`` (not weighted),
-        ``'tied_weight'`` (scheduled) and, of the features, ``'cosine'`` (mean over the pairs),
-        ``'feature_norm'`` (mean Euclidean norm of a row), both of the last layer, and
-        ``'spread'`` (root mean square distance of the rows from their mean, relative to that of
-        the first call; of the layer where it is least). The last three are computed when asked
-        for. The features are kept until then, or until the next call.
+        The last three are computed when `last` is read. The features are kept until then, or until
+        the next call. Empty before the first call, and after a call within a transform of
+        `torch.func`, whose values end with it.
         """
         if self._recorded:
-            features = [checks.widen(part) for part in self._recorded]
+            features = [widen(part) for part in self._recorded]
             self._recorded = []
-            watch = self._watch or CollapseWatch()
             with torch.no_grad(), torch.autocast(features[0].device.type, enabled=False):
-                # This process's own, also with `gather`: one process may read `last` alone.
+                # Without `gather`, so that one process may read `last` alone.
                 views = features[-1].chunk(self.num_views)
                 self._parts["cosine"] = 1 - _mean_over_pairs(cosine, views)
                 self._parts["feature_norm"] = features[-1].norm(dim=1).mean()
-                self._parts["spread"] = watch.relative(features)
-            if self._unwatched and self._watch is not None:
+                self._parts["spread"] = self._watch.relative(features)
+            if self._was_compiled:
                 self._watch.look(self._parts["spread"])
         return self._parts
 
     def extra_repr(self) -> str:
-        """Describe the arguments; modules among them are printed by torch."""
+        """Describe the arguments, except modules, which torch prints."""
         parts = [f"tied_weight={self.tied_weight:g}", f"supervise={self.supervise!r}"]
         if not isinstance(self.similarity, nn.Module):
             parts.append(f"similarity={self.similarity!r}")
@@ -232,15 +232,18 @@ class TiedLoss(nn.Module):
         return ", ".join(parts)
 
     def _can_fuse(self, logits: Tensor, features: list[Tensor], target: Tensor) -> bool:
-        """Whether the fused loss computes this, and faster than what follows."""
+        """Whether the fused loss can compute this, and is faster than plain operations."""
+        if torch.compiler.is_compiling():
+            return False
+        entry = entry_of(self.similarity)
         return (
-            not torch.compiler.is_compiling()
+            entry is not None
+            and entry.fused
             and self.criterion is None
-            and self.similarity in fused.SIMILARITIES
             and self.num_views == 2
             and self.layer_weights is None
             and len(features) == 1
-            # A scheduled weight is a tensor, and other processes' features are not here.
+            # A scheduled weight is a tensor, and gathered features come from other processes.
             and self.schedule is None
             and not self.gather
             and isinstance(self.tied_weight, int | float)  # may have been set to a tensor
@@ -253,7 +256,7 @@ class TiedLoss(nn.Module):
     def _fused(
         self, logits: Tensor, features: list[Tensor], target: Tensor, step: int | Tensor | None
     ) -> Tensor:
-        """The same loss in one pass over the CPU's memory, gradients included."""
+        """Compute the loss and its gradients in one pass on the CPU."""
         weight = self._weight(step)
         loss, ce, similarity = TiedLossFunction.apply(
             logits,
@@ -271,9 +274,9 @@ class TiedLoss(nn.Module):
     def _terms(
         self, logits: Tensor, features: list[Tensor], target: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The supervised loss and the similarity, not weighted, of checked inputs.
+        """Compute the supervised loss and the similarity, which is not weighted.
 
-        All are wide (at least float32), view-major and of ``num_views * B`` rows, `target` too.
+        All inputs have been checked, have ``num_views * B`` rows and are at least float32.
         """
         rows = logits.shape[0] // (self.num_views if self.supervise == "first" else 1)
         ce = self._supervised(logits[:rows], target[:rows])
@@ -288,12 +291,10 @@ class TiedLoss(nn.Module):
         return F.cross_entropy(logits, target, label_smoothing=self.label_smoothing)
 
     def _similarity(self, logits: Tensor, features: list[Tensor]) -> Tensor:
-        if isinstance(self.similarity, str):
-            distance = SIMILARITIES[self.similarity]
-            if self.similarity == "js":
-                return self._over_pairs(distance, logits)
-        else:
-            distance = self.similarity
+        entry = entry_of(self.similarity)
+        if entry is not None and entry.of_logits:
+            return self._over_pairs(entry, logits)
+        distance = cast("Distance", self.similarity if entry is None else entry)
         weights = self.layer_weights or (1.0,) * len(features)
         total = None
         for weight, layer in zip(weights, features, strict=True):
@@ -303,7 +304,7 @@ class TiedLoss(nn.Module):
         assert total is not None  # there is at least one layer
         return total
 
-    def _over_pairs(self, distance: Similarity, values: Tensor) -> Tensor:
+    def _over_pairs(self, distance: Distance, values: Tensor) -> Tensor:
         """Mean of `distance` over all pairs of views of ``(num_views * B, ...)``."""
         views: Sequence[Tensor] = values.chunk(self.num_views)
         if self.gather:
@@ -311,13 +312,13 @@ class TiedLoss(nn.Module):
         return _mean_over_pairs(distance, views)
 
     def _target_of_all(self, target: Tensor, logits: Tensor, pairs: int) -> Tensor:
-        """Check `target` and give it 2B rows: class indices int64, soft ones at least float32."""
+        """Check `target`; return it with ``num_views * B`` rows, and soft ones at least float32."""
         checks.check_target(target, logits, pairs, self.num_views)
         if self.criterion is None:
             target = checks.target_for_cross_entropy(target, logits, self.num_views)
         elif target.is_floating_point():
-            target = checks.widen(target)
-        # The number of rows decides: B rows are one target per sample, for all of its views.
+            target = widen(target)
+        # B rows are one target per sample, for all of its views.
         return torch.cat([target] * self.num_views) if target.shape[0] == pairs else target
 
     def _weight(self, step: int | Tensor | None) -> float | Tensor:
@@ -336,32 +337,32 @@ class TiedLoss(nn.Module):
         weight: float | Tensor,
         features: list[Tensor],
     ) -> None:
-        """Keep the parts for `last`, and let the watch look when it is due."""
-        if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
-            self._parts, self._recorded = {}, []  # they could not be read outside the transform
+        """Keep the parts for `last`, and check for a collapse if it is time."""
+        if not torch.compiler.is_compiling() and in_transform():
+            self._parts, self._recorded = {}, []  # these cannot be read outside of the transform
             return
         self._parts = {
             # A copy: `loss /= accumulation_steps` in the training loop must not change it.
             "loss": loss.detach().clone(),
             "ce": ce.detach(),
             "similarity": similarity.detach(),
-            # A product, because torch.compile makes an input of a number that is only multiplied;
-            # new_full would burn each value of the weight into a graph of its own.
+            # A product, because torch.compile turns a number that is only multiplied into an input.
+            # With new_full it would compile a graph for each value of the weight.
             "tied_weight": torch.ones_like(loss) * weight,
         }
         self._recorded = [part.detach() for part in features]
-        self._unwatched = torch.compiler.is_compiling()
-        # A count in Python, and a look, would be a new graph or a break in one.
-        if self.training and self._watch is not None and readable(loss) and self._watch.due():
-            features = [checks.widen(part) for part in self._recorded]
+        self._was_compiled = torch.compiler.is_compiling()
+        # Not while compiling: counting in Python recompiles, and reading a value breaks the graph.
+        if self.training and readable(loss) and self._watch.due():
+            features = [widen(part) for part in self._recorded]
             self._watch.look(self._watch.relative(features))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the features of the latest call out of copies."""
+        """The state for copies, without the features of the latest call."""
         return self.__dict__ | {"_recorded": []}
 
 
-def _mean_over_pairs(distance: Similarity, views: Sequence[Tensor]) -> Tensor:
+def _mean_over_pairs(distance: Distance, views: Sequence[Tensor]) -> Tensor:
     results = []
     for first, second in combinations(views, 2):
         results.append(distance(first, second))

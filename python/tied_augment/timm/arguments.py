@@ -249,10 +249,12 @@ def _check_weights(name: str, weights: list[Any]) -> None:
 def _check_layers(args: Namespace) -> None:
     modules = args.tied_feature_module or []
     weights = args.tied_layer_weights
-    if (modules or weights) and args.tied_similarity == "js":
+    similarity = args.tied_similarity
+    if (modules or weights) and SIMILARITIES[similarity].of_logits:
         name = "--tied-feature-module" if modules else "--tied-layer-weights"
         raise LaunchError(
-            f"{name} has no effect with --tied-similarity js, which compares logits: leave it out"
+            f"{name} has no effect with --tied-similarity {similarity}, which compares logits: "
+            "leave it out"
         )
     if weights and len(weights) != len(modules):
         raise LaunchError(

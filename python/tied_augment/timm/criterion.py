@@ -1,4 +1,8 @@
-"""`TiedLoss` in the place of a criterion that is called with logits and target only."""
+"""`TiedLoss` as a criterion that is called with logits and target only.
+
+Lives here: `TiedCriterion`. Every kind of train.py has a criterion: timm's tasks call it, and so do
+loops without tasks. The features reach it through a `FeatureTap`.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from tied_augment.loss import TiedLoss
+from tied_augment.loss.mixup import mix_view_2
+from tied_augment.similarity import widen
+from tied_augment.tap import warn_of_constants
 from tied_augment.timm.mixup import unpack
 from tied_augment.timm.tap import FeatureTap
 
 __all__ = ["PARTS", "TiedCriterion"]
 
-# What is reported of a step: its name here, and in `TiedLoss.last`.
+# The parts that are reported for each step: their names here and in `TiedLoss.last`.
 _REPORTED = {
     "ce": "ce",
     "similarity": "similarity",
@@ -24,18 +31,16 @@ PARTS = tuple(_REPORTED)
 
 
 class TiedCriterion(nn.Module):
-    """``criterion(logits, target)`` that adds the similarity of the features of that forward.
-
-    What every kind of train.py has is a criterion: tasks call it, and so do loops without tasks.
+    """``criterion(logits, target)`` that adds the similarity of the features of the latest forward.
 
     Args:
         loss: the loss of logits, features and target.
         tap: where the features come from.
 
     Attributes:
-        last: `PARTS` of the latest call, as `TiedLoss.last` has them, or after `average_last` their
-            means over all processes. ``'feature_cosine'`` is the mean cosine between the views'
-            features: 1 says that they are tied, or have collapsed.
+        last: `PARTS` of the latest call, as in `TiedLoss.last`; after `average_last` their means
+            over all processes. ``'feature_cosine'`` is the mean cosine between the views' features:
+            at 1 they are tied completely, or have collapsed.
     """
 
     last: dict[str, Tensor]
@@ -45,6 +50,7 @@ class TiedCriterion(nn.Module):
         self.loss = loss
         self._tap = tap
         self._pairs_are_checked = False
+        self._warned = False
         self.last = {}
         self._is_own = False  # whether `last` is of this process alone
         self._sums: Tensor | None = None
@@ -57,17 +63,24 @@ class TiedCriterion(nn.Module):
             logits: ``(2B, C)``, view-major.
             target: as `TiedLoss` takes it, or packed by tied mixup, ``(2B, C + 1)``.
 
+        Returns:
+            The loss, a scalar tensor.
+
         Raises:
-            RuntimeError: the tap did not record exactly one forward, or the targets are no pairs.
+            RuntimeError: the tap did not record exactly one forward, or the two halves of the
+                target differ.
             TypeError, ValueError: as `TiedLoss`.
         """
         features = self._tap.take()
         target, share = unpack(target, logits.shape[1])
-        if len(target) == len(logits):  # not B targets, which serve both views
+        if len(target) == len(logits):  # B targets serve both views
             self._check_pairs(target)
+        layers = features if isinstance(features, list) else [features]
+        if not self._warned:
+            names = self._tap.names if len(layers) > 1 else [", ".join(self._tap.names)]
+            self._warned = warn_of_constants(logits, layers, names)
         if share is not None:
-            layers = features if isinstance(features, list) else [features]
-            features = [_mix_like_view_1(layer, share) for layer in layers]
+            features = [mix_view_2(widen(layer), share) for layer in layers]
         loss: Tensor = self.loss(logits, features, target)
         self._record()
         return loss
@@ -75,7 +88,7 @@ class TiedCriterion(nn.Module):
     # timm 1.0.23 to 1.0.26 compile the whole task, and this with it.
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _record(self) -> None:
-        """Add up the parts on their device, in one tensor, so that nothing waits for them."""
+        """Add up the parts in one tensor on their device, so that nothing waits for it."""
         last = self.loss.last
         self.last = {name: last[source] for name, source in _REPORTED.items()}
         self._is_own = True
@@ -87,36 +100,29 @@ class TiedCriterion(nn.Module):
         return torch.stack([value.detach().float() for value in self.last.values()])
 
     def average_last(self, mean: Callable[[Tensor], Tensor]) -> None:
-        """Average `last` over all processes, unless that has been done since the latest call.
+        """Average `last` over all processes, once per call of the criterion.
 
         Args:
-            mean: of a tensor over all processes, each of which must call this.
+            mean: averages a tensor over all processes; all of them must call this method.
         """
         if self._is_own:
             self._is_own = False
             self.last = dict(zip(PARTS, mean(self._stacked()), strict=True))
 
     def take_means(self) -> Tensor | None:
-        """The means of `PARTS` over the calls since the last call of this; None if none was."""
+        """The means of `PARTS` over the calls since the previous `take_means`; None without any."""
         means = None if self._sums is None else self._sums / self._steps
         self._sums, self._steps = None, 0
         return means
 
     def _check_pairs(self, target: Tensor) -> None:
-        """Once, since it waits for the device: are both halves of the batch of the same images?"""
+        """Refuse targets that differ between the views; once, since it waits for the device."""
         if self._pairs_are_checked or target.is_floating_point() or torch.compiler.is_compiling():
             return
         first, second = target.chunk(2)
         if len(first) == len(second) and not torch.equal(first, second):
             raise RuntimeError(
-                "the two halves of the targets differ, so the batch is not made of pairs of views: "
+                "the two halves of the targets differ, so the batch does not hold pairs of views: "
                 "does the script change batches between the loader and the loss?"
             )
         self._pairs_are_checked = True
-
-
-def _mix_like_view_1(features: Tensor, share: Tensor) -> Tensor:
-    """View 2's features, mixed as view 1's images were: by lambda, with the mirrored sample's."""
-    first, second = features.float().chunk(2)
-    share = share.to(second.dtype)
-    return torch.cat((first, share * second + (1 - share) * second.flip(0)))

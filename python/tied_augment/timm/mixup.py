@@ -1,11 +1,16 @@
-"""Tied mixup and cutmix: view 1 is mixed, view 2 is not, and the loss learns how much.
+"""Mixup and CutMix of view 1 only, in timm's classes.
 
-The partner of a sample is its mirror image in the batch (``flip(0)``), as in timm, within view 1.
-train.py passes nothing but images and targets from loader to loss, so the share of the sample's
-own label, lambda, travels as one more column of the soft targets: `pack` and `unpack`. timm draws
-from numpy's global state, which `EpochSeeds` sets for each batch.
+View 2 stays clean. The loss must mix its features by the same share, lambda, so the loss must know
+it. train.py passes only images and targets from the loader to the loss: lambda therefore travels as
+one more column of the soft targets (`pack` and `unpack`). As in timm, sample i is mixed with sample
+B - 1 - i of the batch. timm draws from numpy's global state, which `EpochSeeds` sets for each
+batch.
 
-Source: Kurtulus et al., "Tied-Augment", ICML 2023, Flax code; mixing itself by timm.
+Lives here: `TwoViewMixup` and `TwoViewFastCollateMixup`, which stand in for timm's `Mixup` and
+`FastCollateMixup`. For custom training loops there is `tied_augment.TiedMixup`, which needs no
+timm.
+
+Source: Kurtulus et al., "Tied-Augment", ICML 2023, Flax code; the mixing itself is timm's.
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ from torch import Tensor
 from tied_augment.timm.pairs import collate_pairs
 from tied_augment.timm.seeds import EpochSeeds
 
-__all__ = ["TiedFastCollateMixup", "TiedMixup", "pack", "unpack"]
+__all__ = ["TwoViewFastCollateMixup", "TwoViewMixup", "pack", "unpack"]
 
 
 def pack(mixed: Tensor, clean: Tensor, share: Tensor) -> Tensor:
@@ -31,19 +36,27 @@ def pack(mixed: Tensor, clean: Tensor, share: Tensor) -> Tensor:
 
 
 def unpack(target: Tensor, classes: int) -> tuple[Tensor, Tensor | None]:
-    """Undo `pack`: ``(2B, C)`` and lambda ``(B, 1)``; or any other target as it is, and None."""
+    """The inverse of `pack`: ``(2B, C)`` and lambda ``(B, 1)``. Other targets: as given, and None.
+
+    Args:
+        target: what came from the loader.
+        classes: C, the columns of the logits.
+    """
     if target.ndim != 2 or target.shape[1] != classes + 1:
         return target, None
     return target[:, :-1], target[: target.shape[0] // 2, -1:]
 
 
-class _Tied:
-    """Over a mixer of timm's, which takes `args` and `kwargs`.
+class _KeepsLambda:
+    """The part that both classes share; the other base class is a mixer of timm's.
 
-    Keeps what its methods return and don't pass on: lambda, corrected for cut borders.
+    timm's methods return lambda (after clipped boxes are accounted for) and its `__call__` drops
+    it. This class keeps it.
 
     Args:
-        seeds: what each batch is mixed from; None for numpy's global state as it is.
+        *args: timm's.
+        seeds: what each batch is mixed from; None leaves numpy's global state alone.
+        **kwargs: timm's.
     """
 
     _share: float | Tensor = 1.0
@@ -62,11 +75,11 @@ class _Tied:
         return share.reshape(-1, 1).expand(count, 1)
 
 
-class TiedMixup(_Tied, Mixup):
+class TwoViewMixup(_KeepsLambda, Mixup):
     """timm's ``Mixup`` for batches of pairs: images ``(2B, ...)``, targets ``(2B,)``."""
 
     def __call__(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Mix view 1; the targets come packed, ``(2B, C + 1)``."""
+        """Mix view 1. The targets are returned packed, ``(2B, C + 1)``."""
         pairs = len(x) // 2
         with self._numbers():
             first, mixed = super().__call__(x[:pairs], target[:pairs])
@@ -83,11 +96,12 @@ class TiedMixup(_Tied, Mixup):
         return self._keep(super()._mix_elem(*args, **kwargs))
 
 
-class TiedFastCollateMixup(_Tied, FastCollateMixup):
+class TwoViewFastCollateMixup(_KeepsLambda, FastCollateMixup):
     """timm's ``FastCollateMixup`` for samples ``((view1, view2), target)``.
 
-    `mixup_enabled` reaches workers that live from epoch to epoch; timm's own does not, so that
-    there ``--mixup-off-epoch`` has no effect with ``--workers`` above 0.
+    `mixup_enabled` lies in shared memory, so that workers that live for several epochs see it
+    change. timm's own does not: there ``--mixup-off-epoch`` has no effect with ``--workers`` above
+    0.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -96,7 +110,7 @@ class TiedFastCollateMixup(_Tied, FastCollateMixup):
 
     @property
     def mixup_enabled(self) -> bool:
-        """Whether images are mixed; targets are soft and packed in any case."""
+        """Whether images are mixed. Targets are soft and packed in any case."""
         return bool(self._enabled)
 
     @mixup_enabled.setter
@@ -104,10 +118,10 @@ class TiedFastCollateMixup(_Tied, FastCollateMixup):
         self._enabled.fill_(value)
 
     def __call__(self, batch: Sequence[Any], _: object = None) -> tuple[Tensor, Tensor]:
-        """Put B pairs into ``(2B, 3, H, W)`` uint8, view 1 mixed, and packed targets."""
+        """Collate B pairs to ``(2B, 3, H, W)`` uint8, view 1 mixed, and packed targets."""
         pairs = len(batch)
         images, target = collate_pairs(batch)
-        # timm before 1.0.9 mixes arrays only; a copy, since 'pair' mixes in place.
+        # timm before 1.0.9 mixes arrays only. A copy, because mode 'pair' mixes in place.
         first = [
             (image.copy(), y) for image, y in zip(images[:pairs].numpy(), target, strict=False)
         ]

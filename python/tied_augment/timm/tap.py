@@ -1,7 +1,7 @@
-"""The features of a model that nobody wraps.
+"""The features of a plain model that is not wrapped.
 
-Lives here: `FeatureTap`, which records what goes into a plain model's last linear layer, and
-`forward_separately`. It must never add a parameter, buffer or state_dict key to the model.
+Lives here: `FeatureTap`, which records the input of a model's last linear layer, and
+`forward_separately`. Neither may ever add a parameter, buffer or state_dict key to the model.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ __all__ = ["FeatureTap", "forward_separately"]
 
 
 class FeatureTap:
-    """Records the features of every training forward of a model, to be taken once by the loss.
+    """Records the features of each training forward pass of a model, for the loss to take once.
 
-    As in `TiedModel` the features are the input of the last linear layer of the classifier, but the
+    As in `TiedModel`, the features are the input of the last linear layer of the classifier. The
     model is not wrapped: train.py, DistributedDataParallel, EMA, torch.compile and checkpoints get
-    the plain one. Copies of the model (EMA) are not recorded, nor are forwards in eval mode or
-    without grad.
+    the plain model. Copies of the model (EMA) are not recorded, nor are forward passes in eval mode
+    or without grad.
 
     Args:
-        model: the plain model; hooks are added to it.
+        model: the plain model, to which forward pre-hooks are added.
         feature_module: as in `TiedModel`.
-        forwards: how many forwards there are between two calls of `take`.
+        forwards: the number of forward passes between two calls of `take`.
 
     Raises:
-        ValueError, TypeError: as `TiedModel`.
+        ValueError, TypeError: as in `TiedModel`.
     """
 
     def __init__(
@@ -50,16 +50,17 @@ class FeatureTap:
 
     @property
     def names(self) -> list[str]:
-        """The tapped modules."""
+        """The names of the tapped modules."""
         return [tap.name for tap in self._taps]
 
     def take(self) -> Tensor | list[Tensor]:
-        """The features of the latest forward, ``(2B, D)``, which are then forgotten.
+        """Return the features of the latest forward pass, and forget them.
 
-        A list, one for each module, if `feature_module` is one.
+        Returns:
+            ``(2B, D)``; a list with one per module if `feature_module` is a list.
 
         Raises:
-            RuntimeError: as a forward of `TiedModel`.
+            RuntimeError: as in the forward pass of `TiedModel`.
         """
         features = [tap.take() for tap in self._taps]
         if self._layered:
@@ -68,7 +69,7 @@ class FeatureTap:
 
 
 class _TrainingTap(Tap):
-    """A tap that is open from the start, for training forwards only; a copy of it is closed."""
+    """A tap that records training forward passes; open from the start. Its copies are closed."""
 
     def __init__(self, name: str, flatten: bool, forwards: int) -> None:
         super().__init__(name, flatten=flatten)
@@ -97,10 +98,10 @@ class _TrainingTap(Tap):
 
 
 def forward_separately(model: nn.Module) -> None:
-    """Have `model` run each of the two views on its own in training, so that BatchNorm does.
+    """Make `model` run the two views one after the other in training, so that BatchNorm does.
 
-    A subclass of the model's class is put in the place of that: a wrapper would change the
-    state_dict, and a function in the instance would be copied into the EMA model.
+    The model's class is replaced by a subclass of it. A wrapper would change the state_dict, and a
+    function in the instance would be copied into the EMA model.
     """
     kind = type(model)
     model.__class__ = type(

@@ -1,8 +1,8 @@
-"""`TiedTask`, and how any other task of ``timm.task`` is tied.
+"""`TiedTask`, and the same for any other task of ``timm.task``.
 
-Lives here: what a task of timm's needs besides a `TiedCriterion`. Works with every release that has
-``timm.task`` (1.0.23 and later), whatever it calls its attributes: used are its methods,
-``criterion`` and ``device``.
+Lives here: what a task of timm needs besides a `TiedCriterion`. It works with every release that
+has ``timm.task`` (1.0.23 and later), because it uses only the methods of a task, its ``criterion``
+and its ``device``.
 """
 
 from __future__ import annotations
@@ -30,23 +30,29 @@ except ModuleNotFoundError as error:
 __all__ = ["TiedTask", "tied"]
 
 
-class _Tied:
-    """Over a task whose criterion is a `TiedCriterion`."""
+class _ReportsParts:
+    """The part that all tied tasks share; the other base class is a task of timm.
+
+    The criterion must be a `TiedCriterion`.
+    """
 
     criterion: TiedCriterion
     device: torch.device
 
     def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:  # noqa: A002
-        """As the task under it, with the parts of the tied loss in the result, detached.
+        """Run timm's task on a batch of pairs.
 
         Args:
-            input: images, floating: ``(2B, C, H, W)``, view-major; ``(2, B, C, H, W)``; or a
-                list or tuple of both views' ``(B, C, H, W)``.
+            input: floating images: ``(2B, C, H, W)``, view-major; ``(2, B, C, H, W)``; or a list or
+                tuple of both views' ``(B, C, H, W)``.
             target: as `TiedCriterion.forward` takes it.
+
+        Returns:
+            timm's result, and the parts of the tied loss, detached.
 
         Raises:
             RuntimeError: in eval mode or without grad, where features are not recorded.
-            TypeError, ValueError: other images or targets.
+            TypeError, ValueError: the images or targets are wrong.
         """
         images = join_views(input, 2)
         if not images.is_floating_point():
@@ -58,17 +64,17 @@ class _Tied:
         return result | {name: self.criterion.last[name] for name in PARTS}
 
     def prepare_distributed(self, device_ids: list[Any] | None = None, **options: Any) -> Any:
-        """As the task under it; on a CPU without `device_ids`, which torch refuses there."""
+        """Call timm's method; on a CPU without `device_ids`, which torch refuses there."""
         if self.device.type == "cpu":
             device_ids = None
         return super().prepare_distributed(device_ids=device_ids, **options)  # type: ignore[misc]
 
 
-class TiedTask(_Tied, ClassificationTask):  # type: ignore[misc]
+class TiedTask(_ReportsParts, ClassificationTask):  # type: ignore[misc]
     """timm's ``ClassificationTask`` for batches of view pairs.
 
-    The model is the plain one, and stays it: optimizer, EMA, DistributedDataParallel, torch.compile
-    and checkpoints know nothing of this. In a loop of timm's kind::
+    The model stays the plain one: the optimizer, EMA, DistributedDataParallel, torch.compile and
+    checkpoints are not affected. In a loop like timm's::
 
         task = TiedTask(model, TiedLoss(SoftTargetCrossEntropy(), tied_weight=1.0), device=device)
         result = task(images, target)  # images (2B, C, H, W): all of view 1, then all of view 2
@@ -78,12 +84,12 @@ class TiedTask(_Tied, ClassificationTask):  # type: ignore[misc]
         model: any plain model that `TiedModel` takes.
         loss: a `TiedLoss`; None for ``TiedLoss()``.
         feature_module: as in `TiedModel`.
-        device: for timm's task.
-        dtype: for timm's task.
-        verbose: log what it is made of.
+        device: of timm's task.
+        dtype: of timm's task.
+        verbose: as in timm's task.
 
     Raises:
-        ValueError, TypeError: as `TiedModel`.
+        ValueError, TypeError: as in `TiedModel`.
     """
 
     def __init__(
@@ -113,5 +119,5 @@ class TiedTask(_Tied, ClassificationTask):  # type: ignore[misc]
 
 
 def tied(task_class: type[Any]) -> type[Any]:
-    """A subclass of a task of timm's, to be called as that is, with a `TiedCriterion`."""
-    return type(f"Tied{task_class.__name__}", (_Tied, task_class), {})
+    """A subclass of one of timm's tasks, which must be given a `TiedCriterion`."""
+    return type(f"Tied{task_class.__name__}", (_ReportsParts, task_class), {})

@@ -19,11 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 
-from tied_augment.loss import Schedule, TiedLoss
+from tied_augment.loss import SIMILARITIES, Schedule, TiedLoss
 from tied_augment.timm.criterion import TiedCriterion
 from tied_augment.timm.errors import LaunchError
 from tied_augment.timm.loader import refuse_no_batches
-from tied_augment.timm.mixup import TiedFastCollateMixup, TiedMixup
+from tied_augment.timm.mixup import TwoViewFastCollateMixup, TwoViewMixup
 from tied_augment.timm.native import native_loader, tied_loader, why_not
 from tied_augment.timm.pairs import NormalizedPairs, collate_pairs
 from tied_augment.timm.report import averages, in_log_lines
@@ -33,9 +33,6 @@ from tied_augment.timm.views import refused, two_view
 from tied_augment.transforms import TwoView
 
 __all__ = ["TiedRun"]
-
-# Similarities that centre the features over the batch: of one pair nothing is left.
-_NEED_TWO_PAIRS = ("cka", "linear_cka", "vicreg")
 
 
 class TiedRun:
@@ -92,15 +89,17 @@ class TiedRun:
             forward_separately(model)
         return model
 
-    def mixup(self, _original: object, *args: Any, **kw: Any) -> TiedMixup:
+    def mixup(self, _original: object, *args: Any, **kw: Any) -> TwoViewMixup:
         """Mix on the device."""
         self._mixes = True
-        return TiedMixup(*args, seeds=self._seeds, **kw)
+        return TwoViewMixup(*args, seeds=self._seeds, **kw)
 
-    def fast_collate_mixup(self, _original: object, *args: Any, **kw: Any) -> TiedFastCollateMixup:
+    def fast_collate_mixup(
+        self, _original: object, *args: Any, **kw: Any
+    ) -> TwoViewFastCollateMixup:
         """Mix while collating."""
         self._mixes = True
-        return TiedFastCollateMixup(*args, seeds=self._seeds, **kw)
+        return TwoViewFastCollateMixup(*args, seeds=self._seeds, **kw)
 
     def create_loader(self, original: Callable[..., Any], dataset: Any, **kw: Any) -> Any:
         """Create a loader, for training one of view pairs."""
@@ -109,7 +108,7 @@ class TiedRun:
         # The checks that it was hidden from are over; checkpoints keep what was typed.
         self._args.split_bn = self._split_bn
         collate = kw.get("collate_fn")
-        if collate is not None and not isinstance(collate, TiedFastCollateMixup):
+        if collate is not None and not isinstance(collate, TwoViewFastCollateMixup):
             raise LaunchError(
                 "the script gives create_loader a collate function of its own, which would not "
                 "know pairs of views: leave it out"
@@ -157,10 +156,11 @@ class TiedRun:
         if getattr(self._args, "distributed", False):
             pairs *= self._args.world_size  # their features are gathered
         name = self._args.tied_similarity
-        if pairs < 2 and name in _NEED_TWO_PAIRS:
+        least = SIMILARITIES[name].min_pairs
+        if pairs < least:
             raise LaunchError(
-                f"--tied-similarity {name} compares samples, so it needs batches of 2 or more: "
-                f"got -b {size}; use a larger -b or another similarity"
+                f"--tied-similarity {name} compares samples, so it needs batches of {least} or "
+                f"more: got -b {size}; use a larger -b or another similarity"
             )
 
     @contextmanager
@@ -248,7 +248,7 @@ class TiedRun:
 
 
 def _loss(args: Namespace, criterion: Any, steps: int) -> TiedLoss:
-    between_samples = args.tied_similarity not in ("mse", "l1", "cosine", "js")
+    per_sample = SIMILARITIES[args.tied_similarity].per_sample
     try:
         return TiedLoss(
             criterion,
@@ -258,7 +258,7 @@ def _loss(args: Namespace, criterion: Any, steps: int) -> TiedLoss:
             layer_weights=args.tied_layer_weights,
             schedule=Schedule(args.tied_schedule, max(steps, 1), seed=args.seed % 2**31),
             # So that several processes compute what one would with the whole batch.
-            gather=between_samples and getattr(args, "distributed", False),
+            gather=not per_sample and getattr(args, "distributed", False),
         )
     except ValueError as error:
         raise LaunchError(str(error)) from error
