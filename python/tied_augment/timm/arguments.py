@@ -84,10 +84,6 @@ _OPTIONS: dict[str, tuple[Any, dict[str, Any]]] = {
         None,
         {"type": int, "metavar": "N", "help": "threads of the native loader (default: --workers)"},
     ),
-    "precision": (
-        "exact",
-        {"choices": ("exact",), "help": "pixels equal to Pillow's"},
-    ),
 }
 
 DEFAULTS: dict[str, Any] = {"tied_augment": False} | {
