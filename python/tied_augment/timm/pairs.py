@@ -1,8 +1,8 @@
-"""Pairs of views in timm's own loader: the collate functions.
+"""Collate functions for pairs of views in timm's own loader.
 
-Used where the native loader can't serve a data set. There a `TwoView` is the transform, called
-without an index: it draws from torch's random state, which DataLoader seeds in each worker.
-Batches are view-major: all of view 1, then all of view 2.
+timm's loader is used where the native loader can't read a data set. A `TwoView` is then the
+transform of each sample. It is called without an index, so it draws from torch's random state,
+which DataLoader seeds in each worker. Batches are view-major: view 1 of all samples, then view 2.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from timm.data.random_erasing import RandomErasing
 from torch import Tensor
 from torch.utils.data import default_collate
 
-__all__ = ["NormalizedPairs", "Pixels", "collate_pairs"]
+__all__ = ["NormalizedPairs", "collate_pairs"]
 
-Pixels = NDArray[np.uint8]
-Pair = tuple["Pixels | Tensor", "Pixels | Tensor"]
+_View = NDArray[np.uint8] | Tensor
+_Batch = Sequence[tuple[tuple[_View, _View], Any]]
 
 
-def collate_pairs(batch: Sequence[tuple[Pair, Any]]) -> tuple[Tensor, Tensor]:
-    """Put B pairs into ``(2B, 3, H, W)`` uint8 and 2B targets, as timm's ``fast_collate``."""
-    images = np.stack([np.asarray(sample[0][view]) for view in (0, 1) for sample in batch])
-    targets = default_collate([sample[1] for sample in batch])
-    if targets.ndim == 1:
-        targets = targets.long()
-    return torch.from_numpy(images), torch.cat((targets, targets))
+def collate_pairs(batch: _Batch) -> tuple[Tensor, Tensor]:
+    """Collate for the prefetcher: B pairs to ``(2B, 3, H, W)`` uint8 and 2B targets.
+
+    As in timm's ``fast_collate``, scalar targets become int64.
+    """
+    images, targets = _stacked(batch)
+    return images, targets.long() if targets.ndim == 1 else targets
 
 
 class NormalizedPairs:
-    """Collate for ``--no-prefetcher``: `collate_pairs`, then what timm's transform would do.
+    """Collate for ``--no-prefetcher``: B pairs to ``(2B, 3, H, W)`` float32 and 2B targets.
 
-    Normalisation as by torchvision's ``ToTensor`` and ``Normalize``, bit for bit; then timm's
-    random erasing of each image.
+    Images are normalised as by torchvision's ``ToTensor`` and ``Normalize``, bit for bit, then
+    erased by timm's ``RandomErasing``. Targets keep their dtype.
 
     Args:
-        mean: per channel, in 0 to 1.
-        std: per channel.
-        erasing: keyword arguments of timm's ``RandomErasing``; None for none.
+        mean: per channel, from 0 to 1.
+        std: per channel, above 0.
+        erasing: keyword arguments of timm's ``RandomErasing``; None for no erasing.
     """
 
     def __init__(
@@ -51,10 +51,16 @@ class NormalizedPairs:
         self._std = torch.tensor(std).view(1, -1, 1, 1)
         self._erase = RandomErasing(device="cpu", **erasing) if erasing else None
 
-    def __call__(self, batch: Sequence[tuple[Pair, Any]]) -> tuple[Tensor, Tensor]:
-        """Put B pairs into ``(2B, 3, H, W)`` float32 and 2B targets."""
-        images, targets = collate_pairs(batch)
+    def __call__(self, batch: _Batch) -> tuple[Tensor, Tensor]:
+        """Collate a batch."""
+        images, targets = _stacked(batch)
         images = images.float().div_(255).sub_(self._mean).div_(self._std)
         if self._erase is not None:
             images = self._erase(images)
         return images, targets
+
+
+def _stacked(batch: _Batch) -> tuple[Tensor, Tensor]:
+    images = np.stack([np.asarray(sample[0][view]) for view in (0, 1) for sample in batch])
+    targets = default_collate([sample[1] for sample in batch])
+    return torch.from_numpy(images), torch.cat((targets, targets))
