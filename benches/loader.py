@@ -31,15 +31,15 @@ import numpy as np
 import peers
 import photos
 import torch
-from timm.data import auto_augment
-from timm.data import loader as timm_loader
 from timm.data.auto_augment import rand_augment_transform
 from timm.data.dataset import ImageDataset
+from timm.data.loader import fast_collate
 from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets import ImageFolder
 from tqdm import tqdm
 
 from tied_augment import ArrayDataset, TiedLoader, TwoView, View, build_info
+from tied_augment.cli.timms_loader import timms_loader
 
 # The folder, so many times, is an epoch: what begins an epoch should not count for much.
 REPEATS = 4
@@ -47,34 +47,17 @@ REPEATS = 4
 Result = tuple[float, float]
 
 
-class Twice:
-    """Both views of an image by the transform that timm's `create_loader` has made."""
-
-    def __init__(self, transform: Any) -> None:
-        self.transform = transform
-
-    def __call__(self, image: Any) -> tuple[Any, Any]:
-        return self.transform(image), self.transform(image)
-
-
 def timms(folder: Path, workers: int, aa: str | None) -> Any:
-    auto_augment.NAME_TO_OP["PosterizeIncreasing"] = peers.posterize  # works with Pillow 13
-    make: Any = timm_loader.create_loader
     dataset = ImageDataset(str(folder))
     dataset.reader.samples = dataset.reader.samples * REPEATS
-    loader = make(
+    return timms_loader(
         dataset,
         peers.SIDE,
         peers.BATCH,
-        is_training=True,
-        color_jitter=None,
         auto_augment=aa,
         interpolation="bicubic",
-        num_workers=workers,
-        device=torch.device("cpu"),
-    ).loader  # without the normalisation of PrefetchLoader
-    dataset.transform = Twice(dataset.transform)
-    return loader
+        workers=workers,
+    )
 
 
 def in_dataloader(dataset: Dataset[Any], workers: int) -> Any:
@@ -84,7 +67,7 @@ def in_dataloader(dataset: Dataset[Any], workers: int) -> Any:
         shuffle=True,
         drop_last=True,
         num_workers=workers,
-        collate_fn=timm_loader.fast_collate,
+        collate_fn=fast_collate,
         persistent_workers=True,
     )
 

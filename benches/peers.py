@@ -33,9 +33,9 @@ import numpy as np
 import photos
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
-from timm.data import auto_augment as timm_policies
+from PIL import Image
 from timm.data import transforms as timm_transforms
+from timm.data.auto_augment import rand_augment_transform
 from timm.data.loader import fast_collate
 from torch.utils.data import DataLoader, Dataset
 from torchvision.io import ImageReadMode, decode_jpeg, read_file
@@ -43,6 +43,7 @@ from torchvision.transforms import Compose, RandomHorizontalFlip, v2
 from tqdm import tqdm
 
 from tied_augment import TiedDataset, TwoView, View, build_info
+from tied_augment.cli.timms_loader import Twice, posterizes_to_black
 
 BATCH = 128
 SIDE = 224
@@ -80,20 +81,13 @@ class Timm(Files):
         )
         steps = [crop, RandomHorizontalFlip()]
         if policy is not None:
-            # timm 1.0.31 posterizes to 0 bits now and then, which Pillow 13 refuses.
-            timm_policies.NAME_TO_OP["PosterizeIncreasing"] = posterize
             given = {"img_mean": (124, 116, 104), "interpolation": Image.Resampling.BICUBIC}
-            steps.append(timm_policies.rand_augment_transform(policy, given))
-        self.transform = Compose([*steps, timm_transforms.ToNumpy()])
+            with posterizes_to_black():
+                steps.append(rand_augment_transform(policy, given))
+        self.twice = Twice(Compose([*steps, timm_transforms.ToNumpy()]))
 
     def views(self, path: str) -> tuple[Any, Any]:
-        image = Image.open(path).convert("RGB")
-        return self.transform(image), self.transform(image)
-
-
-def posterize(image: Image.Image, bits: int, **_: object) -> Image.Image:
-    """What timm's op of this name does, to one bit at least."""
-    return ImageOps.posterize(image, max(1, bits)) if bits < 8 else image
+        return self.twice(Image.open(path).convert("RGB"))
 
 
 class Torchvision(Files):
