@@ -9,6 +9,9 @@ from tied_augment.cli.errors import CommandError, needs_extra
 
 __all__ = ["add_parser", "run"]
 
+# What the extra installs, with yaml, which timm's train.py imports. A script may need more.
+_PACKAGES = ("timm", "torch", "torchvision", "yaml")
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this command."""
@@ -33,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     from tied_augment.timm.launcher import run_script
 
     try:
-        with needs_extra("timm"):
+        with needs_extra("timm", _PACKAGES):
             run_script(args.script, args.arguments)
     except LaunchError as error:
         raise CommandError(str(error)) from error
