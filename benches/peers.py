@@ -43,7 +43,7 @@ from torchvision.transforms import Compose, RandomHorizontalFlip, v2
 from tqdm import tqdm
 
 from tied_augment import TiedDataset, TwoView, View, build_info
-from tied_augment.cli.timms_loader import Twice, posterizes_to_black
+from tied_augment.cli.baseline import Twice, posterizes_to_black
 
 BATCH = 128
 SIDE = 224
@@ -232,6 +232,13 @@ def table(results: dict[str, float]) -> str:
     return "\n".join(rows)
 
 
+def versions() -> str:
+    """Of the packages that are compared, as far as they are installed."""
+    found = {each.name.lower(): each.version for each in importlib.metadata.distributions()}
+    names = ("torch", "torchvision", "timm", "pillow", "albumentations", "opencv-python-headless")
+    return ", ".join(f"{name} {found[name]}" for name in names if name in found)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("folder", type=Path, nargs="?", default=Path("target/photos"))
@@ -243,9 +250,7 @@ def main() -> None:
     if not arguments.folder.exists():
         photos.make(arguments.folder, 600)
     paths = sorted(map(str, arguments.folder.rglob("*.jpg")))
-    names = ("torch", "torchvision", "timm", "pillow", "albumentations", "opencv-python-headless")
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
-    print(f"{len(paths)} files; {os.cpu_count()} cores of {platform.machine()}; {versions}")
+    print(f"{len(paths)} files; {os.cpu_count()} cores of {platform.machine()}; {versions()}")
     print(f"tied-augment: {build_info()}")
     for work, threads in itertools.product(arguments.work, arguments.threads):
         print(f"\n{work}, {threads} thread(s) or worker(s), {arguments.rounds} rounds\n")
