@@ -39,7 +39,7 @@ from torchvision.datasets import ImageFolder
 from tqdm import tqdm
 
 from tied_augment import ArrayDataset, TiedLoader, TwoView, View, build_info
-from tied_augment.cli.timms_loader import timms_loader
+from tied_augment.cli.baseline import timms_loader
 
 # The folder, so many times, is an epoch: what begins an epoch should not count for much.
 REPEATS = 4

@@ -42,7 +42,7 @@ def test_a_failure_of_timms_does_not_hide_ours(image_folder, capsys, monkeypatch
     def fail(self, image):
         raise ValueError("bits must be between 1 and 8")
 
-    monkeypatch.setattr("tied_augment.cli.timms_loader.Twice.__call__", fail)
+    monkeypatch.setattr("tied_augment.cli.baseline.Twice.__call__", fail)
     assert main(["bench", str(image_folder), *QUICK]) == 0
     out = capsys.readouterr().out
     assert re.search(r"timm's loader, 1 worker\(s\) +failed: .*between 1 and 8\n", out)

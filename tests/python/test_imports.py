@@ -46,7 +46,7 @@ WHEN_IMPORTED = {
     # Help is instant and works without the extras.
     "tied_augment.cli": "numpy .",
     "tied_augment.cli.sheet": "numpy PIL .",
-    "tied_augment.cli.timms_loader": "PIL timm torch",
+    "tied_augment.cli.baseline": "PIL timm torch",
     "tied_augment.cli.demo.digits": "numpy PIL sklearn",
     "tied_augment.cli.demo.report": "matplotlib .",
     "tied_augment.cli.demo.training": "timm torch torchvision .",

@@ -161,7 +161,7 @@ def _measure_ours(args: argparse.Namespace, view: View, count: int) -> Measured:
 
 
 def _measure_timms(args: argparse.Namespace, view: View, count: int) -> Measured | None:
-    from tied_augment.cli.timms_loader import timms_loader
+    from tied_augment.cli.baseline import timms_loader
 
     name = f"timm's loader, {count} worker(s)"
     try:

@@ -1,13 +1,15 @@
-"""Collate functions for pairs of views in timm's own loader.
+"""timm's own loader with pairs of views: the transform and the collate functions.
 
-timm's loader is used where the native loader can't read a data set. A `TwoView` is then the
-transform of each sample. It is called without an index, so it draws from torch's random state,
-which DataLoader seeds in each worker. Batches are view-major: view 1 of all samples, then view 2.
+It is used where the native loader can't read a data set. A `TwoView` is then the transform of each
+sample. It is called without an index, so it draws from torch's random state, which DataLoader seeds
+in each worker. Batches are view-major: view 1 of all samples, then view 2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,12 +17,43 @@ import torch
 from numpy.typing import NDArray
 from timm.data.random_erasing import RandomErasing
 from torch import Tensor
-from torch.utils.data import default_collate
+from torch.utils.data import IterableDataset, default_collate
 
-__all__ = ["NormalizedPairs", "collate_pairs"]
+from tied_augment.timm.errors import LaunchError
+from tied_augment.timm.views import two_view
+from tied_augment.transforms import TwoView
+
+__all__ = ["NormalizedPairs", "collate_pairs", "pair_loader"]
 
 _View = NDArray[np.uint8] | Tensor
 _Batch = Sequence[tuple[tuple[_View, _View], Any]]
+
+
+def pair_loader(
+    args: Namespace, create_loader: Callable[..., Any], dataset: Any, options: dict[str, Any]
+) -> Any:
+    """Make timm's loader for training, with pairs of views as samples.
+
+    Args:
+        args: train.py's, with the tied options.
+        create_loader: train.py's.
+        dataset: the train set.
+        options: keyword arguments of `create_loader`.
+
+    Raises:
+        LaunchError: `create_loader` does not make a transform as timm's does.
+    """
+    if options.get("collate_fn") is None:
+        prefetcher = options.get("use_prefetcher", True)
+        collate = collate_pairs if prefetcher else _normalized_pairs(options)
+        options = options | {"collate_fn": collate}
+    # New workers in each epoch start from seeds that follow from its number. Streams keep their
+    # workers, since some take long to start.
+    stream = isinstance(dataset, IterableDataset)
+    if not stream and not options.get("use_multi_epochs_loader", False):
+        options = options | {"persistent_workers": False}
+    with _two_views_from(create_loader, args):
+        return create_loader(dataset, **options)
 
 
 def collate_pairs(batch: _Batch) -> tuple[Tensor, Tensor]:
@@ -64,3 +97,39 @@ def _stacked(batch: _Batch) -> tuple[Tensor, Tensor]:
     images = np.stack([np.asarray(sample[0][view]) for view in (0, 1) for sample in batch])
     targets = default_collate([sample[1] for sample in batch])
     return torch.from_numpy(images), torch.cat((targets, targets))
+
+
+def _normalized_pairs(options: dict[str, Any]) -> NormalizedPairs:
+    erasing = None
+    if options.get("re_prob", 0.0) > 0 and not options.get("no_aug", False):
+        erasing = {
+            "probability": options["re_prob"],
+            "mode": options.get("re_mode", "const"),
+            "max_count": options.get("re_count", 1),
+            "num_splits": 2 if options.get("re_split", False) else 0,
+        }
+    return NormalizedPairs(options["mean"], options["std"], erasing)
+
+
+@contextmanager
+def _two_views_from(create_loader: Callable[..., Any], args: Namespace) -> Iterator[None]:
+    """Let `create_loader` call our ``create_transform``, which makes a `TwoView`, in the block."""
+    names = getattr(create_loader, "__globals__", {})
+    if "create_transform" not in names:
+        raise LaunchError(
+            "the script's create_loader does not call create_transform as timm's does"
+        )
+    made: list[TwoView] = []
+
+    def create_transform(input_size: Any, **options: Any) -> TwoView:
+        made.append(two_view(args, {"input_size": input_size} | options))
+        return made[-1]
+
+    original = names["create_transform"]
+    names["create_transform"] = create_transform
+    try:
+        yield
+    finally:
+        names["create_transform"] = original
+    if not made:
+        raise LaunchError("the script's create_loader made no transform for the train set")
