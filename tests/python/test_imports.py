@@ -36,9 +36,9 @@ WHEN_IMPORTED = {
     "tied_augment.fused.function": "torch ._core .loss",
     "tied_augment.loss": "numpy torch .arguments .fused",
     "tied_augment.loader": "numpy torch ._core .arguments .dataset .items .located .ranks .skips "
-    ".sources .transforms .view",
+    ".sources .transforms .view .view_from_timm",
     "tied_augment.timm": "numpy torch timm .arguments .dataset .loader .located .loss .model "
-    ".skips .sources .tap .transforms .view",
+    ".skips .sources .tap .transforms .view .view_from_timm",
     # A train.py that runs in a clone of timm's repository must import that timm.
     "tied_augment.timm.__init__": "",
     "tied_augment.timm.errors": "",
