@@ -49,6 +49,7 @@ WHEN_IMPORTED = {
     "tied_augment.cli.baseline": "PIL timm torch",
     "tied_augment.cli.demo.digits": "numpy PIL sklearn",
     "tied_augment.cli.demo.report": "matplotlib .",
+    "tied_augment.cli.demo.measure": "torch torchvision .",
     "tied_augment.cli.demo.training": "timm torch torchvision .",
 }
 # What a function may import in addition, when it is called.

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from tied_augment import TwoView, decode
-from tied_augment.cli.demo.training import VIEW, WAYS, Row, Way
+from tied_augment.cli.demo.measure import Row
+from tied_augment.cli.demo.training import VIEW, WAYS, Way
 from tied_augment.cli.sheet import contact_sheet, make_pair
 
 __all__ = ["table", "write_csv", "write_plot", "write_sheet"]
