@@ -37,7 +37,11 @@ def needs_extra(extra: str, packages: Collection[str] | None = None) -> Iterator
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Name `path` and the cause if writing to it in the block fails."""
+    """Report `path` and the cause if writing to it in the block fails.
+
+    Raises:
+        CommandError: an OSError in the block.
+    """
     try:
         yield
     except OSError as error:
