@@ -220,7 +220,7 @@ def test_own_flips_are_of_one_crop(loader, train_folder, tmp_path, monkeypatch):
     [
         (("FastCollateMixup", "Mixup"), "it lacks Mixup, FastCollateMixup"),
         (("ClassificationTask",), "it lacks ClassificationTask or a parameter loss_fn"),
-        (("_parse_args",), "is no train.py of timm 0.9.16 or later: it lacks _parse_args"),
+        (("_parse_args",), "is not a train.py of timm 0.9.16 or later: it lacks _parse_args"),
     ],
 )
 def test_a_script_of_another_shape_is_refused(lacking, missing, train_folder, tmp_path):
@@ -303,7 +303,7 @@ def test_wandb_gets_the_parts(train_folder, tmp_path, monkeypatch):
         ("--tied-loader timm", "Tied-Augment: timm's loader, since --tied-loader timm"),
         (
             "--train-img-sizes 32 48 --tied-aa2 v0",
-            "Tied-Augment: timm's loader, since with --train-img-sizes both views",
+            "Tied-Augment: timm's loader, since with --train-img-sizes both views must have the",
         ),
     ],
 )
