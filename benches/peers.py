@@ -1,18 +1,19 @@
-"""Two views of every JPEG file of a folder: this package and its peers, side by side in one run.
+"""Two views of each JPEG file of a folder: this package and other libraries, in one run.
 
     python benches/peers.py [DIR] [--work crop-flip RandAugment] [--threads 1 2] [--rounds 5]
 
 The work is the same for all: file -> decode -> two independent views, each a random resized crop
-to 224 x 224 (bicubic, scale 0.08 to 1) with a flip at 0.5, and in the second work RandAugment too
--> uint8 planes -> a batch of 128 pairs.
-With one thread all run in this process, kept to one core; with more, the peers run in as many
-workers of torch's DataLoader, and we also run on threads. Peers take turns within a round, so that
-a drift of the machine's speed hits all alike; the table gives medians and ratios to timm.
+to 224 x 224 (bicubic, scale 0.08 to 1) with a flip at 0.5, in the second work also RandAugment ->
+uint8 planes -> a batch of 128 pairs. Without DIR the folder is made by photos.py.
 
-What is not the same: only timm's pixels and ours are Pillow's. OpenCV's cubic, which albumentations
-uses, doesn't antialias and so does less. RandAugment is timm's `rand-m9-mstd0.5-inc1` for timm and
-us: each of 2 ops with probability 0.5, bicubic. torchvision's and albumentations' always apply
-both, and take bilinear. Without DIR the folder is made by photos.py.
+With one thread all run in this process, on one core. With more, the others run in as many workers
+of torch's DataLoader; this package runs there and on threads. They take turns within a round, so
+that a drift of the machine's speed affects all alike. The table has medians and ratios to timm.
+
+Some of the work differs. Only timm's pixels and ours are Pillow's. albumentations uses OpenCV's
+cubic, which does less because it does not antialias. RandAugment is `rand-m9-mstd0.5-inc1` for timm
+and this package: each of 2 ops with probability 0.5, bicubic. torchvision's and albumentations'
+always apply both ops, bilinear.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ Item = tuple[Any, int]
 
 
 class Files(Dataset[Item]):
-    """Paths; what a subclass does with one is `views`."""
+    """A data set of paths; a subclass makes the views."""
 
     def __init__(self, paths: list[str]) -> None:
         self.paths = paths
@@ -133,7 +134,7 @@ class Albumentations(Files):
 
 
 def rand_augment_ops(a: Any) -> list[Any]:
-    """The likes of timm's ops in albumentations, at about its magnitudes."""
+    """The counterparts of timm's ops in albumentations, at about the same magnitudes."""
     tone = (0.1, 1.9)
     still = (1.0, 1.0)
     given: dict[str, Any] = {"fill": (124, 116, 104), "p": 1}
@@ -210,7 +211,7 @@ def rate(batches: Callable[[], Batches], images: int) -> float:
 
 
 def compare(paths: list[str], policy: str | None, threads: int, rounds: int) -> dict[str, float]:
-    """Median rates over `rounds` passes of all, after one that isn't counted."""
+    """Median rates over `rounds` passes, after one that isn't counted."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(cores)[:threads])
     rivals = contestants(paths, policy, threads)
