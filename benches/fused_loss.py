@@ -1,10 +1,10 @@
-"""The fused loss beside PyTorch's ways to the same gradients, in one run.
+"""The fused loss against PyTorch's ways to the same gradients, in one run.
 
     python benches/fused_loss.py [--dtypes float32] [--similarity mse] [--shapes 256,1000,2048]
 
-Each row is one training step's loss: value and the gradients of logits and features. The rivals
-take turns within a round, and the smallest time of all rounds counts, so that other work on the
-machine touches all alike. Times are microseconds; compare those of one run only.
+Each row is the loss of one training step: its value and the gradients of logits and features. The
+candidates take turns within a round, so that other work on the machine affects all alike, and the
+smallest time of all rounds counts. Times are in microseconds; compare those of one run only.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def formula(logits: Tensor, features: Tensor, target: Tensor, similarity: str) -
 
 
 def by_hand(logits: Tensor, features: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """With the mean squared difference; what one would write without autograd."""
+    """The tied loss with `mse`, as one would write it without autograd."""
     dtype = logits.dtype
     logits, (first, second) = logits.float(), features.float().chunk(2)
     rows = len(logits)
@@ -105,7 +105,7 @@ def rivals(
 
 
 def smallest(steps: dict[str, Step], rounds: int, budget: float) -> dict[str, float]:
-    """The smallest time of a call in microseconds; a turn is several calls."""
+    """The smallest time of a call in microseconds; a turn has several calls."""
     best = dict.fromkeys(steps, float("inf"))
     for step in steps.values():
         step()
@@ -164,7 +164,7 @@ def main() -> None:
                     print("|" + "---|" * len(header))
                 best = min(times[name] for name in times if "fused" not in name and "(" not in name)
                 gains = (times["eager"] / times["fused"], best / times["fused"])
-                # A row that belies the rule is marked.
+                # Marked if `worthwhile` is wrong about this row.
                 rows, classes, width = shape
                 rule = worthwhile(rows, classes, width, threads=threads)
                 mark = "" if rule == (gains[0] > 1) else " (!)"

@@ -1,18 +1,19 @@
-"""Loaders end to end, side by side in one run: this package's, timm's and the peers'.
+"""Loaders end to end, in one run: this package's, timm's and those of other libraries.
 
     python benches/loader.py [DIR] [--threads 1 2] [--rounds 5] [--aa rand-m9-mstd0.5-inc1]
 
 The work is that of peers.py: file -> decode -> two views, each a random resized crop to 224 x 224
-(bicubic) with a flip -> a (2 * 128, 3, 224, 224) uint8 tensor. All run on as many cores as there
-are threads. timm's loader is its own `create_loader` over its own data set; the peers run in
-torch's DataLoader; both with as many workers as cores and with one more, and the better counts;
-DALI, if it is installed, is its own pipeline on the CPU, with as many threads as cores.
-Workers and threads begin with a loader's first iteration and idle in the others' turns.
-Loaders take turns, so that a drift of the machine's speed hits all alike; the table has medians,
-their ratio to timm and the time to the first batch. With --aa timm and this package apply that
-policy, too, and the peers what peers.py says.
+(bicubic) with a flip -> a (2 * 128, 3, 224, 224) uint8 tensor. With --aa timm and this package also
+apply that policy, and the other libraries what peers.py describes.
 
-Last, the conversion of bytes to normalised floats, on one thread, beside torch's.
+All run on as many cores as there are threads. timm's loader is its own `create_loader` over its own
+data set; the other libraries run in torch's DataLoader. Both run with as many workers as cores and
+with one more, and the better result counts. DALI, if installed, is its own pipeline on the CPU,
+with as many threads as cores. Loaders take turns, so that a drift of the machine's speed affects
+all alike; workers and threads are idle during the turns of the others. The table has medians, their
+ratio to timm and the time to the first batch.
+
+Last comes the conversion of bytes to normalised floats, on one thread, against torch's.
 """
 
 from __future__ import annotations
@@ -31,50 +32,33 @@ import numpy as np
 import peers
 import photos
 import torch
-from timm.data import auto_augment
-from timm.data import loader as timm_loader
 from timm.data.auto_augment import rand_augment_transform
 from timm.data.dataset import ImageDataset
+from timm.data.loader import fast_collate
 from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets import ImageFolder
 from tqdm import tqdm
 
 from tied_augment import ArrayDataset, TiedLoader, TwoView, View, build_info
+from tied_augment.cli.baseline import timms_loader
 
-# The folder, so many times, is an epoch: what begins an epoch should not count for much.
+# An epoch is the folder this many times, so that the start of an epoch hardly counts.
 REPEATS = 4
 
 Result = tuple[float, float]
 
 
-class Twice:
-    """Both views of an image by the transform that timm's `create_loader` has made."""
-
-    def __init__(self, transform: Any) -> None:
-        self.transform = transform
-
-    def __call__(self, image: Any) -> tuple[Any, Any]:
-        return self.transform(image), self.transform(image)
-
-
 def timms(folder: Path, workers: int, aa: str | None) -> Any:
-    auto_augment.NAME_TO_OP["PosterizeIncreasing"] = peers.posterize  # works with Pillow 13
-    make: Any = timm_loader.create_loader
     dataset = ImageDataset(str(folder))
     dataset.reader.samples = dataset.reader.samples * REPEATS
-    loader = make(
+    return timms_loader(
         dataset,
         peers.SIDE,
         peers.BATCH,
-        is_training=True,
-        color_jitter=None,
         auto_augment=aa,
         interpolation="bicubic",
-        num_workers=workers,
-        device=torch.device("cpu"),
-    ).loader  # without the normalisation of PrefetchLoader
-    dataset.transform = Twice(dataset.transform)
-    return loader
+        workers=workers,
+    )
 
 
 def in_dataloader(dataset: Dataset[Any], workers: int) -> Any:
@@ -84,7 +68,7 @@ def in_dataloader(dataset: Dataset[Any], workers: int) -> Any:
         shuffle=True,
         drop_last=True,
         num_workers=workers,
-        collate_fn=timm_loader.fast_collate,
+        collate_fn=fast_collate,
         persistent_workers=True,
     )
 
@@ -105,11 +89,11 @@ def ours(folder: Path, threads: int, aa: str | None, output: str = "uint8") -> T
 
 
 class Dali:
-    """DALI's own pipeline on the CPU: crop and flip only; its RandAugment needs a GPU.
+    """DALI's own pipeline on the CPU: crop and flip only, since its RandAugment needs a GPU.
 
-    Its `run` always has AHEAD more batches made, which would take the time of whoever comes next.
-    Here no more than an epoch's batches are scheduled, as in the other loaders: at its end the
-    threads have nothing to do. As DataLoader's workers, they begin with the first iteration.
+    Its `run` always schedules AHEAD more batches, whose work would fall into the turn of the next
+    loader. So only the batches of an epoch are scheduled here, as in the other loaders. Like
+    DataLoader's workers, its threads start in the first iteration.
     """
 
     AHEAD = 2  # DALI's default
@@ -144,7 +128,7 @@ class Dali:
         self.batches = len(paths) // peers.BATCH
 
     def __iter__(self) -> Iterator[Any]:
-        # The very first call schedules AHEAD, each later one a single batch.
+        # The first call schedules AHEAD batches, each later one a single batch.
         for _ in range(self.AHEAD if self.begun else 1):
             self.pipeline.schedule_run()
         self.begun = True
@@ -183,12 +167,12 @@ def first_batch(loader: Any) -> float:
     next(iteration)
     seconds = time.perf_counter() - start
     for _ in iteration:
-        pass  # workers would go on with what they have been asked for
+        pass  # workers would still make the batches they were asked for
     return seconds
 
 
 def compare(loaders: dict[str, Any], rounds: int) -> dict[str, Result]:
-    """Median rates over epochs, and the time to the first batch of all."""
+    """Median rate over epochs and time to the first batch, by name."""
     first = {name: first_batch(loader) for name, loader in loaders.items()}
     rates: dict[str, list[float]] = {name: [] for name in loaders}
     for _ in tqdm(range(rounds), leave=False):
@@ -210,8 +194,8 @@ def table(results: dict[str, Result]) -> str:
 def normalise() -> str:
     """Bytes to normalised float32: a pass over 256 views, in ms, by torch and by the loader.
 
-    The loader writes into memory that it has used before. torch does so only if it is told to, and
-    is timed both ways: half of a fresh tensor's time goes to the system, for its pages.
+    The loader writes into memory that it has used before. torch does so only if told to, so it is
+    timed both ways: half of the time of a new tensor is the system's, for its pages.
     """
     torch.set_num_threads(1)
     images = np.random.default_rng(0).integers(0, 256, (128, 224, 224, 3), np.uint8)
@@ -248,7 +232,7 @@ def normalise() -> str:
     least = {name: min(each) for name, each in times.items()}
     torchs = least["torch"], least["torch, used memory"]
     rows = [
-        "256 views of bytes to normalised numbers; TiedLoader: what it takes more than for uint8",
+        "256 views of bytes to normalised numbers; for TiedLoader: the time in addition to uint8",
         f"torch, float32: {torchs[0]:.1f} ms; into memory used before: {torchs[1]:.1f} ms",
     ]
     for name in ("float32", "float32, channels_last", "float16"):
@@ -267,7 +251,7 @@ def main() -> None:
     parser.add_argument("--aa", help="timm's config string of a policy")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", module="albumentations")
-    warnings.filterwarnings("ignore", "This DataLoader will create")  # one more than cores, yes
+    warnings.filterwarnings("ignore", "This DataLoader will create")  # one more than cores
     if not arguments.folder.exists():
         photos.make(arguments.folder, 600)
     paths = sorted(map(str, arguments.folder.rglob("*.jpg"))) * REPEATS

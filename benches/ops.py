@@ -1,10 +1,10 @@
-"""Each operation at 224x224 on one core, in one run: Pillow, torchvision v2, albumentations, ours.
+"""Each op at 224 x 224 on one core, in one run: Pillow, torchvision v2, albumentations, ours.
 
     python benches/ops.py [--rounds 40] [--pillow-simd PYTHON]
 
 The figures are the least of many rounds, in microseconds. Ours is the time that one more op adds to
-`render`. Only Pillow's pixels and ours are the same; torchvision works on uint8 tensors, and
-albumentations on OpenCV's filters. `--pillow-simd` names a Python that has pillow-simd.
+`render`. Only our pixels are equal to Pillow's: torchvision works on uint8 tensors, and
+albumentations uses OpenCV's filters. `--pillow-simd` names a Python that has pillow-simd.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def ours(pixels: Any, name: str, rounds: int) -> float:
     if interpolation:
         arguments.update(interpolation=interpolation[0], fill=FILL)
     crop = ("crop", {"x": 0, "y": 0, "w": SIDE, "h": SIDE})
-    # As many as take about a millisecond, so that a round is short and the call's cost small.
+    # Enough ops for about a millisecond: a round is short, and the cost of the call is small.
     once = best(lambda: render(pixels, {"ops": [crop, (op, arguments)]}), 3)
     count = max(1, min(20, int(1000 / once)))
     many = best(lambda: render(pixels, {"ops": [crop, *[(op, arguments)] * count]}), rounds)

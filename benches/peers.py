@@ -1,18 +1,19 @@
-"""Two views of every JPEG file of a folder: this package and its peers, side by side in one run.
+"""Two views of each JPEG file of a folder: this package and other libraries, in one run.
 
     python benches/peers.py [DIR] [--work crop-flip RandAugment] [--threads 1 2] [--rounds 5]
 
 The work is the same for all: file -> decode -> two independent views, each a random resized crop
-to 224 x 224 (bicubic, scale 0.08 to 1) with a flip at 0.5, and in the second work RandAugment too
--> uint8 planes -> a batch of 128 pairs.
-With one thread all run in this process, kept to one core; with more, the peers run in as many
-workers of torch's DataLoader, and we also run on threads. Peers take turns within a round, so that
-a drift of the machine's speed hits all alike; the table gives medians and ratios to timm.
+to 224 x 224 (bicubic, scale 0.08 to 1) with a flip at 0.5, in the second work also RandAugment ->
+uint8 planes -> a batch of 128 pairs. Without DIR the folder is made by photos.py.
 
-What is not the same: only timm's pixels and ours are Pillow's. OpenCV's cubic, which albumentations
-uses, doesn't antialias and so does less. RandAugment is timm's `rand-m9-mstd0.5-inc1` for timm and
-us: each of 2 ops with probability 0.5, bicubic. torchvision's and albumentations' always apply
-both, and take bilinear. Without DIR the folder is made by photos.py.
+With one thread all run in this process, on one core. With more, the others run in as many workers
+of torch's DataLoader; this package runs there and on threads. They take turns within a round, so
+that a drift of the machine's speed affects all alike. The table has medians and ratios to timm.
+
+Some of the work differs. Only timm's pixels and ours are Pillow's. albumentations uses OpenCV's
+cubic, which does less because it does not antialias. RandAugment is `rand-m9-mstd0.5-inc1` for timm
+and this package: each of 2 ops with probability 0.5, bicubic. torchvision's and albumentations'
+always apply both ops, bilinear.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ import numpy as np
 import photos
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
-from timm.data import auto_augment as timm_policies
+from PIL import Image
 from timm.data import transforms as timm_transforms
+from timm.data.auto_augment import rand_augment_transform
 from timm.data.loader import fast_collate
 from torch.utils.data import DataLoader, Dataset
 from torchvision.io import ImageReadMode, decode_jpeg, read_file
@@ -43,6 +44,7 @@ from torchvision.transforms import Compose, RandomHorizontalFlip, v2
 from tqdm import tqdm
 
 from tied_augment import TiedDataset, TwoView, View, build_info
+from tied_augment.cli.baseline import Twice, posterizes_to_black
 
 BATCH = 128
 SIDE = 224
@@ -55,7 +57,7 @@ Item = tuple[Any, int]
 
 
 class Files(Dataset[Item]):
-    """Paths; what a subclass does with one is `views`."""
+    """A data set of paths; a subclass makes the views."""
 
     def __init__(self, paths: list[str]) -> None:
         self.paths = paths
@@ -80,20 +82,13 @@ class Timm(Files):
         )
         steps = [crop, RandomHorizontalFlip()]
         if policy is not None:
-            # timm 1.0.31 posterizes to 0 bits now and then, which Pillow 13 refuses.
-            timm_policies.NAME_TO_OP["PosterizeIncreasing"] = posterize
             given = {"img_mean": (124, 116, 104), "interpolation": Image.Resampling.BICUBIC}
-            steps.append(timm_policies.rand_augment_transform(policy, given))
-        self.transform = Compose([*steps, timm_transforms.ToNumpy()])
+            with posterizes_to_black():
+                steps.append(rand_augment_transform(policy, given))
+        self.twice = Twice(Compose([*steps, timm_transforms.ToNumpy()]))
 
     def views(self, path: str) -> tuple[Any, Any]:
-        image = Image.open(path).convert("RGB")
-        return self.transform(image), self.transform(image)
-
-
-def posterize(image: Image.Image, bits: int, **_: object) -> Image.Image:
-    """What timm's op of this name does, to one bit at least."""
-    return ImageOps.posterize(image, max(1, bits)) if bits < 8 else image
+        return self.twice(Image.open(path).convert("RGB"))
 
 
 class Torchvision(Files):
@@ -139,7 +134,7 @@ class Albumentations(Files):
 
 
 def rand_augment_ops(a: Any) -> list[Any]:
-    """The likes of timm's ops in albumentations, at about its magnitudes."""
+    """The counterparts of timm's ops in albumentations, at about the same magnitudes."""
     tone = (0.1, 1.9)
     still = (1.0, 1.0)
     given: dict[str, Any] = {"fill": (124, 116, 104), "p": 1}
@@ -216,7 +211,7 @@ def rate(batches: Callable[[], Batches], images: int) -> float:
 
 
 def compare(paths: list[str], policy: str | None, threads: int, rounds: int) -> dict[str, float]:
-    """Median rates over `rounds` passes of all, after one that isn't counted."""
+    """Median rates over `rounds` passes, after one that isn't counted."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(cores)[:threads])
     rivals = contestants(paths, policy, threads)
@@ -238,6 +233,13 @@ def table(results: dict[str, float]) -> str:
     return "\n".join(rows)
 
 
+def versions() -> str:
+    """Of the packages that are compared, as far as they are installed."""
+    found = {each.name.lower(): each.version for each in importlib.metadata.distributions()}
+    names = ("torch", "torchvision", "timm", "pillow", "albumentations", "opencv-python-headless")
+    return ", ".join(f"{name} {found[name]}" for name in names if name in found)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("folder", type=Path, nargs="?", default=Path("target/photos"))
@@ -249,9 +251,7 @@ def main() -> None:
     if not arguments.folder.exists():
         photos.make(arguments.folder, 600)
     paths = sorted(map(str, arguments.folder.rglob("*.jpg")))
-    names = ("torch", "torchvision", "timm", "pillow", "albumentations", "opencv-python-headless")
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
-    print(f"{len(paths)} files; {os.cpu_count()} cores of {platform.machine()}; {versions}")
+    print(f"{len(paths)} files; {os.cpu_count()} cores of {platform.machine()}; {versions()}")
     print(f"tied-augment: {build_info()}")
     for work, threads in itertools.product(arguments.work, arguments.threads):
         print(f"\n{work}, {threads} thread(s) or worker(s), {arguments.rounds} rounds\n")

@@ -1,11 +1,11 @@
-"""Make a folder of JPEG files like ImageNet's, from photographs in scikit-image and scikit-learn.
+"""Make a folder of JPEG files like ImageNet's from photographs of scikit-image and scikit-learn.
 
     python benches/photos.py DIR [--count 600]
 
-Nothing is downloaded and the same files come out every time (with the same Pillow). Sizes scatter
-about 500 x 375, qualities are 85 to 95, four of five files have 4:2:0 chroma. The crops are
-sharpened and grained until the files are as large as ImageNet's, about 100 KB, which may give
-entropy decoding a larger share of the work than it has there.
+Nothing is downloaded, and the files are the same every time with the same Pillow. Sizes vary around
+500 x 375, qualities are 85 to 95, and four of five files have 4:2:0 chroma. The crops are sharpened
+and get grain, so that the files are as large as ImageNet's, about 100 KB. This may give entropy
+decoding a larger share of the time than it has for ImageNet.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def photographs() -> list[Image.Image]:
 
 
 def one(photos: list[Image.Image], rng: np.random.Generator) -> tuple[Image.Image, dict[str, int]]:
-    """A file's pixels, and how to save them."""
+    """The pixels of a file, and the options to save it with."""
     photo = photos[rng.integers(len(photos))]
     width = int(np.clip(rng.normal(500, 60), 250, 800))
     height = int(width * rng.choice((0.66, 0.75, 0.75, 1.0, 1.33)))
@@ -39,7 +39,7 @@ def one(photos: list[Image.Image], rng: np.random.Generator) -> tuple[Image.Imag
     )
     image = photo.resize((width, height), Image.Resampling.LANCZOS, (x, y, x + w, y + h))
     image = image.filter(ImageFilter.UnsharpMask(2, 120, 2))
-    # Grain of about a pixel and a half, as a sensor's after demosaicing.
+    # Grain of about one and a half pixels, like that of a sensor after demosaicing.
     grain = rng.normal(0, 13, (height, width, 1)) + rng.normal(0, 5, (height, width, 3))
     pixels = np.clip(np.asarray(image) + grain, 0, 255).astype(np.uint8)
     quality = int(rng.integers(85, 96))
@@ -49,7 +49,7 @@ def one(photos: list[Image.Image], rng: np.random.Generator) -> tuple[Image.Imag
 
 
 def make(folder: Path, count: int) -> None:
-    """Write `count` files in `CLASSES` class folders, unless they are there already."""
+    """Write `count` files into `CLASSES` class folders, unless they exist already."""
     if len(list(folder.rglob("*.jpg"))) == count:
         return
     photos = photographs()

@@ -2,11 +2,12 @@
 
     python docs/generate_models.py [module ...]
 
-For each of timm's model modules (``timm.models.resnet``, ...), of each class of model and type of
-classifier in it, the model with the fewest parameters is run in train mode, with and without the
-tap, and the outcome is one row of the table. Nothing in models.md is typed by hand. Takes some ten
-minutes on one core; `tests/python/test_sweep.py` runs the same checks and fails when models.md
-tells another story.
+A kind of model is a timm module (``timm.models.resnet``, ...), a class of model in it and a type of
+classifier. Of each kind the model with the fewest parameters is run in train mode, with and without
+the tap. The result is one row of the table. This takes about ten minutes on one core.
+
+models.md is not edited by hand: `tests/python/test_sweep.py` runs the same checks and fails if the
+results differ from it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tied_augment import TiedModel
 
 OUTPUT = Path(__file__).with_name("models.md")
 CLASSES = 7
-# Cut down, for their memory and time on a CPU: none has a smaller model.
+# These kinds have no small model: fewer blocks save memory and time.
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "beit_base_patch16_224": {"depth": 2},
     "deepseek_vit_412m": {"depth": 2},
@@ -34,13 +35,37 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "qwen3_vit_88m": {"depth": 2},
     "samvit_base_patch16_224": {"depth": 2},
 }
-# In train mode its auxiliary head adds to the logits what no tap on the classifier sees.
+# In train mode an auxiliary head adds to the logits: the classifier alone does not give them.
 MORE_THAN_ITS_HEAD = ("volo_d1_224",)
+PAGE = """# Models
+
+Written by `python docs/generate_models.py`; do not edit. For every class of model and type of
+classifier in timm, the smallest model is run in train mode with and without `TiedModel`. The logits
+are equal in every bit, and the state_dict has the same keys.
+
+The tapped module is the last linear layer of the classifier, an `nn.Linear` or a 1x1 `nn.Conv2d`.
+The features are its input, and D is their number. Applied to the features, the module gives the
+logits again (except {exceptions}, whose auxiliary head adds to them).
+
+timm {version}: {working} of {all} kinds of models work without further arguments.
+
+## Models that need `feature_module`
+
+| timm module | model | why |
+|---|---|---|
+{troubles}
+
+## Models that work without it
+
+| timm module | model | tapped | D |
+|---|---|---|---|
+{rows}
+"""
 
 
 @dataclass(frozen=True)
 class Row:
-    """The outcome for one model."""
+    """The result for one model: a row of the table."""
 
     module: str
     model: str
@@ -50,10 +75,10 @@ class Row:
 
 
 def groups(module: str) -> list[str]:
-    """The smallest model, by parameters, of each kind in a timm module, in the order of names.
+    """The model with the fewest parameters of each kind in a timm module, sorted by name.
 
-    A kind is the model's class and the types of its classifiers. The models are made on the meta
-    device, where they take no memory; the few that compute while they are being made are left out.
+    The models are made on the meta device, where they take no memory. The few that compute in their
+    constructor can't be made there and are left out.
     """
     kinds: dict[tuple[str, ...], tuple[int, str]] = {}
     for name in timm.list_models(module=module):
@@ -61,7 +86,7 @@ def groups(module: str) -> list[str]:
             with torch.device("meta"):
                 model: Any = create(name)
         except (NotImplementedError, RuntimeError):
-            continue  # it computes, which the meta device can't
+            continue
         heads = model.get_classifier() if hasattr(model, "get_classifier") else None
         kind = (type(model).__name__, *_types(heads))
         size = (sum(parameter.numel() for parameter in model.parameters()), name)
@@ -70,7 +95,7 @@ def groups(module: str) -> list[str]:
 
 
 def create(name: str) -> nn.Module:
-    """A model with random weights and CLASSES classes, but for encoders, which take no number."""
+    """A model with random weights and CLASSES classes; encoders don't take a number of classes."""
     arguments = ARGUMENTS.get(name, {})
     try:
         return timm.create_model(name, num_classes=CLASSES, **arguments)
@@ -85,7 +110,11 @@ def _types(heads: object) -> list[str]:
 
 
 def check(module: str, name: str) -> Row:
-    """Run `name` with and without the tap; any difference in a bit raises AssertionError."""
+    """Run a model with and without the tap.
+
+    Raises:
+        AssertionError: a bit of the logits, or the state_dict keys, differ.
+    """
     torch.manual_seed(0)
     model: Any = create(name)
     twin = copy.deepcopy(model.train())
@@ -111,10 +140,12 @@ def check(module: str, name: str) -> Row:
 
 
 def _check_features(name: str, tied: TiedModel, features: Tensor, logits: list[Tensor]) -> None:
-    """The tapped layers are linear and, fed the features by hand, give the logits again."""
+    """Check that the tapped layers are linear and give the logits when applied to the features."""
     heads: list[Any] = [tied.model.get_submodule(tap.name) for tap in tied._taps]
     for head in heads:
-        assert isinstance(head, nn.Linear | nn.Conv2d), f"{name}: {type(head)} is no linear layer"
+        assert isinstance(head, nn.Linear | nn.Conv2d), (
+            f"{name}: {type(head)} is not a linear layer"
+        )
     parts = torch.split_with_sizes(features, [head.weight.shape[1] for head in heads], dim=1)
     outputs = []
     for head, part in zip(heads, parts, strict=True):
@@ -139,41 +170,28 @@ def _leaves(output: object) -> list[Tensor]:
 def page(rows: list[Row]) -> str:
     """The text of models.md."""
     tied = [row for row in rows if not row.trouble]
-    lines = [
-        "# Models",
-        "",
-        "Made by `python docs/generate_models.py`; not to be edited. Of every class of model and",
-        "type of classifier in timm the smallest model, run in train mode with and without the tap",
-        "of `TiedModel`: logits equal in every bit, the same state_dict keys. The tapped module is",
-        "the last linear layer of the classifier, `nn.Linear` or a 1x1 `nn.Conv2d`; fed with the",
-        "features, its input, it gives the logits again (but for "
-        f"{', '.join(MORE_THAN_ITS_HEAD)}, whose auxiliary head adds to them).",
-        "",
-        f"timm {timm.__version__}: {len(tied)} of {len(rows)} kinds of models work as they are.",
-        "",
-        "## Not as they are",
-        "",
-        "| timm module | model | why |",
-        "|---|---|---|",
-        *(f"| {row.module} | {row.model} | {cell(row.trouble)} |" for row in rows if row.trouble),
-        "",
-        "## As they are",
-        "",
-        "| timm module | model | tapped | D |",
-        "|---|---|---|---|",
-        *(f"| {row.module} | {row.model} | {row.tapped} | {row.features} |" for row in tied),
-        "",
+    troubles = [
+        f"| {row.module} | {row.model} | {cell(row.trouble)} |" for row in rows if row.trouble
     ]
-    return "\n".join(lines)
+    return PAGE.format(
+        exceptions=", ".join(MORE_THAN_ITS_HEAD),
+        version=timm.__version__,
+        working=len(tied),
+        all=len(rows),
+        troubles="\n".join(troubles),
+        rows="\n".join(
+            f"| {row.module} | {row.model} | {row.tapped} | {row.features} |" for row in tied
+        ),
+    )
 
 
 def cell(text: str) -> str:
-    """One line for a table."""
+    """`text` as a cell of a table: one line, with escaped bars."""
     return " ".join(text.split()).replace("|", "\\|")
 
 
 def main(modules: list[str]) -> None:
-    """Check the given modules, or all and write the page."""
+    """Check the given modules; or all of them, and write the page."""
     rows = []
     for module in modules or timm.list_modules():
         for name in groups(module):

@@ -1,4 +1,4 @@
-"""Tied training in a plain PyTorch loop: ``python custom_loop.py FOLDER``, one folder a class."""
+"""Tied training in a plain PyTorch loop: ``python custom_loop.py FOLDER``, one folder per class."""
 
 import sys
 
@@ -21,7 +21,7 @@ def main(folder: str, epochs: int = 2, size: int = 64, batch_size: int = 16) -> 
     std = torch.tensor(model.default_cfg["std"]).view(3, 1, 1) * 255
 
     for epoch in range(epochs):
-        dataset.set_epoch(epoch)  # the views depend on (seed, epoch, index) alone
+        dataset.set_epoch(epoch)  # the views depend on (seed, epoch, index) only
         model.train()
         for (first, second), target in loader:
             logits, features = model([(view - mean) / std for view in (first, second)])

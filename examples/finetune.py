@@ -1,6 +1,6 @@
-"""Fine-tune a timm model with tied views: ``python finetune.py FOLDER``, one folder a class.
+"""Fine-tune a timm model with tied views: ``python finetune.py FOLDER``, one folder per class.
 
-``--no-pretrained`` starts from random weights, and needs no network.
+``--no-pretrained`` starts from random weights and needs no network.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def main(
     mean = torch.tensor(model.default_cfg["mean"]).view(3, 1, 1) * 255
     std = torch.tensor(model.default_cfg["std"]).view(3, 1, 1) * 255
 
-    # Pretrained features are good already: the tie sets in slowly, while the new head is random.
+    # The new head starts at random, so the weight of the similarity is warmed up.
     schedule = Schedule("warmup", epochs * len(loader))
     criterion = TiedLoss(tied_weight=tied_weight, label_smoothing=0.1, schedule=schedule)
     head = {id(parameter) for parameter in model.get_classifier().parameters()}

@@ -1,4 +1,4 @@
-"""Tied training with Lightning: ``python lightning_loop.py FOLDER``, one folder a class."""
+"""Tied training with Lightning: ``python lightning_loop.py FOLDER``, one folder per class."""
 
 import sys
 
@@ -37,7 +37,7 @@ class Tied(lightning.LightningModule):
 
 def main(folder: str, epochs: int = 2, size: int = 64, batch_size: int = 16) -> None:
     images = ImageFolder(folder)
-    # Lightning calls no set_epoch: the views are drawn from torch's random state.
+    # Lightning does not call set_epoch, so the views are drawn from torch's random state.
     dataset = TiedDataset(images, TwoView(View(size, scale=(0.3, 1.0))), threads=None)
     trainer = lightning.Trainer(max_epochs=epochs, logger=False, enable_checkpointing=False)
     trainer.fit(Tied(len(images.classes)), DataLoader(dataset, batch_size, shuffle=True))

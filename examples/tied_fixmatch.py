@@ -1,8 +1,8 @@
-"""Tied-FixMatch: ``python tied_fixmatch.py FOLDER``, one folder a class, few labels.
+"""Tied-FixMatch: ``python tied_fixmatch.py FOLDER``, one folder per class, few labels.
 
-FixMatch (Sohn et al., NeurIPS 2020): the confident predictions of a weak view label a strong view
-of the same image. Tied-FixMatch also ties the features of these two views, of all images or, with
-`mask_similarity`, of the confident ones:
+In FixMatch (Sohn et al., NeurIPS 2020) the confident predictions for a weak view are the labels of
+a strong view of the same image. Tied-FixMatch also ties the features of these two views: of all
+images or, with `mask_similarity`, of those with confident predictions.
 
     loss = CE(labelled) + lambda * CE(strong, labels from weak) + w * distance(weak, strong)
 """
@@ -28,10 +28,13 @@ def fixmatch_loss(
     tied_weight: float = 1.0,
     mask_similarity: bool = False,
 ) -> Tensor:
-    """Of rows in the order labelled, weak, strong; row i of weak and of strong are one image."""
+    """The loss of a batch with rows in the order labelled, weak, strong.
+
+    Rows i of weak and of strong are views of one image.
+    """
     labelled = len(target)
     weak, strong = logits[labelled:].chunk(2)
-    # Features are taken apart as the logits are: another order would tie unrelated images.
+    # The features are split like the logits: another order would tie unrelated images.
     weak_features, strong_features = features[labelled:].chunk(2)
     confidence, guess = weak.detach().softmax(dim=1).max(dim=1)
     sure = confidence >= threshold
@@ -58,12 +61,12 @@ def main(
     mean = torch.tensor(model.default_cfg["mean"]).view(3, 1, 1) * 255
     std = torch.tensor(model.default_cfg["std"]).view(3, 1, 1) * 255
 
-    # An epoch is one pass over all images; the few with labels are drawn again and again.
+    # An epoch is one pass over all images; those with labels are repeated.
     sampler = RandomSampler(labelled, replacement=True, num_samples=len(images))
     with_labels = DataLoader(labelled, batch_size, sampler=sampler)
     without = DataLoader(unlabelled, batch_size, shuffle=True)
     for epoch in range(epochs):
-        # Not that of `labelled`: an image that comes again in an epoch then has other views.
+        # `labelled` has no epoch: repeats of an image in one epoch then have different views.
         unlabelled.set_epoch(epoch)
         model.train()
         for ((first, _), target), ((weak_view, strong_view), _) in zip(

@@ -1,7 +1,7 @@
-"""Tied-mixup: ``python tied_mixup.py FOLDER``, one folder a class.
+"""Tied-mixup: ``python tied_mixup.py FOLDER``, one folder per class.
 
-View 1 and its labels are mixed, view 2 is clean, and the features of view 2 are mixed as the images
-of view 1 were before they are compared.
+View 1 and its labels are mixed, view 2 is clean. Before the features are compared, those of view 2
+are mixed as the images of view 1 were.
 """
 
 import sys

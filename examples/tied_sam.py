@@ -1,8 +1,9 @@
-"""Tied-SAM: ``python tied_sam.py FOLDER``, one folder a class.
+"""Tied-SAM: ``python tied_sam.py FOLDER``, one folder per class.
 
-Sharpness-aware minimisation (Foret et al., ICLR 2021) of the tied loss: the first gradient g finds
-the weights ``w + rho * g / ||g||`` where the loss is worst, the gradient there updates w. Either
-gradient can be that of the whole loss, or of one of its two terms (Tied-Augment, ICML 2023).
+Sharpness-aware minimisation (Foret et al., ICLR 2021) of the tied loss. The first gradient g gives
+the weights ``w + rho * g / ||g||`` near w where the loss is highest; the gradient there updates w.
+Each of the two gradients can be that of the whole loss or of one of its two terms (Tied-Augment,
+ICML 2023).
 """
 
 import sys
@@ -31,7 +32,7 @@ def sam_step(
     norms = [gradient.norm() for gradient in gradients if gradient is not None]
     scale = rho / torch.stack(norms).norm().clamp_min(1e-12)
     saved = [parameter.detach().clone() for parameter in parameters]
-    # The batch has updated BatchNorm's statistics already; it must not do so again.
+    # The first forward has updated BatchNorm's statistics; the second must not do so again.
     buffers = [buffer.clone() for buffer in model.buffers()]
     with torch.no_grad():
         for parameter, gradient in zip(parameters, gradients, strict=True):

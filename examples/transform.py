@@ -1,9 +1,9 @@
-"""Views as a transform: ``python transform.py FOLDER``, one folder a class.
+"""Views as a transform: ``python transform.py FOLDER``, one folder per class.
 
-For data sets that call a transform and know no indices: torchvision's, webdataset's ``map``,
-Hugging Face's ``with_transform``. Every call is a new draw from torch's random state. If the data
-set has indices, ``TiedDataset`` (custom_loop.py) is faster, and its views follow from (seed,
-epoch, index).
+For data sets that call a transform without an index: torchvision's, webdataset's ``map``, Hugging
+Face's ``with_transform``. Every call is a new draw from torch's random state. For a data set with
+indices ``TiedDataset`` (custom_loop.py) is faster, and its views depend on (seed, epoch, index)
+only.
 """
 
 import sys
@@ -17,7 +17,7 @@ from tied_augment import TiedLoss, TiedModel, TwoView, View
 
 
 def main(folder: str, epochs: int = 2, size: int = 64, batch_size: int = 16) -> None:
-    torch.manual_seed(0)  # repeats the run: each worker's draws follow from it
+    torch.manual_seed(0)  # makes the run repeatable, with its workers
     images = ImageFolder(folder, transform=TwoView(View(size, auto_augment="rand-m9-mstd0.5")))
     loader = DataLoader(images, batch_size, shuffle=True, num_workers=1)
     model = TiedModel(timm.create_model("resnet10t", num_classes=len(images.classes)))

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "View"]
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
 # Fields of a `View` that are strings, with an example.
 _TEXTS = {
     "interpolation": "bicubic",
@@ -123,8 +120,8 @@ class View(Views):
     re_mode: str = "const"
     re_count: int = 1
     re_num_splits: int = 0
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    mean: tuple[float, float, float] = view_from_timm.IMAGENET_MEAN
+    std: tuple[float, float, float] = view_from_timm.IMAGENET_STD
 
     def __post_init__(self) -> None:
         for name, example in _TEXTS.items():

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from argparse import Namespace
 
-__all__ = ["fields_from_options", "keeps_color_jitter", "options_from_args"]
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "fields_from_options",
+    "keeps_color_jitter",
+    "options_from_args",
+]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 # The defaults of `create_transform`, timm 1.0.31. None for those that `View` resolves as timm does.
 _DEFAULTS: dict[str, Any] = {
@@ -32,8 +41,8 @@ _DEFAULTS: dict[str, Any] = {
     "gaussian_blur_prob": 0.0,
     "auto_augment": None,
     "interpolation": "bilinear",
-    "mean": (0.485, 0.456, 0.406),
-    "std": (0.229, 0.224, 0.225),
+    "mean": IMAGENET_MEAN,
+    "std": IMAGENET_STD,
     "re_prob": 0.0,
     "re_mode": "const",
     "re_count": 1,

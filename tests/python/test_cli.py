@@ -69,7 +69,8 @@ def test_demo_writes_an_image_folder(demo):
 
 
 def test_demo_csv_has_every_run(demo):
-    from tied_augment.cli.demo.training import BATCH, WAYS, Row
+    from tied_augment.cli.demo.measure import Row
+    from tied_augment.cli.demo.training import BATCH, WAYS
 
     with (demo[0] / "results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -5,15 +5,23 @@ import tarfile
 
 import pytest
 
-from tied_augment.cli import bench, main
+from tied_augment.cli import main
 
 QUICK = ["--img-size", "32", "-b", "4", "--seconds", "0.01", "--threads", "1"]
 
 
-# timm's workers are killed in mid-epoch, with files open.
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def stops_workers(test):
+    """For tests that stop timm's workers in the middle of an epoch, with files open."""
+    for kind in (
+        "ignore::ResourceWarning",
+        "ignore::pytest.PytestUnraisableExceptionWarning",
+        "ignore:.*fork:DeprecationWarning",
+    ):
+        test = pytest.mark.filterwarnings(kind)(test)
+    return test
+
+
+@stops_workers
 def test_both_loaders_are_measured(image_folder, capsys):
     assert main(["bench", str(image_folder), *QUICK, "--aa", "rand-m5"]) == 0
     out = capsys.readouterr().out
@@ -23,11 +31,18 @@ def test_both_loaders_are_measured(image_folder, capsys):
     assert re.search(r"\nUse .*: \d+ img/s, \d+\.\d times ", out)
 
 
+@stops_workers
+def test_timms_posterize_to_no_bits_is_measured(image_folder, capsys):
+    """Pillow 13 refuses 0 bits, to which ``inc1`` posterizes at magnitude 10."""
+    assert main(["bench", str(image_folder), *QUICK, "--aa", "rand-m10-n40-p1-inc1"]) == 0
+    assert re.search(r"timm's loader, 1 worker\(s\) +\d+ img/s", capsys.readouterr().out)
+
+
 def test_a_failure_of_timms_does_not_hide_ours(image_folder, capsys, monkeypatch):
     def fail(self, image):
         raise ValueError("bits must be between 1 and 8")
 
-    monkeypatch.setattr(bench._Twice, "__call__", fail)
+    monkeypatch.setattr("tied_augment.cli.baseline.Twice.__call__", fail)
     assert main(["bench", str(image_folder), *QUICK]) == 0
     out = capsys.readouterr().out
     assert re.search(r"timm's loader, 1 worker\(s\) +failed: .*between 1 and 8\n", out)
@@ -71,10 +86,7 @@ def test_mistakes_are_said(image_folder, tmp_path, monkeypatch, capsys, argument
     assert message in capsys.readouterr().err
 
 
-# timm's workers are killed in mid-epoch, with files open.
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@stops_workers
 def test_torchvisions_policies_are_measured_though_timm_has_none(image_folder, capsys, monkeypatch):
     monkeypatch.setattr("tied_augment.loader.TiedLoader.stats", lambda _: {"reading": "native"})
     assert main(["bench", str(image_folder), *QUICK, "--aa", "tv-rand"]) == 0

@@ -38,9 +38,9 @@ WHEN_IMPORTED = {
     "tied_augment.fused.function": "torch ._core .similarity .tracing",
     "tied_augment.loss": "numpy torch .arguments .fused .similarity .tracing",
     "tied_augment.loader": "numpy torch ._core .arguments .dataset .items .located .ranks .skips "
-    ".sources .transforms .view",
+    ".sources .transforms .view .view_from_timm",
     "tied_augment.timm": "numpy torch timm .arguments .dataset .loader .located .loss .model "
-    ".similarity .skips .sources .tap .transforms .view",
+    ".similarity .skips .sources .tap .transforms .view .view_from_timm",
     # A train.py that runs in a clone of timm's repository must import that timm.
     "tied_augment.timm.__init__": "",
     "tied_augment.timm.errors": "",
@@ -48,8 +48,10 @@ WHEN_IMPORTED = {
     # Help is instant and works without the extras.
     "tied_augment.cli": "numpy .",
     "tied_augment.cli.sheet": "numpy PIL .",
+    "tied_augment.cli.baseline": "PIL timm torch",
     "tied_augment.cli.demo.digits": "numpy PIL sklearn",
     "tied_augment.cli.demo.report": "matplotlib .",
+    "tied_augment.cli.demo.measure": "torch torchvision .",
     "tied_augment.cli.demo.training": "timm torch torchvision .",
 }
 # What a function may import in addition, when it is called.

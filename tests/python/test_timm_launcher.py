@@ -151,6 +151,13 @@ def test_a_config_file_is_checked(text, message, train_folder, tmp_path):
         ("--tied-similarity vicreg -b 1", "use a larger -b or another similarity"),
         ("--tied-own-flips", "--tied-own-flips has no effect without --tied-same-crop"),
         ("--tied-loader timm --tied-threads 2", "give --workers instead"),
+        (
+            "--tied-threads 2 --train-img-sizes 32 48 --tied-aa2 v0",
+            "--tied-threads has no effect with timm's loader, used since with --train-img-sizes",
+        ),
+        ("--no-aug --tied-aa2 v0", "--tied-aa2 has no effect with --no-aug"),
+        ("--no-aug --tied-clean-first", "--tied-clean-first has no effect with --no-aug"),
+        ("--no-aug --tied-same-crop", "--tied-same-crop has no effect with --no-aug"),
         ("-b 33", "--batch-size 33 is larger than the 32 samples of the data set: use a smaller"),
         ("-b 33 --tied-loader timm", "--batch-size 33 is larger than the 32 samples of the data"),
         ("-b 3 --mixup 0.2", "-b 3: samples are mixed two by two, so batches must be even"),
@@ -213,7 +220,7 @@ def test_own_flips_are_of_one_crop(loader, train_folder, tmp_path, monkeypatch):
     [
         (("FastCollateMixup", "Mixup"), "it lacks Mixup, FastCollateMixup"),
         (("ClassificationTask",), "it lacks ClassificationTask or a parameter loss_fn"),
-        (("_parse_args",), "is no train.py of timm 0.9.16 or later: it lacks _parse_args"),
+        (("_parse_args",), "is not a train.py of timm 0.9.16 or later: it lacks _parse_args"),
     ],
 )
 def test_a_script_of_another_shape_is_refused(lacking, missing, train_folder, tmp_path):
@@ -230,6 +237,21 @@ def test_a_collate_function_of_the_script_is_refused(train_folder, tmp_path):
     (tmp_path / "shared.py").write_text((BY_TASK.parent / "shared.py").read_text())
     script.write_text(BY_TASK.read_text().replace("collate_fn=collate", "collate_fn=len"))
     assert "a collate function of its own" in refusal(train_folder, tmp_path, script=script)
+
+
+def test_a_package_that_only_the_script_needs_is_named_by_the_scripts_own_error(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text("import a_package_of_the_script")
+    with pytest.raises(ModuleNotFoundError, match="'a_package_of_the_script'"):
+        main(["train", str(script)])
+
+
+def test_a_package_of_the_extra_is_named_with_the_extra(tmp_path, capsys, monkeypatch):
+    script = tmp_path / "train.py"
+    script.write_text("import timm")
+    monkeypatch.setitem(sys.modules, "timm", None)
+    assert main(["train", str(script)]) == 1
+    assert "timm is not installed: pip install 'tied-augment[timm]'" in capsys.readouterr().err
 
 
 def test_the_command_says_so_in_one_line(tmp_path, capsys):
@@ -281,7 +303,7 @@ def test_wandb_gets_the_parts(train_folder, tmp_path, monkeypatch):
         ("--tied-loader timm", "Tied-Augment: timm's loader, since --tied-loader timm"),
         (
             "--train-img-sizes 32 48 --tied-aa2 v0",
-            "Tied-Augment: timm's loader, since with --train-img-sizes both views",
+            "Tied-Augment: timm's loader, since with --train-img-sizes both views must have the",
         ),
     ],
 )

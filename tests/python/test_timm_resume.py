@@ -26,7 +26,7 @@ def check_resume(script, train_folder, tmp_path, options):
     cut = tmp_path / "cut.py"
     (tmp_path / "shared.py").write_text((BY_TASK.parent / "shared.py").read_text())
     stop = "\n    if epoch == 2:\n        raise KeyboardInterrupt\n"
-    head, loop, tail = script.read_text().partition("    log = StepLog(")
+    head, loop, tail = script.read_text().partition("    log = shared.StepLog(")
     if not loop:
         head, loop, tail = script.read_text().partition("    second_order =")
     cut.write_text(head + stop + loop + tail)

@@ -1,7 +1,8 @@
-"""What the two training scripts beside this have in common.
+"""What the two training scripts in this folder share.
 
-The scripts have the shape of timm's train.py (its names and the order of its work), but are
-written for the launcher's tests: a few options, no scheduler, no printing of results.
+The scripts have the shape of timm's train.py: its names, and the order of its work. The launcher's
+tests run them, so they have few options, no learning rate schedule and little output. What the
+launcher substitutes must be named in the scripts themselves.
 """
 
 import argparse
@@ -10,14 +11,99 @@ import os
 from collections import OrderedDict
 from contextlib import nullcontext
 
+import timm.utils
 import torch
 import yaml
-from timm.data import resolve_data_config
+from timm.data import create_dataset, resolve_data_config
 from timm.loss import BinaryCrossEntropy, LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from timm.utils import AverageMeter, ParseKwargs, accuracy
 from torch import nn
 
 logger = logging.getLogger("train")
+
+# Options and their defaults, by type.
+TEXTS = {
+    "--data-dir": None,
+    "--train-split": "train",
+    "--val-split": "validation",
+    "--dataset": "",
+    "--model": "test_resnet",
+    "--resume": "",
+    "--device": "cpu",
+    "--amp-dtype": "float16",
+    "--model-dtype": None,
+    "--opt": "sgd",
+    "--clip-mode": "norm",
+    "--train-crop-mode": None,
+    "--aa": None,
+    "--remode": "pixel",
+    "--mixup-mode": "batch",
+    "--train-interpolation": "random",
+    "--torchcompile": None,
+    "--torchcompile-mode": None,
+    "--worker-seeding": "all",
+    "--output": "",
+    "--experiment": "run",
+    "--dist-bn": "reduce",
+    "--input-img-mode": None,
+    "--kd-model-name": None,
+    "--kd-distill-type": "logit",
+    "--variable-batch-loss-scale": "none",
+}
+INTEGERS = {
+    "--num-classes": 4,
+    "--img-size": None,
+    "--in-chans": None,
+    "--grad-accum-steps": 1,
+    "--epochs": 1,
+    "--aug-splits": 0,
+    "--aug-repeats": 0,
+    "--recount": 1,
+    "--mixup-off-epoch": 0,
+    "--seed": 42,
+    "--log-interval": 1,
+    "--workers": 0,
+    "--train-batches-per-epoch": None,
+}
+NUMBERS = {
+    "--lr": 0.05,
+    "--momentum": 0.9,
+    "--weight-decay": 0.0,
+    "--clip-grad": None,
+    "--layer-decay": None,
+    "--hflip": 0.5,
+    "--vflip": 0.0,
+    "--color-jitter": 0.4,
+    "--color-jitter-prob": None,
+    "--grayscale-prob": None,
+    "--gaussian-blur-prob": None,
+    "--reprob": 0.0,
+    "--mixup": 0.0,
+    "--cutmix": 0.0,
+    "--mixup-prob": 1.0,
+    "--mixup-switch-prob": 0.5,
+    "--smoothing": 0.1,
+    "--drop": 0.0,
+    "--model-ema-decay": 0.9998,
+}
+FLAGS = [
+    "--amp",
+    "--bce-loss",
+    "--channels-last",
+    "--grad-checkpointing",
+    "--jsd-loss",
+    "--log-wandb",
+    "--model-ema",
+    "--naflex-loader",
+    "--no-aug",
+    "--no-prefetcher",
+    "--pin-mem",
+    "--resplit",
+    "--split-bn",
+    "--sync-bn",
+    "--torchscript",
+    "--use-multi-epochs-loader",
+]
 
 
 def make_parsers():
@@ -26,93 +112,12 @@ def make_parsers():
     config.add_argument("-c", "--config", default="")
     parser = argparse.ArgumentParser(description="A small training script")
     add = parser.add_argument
-    for name, default in {
-        "--data-dir": None,
-        "--train-split": "train",
-        "--val-split": "validation",
-        "--dataset": "",
-        "--model": "test_resnet",
-        "--resume": "",
-        "--device": "cpu",
-        "--amp-dtype": "float16",
-        "--model-dtype": None,
-        "--opt": "sgd",
-        "--clip-mode": "norm",
-        "--train-crop-mode": None,
-        "--aa": None,
-        "--remode": "pixel",
-        "--mixup-mode": "batch",
-        "--train-interpolation": "random",
-        "--torchcompile": None,
-        "--torchcompile-mode": None,
-        "--worker-seeding": "all",
-        "--output": "",
-        "--experiment": "run",
-        "--dist-bn": "reduce",
-        "--input-img-mode": None,
-        "--kd-model-name": None,
-        "--kd-distill-type": "logit",
-        "--variable-batch-loss-scale": "none",
-    }.items():
-        add(name, default=default)
-    for name, default in {
-        "--num-classes": 4,
-        "--img-size": None,
-        "--in-chans": None,
-        "--grad-accum-steps": 1,
-        "--epochs": 1,
-        "--aug-splits": 0,
-        "--aug-repeats": 0,
-        "--recount": 1,
-        "--mixup-off-epoch": 0,
-        "--seed": 42,
-        "--log-interval": 1,
-        "--workers": 0,
-        "--train-batches-per-epoch": None,
-    }.items():
-        add(name, type=int, default=default)
-    add("-b", "--batch-size", type=int, default=8)
-    for name, default in {
-        "--lr": 0.05,
-        "--momentum": 0.9,
-        "--weight-decay": 0.0,
-        "--clip-grad": None,
-        "--layer-decay": None,
-        "--hflip": 0.5,
-        "--vflip": 0.0,
-        "--color-jitter": 0.4,
-        "--color-jitter-prob": None,
-        "--grayscale-prob": None,
-        "--gaussian-blur-prob": None,
-        "--reprob": 0.0,
-        "--mixup": 0.0,
-        "--cutmix": 0.0,
-        "--mixup-prob": 1.0,
-        "--mixup-switch-prob": 0.5,
-        "--smoothing": 0.1,
-        "--drop": 0.0,
-        "--model-ema-decay": 0.9998,
-    }.items():
-        add(name, type=float, default=default)
-    for name in [
-        "--amp",
-        "--bce-loss",
-        "--channels-last",
-        "--grad-checkpointing",
-        "--jsd-loss",
-        "--log-wandb",
-        "--model-ema",
-        "--naflex-loader",
-        "--no-aug",
-        "--no-prefetcher",
-        "--pin-mem",
-        "--resplit",
-        "--split-bn",
-        "--sync-bn",
-        "--torchscript",
-        "--use-multi-epochs-loader",
-    ]:
+    for kind, options in ((str, TEXTS), (int, INTEGERS), (float, NUMBERS)):
+        for name, default in options.items():
+            add(name, type=kind, default=default)
+    for name in FLAGS:
         add(name, action="store_true")
+    add("-b", "--batch-size", type=int, default=8)
     add("--scale", type=float, nargs="+", default=[0.08, 1.0])
     add("--ratio", type=float, nargs="+", default=[3 / 4, 4 / 3])
     add("--cutmix-minmax", type=float, nargs="+", default=None)
@@ -131,12 +136,49 @@ def parse(config, parser):
     return args, yaml.safe_dump(vars(args), default_flow_style=False)
 
 
+def start(args):
+    """What main() begins with: logging, the device, the seed."""
+    timm.utils.setup_default_logging()
+    args.prefetcher = not args.no_prefetcher
+    device = timm.utils.init_distributed_device(args)
+    timm.utils.random_seed(args.seed, args.rank)
+    return device
+
+
+def dtype(args):
+    return getattr(torch, args.model_dtype or "float32")
+
+
+def model_options(args):
+    """Keyword arguments of create_model."""
+    return {
+        "model_name": args.model,
+        "num_classes": args.num_classes,
+        "in_chans": args.in_chans or 3,
+        "drop_rate": args.drop,
+        **args.model_kwargs,
+    }
+
+
+def prepared(model, args, device):
+    if args.grad_checkpointing:
+        model.set_grad_checkpointing(enable=True)
+    assert not args.split_bn or args.resplit, "split-bn without a split"
+    model.to(device=device, dtype=dtype(args))
+    if args.channels_last:
+        model.to(memory_format=torch.channels_last)
+    return model
+
+
 def is_mixed(args):
     return args.mixup > 0 or args.cutmix > 0 or args.cutmix_minmax is not None
 
 
-def mixup_options(args):
-    return {
+def make_mixers(args, fast_collate_mixup, mixup):
+    """The collate function and the mixer of batches, by the script's classes; one or no mixer."""
+    if not is_mixed(args):
+        return None, None
+    options = {
         "mixup_alpha": args.mixup,
         "cutmix_alpha": args.cutmix,
         "cutmix_minmax": args.cutmix_minmax,
@@ -146,6 +188,17 @@ def mixup_options(args):
         "label_smoothing": args.smoothing,
         "num_classes": args.num_classes,
     }
+    if args.prefetcher:
+        return fast_collate_mixup(**options), None
+    return None, mixup(**options)
+
+
+def data_sets(args):
+    """For training and for validation."""
+    return (
+        create_dataset(args.dataset, root=args.data_dir, split=args.train_split, is_training=True),
+        create_dataset(args.dataset, root=args.data_dir, split=args.val_split),
+    )
 
 
 def loader_options(args, model, device):
@@ -160,7 +213,7 @@ def loader_options(args, model, device):
         "distributed": args.distributed,
         "pin_memory": args.pin_mem,
         "device": device,
-        "img_dtype": getattr(torch, args.model_dtype or "float32"),
+        "img_dtype": dtype(args),
         "use_prefetcher": args.prefetcher,
     }
     train = {
@@ -211,12 +264,63 @@ def autocast(args, device):
     return torch.autocast(device.type, dtype=getattr(torch, args.amp_dtype))
 
 
-def output_folder(args, text):
-    folder = os.path.join(args.output, args.experiment)
-    os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, "args.yaml"), "w") as file:
-        file.write(text)
-    return folder
+def set_epoch(loader, epoch, args):
+    if args.distributed and hasattr(loader.sampler, "set_epoch"):
+        loader.sampler.set_epoch(epoch)
+
+
+def stop_mixing(epoch, loader, mixup_fn, args):
+    """In the epochs since --mixup-off-epoch."""
+    if args.mixup_off_epoch and epoch >= args.mixup_off_epoch:
+        if args.prefetcher and loader.mixup_enabled:
+            loader.mixup_enabled = False
+        elif mixup_fn is not None:
+            mixup_fn.mixup_enabled = False
+
+
+def on_device(images, target, args, device, mixup_fn=None):
+    """A batch as the model takes it."""
+    if not args.prefetcher:
+        images, target = images.to(device, dtype(args)), target.to(device)
+        if mixup_fn is not None:
+            images, target = mixup_fn(images, target)
+    if args.channels_last:
+        images = images.contiguous(memory_format=torch.channels_last)
+    return images, target
+
+
+def clip(parameters, args):
+    if args.clip_grad is not None:
+        timm.utils.dispatch_clip_grad(parameters, value=args.clip_grad, mode=args.clip_mode)
+
+
+class Records:
+    """What one of the processes writes: args.yaml, summary.csv and checkpoints."""
+
+    def __init__(self, args, text, model, optimizer, **saved):
+        self.args = args
+        self.rows = 0
+        if timm.utils.is_primary(args):
+            self.folder = os.path.join(args.output, args.experiment)
+            os.makedirs(self.folder, exist_ok=True)
+            with open(os.path.join(self.folder, "args.yaml"), "w") as file:
+                file.write(text)
+            self.saver = timm.utils.CheckpointSaver(
+                model, optimizer, args, checkpoint_dir=self.folder, **saved
+            )
+
+    def add(self, epoch, train_metrics, metrics):
+        if timm.utils.is_primary(self.args):
+            timm.utils.update_summary(
+                epoch,
+                train_metrics,
+                metrics,
+                os.path.join(self.folder, "summary.csv"),
+                write_header=self.rows == 0,
+                log_wandb=self.args.log_wandb,
+            )
+            self.rows += 1
+            self.saver.save_checkpoint(epoch, metric=metrics["top1"])
 
 
 class StepLog:
@@ -251,9 +355,7 @@ def validate(model, loader, args, device):
     model.eval()
     top1 = AverageMeter()
     for images, target in loader:
-        if not args.prefetcher:
-            images = images.to(device, getattr(torch, args.model_dtype or "float32"))
-            target = target.to(device)
+        images, target = on_device(images, target, args, device)
         with autocast(args, device):
             top1.update(accuracy(model(images), target)[0].item(), len(images))
     return {"top1": top1.avg}

@@ -1,11 +1,12 @@
 """The command ``tied-augment``: one module per sub-command.
 
-A sub-command is a module with ``add_parser(subparsers)``, which adds its parser, and
-``run(args)``, which does the work, returns the exit code and raises `CommandError` for what the
-user can put right. It imports what it needs besides numpy in `run`, so that help is instant and
-works without the extras.
+A sub-command is a module with two functions: ``add_parser(subparsers)`` adds its parser, and
+``run(args)`` does the work and returns the exit code. It raises `CommandError` for mistakes that
+the user can put right. Packages other than numpy are imported in ``run``, so that help is instant
+and works without the extras.
 
-Exit codes: 0 done, 1 a `CommandError`, 2 arguments that don't parse, 130 interrupted.
+Exit codes: 0 for success, 1 for a `CommandError`, 2 for arguments that don't parse, 130 for an
+interrupt.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ _COMMANDS = {"bench": bench, "demo": demo, "plain": plain, "preview": preview, "
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line `argv` (without the program's name; None for this process's own)."""
+    """Run the command line and return the exit code.
+
+    Args:
+        argv: the arguments, without the program's name; None for those of this process.
+    """
     argv = sys.argv[1:] if argv is None else argv
     parser = Parser(
         prog="tied-augment",

@@ -1,8 +1,8 @@
-"""What goes wrong by the user's doing, said in one line instead of a traceback."""
+"""Mistakes that the user can put right, reported in one line instead of a traceback."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,13 +14,21 @@ class CommandError(Exception):
 
 
 @contextmanager
-def needs_extra(extra: str) -> Iterator[None]:
-    """Say how to install the optional package that an import in the block doesn't find."""
+def needs_extra(extra: str, packages: Collection[str] | None = None) -> Iterator[None]:
+    """Say how to install the optional package that an import in the block doesn't find.
+
+    Args:
+        extra: the extra of this package that installs it.
+        packages: the packages to report; None for any but this one.
+
+    Raises:
+        CommandError: a package is missing.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        if missing in ("", "tied_augment"):
+        if missing in ("", "tied_augment") or (packages and missing not in packages):
             raise
         raise CommandError(
             f"{missing} is not installed: pip install 'tied-augment[{extra}]'"
@@ -29,7 +37,11 @@ def needs_extra(extra: str) -> Iterator[None]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Name `path` and the cause if writing to it in the block fails."""
+    """Report `path` and the cause if writing to it in the block fails.
+
+    Raises:
+        CommandError: an OSError in the block.
+    """
     try:
         yield
     except OSError as error:

@@ -1,7 +1,7 @@
-"""How the commands take their options, and what messages call them.
+"""What all commands share in their options.
 
-Lives here: the parser that all commands share, and checks of values that name the option as it was
-typed. An option with several names takes ``action=Typed``.
+Lives here: the parser, and checks whose messages name an option as the user typed it. For that an
+option with several names takes ``action=Typed``.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from tied_augment.cli.errors import CommandError
 
 __all__ = ["MOST_THREADS", "Parser", "Typed", "among_others", "check_range", "meant", "typed"]
 
-# Beyond this torch dies of the threads that it starts, and the system of the workers.
+# Far more threads crash torch, and far more workers exhaust the system.
 MOST_THREADS = 1024
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that takes no abbreviations: a new option of a later version would change theirs.
+    """An `argparse.ArgumentParser` without abbreviations of options.
 
-    The arguments are those of `argparse.ArgumentParser`.
+    A new option in a later version could make an abbreviation ambiguous.
     """
 
     def __init__(self, **arguments: Any) -> None:
@@ -31,11 +31,11 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and `message`, and exit with code 2."""
-        # argparse counts a remainder, which may be empty, among what is required.
+        # argparse lists a remainder among the required arguments, though it may be empty.
         super().error(message.removesuffix(", ..."))
 
     def refuse(self, unknown: str) -> NoReturn:
-        """Exit with code 2, for an argument that `parse_known_args` left over."""
+        """Exit with code 2, because of an argument that `parse_known_args` left over."""
         if not unknown.startswith("-"):
             self.error(f"unexpected {unknown!r}: give files and folders together, before options")
         option = unknown.partition("=")[0]
@@ -44,7 +44,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class Typed(argparse.Action):
-    """Stores the value, and in ``typed`` of the namespace how the option was spelled."""
+    """Stores the value, and the option as it was typed in ``typed`` of the namespace."""
 
     def __call__(
         self,
@@ -59,7 +59,10 @@ class Typed(argparse.Action):
 
 
 def typed(args: argparse.Namespace, dest: str, otherwise: str = "") -> str:
-    """The option that set `dest`, as it was typed; else `otherwise`, or ``--dest``."""
+    """The option that set `dest`, as it was typed.
+
+    If the option was not given: `otherwise`, or ``--dest``.
+    """
     spelled: dict[str, str] = getattr(args, "typed", {})
     return spelled.get(dest, otherwise or f"--{dest.replace('_', '-')}")
 
@@ -78,7 +81,10 @@ def check_range(args: argparse.Namespace, dest: str, low: int, high: int | None 
 
 
 def among_others(kind: Callable[[str], Any]) -> Callable[[str], Any]:
-    """The ``type`` of an option that takes any number of values, a file's name after them, too."""
+    """The ``type`` of an option that takes any number of values.
+
+    It would also take the name of a file after them, so its message says where files belong.
+    """
 
     def value(text: str) -> Any:
         try:
@@ -92,7 +98,7 @@ def among_others(kind: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 def meant(word: str, known: Iterable[str]) -> str:
-    """What is likely to have been meant by `word`, as the end of a message."""
+    """The end of a message that suggests what `word` was meant to be; empty if nothing is near."""
     known = sorted(known)
     likely = [name for name in known if name.startswith(word)]
     likely = likely or get_close_matches(word, known, cutoff=0.7)

@@ -1,7 +1,4 @@
-"""Which images of a folder are looked at, if not all.
-
-Lives here: `pick`. It goes by the names of files and opens none.
-"""
+"""The choice of a few images from a folder, by the names of its files; none is opened."""
 
 from __future__ import annotations
 
@@ -18,20 +15,20 @@ __all__ = ["PICKED", "pick"]
 Item = TypeVar("Item")
 
 PICKED = 4
-# Of the formats that `tied_augment.decode` knows.
+# Of the formats that `tied_augment.decode` reads.
 _ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
 def pick(folder: Path) -> tuple[list[Path], int]:
-    """Choose at most `PICKED` images from `folder` and the folders in it.
+    """Choose at most `PICKED` images from `folder` and its subfolders.
 
-    The same ones every time, from as many class folders as can be, evenly spread over them.
+    They are the same every time, from as many class folders as possible and evenly spread.
 
     Returns:
-        The chosen files, sorted, and the number of images that there are.
+        The chosen files, sorted, and the total number of images.
 
     Raises:
-        CommandError: there are none, or a folder can't be read.
+        CommandError: there are no images, or a folder can't be read.
     """
     files = sorted(_images(folder), key=lambda file: (file.parent, file.name))
     if not files:
@@ -48,7 +45,7 @@ def _images(folder: Path) -> list[Path]:
     def fail(error: OSError) -> None:
         raise CommandError(f"can't read {error.filename}: {error.strerror}") from error
 
-    # As timm and torchvision, which follow links, too.
+    # Links are followed, as in timm and torchvision.
     walk = os.walk(folder, onerror=fail, followlinks=True)
     found = (Path(root, name) for root, _, names in walk for name in names)
     return [path for path in found if path.suffix.lower() in _ENDINGS]

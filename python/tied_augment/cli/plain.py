@@ -1,4 +1,4 @@
-"""``tied-augment plain``: a checkpoint of a run with ``--split-bn`` for the plain model."""
+"""``tied-augment plain``: convert a checkpoint of a ``--split-bn`` run for the plain model."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add this command."""
     parser = subparsers.add_parser(
         "plain",
-        help="convert a checkpoint of a run with --split-bn for the plain model",
-        description="Write a checkpoint of a run with --split-bn without the BatchNorms of view 2, "
-        "so that it loads in the plain model. To resume the run, use the checkpoint itself.",
+        help="convert a checkpoint of a --split-bn run for the plain model",
+        description="Write a copy of a checkpoint of a --split-bn run without the BatchNorms of "
+        "view 2, so that it loads into the plain model. To resume the run, use the original.",
     )
-    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="train.py's file")
+    parser.add_argument(
+        "checkpoint", type=Path, metavar="CHECKPOINT", help="the file that train.py wrote"
+    )
     parser.add_argument("out", type=Path, metavar="OUT", help="the file to write")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Convert."""
+    """Convert the checkpoint."""
     with needs_extra("timm"):
         from tied_augment.timm import plain_checkpoint
     try:

@@ -1,4 +1,4 @@
-"""``tied-augment preview``: look at what two views make of your images, plan by plan."""
+"""``tied-augment preview``: a contact sheet of the views of your images, with their plans."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "run"]
 
 
-# More would make a picture that few programs open.
+# Few programs open a larger picture.
 _MOST_PAIRS = 100
 
 
@@ -31,30 +31,32 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add this command."""
     parser = subparsers.add_parser(
         "preview",
-        help="draw view pairs of images, with their plans",
+        help="draw view pairs of your images, with their plans",
         usage="tied-augment preview [-h] IMAGE [IMAGE ...] [options]",
-        description="Write a contact sheet: every image with the crops of both views drawn in, "
-        "the views, and how each was made. The images are numbered from 0 in the order that the "
-        "sheet has; pair n is what training with this seed sees of them in epoch n.",
+        description="Write a contact sheet: each image with the crops of both views drawn in, the "
+        "views, and the plan of each view. Images have the indices 0, 1, ... in the order of the "
+        "sheet; pair n has the views that training with this seed gets in epoch n.",
     )
     parser.add_argument(
         "images",
         nargs="+",
         type=Path,
         metavar="IMAGE",
-        help=f"image files, or folders, of each of which {PICKED} images are picked",
+        help=f"image files; of a folder, {PICKED} images are picked",
     )
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("preview.png"),
         metavar="FILE",
-        help="the sheet (default: %(default)s)",
+        help="the file to write (default: %(default)s)",
     )
     parser.add_argument(
-        "--pairs", type=int, default=2, metavar="N", help="pairs of each image (default: 2)"
+        "--pairs", type=int, default=2, metavar="N", help="view pairs per image (default: 2)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="the run's seed (default: 0)")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="the run's seed (default: 0)"
+    )
     add_view_options(parser)
 
 
@@ -89,11 +91,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """Files as they are and some of every folder's; and what is to be said of the folders."""
+    """The files, with some images of each folder in its place, and a remark per folder."""
     files: list[Path] = []
     remarks = []
     for path in paths:
-        if os.path.isdir(path):  # unlike the method of Path it never raises
+        if os.path.isdir(path):  # Path.is_dir raises for some names
             picked, count = pick(path)
             files += picked
             remarks.append(f"{path}: {len(picked)} of {count} images")
@@ -107,7 +109,7 @@ def _pixels(path: Path) -> NDArray[np.uint8]:
         return decode(path)
     except FileNotFoundError as error:
         raise CommandError(f"there is no file or folder {path}") from error
-    except OSError as error:  # its text names the path
+    except OSError as error:  # its message has the path
         raise CommandError(str(error)) from error
 
 

@@ -1,6 +1,6 @@
-"""Contact sheets: originals with their crops, and the views made of them, each with its plan.
+"""Contact sheets: originals with the crops drawn in, their views, and the plan of each view.
 
-Lives here: the drawing, with Pillow, and `make_pair`, which asks a `TwoView` for what is drawn.
+Lives here: the drawing, with Pillow, and `make_pair`, which gets what is drawn from a `TwoView`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from tied_augment import Plan, TwoView
 __all__ = ["Pair", "contact_sheet", "describe", "make_pair"]
 
 _PAPER, _INK, _GRAY = "#ffffff", "#1f2328", "#6e7781"
-# Told apart by people who see red and green alike, too (Okabe and Ito).
+# Distinguishable with colour blindness (Okabe and Ito).
 _COLORS = ("#0072b2", "#d55e00")
 _MARGIN, _GAP, _BORDER = 24, 12, 4
 _TEXT, _TITLE, _LEADING = 14, 20, 19
 # Smaller cells leave no room for a legible caption; larger ones make the sheet unwieldy.
 _SMALLEST, _LARGEST = 144, 288
-# The ops that the crop, the filter and the flips of a plan have told already.
+# Ops that `describe` has in its first two lines.
 _SAID = ("crop", "resize", "hflip", "vflip")
 
 
@@ -35,8 +35,8 @@ class Pair:
     Attributes:
         original: ``(H, W, 3)`` uint8.
         views: ``(3, h, w)`` uint8 each.
-        plans: how the two views were made.
-        caption: lines that stand under the original.
+        plans: those of the views.
+        caption: lines to write under the original.
     """
 
     original: NDArray[np.uint8]
@@ -53,14 +53,14 @@ def make_pair(
     epoch: int,
     seed: int,
 ) -> Pair:
-    """Make the views of `pixels`, ``(H, W, 3)``, that training would see in this epoch."""
+    """Make the views of `pixels`, ``(H, W, 3)``, that training gets in this epoch."""
     height, width = pixels.shape[:2]
     plans = two.plan((height, width), index=index, epoch=epoch, seed=seed)
     return Pair(pixels, two(pixels, index=index, epoch=epoch, seed=seed), plans, caption)
 
 
 def describe(plan: Plan) -> list[str]:
-    """Say a plan in words, a part per line."""
+    """Describe a plan in words, one line per op."""
     x, y, width, height = plan["crop"]
     flips = ["hflip"] * plan["hflip"] + ["vflip"] * plan["vflip"]
     lines = [
@@ -72,12 +72,12 @@ def describe(plan: Plan) -> list[str]:
 
 
 def contact_sheet(pairs: Sequence[Pair], title: str, columns: int = 1) -> Image.Image:
-    """Draw pairs, `columns` of them beside each other: original, view 1, view 2.
+    """Draw pairs: original, view 1, view 2.
 
     Args:
         pairs: at least one, all with views of one size.
         title: the sheet's headline.
-        columns: pairs in one row of the sheet.
+        columns: the number of pairs in a row of the sheet.
     """
     cell = _Cell.of(pairs[0].views[0])
     text = [_captions(pair, cell.width) for pair in pairs]
@@ -111,7 +111,7 @@ def contact_sheet(pairs: Sequence[Pair], title: str, columns: int = 1) -> Image.
 
 @dataclass(frozen=True)
 class _Cell:
-    """The place of one picture, border included, and the scale at which views are shown."""
+    """The size of one picture's cell, with its border, and the scale of the views in it."""
 
     width: int
     height: int
@@ -120,7 +120,7 @@ class _Cell:
     @classmethod
     def of(cls, view: NDArray[np.uint8]) -> _Cell:
         height, width = view.shape[1:]
-        # Whole factors upwards, so that the pixels of small views stay square.
+        # Small views grow by whole factors, so that their pixels stay square.
         scale = float(max(1, -(-_SMALLEST // max(height, width))))
         scale = min(scale, _LARGEST / max(height, width)) if scale == 1 else scale
         inner = round(width * scale), round(height * scale)
@@ -149,14 +149,14 @@ def _draw_pair(
 
 
 def _with_crops(pair: Pair, cell: _Cell) -> Image.Image:
-    """The original, fitted into the cell with room for frames that reach outside it."""
+    """The original, fitted into the cell, with the frames of both crops."""
     image = Image.fromarray(pair.original)
     room = cell.width - 2 * _BORDER, cell.height - 2 * _BORDER
     scale = min(room[0] / image.width, room[1] / image.height)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     filter_ = Image.Resampling.NEAREST if scale >= 2 else Image.Resampling.LANCZOS
     picture = Image.new("RGB", (cell.width, cell.height), _PAPER)
-    # In the middle, since a padded crop may reach out on every side.
+    # Centred, since a padded crop may extend beyond the image on every side.
     left, top = (picture.width - size[0]) // 2, (picture.height - size[1]) // 2
     picture.paste(image.resize(size, filter_), (left, top))
     draw = ImageDraw.Draw(picture)
@@ -206,7 +206,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _shortened(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """`line`, its end replaced by an ellipsis where it doesn't fit into `width` pixels."""
+    """`line`, cut and ended by an ellipsis if it is wider than `width` pixels."""
     if font.getlength(line) <= width:
         return line
     while line and font.getlength(line + "…") > width:

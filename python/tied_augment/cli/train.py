@@ -9,6 +9,9 @@ from tied_augment.cli.errors import CommandError, needs_extra
 
 __all__ = ["add_parser", "run"]
 
+# What the extra installs, with yaml, which timm's train.py imports. A script may need more.
+_PACKAGES = ("timm", "torch", "torchvision", "yaml")
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this command."""
@@ -17,9 +20,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="run timm's train.py with --tied-augment",
         usage="tied-augment train [-h] TRAIN_PY [timm's options] --tied-augment [tied options]",
         description="Run a train.py of timm's repository (0.9.16 or later) with its own options. "
-        "With --tied-augment it trains on two tied views of each image, without it as ever. "
-        "'tied-augment train TRAIN_PY --help' lists all options. "
-        "Distributed: torchrun --nproc_per_node N -m tied_augment train TRAIN_PY ...",
+        "With --tied-augment it trains on two tied views of each image; without, it is unchanged. "
+        "'tied-augment train TRAIN_PY --help' lists all options. For several processes: "
+        "torchrun --nproc_per_node N -m tied_augment train TRAIN_PY ...",
     )
     parser.add_argument("script", type=Path, metavar="TRAIN_PY", help="the path of timm's train.py")
     parser.add_argument(
@@ -33,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     from tied_augment.timm.launcher import run_script
 
     try:
-        with needs_extra("timm"):
+        with needs_extra("timm", _PACKAGES):
             run_script(args.script, args.arguments)
     except LaunchError as error:
         raise CommandError(str(error)) from error

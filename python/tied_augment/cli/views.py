@@ -1,7 +1,7 @@
-"""The options that declare a view on the command line: the fields of `View`, each by its name.
+"""The options that declare the views on the command line: one for each field of `View`.
 
-A field of `View` that is to be an option gets one line in `_OPTIONS`; its default is the field's.
-Where timm's train.py has another name for it, that is in `_TIMMS_NAMES` and means the same.
+An option is one entry of `_OPTIONS`. Its name and default are the field's. Where timm's train.py
+has another name for it, `_TIMMS_NAMES` has that as well.
 """
 
 from __future__ import annotations
@@ -27,42 +27,51 @@ _COUNT: dict[str, Any] = {"type": int, "metavar": "N"}
 _CHANNELS: dict[str, Any] = {"type": float, "nargs": 3, "metavar": ("R", "G", "B")}
 
 _OPTIONS: dict[str, dict[str, Any]] = {
-    "size": {"type": int, "metavar": "PIXELS", "help": "side of the square views"},
-    "scale": _RANGE | {"help": "bounds of the crop's area as a part of the image's (0.08 1)"},
-    "ratio": _RANGE | {"help": "bounds of the crop's width over height (0.75 1.33)"},
+    "size": {"type": int, "metavar": "PIXELS", "help": "side of the square views, in pixels"},
+    "scale": _RANGE
+    | {"help": "bounds of the crop's area as a fraction of the image's (default: 0.08 1)"},
+    "ratio": _RANGE | {"help": "bounds of the crop's width / height (default: 0.75 1.33)"},
     "interpolation": {
         "metavar": "FILTER",
         "help": "random (bilinear or bicubic), nearest, box, bilinear, hamming, bicubic, lanczos",
     },
     "hflip": _CHANCE | {"help": "probability of a left-right flip"},
     "vflip": _CHANCE | {"help": "probability of a top-bottom flip"},
-    "crop": {"metavar": "KIND", "help": "rrc, rkrc, rkrr, center, squash or pad (CIFAR's)"},
-    "padding": {"type": int, "metavar": "PIXELS", "help": "black on each side, for --crop pad"},
+    "crop": {"metavar": "KIND", "help": "rrc, rkrc, rkrr, center, squash, or pad as for CIFAR"},
+    "padding": {
+        "type": int,
+        "metavar": "PIXELS",
+        "help": "border in pixels, for --crop pad",
+    },
     "auto_augment": {
         "metavar": "POLICY",
-        "help": "timm's config string, as rand-m9-mstd0.5-inc1, or torchvision's tv-rand-n2-m9",
+        "help": "timm's policy string, as rand-m9-mstd0.5-inc1, or tv-rand-n2-m9 (torchvision)",
     },
     "color_jitter": {
         "type": among_others(float),
         "nargs": "+",
         "metavar": "X",
-        "help": "strength, or brightness, contrast, saturation and perhaps hue",
+        "help": "strength of colour jitter: one for all, or brightness, contrast, saturation [hue]",
     },
     "color_jitter_prob": _CHANCE | {"help": "probability of colour jitter"},
-    "force_color_jitter": {"action": "store_true", "help": "colour jitter beside any policy"},
-    "grayscale_prob": _CHANCE | {"help": "probability of a gray image"},
-    "gaussian_blur_prob": _CHANCE | {"help": "probability of a blurred image"},
-    "cutout": {"type": int, "metavar": "PIXELS", "help": "side of Cutout's square"},
+    "force_color_jitter": {"action": "store_true", "help": "apply colour jitter with any policy"},
+    "grayscale_prob": _CHANCE | {"help": "probability of grayscale"},
+    "gaussian_blur_prob": _CHANCE | {"help": "probability of Gaussian blur"},
+    "cutout": {
+        "type": int,
+        "metavar": "PIXELS",
+        "help": "side of Cutout's square, in pixels",
+    },
     "re_prob": _CHANCE | {"help": "probability of random erasing"},
-    "re_mode": {"metavar": "MODE", "help": "random erasing with const, rand or pixel"},
-    "re_count": _COUNT | {"help": "most boxes of random erasing"},
-    "re_num_splits": _COUNT | {"help": "above 1: spare the first view"},
-    "mean": _CHANNELS | {"help": "the model's normalisation, as a colour to fill with"},
-    "std": _CHANNELS | {"help": "the same, for --re-mode"},
+    "re_mode": {"metavar": "MODE", "help": "fill of random erasing: const, rand or pixel"},
+    "re_count": _COUNT | {"help": "largest number of boxes of random erasing"},
+    "re_num_splits": _COUNT | {"help": "above 1: do not erase in view 1"},
+    "mean": _CHANNELS | {"help": "the model's mean, with which ops and erasing fill"},
+    "std": _CHANNELS | {"help": "the model's standard deviation, for --re-mode rand and pixel"},
 }
 
 
-# What timm's train.py calls a field, where it has another name.
+# The names in timm's train.py, where they differ.
 _TIMMS_NAMES = {
     "size": "--img-size",
     "interpolation": "--train-interpolation",
@@ -84,20 +93,25 @@ def add_view_options(parser: argparse.ArgumentParser) -> None:
         action="store_const",
         const=2,
         dest="view_re_num_splits",
-        help="spare the first view: --re-num-splits 2",
+        help="do not erase in view 1: --re-num-splits 2",
     )
     group.add_argument(
         "--same-crop", action="store_true", help="give both views the same crop, filter and flips"
     )
     group.add_argument(
-        "--own-flips", action="store_true", help="beside --same-crop: draw the flips of each view"
+        "--own-flips",
+        action="store_true",
+        help="with --same-crop: draw the flips of each view separately",
     )
 
 
 def add_view_option(group: argparse._ActionsContainer, name: str, **changes: Any) -> None:
-    """Add the option for the field `name` of `View`, under its own name and timm's.
+    """Add the option for one field of `View`, under its own name and timm's.
 
-    Its value becomes ``view_<name>``. `changes` go to ``add_argument``, as another default.
+    Args:
+        group: where to add it; its value becomes ``view_<name>``.
+        name: the field.
+        changes: arguments of ``add_argument`` that differ, such as the default.
     """
     (field,) = (field for field in fields(View) if field.name == name)
     given: dict[str, Any] = {"action": Typed, "default": field.default}
@@ -123,12 +137,16 @@ def two_view(args: argparse.Namespace) -> TwoView:
 
 @contextmanager
 def in_options(args: argparse.Namespace) -> Iterator[None]:
-    """Say what `View` refuses or warns of in the block with the options that were typed."""
+    """Report errors and warnings of `View` in the block by the options that the user typed.
+
+    Raises:
+        CommandError: a TypeError or ValueError in the block.
+    """
     names = {
         field.name: typed(args, f"view_{field.name}", f"--{field.name.replace('_', '-')}")
         for field in fields(View)
     }
-    # Elsewhere than at the beginning or before '=', 'size' and the like are but English words.
+    # 'size' is a field at the beginning of a message or before '=', an English word elsewhere.
     known, unmistakable = "|".join(names), "|".join(name for name in names if "_" in name)
     pattern = rf"^({known})\b|\b({known})(?==)|\b({unmistakable})\b"
 

@@ -1,10 +1,16 @@
-"""Tied-Augment in timm: its loader and task for two views, and what runs the user's own train.py.
+"""Tied-Augment in timm: a loader and a task for two views, and timm's own train.py on tied views.
 
-`loader` and `task` are for training loops of one's own, `checkpoint` converts what was trained. For
-timm's train.py: `launcher` loads the script, `arguments` adds the options and refuses what can't
-work, `seam` names what is substituted in it, and `tied_run` makes the substitutes out of the other
-modules. May import torch and timm, both on first use only: a train.py that runs in a clone of
-timm's repository imports that timm, which is found once the script's folder is on the path.
+`create_loader` and `TiedTask` are for custom training loops, `plain_checkpoint` converts
+checkpoints. For timm's train.py:
+
+    launcher    loads the user's script and runs its main()
+    arguments   adds the --tied-* options to its parser and refuses what can't work
+    seam        lists the names that are substituted in it
+    tied_run    the substitutes, made from the other modules
+
+torch and timm are imported on first use only. A train.py in a clone of timm's repository must
+import that clone, which Python finds only after the launcher has put the script's folder on the
+path.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""The options that ``--tied-augment`` brings to train.py, and what it can't be combined with.
+"""The options that ``--tied-augment`` adds to train.py, and what they can't be combined with.
 
-Lives here: the options, their defaults, and every refusal that follows from options alone. It must
-not change what the script parses when ``--tied-augment`` is absent.
+Lives here: the options with their defaults, and every refusal that follows from options alone.
+Without ``--tied-augment`` the script must parse what it always has: so the options have no defaults
+in the parser, which keeps them out of the arguments, and `parse` sets the defaults when the flag is
+given. Values may come from timm's ``--config`` file, which argparse does not check.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import argparse
 import math
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
@@ -18,87 +21,106 @@ from tied_augment.timm.errors import LaunchError
 
 __all__ = ["DEFAULTS", "add_options", "check", "parse"]
 
-# By name: the default, and what argparse is told.
-_OPTIONS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "weight": (
+
+@dataclass(frozen=True)
+class _Option:
+    """One ``--tied-*`` option.
+
+    Attributes:
+        default: the value if the option is not given.
+        kind: the type of a value, or the names to choose from.
+        metavar: how ``--help`` shows a value.
+        help: one line for ``--help``.
+        several: whether it takes a list of values.
+    """
+
+    default: Any
+    kind: type | tuple[str, ...]
+    metavar: str | None
+    help: str
+    several: bool = False
+
+    def keywords(self) -> dict[str, Any]:
+        """The keyword arguments of ``add_argument``."""
+        if self.kind is bool:
+            return {"action": "store_true", "help": self.help}
+        default = "" if self.default is None else f" (default: {self.default})"
+        return {
+            "type": self.kind if isinstance(self.kind, type) else str,
+            "nargs": "+" if self.several else None,
+            "metavar": self.metavar,
+            "help": self.help + default,
+        }
+
+
+_OPTIONS = {
+    "weight": _Option(
         1.0,
-        {"type": float, "metavar": "W", "help": "weight of the similarity; negative parts views"},
+        float,
+        "W",
+        "weight of the similarity in the loss; a negative one pushes the views apart",
     ),
-    "similarity": (
+    "similarity": _Option(
         "mse",
-        {"metavar": "NAME", "help": f"distance between both views: {', '.join(SIMILARITIES)}"},
+        tuple(SIMILARITIES),
+        "NAME",
+        f"distance between the features of both views: {', '.join(SIMILARITIES)}",
     ),
-    "schedule": (
+    "schedule": _Option(
         "constant",
-        {"metavar": "NAME", "help": f"of the weight over the run: {', '.join(SCHEDULES)}"},
+        tuple(SCHEDULES),
+        "NAME",
+        f"schedule of the weight over the steps of the run: {', '.join(SCHEDULES)}",
     ),
-    "supervise": (
-        "both",
-        {"choices": ("both", "first"), "help": "the views whose logits the criterion gets"},
+    "supervise": _Option(
+        "both", ("both", "first"), "both|first", "the views whose logits the criterion gets"
     ),
-    "same_crop": (
-        False,
-        {"action": "store_true", "help": "one crop and flip for both views"},
+    "same_crop": _Option(False, bool, None, "give both views the same crop and flips"),
+    "own_flips": _Option(
+        False, bool, None, "with --tied-same-crop: draw the flips of each view separately"
     ),
-    "own_flips": (
-        False,
-        {"action": "store_true", "help": "with --tied-same-crop: one crop, a flip for each view"},
+    "aa2": _Option(
+        None, str, "POLICY", "policy of view 2; 'none' for no policy (default: that of --aa)"
     ),
-    "aa2": (
-        None,
-        {"metavar": "POLICY", "help": "policy of the second view, 'none' for none (default: --aa)"},
+    "clean_first": _Option(
+        False, bool, None, "only crop and flip view 1, as timm does for its AugMix splits"
     ),
-    "clean_first": (
-        False,
-        {"action": "store_true", "help": "first view cropped and flipped only, as timm's AugMix"},
-    ),
-    "forward": (
+    "forward": _Option(
         "joint",
-        {
-            "choices": ("joint", "separate"),
-            "help": "one forward of all 2B images, or one for each view: BatchNorm differs",
-        },
+        ("joint", "separate"),
+        "joint|separate",
+        "one forward of all 2B images, or one per view: what BatchNorm averages over",
     ),
-    "feature_module": (
+    "feature_module": _Option(
         None,
-        {
-            "nargs": "+",
-            "metavar": "MODULE",
-            "help": "the modules whose inputs are tied (default: the last linear layer)",
-        },
+        str,
+        "MODULE",
+        "modules whose inputs are the features (default: the last linear layer)",
+        several=True,
     ),
-    "layer_weights": (
-        None,
-        {
-            "nargs": "+",
-            "type": float,
-            "metavar": "W",
-            "help": "a weight for each --tied-feature-module (default: 1)",
-        },
+    "layer_weights": _Option(
+        None, float, "W", "a weight per --tied-feature-module (default: 1 each)", several=True
     ),
-    "loader": (
+    "loader": _Option(
         "native",
-        {"choices": ("native", "timm"), "help": "who reads: threads in Rust, or timm's workers"},
+        ("native", "timm"),
+        "native|timm",
+        "load in threads, by this package, or in timm's worker processes",
     ),
-    "threads": (
-        None,
-        {"type": int, "metavar": "N", "help": "threads of the native loader (default: --workers)"},
-    ),
-    "precision": (
-        "exact",
-        {"choices": ("exact",), "help": "pixels equal to Pillow's"},
+    "threads": _Option(
+        None, int, "N", "number of threads of the native loader (default: that of --workers)"
     ),
 }
 
 DEFAULTS: dict[str, Any] = {"tied_augment": False} | {
-    f"tied_{name}": default for name, (default, _) in _OPTIONS.items()
+    f"tied_{name}": option.default for name, option in _OPTIONS.items()
 }
 
-# Options of train.py that can't be combined with two tied views: what they must be, and why.
+# Options of train.py that can't be combined with tied views: their allowed values, and the remedy.
 _REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "aug_splits": ((0,), "leave it out: --tied-augment makes the views"),
     "jsd_loss": ((False,), "leave it out: use --tied-similarity js for such a loss"),
-    "naflex_loader": ((False,), "leave it out: its batches are no pairs of views"),
+    "naflex_loader": ((False,), "leave it out: its batches are not pairs of views"),
     "torchscript": ((False,), "use --torchcompile"),
     "aot_autograd": ((False,), "use --torchcompile"),
     "variable_batch_loss_scale": (("none",), "leave it out: it counts images, not pairs"),
@@ -107,29 +129,29 @@ _REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "mixup_mode": (("batch", "pair", "elem"), "choose batch, pair or elem"),
 }
 
+# Options for how the views are augmented, which --no-aug does not do.
+_AUGMENTING = ("tied_aa2", "tied_clean_first", "tied_same_crop", "tied_own_flips")
+
 
 def add_options(parser: ArgumentParser) -> None:
-    """Add the group of tied options. None of them has a default, so that none appears in the args.
+    """Add the group of tied options to the parser of train.py.
 
     Raises:
         LaunchError: the script has such an option already.
     """
     group = parser.add_argument_group(
-        "Tied-Augment", "Train on two views of each image whose features are tied."
+        "Tied-Augment", "Train on two views of each image and tie their features."
     )
     try:
         group.add_argument(
             "--tied-augment",
             action="store_true",
             default=argparse.SUPPRESS,
-            help="train with two tied views; without it none of the options below may be given",
+            help="train on two tied views of each image; the options below need this flag",
         )
-        for name, (default, keywords) in _OPTIONS.items():
-            described = dict(keywords)
-            if default is not None and default is not False:
-                described["help"] += f" (default: {default})"
-            flag = f"--tied-{name.replace('_', '-')}"
-            group.add_argument(flag, default=argparse.SUPPRESS, **described)
+        for name, option in _OPTIONS.items():
+            flag = _flag(f"tied_{name}")
+            group.add_argument(flag, default=argparse.SUPPRESS, **option.keywords())
     except argparse.ArgumentError as error:
         raise LaunchError(f"the script has a tied option of its own: {error}") from error
 
@@ -139,57 +161,56 @@ def parse(
 ) -> tuple[Namespace, str]:
     """Parse with the script's own function, which also reads ``--config`` files.
 
+    Args:
+        parser: the script's, with the tied options.
+        parse_args: the script's function.
+
     Returns:
-        What the script's function returns: without ``--tied-augment`` as ever, with it with all
-        tied options in both the namespace and the text for args.yaml.
+        The arguments and their text for args.yaml, as `parse_args` returns them. With
+        ``--tied-augment`` both have every tied option, without it none.
 
     Raises:
         LaunchError: an option that is refused, unknown, out of range or without effect.
     """
     args, text = parse_args()
     _check_keys(parser, args)
-    _check_bool("tied_augment", getattr(args, "tied_augment", False))
+    _check_value("tied_augment", bool, getattr(args, "tied_augment", False))
     given = [name for name in vars(args) if name in DEFAULTS]
     if not getattr(args, "tied_augment", False):
-        others = [name for name in given if name != "tied_augment"]
-        if others:
-            raise LaunchError(f"{_flag(others[0])} has no effect without --tied-augment: add that")
+        for name in given:
+            if name != "tied_augment":
+                raise LaunchError(f"{_flag(name)} has no effect without --tied-augment: add that")
         return args, text
-    # A config file has set defaults of its own by now, which stay.
-    missing = {name: value for name, value in DEFAULTS.items() if not hasattr(args, name)}
-    parser.set_defaults(**missing)
+    # The config file has set its values as defaults of the parser: those stay.
+    parser.set_defaults(**{name: DEFAULTS[name] for name in DEFAULTS.keys() - set(given)})
     args, text = parse_args()
     check(args)
     return args, text
 
 
 def check(args: Namespace) -> None:
-    """Refuse what can't be trained with.
+    """Refuse options that can't be trained with, or that would have no effect.
+
+    Args:
+        args: train.py's arguments with all tied options. A single value for an option that takes
+            several becomes a list.
 
     Raises:
-        LaunchError: with the option and the remedy.
+        LaunchError: it names the option and the remedy.
     """
+    for name, option in _OPTIONS.items():
+        _check_option(args, f"tied_{name}", option)
     for name, (allowed, remedy) in _REFUSED.items():
         value = getattr(args, name, allowed[0])
         if value not in allowed:
             raise LaunchError(f"{_given(name, value)} does not go with --tied-augment: {remedy}")
-    size = getattr(args, "input_size", None)
-    if size is not None and size[0] != 3:
-        raise LaunchError(f"--input-size {size[0]} ...: the views have 3 channels; give 3")
-    if getattr(args, "split_bn", False):
-        for other in ("sync_bn", "tied_forward"):
-            value = getattr(args, other, False)
-            if value and value != "joint":
-                raise LaunchError(f"--split-bn and {_given(other, value)}: choose one")
-    if args.tied_forward == "separate" and _distils_features(args):
-        raise LaunchError("--tied-forward separate does not go with --kd-distill-type feature")
-    _check_kinds(args)
+    _check_combinations(args)
     _check_layers(args)
-    _check_effects(args)
+    _check_views(args)
 
 
 def _check_keys(parser: ArgumentParser, args: Namespace) -> None:
-    """Refuse what looks like a tied option but is none: argparse takes any key of a config file."""
+    """Refuse misspelt tied options in a config file, of which argparse takes any key."""
     known = {action.dest for action in parser._actions} | DEFAULTS.keys()
     for key in (key for key in vars(args) if key not in known):
         name = str(key).lower().replace("-", "_")
@@ -199,51 +220,50 @@ def _check_keys(parser: ArgumentParser, args: Namespace) -> None:
             raise LaunchError(f"the config file has an unknown option {key}: {remedy}")
 
 
-def _check_kinds(args: Namespace) -> None:
-    """Check values, which argparse does not if they come from a config file."""
-    _check_choice("tied_similarity", args.tied_similarity, SIMILARITIES)
-    _check_choice("tied_schedule", args.tied_schedule, SCHEDULES)
-    for name, (default, keywords) in _OPTIONS.items():
-        name, value = f"tied_{name}", getattr(args, f"tied_{name}")
-        if "choices" in keywords:
-            _check_choice(name, value, keywords["choices"])
-        if default is False:
-            _check_bool(name, value)
-    for name in ("tied_feature_module", "tied_layer_weights"):
-        value = getattr(args, name)
-        if value is not None and not isinstance(value, list):  # a single one in a config file
-            setattr(args, name, [value])
-    _check_weights("tied_weight", [args.tied_weight])
-    _check_weights("tied_layer_weights", args.tied_layer_weights or [])
-    threads = args.tied_threads
-    if threads is not None and (type(threads) is not int or threads < 1):
-        raise LaunchError(f"--tied-threads must be a whole number of at least 1, got {threads!r}")
-    for name, values in (
-        ("tied_aa2", [args.tied_aa2]),
-        ("tied_feature_module", args.tied_feature_module or []),
-    ):
-        for value in values:
-            if not isinstance(value, str | None):
-                raise LaunchError(f"{_flag(name)} must be text, got {value!r}: put it in quotes")
+def _check_option(args: Namespace, name: str, option: _Option) -> None:
+    value = getattr(args, name)
+    if value is None and option.default is None:
+        return
+    if option.several and not isinstance(value, list):
+        value = [value]
+        setattr(args, name, value)
+    for each in value if option.several else [value]:
+        _check_value(name, option.kind, each)
 
 
-def _check_bool(name: str, value: Any) -> None:
-    if not isinstance(value, bool):
+def _check_value(name: str, kind: type | tuple[str, ...], value: Any) -> None:
+    if isinstance(kind, tuple):
+        _check_choice(name, value, kind)
+    elif kind is bool and not isinstance(value, bool):
         raise LaunchError(f"{_flag(name)} must be true or false, got {value!r}")
+    elif kind is str and not isinstance(value, str):
+        raise LaunchError(f"{_flag(name)} must be text, got {value!r}: put it in quotes")
+    elif kind is int and (type(value) is not int or value < 1):
+        raise LaunchError(f"{_flag(name)} must be a whole number of at least 1, got {value!r}")
+    elif kind is float and (type(value) not in (int, float) or not math.isfinite(value)):
+        raise LaunchError(f"{_flag(name)} takes finite numbers, got {value!r}")
 
 
-def _check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
-    names = list(choices)
+def _check_choice(name: str, value: Any, names: Iterable[str]) -> None:
     if value not in names:
         close = get_close_matches(value.lower(), names, n=1) if isinstance(value, str) else []
         hint = f"; did you mean {close[0]}?" if close else ""
         raise LaunchError(f"{_flag(name)} must be one of {', '.join(names)}, got {value!r}{hint}")
 
 
-def _check_weights(name: str, weights: list[Any]) -> None:
-    for weight in weights:
-        if type(weight) not in (int, float) or not math.isfinite(weight):
-            raise LaunchError(f"{_flag(name)} takes finite numbers, got {weight!r}")
+def _check_combinations(args: Namespace) -> None:
+    size = getattr(args, "input_size", None)
+    if size is not None and size[0] != 3:
+        raise LaunchError(f"--input-size {size[0]} ...: the views have 3 channels; give 3")
+    separate = args.tied_forward == "separate"
+    if getattr(args, "split_bn", False):
+        if getattr(args, "sync_bn", False):
+            raise LaunchError("--split-bn and --sync-bn: choose one")
+        if separate:
+            raise LaunchError("--split-bn and --tied-forward separate: choose one")
+    teacher = getattr(args, "kd_model_name", None)
+    if separate and teacher and getattr(args, "kd_distill_type", "") == "feature":
+        raise LaunchError("--tied-forward separate does not go with --kd-distill-type feature")
 
 
 def _check_layers(args: Namespace) -> None:
@@ -263,22 +283,19 @@ def _check_layers(args: Namespace) -> None:
         )
 
 
-def _check_effects(args: Namespace) -> None:
-    """Refuse options that would do nothing beside the others."""
+def _check_views(args: Namespace) -> None:
     if args.tied_own_flips and not args.tied_same_crop:
         raise LaunchError(
             "--tied-own-flips has no effect without --tied-same-crop, where each view has its own "
             "crop and flips: add --tied-same-crop, or leave --tied-own-flips out"
         )
-    if args.tied_threads is not None and args.tied_loader == "timm":
-        raise LaunchError(
-            "--tied-threads has no effect with --tied-loader timm: give --workers instead"
-        )
-
-
-def _distils_features(args: Namespace) -> bool:
-    teacher = getattr(args, "kd_model_name", None)
-    return teacher is not None and getattr(args, "kd_distill_type", "") == "feature"
+    if getattr(args, "no_aug", False):
+        for name in _AUGMENTING:
+            if getattr(args, name):
+                raise LaunchError(
+                    f"{_flag(name)} has no effect with --no-aug, which augments neither view: "
+                    "leave one of them out"
+                )
 
 
 def _flag(name: str) -> str:

@@ -14,29 +14,30 @@ import torch
 
 __all__ = ["plain_checkpoint"]
 
-# What timm's SplitBatchNorm2d adds to the keys of the BatchNorm in whose place it stands.
+# The keys that timm's SplitBatchNorm2d has in addition to those of the BatchNorm it replaces.
 _OTHER_VIEWS = re.compile(r"(^|\.)aux_bn\.\d+\.")
 _STATES = ("state_dict", "state_dict_ema")
 
 
 def plain_checkpoint(source: str | PathLike[str], target: str | PathLike[str]) -> int:
-    """Write a checkpoint of a ``--split-bn`` run with the plain model's keys only.
+    """Copy a checkpoint of a ``--split-bn`` run without the BatchNorms of view 2.
 
-    With ``--split-bn`` each view has its own BatchNorm. View 1's has the plain model's keys, and is
-    what evaluation uses; view 2's keys, ``....aux_bn.0....``, are left out of ``state_dict`` and
-    ``state_dict_ema``. All else is kept. A run is resumed from `source`, not from `target`: the
-    optimizer's state is still that of both.
+    With ``--split-bn`` each view has its own BatchNorm. View 1's has the plain model's keys, and
+    evaluation uses it. View 2's keys, ``....aux_bn.0....``, are left out of ``state_dict`` and
+    ``state_dict_ema``; all else is kept. Resume a run from `source`: the optimizer's state in
+    `target` is still that of both views.
 
     Args:
         source: a checkpoint that train.py has written.
-        target: the file to write, not `source`.
+        target: the file to write; not `source`.
 
     Returns:
-        The number of keys that are left out.
+        The number of keys that were left out.
 
     Raises:
-        OSError: a file that can't be read or written.
-        ValueError: no checkpoint of train.py, or one without such keys; `target` is `source`.
+        OSError: a file can't be read or written.
+        ValueError: `source` is not a checkpoint of train.py, or has no such keys; `target` is
+            `source`.
     """
     source, target = Path(source), Path(target)
     if target.exists() and target.samefile(source):
@@ -51,13 +52,13 @@ def plain_checkpoint(source: str | PathLike[str], target: str | PathLike[str]) -
             left_out += 1
     if not left_out:
         raise ValueError(f"{source} has no keys of --split-bn: it is plain already, use it as is")
-    with open(target, "wb") as file:  # torch's own errors name no cause
+    with open(target, "wb") as file:  # torch's own errors don't name the cause
         torch.save(checkpoint, file)
     return left_out
 
 
 def _loaded(path: Path) -> Any:
-    # train.py's arguments are in it; torch before 2.5 can't be told that these are harmless.
+    # It holds train.py's arguments, a Namespace, which torch 2.5 and later can be told is safe.
     safe = getattr(torch.serialization, "safe_globals", None)
     try:
         with nullcontext() if safe is None else safe([Namespace]):

@@ -1,4 +1,4 @@
-"""The error of a run that can't begin."""
+"""The error for a run that can't start."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ __all__ = ["LaunchError"]
 
 
 class LaunchError(ValueError):
-    """A train.py, an option or a combination of options that can't be trained with.
+    """A train.py, an option or a combination of options that does not work with tied views.
 
-    Raised before training begins. Its text is one line and names the remedy.
+    Raised before training begins. Its message is one line and names the remedy.
     """

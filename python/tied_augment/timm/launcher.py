@@ -1,7 +1,7 @@
-"""Runs a train.py of the user's, with the tied options added to its own.
+"""Runs the user's train.py with the tied options added to its own.
 
-Lives here: `run_script`. It must import neither timm nor torch before the script does: ``python
-train.py`` finds first what lies beside the script, which in a clone of timm's repository is timm.
+This must not import timm or torch before the script does. ``python train.py`` looks for modules in
+the script's folder first, and in a clone of timm's repository that folder contains timm.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from tied_augment.timm.errors import LaunchError
 
 __all__ = ["run_script"]
 
-# Not the file's own name, which may be that of another module ('train').
+# Not the file's own name: 'train' may be the name of another module.
 _MODULE = "tied_augment_train_script"
 _ENTRY = ("parser", "_parse_args", "main")
 
 
 def run_script(path: Path, argv: Sequence[str]) -> None:
-    """Run ``python path *argv``, where the script also knows ``--tied-augment`` and its options.
+    """Run ``python path *argv`` with ``--tied-augment`` and its options added to the script.
 
-    Without ``--tied-augment`` nothing of the script is changed but its help.
+    Without ``--tied-augment`` only the script's help differs.
 
     Args:
         path: a train.py of timm 0.9.16 or later, or one of its shape.
         argv: the script's arguments.
 
     Raises:
-        LaunchError: the script, an option or a combination of options can't be run.
-        SystemExit: as the script exits, for ``--help`` or arguments that don't parse.
+        LaunchError: the script, an option or a combination of options does not work.
+        SystemExit: the script exits, as for ``--help`` or arguments that don't parse.
     """
     if not path.is_file():
         raise LaunchError(f"there is no file {path}: give the path of timm's train.py")
-    # What `python train.py` does: the script's own name and folder come first.
+    # As `python train.py` does.
     sys.argv = [str(path), *argv]
     sys.path.insert(0, str(path.resolve().parent))
     script = _load(path)
     missing = [name for name in _ENTRY if not hasattr(script, name)]
     if missing:
         raise LaunchError(
-            f"{path} is no train.py of timm 0.9.16 or later: it lacks {', '.join(missing)}"
+            f"{path} is not a train.py of timm 0.9.16 or later: it lacks {', '.join(missing)}"
         )
     from tied_augment.timm import arguments
 
@@ -54,7 +54,7 @@ def run_script(path: Path, argv: Sequence[str]) -> None:
     def _parse_args() -> tuple[Any, str]:
         args, text = arguments.parse(script.parser, parse_args)
         if getattr(args, "tied_augment", False):
-            # Now that it is wanted, and late enough for `text` to hold what the user has typed.
+            # After `text` was made, which must hold what the user typed: `install` changes args.
             from tied_augment.timm import seam
 
             seam.install(script, args)
@@ -67,8 +67,8 @@ def run_script(path: Path, argv: Sequence[str]) -> None:
 def _load(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(_MODULE, path)
     if spec is None or spec.loader is None:
-        raise LaunchError(f"{path} is no Python file: give the path of timm's train.py")
+        raise LaunchError(f"{path} is not a Python file: give the path of timm's train.py")
     script = importlib.util.module_from_spec(spec)
-    sys.modules[_MODULE] = script  # where pickle looks for what the script defines
+    sys.modules[_MODULE] = script  # pickle looks up here what the script defines
     spec.loader.exec_module(script)
     return script

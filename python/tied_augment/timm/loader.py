@@ -1,8 +1,19 @@
-"""`create_loader`: timm's, for two views, over `TiedLoader`."""
+"""`create_loader`: timm's function of this name, for view pairs, over `TiedLoader`.
+
+The arguments are timm's, and so is what they mean: the order of the samples, the transform, the
+erasing and the normalisation. What differs is who loads: threads of `TiedLoader` in the place of
+worker processes. `num_workers` is the number of threads; `use_multi_epochs_loader`,
+`persistent_workers` and `worker_seeding` have no effect, since threads start at once and the views
+follow from (seed, epoch, index).
+
+With timm's prefetcher the `TiedLoader` gives uint8 images to timm's ``PrefetchLoader``, which
+normalises and erases them on the device. Without it the `TiedLoader` itself normalises them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from os import PathLike
 from typing import Any
 
@@ -17,7 +28,8 @@ from tied_augment.dataset import TiedDataset
 from tied_augment.loader import TiedLoader
 from tied_augment.skips import OnError
 from tied_augment.transforms import TwoView
-from tied_augment.view import IMAGENET_MEAN, IMAGENET_STD, View
+from tied_augment.view import View
+from tied_augment.view_from_timm import IMAGENET_MEAN, IMAGENET_STD
 
 __all__ = ["create_loader", "refuse_no_batches"]
 
@@ -25,7 +37,7 @@ Size = int | tuple[int, int] | tuple[int, int, int]
 
 _ERASING = ("re_prob", "re_mode", "re_count")
 
-# What `create_loader` hands on to `create_transform`.
+# What timm's `create_loader` passes to `create_transform`.
 _TRANSFORM = (
     "no_aug",
     "train_crop_mode",
@@ -47,6 +59,7 @@ _TRANSFORM = (
     *_ERASING,
 )
 
+# What it passes to `ScheduledBatchSampler`: its own names, by the sampler's.
 _SCHEDULE = {
     "choice_weights": "batch_choice_weights",
     "seed": "batch_choice_seed",
@@ -57,12 +70,34 @@ _SCHEDULE = {
     "num_batches": "num_batches",
 }
 
-# Processes are what these are about.
-_WITHOUT_EFFECT = {"use_multi_epochs_loader", "persistent_workers", "worker_seeding"}
+# What it passes to `PrefetchLoader`.
+_DEVICE = ("device", "img_dtype", "fp16")
+
+# They are about worker processes, of which there are none.
+_WITHOUT_EFFECT = ("use_multi_epochs_loader", "persistent_workers", "worker_seeding")
+
+_REFUSED = ("num_aug_splits", "tf_preprocessing")
+
+_KNOWN = {
+    *_TRANSFORM,
+    *_SCHEDULE.values(),
+    *_DEVICE,
+    *_WITHOUT_EFFECT,
+    *_REFUSED,
+    "batch_size_choices",
+    "collate_fn",
+    "distributed",
+    "input_size_choices",
+    "num_aug_repeats",
+    "num_workers",
+    "pin_memory",
+    "re_split",
+    "use_prefetcher",
+}
 
 
 class _PrefetchedLoader(TiedLoader):
-    """What lies below timm's ``PrefetchLoader``: targets are as by timm's ``fast_collate``."""
+    """The loader below timm's ``PrefetchLoader``: targets as by timm's ``fast_collate``."""
 
     _index_targets = True
 
@@ -81,106 +116,58 @@ def create_loader(
     on_error: OnError = "skip",
     **options: Any,
 ) -> Any:
-    """Make a loader of view pairs, with the arguments and the behaviour of timm's.
+    """Make a loader of view pairs from the arguments of ``timm.data.create_loader``, timm 1.0.
 
     Batches are what timm's loader gives for ``num_aug_splits=2``: images ``(2B, 3, height,
-    width)``, view 1 of all samples first, and targets ``(2B,)``: int64, or as the data set has them
-    if ``use_prefetcher=False``. With ``is_training=False`` it is timm's own loader.
-
-    Of timm's arguments ``num_workers`` is the number of threads; ``use_multi_epochs_loader``,
-    ``persistent_workers`` and ``worker_seeding`` have no effect, since there are no worker
-    processes: threads start at once, and the views follow from (`seed`, epoch, index).
+    width)``, view 1 of all samples first, and targets ``(2B,)``, int64, or of the data set's dtype
+    if ``use_prefetcher=False``.
 
     Args:
-        dataset: as `TiedLoader` takes it, but no `TiedDataset`; its ``transform`` is set to None.
+        dataset: as `TiedLoader` takes it, except a `TiedDataset`; its ``transform`` becomes None.
         input_size: side, (height, width) or (3, height, width).
         batch_size: B, the number of samples.
-        is_training: False for timm's loader.
+        is_training: False for timm's own loader.
         second: the second view; None for another draw of the first.
         same_crop: as in `TwoView`.
         own_flips: as in `TwoView`.
         seed: the run's seed.
         prefetch: batches that are made ahead.
         on_error: as in `TiedLoader`; timm's data sets skip.
-        options: all that ``timm.data.create_loader`` takes else.
+        options: all other arguments of ``timm.data.create_loader``.
 
     Returns:
-        timm's ``PrefetchLoader`` over a `TiedLoader`; the `TiedLoader`, with normalised float32
-        images, if ``use_prefetcher=False``.
+        timm's ``PrefetchLoader`` over a `TiedLoader`; if ``use_prefetcher=False`` the `TiedLoader`,
+        with normalised float32 images.
 
     Raises:
-        TypeError: an option that timm doesn't have, or of the wrong type.
-        ValueError: an option that makes no sense for two views, or out of its range; a data set
+        TypeError: an option that timm does not have, or of the wrong type.
+        ValueError: an option out of its range, or that makes no sense for two views; a data set
             smaller than a batch.
-
-    Source: ``timm.data.create_loader``, timm 1.0.
     """
     if not is_training:
         return timm_loader.create_loader(dataset, input_size, batch_size, False, **options)
-    for name in ("num_aug_splits", "tf_preprocessing"):
-        if options.pop(name, None):
-            raise ValueError(f"{name} is not supported: this loader makes its own two views")
+    _check_options(options)
     _check_dataset(dataset)
-    prefetcher = options.pop("use_prefetcher", True)
-    transform = {name: options.pop(name) for name in _TRANSFORM if name in options}
-    mean = check_channels("mean", transform.get("mean", IMAGENET_MEAN))
-    std = check_channels("std", transform.get("std", IMAGENET_STD))
-    if min(std) <= 0:
-        raise ValueError(f"std must be above 0, got {std}")
-    transform |= {"mean": mean, "std": std}
-    _check_erasing(transform)
-    erase = {name: transform.get(name) for name in _ERASING}
-    splits = 2 if options.pop("re_split", False) else 0
-
-    def view_pair(size: Size) -> TwoView:
-        first = View.from_timm(
-            input_size=size, re_num_splits=splits, use_prefetcher=prefetcher, **transform
-        )
-        return TwoView(first, second or first, same_crop=same_crop, own_flips=own_flips)
-
+    options |= _checked_channels(options)
+    views = partial(_views, options, second=second, same_crop=same_crop, own_flips=own_flips)
+    arguments = {"seed": seed, "prefetch": prefetch, "on_error": on_error}
+    arguments |= _batches(dataset, views, input_size, batch_size, options) | _loading(options)
     dataset.transform = None
-    arguments: dict[str, Any] = {
-        "threads": max(1, check_unsigned("num_workers", options.pop("num_workers", 1), 16)),
-        "prefetch": prefetch,
-        "pin_memory": options.pop("pin_memory", False),
-        "seed": seed,
-        "on_error": on_error,
-        "layout": "flat",
-        "repeat_targets": True,
-        # As timm: without `distributed` every rank loads everything.
-        "world_size": None if options.get("distributed") else 1,
-        "collate_fn": options.pop("collate_fn", None),
-    }
-    if not prefetcher:
-        arguments |= {"output": "float32", "mean": mean, "std": std}
-    arguments |= _order(dataset, batch_size, view_pair, input_size, options)
-    device = {
-        name: options.pop(name) for name in ("device", "img_dtype", "fp16") if name in options
-    }
-    unknown = options.keys() - _WITHOUT_EFFECT
-    if unknown:
-        threads = ": num_workers is the number of threads" if "threads" in unknown else ""
-        names = ", ".join(sorted(unknown))
-        raise TypeError(f"timm.data.create_loader has no option {names}{threads}")
+    prefetcher = options.get("use_prefetcher", True)
     loader = (_PrefetchedLoader if prefetcher else TiedLoader)(dataset, **arguments)
     refuse_no_batches(loader, batch_size)
-    if not prefetcher:
-        return loader
-    if "device" in device:
-        device["device"] = torch.device(device["device"])
-    if transform.get("no_aug") or not erase["re_prob"]:
-        erase = {}
-    erase = {name: value for name, value in erase.items() if value is not None}
-    prefetch_loader: Any = timm_loader.PrefetchLoader
-    return prefetch_loader(loader, mean=mean, std=std, re_num_splits=splits, **device, **erase)
+    return _prefetched(loader, options) if prefetcher else loader
 
 
 def refuse_no_batches(loader: Any, batch_size: int) -> None:
-    """Raise ValueError if a loader that leaves out a last, smaller batch has no other.
+    """Refuse a data set that does not fill a batch, where a smaller last batch is dropped.
 
     Args:
         loader: a `TiedLoader`, or one of timm's.
-        batch_size: what was asked for.
+        batch_size: the number of samples that was asked for.
+
+    Raises:
+        ValueError: `loader` has no batches.
     """
     dataset = loader.dataset
     if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__") or len(loader) > 0:
@@ -190,6 +177,19 @@ def refuse_no_batches(loader: Any, batch_size: int) -> None:
     if share < len(dataset):
         samples = f"{share} that each process gets of the {samples}"
     raise ValueError(f"batch_size {batch_size} is larger than the {samples}: use a smaller one")
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    for name in _REFUSED:
+        if options.get(name):
+            raise ValueError(f"{name} is not supported: this loader makes its own two views")
+    unknown = options.keys() - _KNOWN
+    if unknown:
+        threads = ": num_workers is the number of threads" if "threads" in unknown else ""
+        names = ", ".join(sorted(unknown))
+        raise TypeError(f"timm.data.create_loader has no option {names}{threads}")
+    # timm's `PrefetchLoader` does not check what it erases by.
+    View(**{name: options[name] for name in _ERASING if name in options})
 
 
 def _check_dataset(dataset: Any) -> None:
@@ -203,64 +203,122 @@ def _check_dataset(dataset: Any) -> None:
         raise TypeError(f"dataset must be one, as timm.data.create_dataset makes them, got {kind}")
 
 
-def _check_erasing(transform: dict[str, Any]) -> None:
-    """Check what timm's ``PrefetchLoader`` erases by, which does not check it."""
-    View(**{name: transform[name] for name in _ERASING if name in transform})
+def _checked_channels(options: dict[str, Any]) -> dict[str, tuple[float, ...]]:
+    mean = check_channels("mean", options.get("mean", IMAGENET_MEAN))
+    std = check_channels("std", options.get("std", IMAGENET_STD))
+    if min(std) <= 0:
+        raise ValueError(f"std must be above 0, got {std}")
+    return {"mean": mean, "std": std}
 
 
-def _order(
+def _views(
+    options: dict[str, Any], size: Size, *, second: View | None, same_crop: bool, own_flips: bool
+) -> TwoView:
+    first = View.from_timm(
+        input_size=size,
+        re_num_splits=_splits(options),
+        use_prefetcher=options.get("use_prefetcher", True),
+        **{name: options[name] for name in _TRANSFORM if name in options},
+    )
+    return TwoView(first, second or first, same_crop=same_crop, own_flips=own_flips)
+
+
+def _splits(options: dict[str, Any]) -> int:
+    """The ``re_num_splits`` of timm: 2 to erase in view 2 only."""
+    return 2 if options.get("re_split", False) else 0
+
+
+def _loading(options: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of `TiedLoader` for how batches are made."""
+    arguments = {
+        "threads": max(1, check_unsigned("num_workers", options.get("num_workers", 1), 16)),
+        "pin_memory": options.get("pin_memory", False),
+        "layout": "flat",
+        "repeat_targets": True,
+        # As in timm: without `distributed` every rank loads everything.
+        "world_size": None if options.get("distributed") else 1,
+        "collate_fn": options.get("collate_fn"),
+    }
+    if not options.get("use_prefetcher", True):
+        arguments |= {"output": "float32", "mean": options["mean"], "std": options["std"]}
+    return arguments
+
+
+def _batches(
     dataset: Any,
-    batch_size: int,
-    view_pair: Callable[[Size], TwoView],
+    views: Callable[[Size], TwoView],
     input_size: Size,
+    batch_size: int,
     options: dict[str, Any],
 ) -> dict[str, Any]:
-    """The views and the sampler, as timm chooses it."""
-    sizes: Sequence[Size] | None = options.pop("input_size_choices", None)
-    batch_sizes = options.pop("batch_size_choices", None)
-    schedule = {name: options.pop(timms) for name, timms in _SCHEDULE.items() if timms in options}
+    """The arguments of `TiedLoader` for the views and the order, which are chosen as in timm."""
     stream = isinstance(dataset, IterableDataset)
     sampler = _sampler(dataset, stream, options)
-    if sizes is None:
-        if stream and hasattr(dataset, "set_loader_cfg"):
-            dataset.set_loader_cfg(num_workers=1)
-        return {
-            "views": view_pair(input_size),
-            "batch_size": batch_size,
-            "shuffle": sampler is None and not stream,
-            "sampler": sampler,
-            "drop_last": True,
-        }
-    if stream:
-        raise TypeError("input_size_choices needs a map-style data set")
+    sizes = options.get("input_size_choices")
+    if sizes is not None:
+        if stream:
+            raise TypeError("input_size_choices needs a map-style data set")
+        batch_sampler = _scheduled(dataset, sampler, batch_size, options)
+        # A single side makes a square here, where `View` would keep it single for `no_aug`.
+        squares = [(size, size) if isinstance(size, int) else size for size in sizes]
+        return {"views": [views(size) for size in squares], "batch_sampler": batch_sampler}
+    if stream and hasattr(dataset, "set_loader_cfg"):
+        dataset.set_loader_cfg(num_workers=1)
+    return {
+        "views": views(input_size),
+        "batch_size": batch_size,
+        "shuffle": sampler is None and not stream,
+        "sampler": sampler,
+        "drop_last": True,
+    }
+
+
+def _sampler(dataset: Any, stream: bool, options: dict[str, Any]) -> Any:
+    repeats = options.get("num_aug_repeats", 0)
+    if options.get("distributed", False) and not stream:
+        if repeats:
+            return RepeatAugSampler(dataset, num_repeats=repeats)
+        return DistributedSampler(dataset)
+    if repeats:
+        raise ValueError(
+            "num_aug_repeats needs several processes (torchrun, distributed=True) and a "
+            "map-style data set"
+        )
+    return None
+
+
+def _scheduled(dataset: Any, sampler: Any, batch_size: int, options: dict[str, Any]) -> Any:
+    """Make timm's sampler of batches that differ in size."""
+    sizes = options["input_size_choices"]
     if isinstance(sizes, int):
         raise TypeError(f"input_size_choices must be a list of sizes, got {sizes}")
     if not sizes:
         raise ValueError("input_size_choices must have at least one size")
-    batch_sizes = batch_sizes or [batch_size] * len(sizes)
+    batch_sizes = options.get("batch_size_choices") or [batch_size] * len(sizes)
     if len(batch_sizes) != len(sizes):
         raise ValueError("batch_size_choices and input_size_choices must be of one length")
     # Not in timm before 1.0.27.
     from timm.data.scheduled_sampler import ScheduledBatchSampler
 
     order = RandomSampler(dataset) if sampler is None else sampler
-    return {
-        # A single side makes a square here, where `View` would keep it single for `no_aug`.
-        "views": [view_pair((s, s) if isinstance(s, int) else s) for s in sizes],
-        "batch_sampler": ScheduledBatchSampler(order, batch_sizes, drop_last=True, **schedule),
-    }
+    schedule = {name: options[timms] for name, timms in _SCHEDULE.items() if timms in options}
+    return ScheduledBatchSampler(order, batch_sizes, drop_last=True, **schedule)
 
 
-def _sampler(dataset: Any, stream: bool, options: dict[str, Any]) -> Any:
-    repeats = options.pop("num_aug_repeats", 0)
-    distributed = options.pop("distributed", False) and not stream
-    if not distributed:
-        if repeats:
-            raise ValueError(
-                "num_aug_repeats needs several processes (torchrun, distributed=True) and a "
-                "map-style data set"
-            )
-        return None
-    if repeats:
-        return RepeatAugSampler(dataset, num_repeats=repeats)
-    return DistributedSampler(dataset)
+def _prefetched(loader: TiedLoader, options: dict[str, Any]) -> Any:
+    """Put timm's ``PrefetchLoader`` over `loader`."""
+    device = {name: options[name] for name in _DEVICE if name in options}
+    if "device" in device:
+        device["device"] = torch.device(device["device"])
+    erase = {name: options[name] for name in _ERASING if options.get(name) is not None}
+    if options.get("no_aug") or not erase.get("re_prob"):
+        erase = {}
+    prefetch_loader: Any = timm_loader.PrefetchLoader
+    return prefetch_loader(
+        loader,
+        mean=options["mean"],
+        std=options["std"],
+        re_num_splits=_splits(options),
+        **device,
+        **erase,
+    )

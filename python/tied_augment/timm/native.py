@@ -1,7 +1,7 @@
-"""The native loader in the place of timm's, where it can serve.
+"""The native loader in train.py: when it replaces timm's, and with which arguments.
 
-Lives here: whether it can, and how the arguments of train.py's ``create_loader`` and the tied
-options become those of `tied_augment.timm.create_loader`.
+The arguments of train.py's ``create_loader`` and the tied options become those of
+`tied_augment.timm.create_loader`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["native_loader", "tied_loader", "why_not"]
 
 
 def why_not(args: Namespace, dataset: Any, options: dict[str, Any]) -> str | None:
-    """Why the native loader is not used; None if it is.
+    """The reason to use timm's loader; None to use the native one.
 
     Args:
         args: train.py's, with the tied options.
@@ -32,16 +32,21 @@ def why_not(args: Namespace, dataset: Any, options: dict[str, Any]) -> str | Non
         return f"--tied-loader {args.tied_loader}"
     two_kinds = args.tied_aa2 is not None or args.tied_clean_first
     if options.get("input_size_choices") and two_kinds:
-        return "with --train-img-sizes both views must be of one kind"
+        return "with --train-img-sizes both views must have the same policy"
     located = locate(dataset)
     return located if isinstance(located, str) else None
 
 
 def native_loader(args: Namespace, dataset: Any, options: dict[str, Any]) -> Any:
-    """Make the loader.
+    """Make the native loader.
+
+    Args:
+        args: train.py's, with the tied options.
+        dataset: the train set.
+        options: keyword arguments of ``create_loader``.
 
     Raises:
-        LaunchError: an option that it refuses.
+        LaunchError: the loader refuses an option.
     """
     threads = args.tied_threads or options.get("num_workers", 1)
     known = inspect.signature(create_transform).parameters
@@ -61,6 +66,6 @@ def native_loader(args: Namespace, dataset: Any, options: dict[str, Any]) -> Any
 
 
 def tied_loader(loader: Any) -> TiedLoader | None:
-    """The native loader in `loader`, which may be timm's ``PrefetchLoader``; None if it is not."""
+    """`loader` itself, or the one in timm's ``PrefetchLoader``, if it is native; else None."""
     inner = getattr(loader, "loader", loader)
     return inner if isinstance(inner, TiedLoader) else None

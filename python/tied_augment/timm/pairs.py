@@ -1,13 +1,15 @@
-"""Pairs of views in timm's own loader: the collate functions.
+"""timm's own loader with pairs of views: the transform and the collate functions.
 
-Used where the native loader can't serve a data set. There a `TwoView` is the transform, called
-without an index: it draws from torch's random state, which DataLoader seeds in each worker.
-Batches are view-major: all of view 1, then all of view 2.
+It is used where the native loader can't read a data set. A `TwoView` is then the transform of each
+sample. It is called without an index, so it draws from torch's random state, which DataLoader seeds
+in each worker. Batches are view-major: view 1 of all samples, then view 2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,33 +17,64 @@ import torch
 from numpy.typing import NDArray
 from timm.data.random_erasing import RandomErasing
 from torch import Tensor
-from torch.utils.data import default_collate
+from torch.utils.data import IterableDataset, default_collate
 
-__all__ = ["NormalizedPairs", "Pixels", "collate_pairs"]
+from tied_augment.timm.errors import LaunchError
+from tied_augment.timm.views import two_view
+from tied_augment.transforms import TwoView
 
-Pixels = NDArray[np.uint8]
-Pair = tuple["Pixels | Tensor", "Pixels | Tensor"]
+__all__ = ["NormalizedPairs", "collate_pairs", "pair_loader"]
+
+_View = NDArray[np.uint8] | Tensor
+_Batch = Sequence[tuple[tuple[_View, _View], Any]]
 
 
-def collate_pairs(batch: Sequence[tuple[Pair, Any]]) -> tuple[Tensor, Tensor]:
-    """Put B pairs into ``(2B, 3, H, W)`` uint8 and 2B targets, as timm's ``fast_collate``."""
-    images = np.stack([np.asarray(sample[0][view]) for view in (0, 1) for sample in batch])
-    targets = default_collate([sample[1] for sample in batch])
-    if targets.ndim == 1:
-        targets = targets.long()
-    return torch.from_numpy(images), torch.cat((targets, targets))
+def pair_loader(
+    args: Namespace, create_loader: Callable[..., Any], dataset: Any, options: dict[str, Any]
+) -> Any:
+    """Make timm's loader for training, with pairs of views as samples.
+
+    Args:
+        args: train.py's, with the tied options.
+        create_loader: train.py's.
+        dataset: the train set.
+        options: keyword arguments of `create_loader`.
+
+    Raises:
+        LaunchError: `create_loader` does not make a transform as timm's does.
+    """
+    if options.get("collate_fn") is None:
+        prefetcher = options.get("use_prefetcher", True)
+        collate = collate_pairs if prefetcher else _normalized_pairs(options)
+        options = options | {"collate_fn": collate}
+    # New workers in each epoch start from seeds that follow from its number. Streams keep their
+    # workers, since some take long to start.
+    stream = isinstance(dataset, IterableDataset)
+    if not stream and not options.get("use_multi_epochs_loader", False):
+        options = options | {"persistent_workers": False}
+    with _two_views_from(create_loader, args):
+        return create_loader(dataset, **options)
+
+
+def collate_pairs(batch: _Batch) -> tuple[Tensor, Tensor]:
+    """Collate for the prefetcher: B pairs to ``(2B, 3, H, W)`` uint8 and 2B targets.
+
+    As in timm's ``fast_collate``, scalar targets become int64.
+    """
+    images, targets = _stacked(batch)
+    return images, targets.long() if targets.ndim == 1 else targets
 
 
 class NormalizedPairs:
-    """Collate for ``--no-prefetcher``: `collate_pairs`, then what timm's transform would do.
+    """Collate for ``--no-prefetcher``: B pairs to ``(2B, 3, H, W)`` float32 and 2B targets.
 
-    Normalisation as by torchvision's ``ToTensor`` and ``Normalize``, bit for bit; then timm's
-    random erasing of each image.
+    Images are normalised as by torchvision's ``ToTensor`` and ``Normalize``, bit for bit, then
+    erased by timm's ``RandomErasing``. Targets keep their dtype.
 
     Args:
-        mean: per channel, in 0 to 1.
-        std: per channel.
-        erasing: keyword arguments of timm's ``RandomErasing``; None for none.
+        mean: per channel, from 0 to 1.
+        std: per channel, above 0.
+        erasing: keyword arguments of timm's ``RandomErasing``; None for no erasing.
     """
 
     def __init__(
@@ -51,10 +84,52 @@ class NormalizedPairs:
         self._std = torch.tensor(std).view(1, -1, 1, 1)
         self._erase = RandomErasing(device="cpu", **erasing) if erasing else None
 
-    def __call__(self, batch: Sequence[tuple[Pair, Any]]) -> tuple[Tensor, Tensor]:
-        """Put B pairs into ``(2B, 3, H, W)`` float32 and 2B targets."""
-        images, targets = collate_pairs(batch)
+    def __call__(self, batch: _Batch) -> tuple[Tensor, Tensor]:
+        """Collate a batch."""
+        images, targets = _stacked(batch)
         images = images.float().div_(255).sub_(self._mean).div_(self._std)
         if self._erase is not None:
             images = self._erase(images)
         return images, targets
+
+
+def _stacked(batch: _Batch) -> tuple[Tensor, Tensor]:
+    images = np.stack([np.asarray(sample[0][view]) for view in (0, 1) for sample in batch])
+    targets = default_collate([sample[1] for sample in batch])
+    return torch.from_numpy(images), torch.cat((targets, targets))
+
+
+def _normalized_pairs(options: dict[str, Any]) -> NormalizedPairs:
+    erasing = None
+    if options.get("re_prob", 0.0) > 0 and not options.get("no_aug", False):
+        erasing = {
+            "probability": options["re_prob"],
+            "mode": options.get("re_mode", "const"),
+            "max_count": options.get("re_count", 1),
+            "num_splits": 2 if options.get("re_split", False) else 0,
+        }
+    return NormalizedPairs(options["mean"], options["std"], erasing)
+
+
+@contextmanager
+def _two_views_from(create_loader: Callable[..., Any], args: Namespace) -> Iterator[None]:
+    """Let `create_loader` call our ``create_transform``, which makes a `TwoView`, in the block."""
+    names = getattr(create_loader, "__globals__", {})
+    if "create_transform" not in names:
+        raise LaunchError(
+            "the script's create_loader does not call create_transform as timm's does"
+        )
+    made: list[TwoView] = []
+
+    def create_transform(input_size: Any, **options: Any) -> TwoView:
+        made.append(two_view(args, {"input_size": input_size} | options))
+        return made[-1]
+
+    original = names["create_transform"]
+    names["create_transform"] = create_transform
+    try:
+        yield
+    finally:
+        names["create_transform"] = original
+    if not made:
+        raise LaunchError("the script's create_loader made no transform for the train set")

@@ -1,4 +1,4 @@
-"""The parts of the loss in timm's log line and in the metrics of an epoch."""
+"""The parts of the tied loss in timm's log lines and in the metrics of an epoch."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["averages", "in_log_lines"]
 
 @contextmanager
 def in_log_lines(logger: logging.Logger, criterion: TiedCriterion) -> Iterator[None]:
-    """Append the parts of the latest step to the lines that train.py logs while training.
+    """Append the parts of the latest step to the lines that train.py logs in the block.
 
-    timm chooses when to log, and by then waits for the device anyway. One process logs: in a
-    distributed run `TiedRun.reduce_tensor` has averaged the parts by then.
+    Reading them waits for the device, which timm does anyway when it logs. One process logs; in a
+    distributed run `TiedRun.reduce_tensor` has averaged the parts over all processes before.
     """
 
     def append(record: logging.LogRecord) -> bool:
         last = criterion.last
         if isinstance(record.msg, str) and record.msg.startswith("Train: ") and last:
-            # As text of the message, which may have a '%', and not as arguments.
+            # Appended as text, not as arguments: timm's message is formatted already.
             record.msg += (
                 f"  CE: {last['ce'].item():#.3g}  Sim: {last['similarity'].item():#.3g}"
                 f"  Weight: {last['tied_weight'].item():.3g}"
@@ -40,7 +40,7 @@ def in_log_lines(logger: logging.Logger, criterion: TiedCriterion) -> Iterator[N
 
 
 def averages(criterion: TiedCriterion) -> dict[str, float]:
-    """The means of the parts over an epoch's steps, and over all processes; resets them.
+    """The means of the parts over the steps of an epoch and all processes; resets the sums.
 
     Raises:
         RuntimeError: there was no step.
@@ -48,10 +48,10 @@ def averages(criterion: TiedCriterion) -> dict[str, float]:
     means = criterion.take_means()
     if means is None:
         raise RuntimeError(
-            "the script trained an epoch without ever calling the tied criterion: it computes its "
-            "loss in a way that --tied-augment does not know"
+            "the script trained an epoch without calling the tied criterion: it computes its loss "
+            "in a way that --tied-augment does not support"
         )
     if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(means)  # equal numbers of steps: samplers see to that
+        dist.all_reduce(means)  # all processes have made equally many steps
         means /= dist.get_world_size()
     return dict(zip(PARTS, means.tolist(), strict=True))

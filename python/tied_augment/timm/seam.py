@@ -1,11 +1,13 @@
-"""What is substituted in a train.py, and why: this file is the whole list.
+"""The names that are substituted in a train.py, and why. This file has the whole list.
 
-Each name is replaced in the loaded script only by a method of `TiedRun` that gets the original as
-its first argument. Where the name has a dot, the script's module gets a stand-in that differs in
-that function only. In timm nothing is replaced, but for the time of one call: `create_transform`,
-while timm's own ``create_loader`` makes the train loader. `install` finds out by the names, not by
-version numbers, how a script computes its loss. Besides, `launcher` wraps the script's
-``_parse_args``: so it learns of ``--tied-augment``.
+A name is replaced in the loaded script only, by a method of `TiedRun` that gets the original as its
+first argument. For a name with a dot the script gets a stand-in of that module, which differs in
+the one function. How a script computes its loss is decided by the names it has, not by version
+numbers.
+
+Two substitutions are made elsewhere. `launcher` wraps the script's ``_parse_args`` to add the tied
+options. `pairs` replaces timm's ``create_transform`` during one call: while timm's own
+``create_loader`` makes the train loader.
 """
 
 from __future__ import annotations
@@ -23,35 +25,34 @@ from tied_augment.timm.tied_run import TiedRun
 
 __all__ = ["install"]
 
-# Name in train.py, method of TiedRun.
+# A name in train.py, and the method of TiedRun that replaces it.
 _REQUIRED: dict[str, Callable[..., Any]] = {
-    # The model stays the plain one, with hooks that record what goes into its classifier.
+    # The model stays the plain one; hooks on it record the input of its classifier.
     "create_model": TiedRun.create_model,
-    # The train set's transform makes two views, the collate function puts them view by view.
+    # The train loader gives batches of view pairs.
     "create_loader": TiedRun.create_loader,
-    # Mixing must pair images of one view, leave view 2 clean, and say how much it mixed.
+    # Only view 1 is mixed, within the view, and the loss needs to know how much.
     "Mixup": TiedRun.mixup,
     "FastCollateMixup": TiedRun.fast_collate_mixup,
-    # Where the epoch is known, the parts of the loss are reported, and, without tasks, the
-    # criterion is exchanged.
+    # It knows the epoch and returns the metrics. Without tasks it also takes the criterion.
     "train_one_epoch": TiedRun.train_one_epoch,
 }
 _OPTIONAL: dict[str, Callable[..., Any]] = {
-    # Tasks compute the loss (timm 1.0.23 and later): they get the tied criterion.
+    # Since timm 1.0.23 tasks compute the loss: they get the tied criterion.
     "ClassificationTask": TiedRun.task,
     "LogitDistillationTask": TiedRun.task,
     "FeatureDistillationTask": TiedRun.task,
     "TokenDistillationTask": TiedRun.task,
-    # train.py gives device_ids for a CPU, too, which DistributedDataParallel refuses.
+    # train.py passes device_ids for a CPU as well, which DistributedDataParallel refuses.
     "NativeDDP": TiedRun.data_parallel,
-    # All processes come here when a step is to be logged, though only one logs it: the only place
-    # where the parts of the loss can be averaged as the loss is, without a collective at each step.
+    # All processes call it before one of them logs a step. There the parts of the loss can be
+    # averaged as the loss is, without a collective operation at every step.
     "utils.reduce_tensor": TiedRun.reduce_tensor,
 }
 
 
 class _StandIn:
-    """A module, but for what is set here."""
+    """A module, except for the attributes that are set on this object."""
 
     def __init__(self, module: object) -> None:
         self._module = module
@@ -61,7 +62,11 @@ class _StandIn:
 
 
 def install(script: ModuleType, args: Namespace) -> None:
-    """Put the substitutes into a loaded train.py that was called with ``--tied-augment``.
+    """Put the substitutes into a loaded train.py.
+
+    Args:
+        script: the module of the train.py.
+        args: its arguments, with the tied options.
 
     Raises:
         LaunchError: the script lacks a name that is needed.
@@ -73,7 +78,7 @@ def install(script: ModuleType, args: Namespace) -> None:
             missing.append("ClassificationTask or a parameter loss_fn of train_one_epoch")
     if missing:
         raise LaunchError(
-            f"--tied-augment can't find its way in {script.__file__}: it lacks "
+            f"--tied-augment does not work with {script.__file__}: it lacks "
             f"{', '.join(missing)}; use a train.py of timm 0.9.16 or later"
         )
     logger = getattr(script, "_logger", logging.getLogger(__name__))

@@ -1,7 +1,7 @@
-"""What a run's random numbers follow from, so that a resumed run draws what the unbroken one would.
+"""Seeds per epoch and per mixed batch, so that a resumed run draws what the unbroken one draws.
 
-timm seeds a run once, at its start, and each draw depends on all draws before it. Lives here:
-`EpochSeeds`, which begins each epoch, and each batch that is mixed, from numbers of its own.
+timm seeds a run once, at its start, so each draw depends on all draws before it. `EpochSeeds` seeds
+again at the start of every epoch and for every batch that is mixed.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ __all__ = ["EpochSeeds"]
 
 
 class EpochSeeds:
-    """Seeds of one process of a run.
+    """The seeds of one process of a run.
 
     Args:
         seed: the run's, 0 to 2**32 - 1.
-        rank: of the process, so that no two draw the same.
+        rank: the process's, so that no two processes draw the same numbers.
     """
 
     def __init__(self, seed: int, rank: int) -> None:
@@ -32,8 +32,8 @@ class EpochSeeds:
     def begin(self, epoch: int) -> None:
         """Seed torch, numpy and Python's random from (seed, rank, epoch).
 
-        From these draw: dropout, random erasing, the order of timm's loader, and the states in
-        which its worker processes start.
+        Dropout, random erasing, the order of timm's loader and the seeds of its worker processes
+        are drawn from these.
         """
         self._epoch, self._mixed = epoch, 0
         (state,) = np.random.SeedSequence([*self._key, epoch]).generate_state(1)
@@ -41,11 +41,11 @@ class EpochSeeds:
 
     @contextmanager
     def mixing(self) -> Iterator[None]:
-        """Let numpy draw from (seed, rank, epoch, batch) in the block, which mixes the next batch.
+        """Seed numpy from (seed, rank, epoch, batch) in the block, which mixes the next batch.
 
-        In a worker process of DataLoader, which gives batches to its workers in turn, too. A
-        worker that lives longer than an epoch, as with --use-multi-epochs-loader, fetches batches
-        ahead of `begin`: it stays with its first epoch and counts on.
+        This also holds in a worker process of DataLoader, which gives batches to its workers in
+        turn. A worker that outlives an epoch, as with --use-multi-epochs-loader, fetches batches
+        before `begin` is called for their epoch: it keeps its first epoch and goes on counting.
         """
         worker = get_worker_info()
         batch = self._mixed

@@ -12,14 +12,14 @@ from tied_augment.transforms import TwoView, View
 
 __all__ = ["first_options", "refused", "second_view", "two_view"]
 
-# All of timm's augmentation but crop and flips: what AugMix's first view is spared.
+# The options of a view that is only cropped and flipped, as the first of timm's AugMix splits.
 _CLEAN = {
     "auto_augment": None,
     "color_jitter": None,
     "grayscale_prob": 0.0,
     "gaussian_blur_prob": 0.0,
 }
-# What messages name, as train.py's options.
+# train.py's options, by the names in the messages of `View` and `create_loader`.
 _FLAGS = {field.name: f"--{field.name.replace('_', '-')}" for field in fields(View)} | {
     "auto_augment": "--aa",
     "batch_size": "--batch-size",
@@ -35,7 +35,7 @@ _FLAGS = {field.name: f"--{field.name.replace('_', '-')}" for field in fields(Vi
     "re_mode": "--remode",
     "re_count": "--recount",
 }
-# The loader's business: on normalised images, after mixing.
+# The loader erases, after mixing, in normalised images.
 _ERASING = ("re_prob", "re_mode", "re_count", "re_num_splits")
 
 
@@ -44,10 +44,10 @@ def two_view(args: Namespace, options: dict[str, Any]) -> TwoView:
 
     Args:
         args: train.py's, with the tied options.
-        options: keyword arguments of timm's ``create_transform``, as ``create_loader`` gives them.
+        options: keyword arguments of timm's ``create_transform``, from ``create_loader``.
 
     Raises:
-        LaunchError: an option that `View` refuses.
+        LaunchError: `View` refuses an option.
     """
     options = {name: value for name, value in options.items() if name not in _ERASING}
     try:
@@ -63,18 +63,18 @@ def two_view(args: Namespace, options: dict[str, Any]) -> TwoView:
 
 
 def refused(error: Exception) -> LaunchError:
-    """The error of an option of timm's loader, which its text begins with, as train.py calls it."""
+    """`error`, whose message begins with an argument's name, with train.py's option instead."""
     text = str(error)
     return LaunchError(re.sub(r"^[a-z_]+\b", lambda name: _FLAGS.get(name[0], name[0]), text))
 
 
 def first_options(args: Namespace, options: dict[str, Any]) -> dict[str, Any]:
-    """The options of the first view, out of those of `two_view` or of timm's ``create_loader``."""
+    """The options of view 1, from those of ``create_transform`` or ``create_loader``."""
     return options | _CLEAN if args.tied_clean_first else options
 
 
 def second_view(args: Namespace, options: dict[str, Any]) -> View | None:
-    """The second view, where it is not another draw of the first."""
+    """View 2; None if it is another draw of view 1."""
     if args.tied_aa2 is None and not args.tied_clean_first:
         return None
     if args.tied_aa2 is None:

@@ -1,6 +1,7 @@
-"""``tied-augment demo``: train a small model four ways on this machine's CPU, and show it.
+"""``tied-augment demo``: train a small model four ways on this machine's CPU and compare them.
 
-Lives here: the command. `digits` makes the images, `training` is the loop, `report` the outcome.
+Lives here: the command. `digits` makes the images, `training` has the loop, `measure` what is
+measured in it, and `report` the table, the plot and the sheet of views.
 """
 
 from __future__ import annotations
@@ -20,19 +21,23 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "demo",
         help="train a small model four ways and write pictures",
-        description="Trains a small timm model on a few handwritten digits (no download) with one "
-        "view, with two views, and with two views of unlabelled digits beside them, untied and "
-        "tied, in equally many steps, and compares them.",
+        description="Train a small timm model on a few handwritten digits (no download) in four "
+        "ways: with one view, with two views, and with two views of unlabelled digits as well, "
+        "untied and tied. All ways make equally many steps.",
     )
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("tied-augment-demo"),
         metavar="DIR",
-        help="where images, pictures and figures go (default: %(default)s)",
+        help="folder for the images, pictures and results (default: %(default)s)",
     )
     parser.add_argument(
-        "--seeds", type=int, default=5, metavar="N", help="runs of each way (default: %(default)s)"
+        "--seeds",
+        type=int,
+        default=5,
+        metavar="N",
+        help="number of runs of each way (default: %(default)s)",
     )
     parser.add_argument(
         "--epochs",
@@ -42,7 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="passes over the labelled images (default: %(default)s)",
     )
     parser.add_argument(
-        "--threads", type=int, metavar="N", help="CPU threads (default: one per core)"
+        "--threads", type=int, metavar="N", help="number of CPU threads (default: one per core)"
     )
 
 

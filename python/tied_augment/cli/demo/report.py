@@ -1,4 +1,4 @@
-"""What the demo leaves behind: a table for the terminal, a CSV, a plot and a contact sheet."""
+"""The demo's results: a table for the terminal, a CSV, a plot and a contact sheet."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from tied_augment import TwoView, decode
-from tied_augment.cli.demo.training import VIEW, WAYS, Row, Way
+from tied_augment.cli.demo.measure import Row
+from tied_augment.cli.demo.training import VIEW, WAYS, Way
 from tied_augment.cli.sheet import contact_sheet, make_pair
 
 __all__ = ["table", "write_csv", "write_plot", "write_sheet"]
 
-# Told apart by people who see red and green alike, too (Okabe and Ito).
+# Distinguishable with colour blindness (Okabe and Ito).
 _COLORS = ("#6e7781", "#0072b2", "#009e73", "#d55e00")
 _JUDGED = ("val_accuracy", "val_agreement")
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Val figures after the last epoch and timings: a line per way, and the differences."""
+    """Val figures after the last epoch and times: a line per way, then the differences."""
     lines = [
         f"{'':28}{'images':>7}{'accuracy, %':>14}{'agreement, %':>14}{'ms per':>8}{'of it':>8}",
         f"{'':28}{'a step':>7}{'mean +- std':>14}{'mean +- std':>14}{'step':>8}{'data':>8}",
@@ -93,7 +94,7 @@ def write_plot(rows: Sequence[Row], path: Path) -> None:
 
 
 def write_sheet(data: Path, path: Path) -> None:
-    """Draw a pair of views of one training image per class, as epoch 0 of seed 0 sees it."""
+    """Draw the pair of views of one training image per class, of epoch 0 with seed 0."""
     two = TwoView(VIEW)
     files = sorted((data / "train").glob("*/*.jpg"))
     first = {file.parent.name: index for index, file in reversed(list(enumerate(files)))}
