@@ -183,7 +183,7 @@ impl Stream {
     }
 
     /// Two independent standard normal numbers (Box and Muller 1958).
-    pub(crate) fn normal_pair(&mut self) -> [f64; 2] {
+    pub(crate) fn normals(&mut self) -> [f64; 2] {
         // 1 - unit is in (0, 1], where the logarithm is finite.
         let radius = (-2.0 * libm::log(1.0 - self.unit())).sqrt();
         let (sin, cos) = libm::sincos(TAU * self.unit());
@@ -193,7 +193,7 @@ impl Stream {
     /// Standard normal. The second number of the pair is dropped, so that the stream's position is
     /// its whole state.
     pub(crate) fn normal(&mut self) -> f64 {
-        self.normal_pair()[0]
+        self.normals()[0]
     }
 
     /// Gamma with `shape` > 0 and scale 1 (Marsaglia and Tsang 2000).

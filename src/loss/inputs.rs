@@ -39,31 +39,31 @@ pub struct Gradients<'a> {
 impl Inputs<'_> {
     /// B, the number of samples.
     pub(super) fn pairs(&self) -> usize {
-        self.logits.dim().0 / 2
+        self.logits.shape()[0] / 2
     }
 
     /// C.
     pub(super) fn classes(&self) -> usize {
-        self.logits.dim().1
+        self.logits.shape()[1]
     }
 
     /// D.
     pub(super) fn width(&self) -> usize {
-        self.features.dim().1
+        self.features.shape()[1]
     }
 
     pub(super) fn validate(&self) -> Result<()> {
         let named = [("logits", &self.logits, "C"), ("features", &self.features, "D")];
         for (name, matrix, columns) in named {
-            let (rows, width) = matrix.dim();
-            if width == 0 {
+            let shape = matrix.shape();
+            if shape[1] == 0 {
                 return refuse(format!(
-                    "{name} must be (2B, {columns}) with {columns} >= 1, got shape [{rows}, 0]"
+                    "{name} must be (2B, {columns}) with {columns} >= 1, got shape {shape:?}"
                 ));
             }
             check_layout(name, matrix)?;
         }
-        let (rows, others) = (self.logits.dim().0, self.features.dim().0);
+        let ([rows, _], [others, _]) = (self.logits.shape(), self.features.shape());
         if rows == 0 || rows % 2 != 0 {
             return refuse(format!(
                 "logits must have 2B rows (all of view 1, then all of view 2), got {rows} rows"
@@ -93,12 +93,9 @@ impl Gradients<'_> {
 
 fn check_gradient(name: &str, gradient: Option<&MatrixMut<'_>>, input: &Matrix<'_>) -> Result<()> {
     let Some(gradient) = gradient.map(MatrixMut::view) else { return Ok(()) };
-    if gradient.dim() != input.dim() {
-        let ((rows, columns), got) = (input.dim(), gradient.dim());
-        return refuse(format!(
-            "{name} must have shape [{rows}, {columns}], got [{}, {}]",
-            got.0, got.1
-        ));
+    let (wanted, got) = (input.shape(), gradient.shape());
+    if got != wanted {
+        return refuse(format!("{name} must have shape {wanted:?}, got {got:?}"));
     }
     check_layout(name, &gradient)?;
     let half = matches!(input, Matrix::F16(_) | Matrix::Bf16(_));
@@ -120,13 +117,13 @@ fn check_layout(name: &str, matrix: &Matrix<'_>) -> Result<()> {
 /// The checked target of each row of logits.
 #[derive(Debug)]
 pub struct RowTargets<'a> {
-    rows: Rows<'a>,
+    checked: Checked<'a>,
     /// Only the first rows count, as many as these.
     supervised: usize,
 }
 
 #[derive(Debug)]
-enum Rows<'a> {
+enum Checked<'a> {
     /// `None` for a class that is ignored.
     Classes(Vec<Option<usize>>),
     Soft(Matrix<'a>),
@@ -136,7 +133,7 @@ impl<'a> RowTargets<'a> {
     /// Checks the target of `inputs`, of which the first `supervised` rows of logits count.
     pub fn new(inputs: &Inputs<'a>, supervised: usize, ignore_index: i64) -> Result<Self> {
         let (pairs, classes) = (inputs.pairs(), inputs.classes());
-        let rows = match inputs.target {
+        let checked = match inputs.target {
             Target::Classes(labels) => {
                 let labels = labels.to_vec();
                 let rows = labels.len();
@@ -148,10 +145,10 @@ impl<'a> RowTargets<'a> {
                 }
                 let labels = labels.into_iter().take(supervised).enumerate();
                 let class = |(row, label)| class(row, label, classes, ignore_index);
-                Rows::Classes(labels.map(class).collect::<Result<_>>()?)
+                Checked::Classes(labels.map(class).collect::<Result<_>>()?)
             }
             Target::Soft(weights) => {
-                let (rows, columns) = weights.dim();
+                let [rows, columns] = weights.shape();
                 if (rows != pairs && rows != 2 * pairs) || columns != classes {
                     return refuse(format!(
                         "target of {} must have shape ({pairs}, {classes}) or ({}, {classes}), \
@@ -161,17 +158,17 @@ impl<'a> RowTargets<'a> {
                     ));
                 }
                 check_layout("target", &weights)?;
-                Rows::Soft(weights)
+                Checked::Soft(weights)
             }
         };
-        Ok(Self { rows, supervised })
+        Ok(Self { checked, supervised })
     }
 
     /// How many rows of logits count.
     pub fn counted(&self) -> usize {
-        match &self.rows {
-            Rows::Soft(_) => self.supervised,
-            Rows::Classes(classes) => {
+        match &self.checked {
+            Checked::Soft(_) => self.supervised,
+            Checked::Classes(classes) => {
                 let per_class = self.supervised / classes.len();
                 per_class * classes.iter().flatten().count()
             }
@@ -187,10 +184,10 @@ impl<'a> RowTargets<'a> {
         if row >= self.supervised {
             return None;
         }
-        match &self.rows {
-            Rows::Classes(classes) => classes[row % classes.len()].map(RowTarget::Class),
-            Rows::Soft(weights) => {
-                let row = row % weights.dim().0;
+        match &self.checked {
+            Checked::Classes(classes) => classes[row % classes.len()].map(RowTarget::Class),
+            Checked::Soft(weights) => {
+                let row = row % weights.shape()[0];
                 Some(RowTarget::Soft(weights.row(row, scratch)))
             }
         }

@@ -28,19 +28,21 @@ macro_rules! views {
 }
 
 views! {
-    /// A matrix to read, in standard (C) layout.
+    /// A matrix to read, in standard (C) layout. Made from a view of `ndarray` by `into`.
     #[derive(Clone, Copy, Debug)]
     pub enum Matrix of ArrayView2 { F16(f16), Bf16(bf16), F32(f32), F64(f64) }
 }
 
 views! {
-    /// A matrix to write, in standard (C) layout. Half precision is rounded to nearest even.
+    /// A matrix to write, in standard (C) layout. Made from a mutable view of `ndarray` by `into`.
+    ///
+    /// Half precision is rounded to nearest even.
     #[derive(Debug)]
     pub enum MatrixMut of ArrayViewMut2 { F16(f16), Bf16(bf16), F32(f32), F64(f64) }
 }
 
 views! {
-    /// Class indices.
+    /// Class indices. Made from a view of `ndarray` by `into`.
     #[derive(Clone, Copy, Debug)]
     pub enum Labels of ArrayView1 {
         I8(i8), I16(i16), I32(i32), I64(i64), U8(u8), U16(u16), U32(u32), U64(u64),
@@ -61,8 +63,8 @@ macro_rules! with_view {
 
 impl Matrix<'_> {
     /// The number of rows and of columns.
-    pub(super) fn dim(&self) -> (usize, usize) {
-        with_view!(self, view => view.dim())
+    pub(super) fn shape(&self) -> [usize; 2] {
+        with_view!(self, view => [view.nrows(), view.ncols()])
     }
 
     /// The dtype, as numpy and PyTorch call it.
@@ -109,7 +111,7 @@ impl MatrixMut<'_> {
         let mut rest = Some(self);
         std::iter::from_fn(move || {
             let all = rest.take()?;
-            if all.view().dim().0 <= rows {
+            if all.view().shape()[0] <= rows {
                 return Some(all);
             }
             let [chunk, others] = all.split_at(rows);

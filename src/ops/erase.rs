@@ -24,14 +24,16 @@ pub fn fill((height, width): (usize, usize), planes: &mut [u8], rect: Rect, fill
     }
 }
 
-/// Fills `row` with elements `skipped..` of a line of normal numbers.
+/// Fills `row` with elements `skipped..` of a line of normal numbers (Box and Muller's).
 fn noise(row: &mut [u8], mut stream: Stream, skipped: usize, (mean, std): (f32, f32)) {
     let mut spare = None;
     let mut normal = || {
         spare.take().unwrap_or_else(|| {
-            let [first, second] = stream.normal_pair();
-            spare = Some(second);
-            first
+            // 1 - unit() is never 0.
+            let radius = (-2.0 * libm::log(1.0 - stream.unit())).sqrt();
+            let (sin, cos) = libm::sincos(std::f64::consts::TAU * stream.unit());
+            spare = Some(radius * sin);
+            radius * cos
         })
     };
     for _ in 0..skipped {

@@ -44,11 +44,6 @@ impl Buffer {
         Ok(Self { name, managed, shape })
     }
 
-    /// The argument's name.
-    pub fn name(&self) -> &'static str {
-        self.name
-    }
-
     /// The sides.
     pub fn shape(&self) -> &[usize] {
         &self.shape

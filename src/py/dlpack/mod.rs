@@ -26,7 +26,7 @@
 //!   itself.
 //! - **Flags.** A producer may mark its memory as read-only, or as a copy. Gradients are refused
 //!   memory with either flag: it must not be written to, or the caller would never see the result. The
-//!   old structure has no flags. Its producers are trusted, as numpy trusts them.
+//!   old structure has no flags, so its memory counts as writable.
 //! - **Strides** are in elements, and may be null for C order. An array that is not C-contiguous is
 //!   refused, since the loss reads rows as slices.
 //!
