@@ -92,12 +92,13 @@ impl Chunk<'_> {
 impl LogitsChunk<'_> {
     fn run<T: Real>(mut self, context: &Context<'_, '_>) {
         let Context { inputs, targets, label_smoothing, .. } = *context;
-        let [mut for_logits, mut for_target, mut out] = scratch::<T, 3>(inputs.classes());
+        let mut scratch = vec![T::ZERO; 3 * inputs.classes()];
+        let [for_logits, for_target, out] = split(&mut scratch);
         let scale = self.gradient.is_some().then_some(context.row_scale);
         for (i, loss) in self.losses.iter_mut().enumerate() {
             let row = self.start + i;
-            let target = targets.get(row, &mut for_target);
-            let logits = inputs.logits.row(row, &mut for_logits);
+            let target = targets.get(row, for_target);
+            let logits = inputs.logits.row(row, for_logits);
             let fill = |out: &mut [T]| match target {
                 Some(target) => cross_entropy(logits, target, label_smoothing, scale, out),
                 None => {
@@ -106,8 +107,8 @@ impl LogitsChunk<'_> {
                 }
             };
             *loss = match &mut self.gradient {
-                Some(gradient) => gradient.fill_row(i, &mut out, fill),
-                None => fill(&mut out),
+                Some(gradient) => gradient.fill_row(i, out, fill),
+                None => fill(out),
             };
         }
     }
@@ -116,17 +117,17 @@ impl LogitsChunk<'_> {
 impl FeaturesChunk<'_> {
     fn run<T: Real>(mut self, context: &Context<'_, '_>) {
         let Context { inputs, similarity, pair_scale: scale, .. } = *context;
-        let [mut for_first, mut for_second, mut out_first, mut out_second] =
-            scratch::<T, 4>(inputs.width());
+        let mut scratch = vec![T::ZERO; 4 * inputs.width()];
+        let [for_first, for_second, out_first, out_second] = split(&mut scratch);
         for (i, distance) in self.distances.iter_mut().enumerate() {
             let row = self.start + i;
             let pair = Pair {
-                first: inputs.features.row(row, &mut for_first),
-                second: inputs.features.row(row + inputs.pairs(), &mut for_second),
+                first: inputs.features.row(row, for_first),
+                second: inputs.features.row(row + inputs.pairs(), for_second),
             };
             *distance = match &mut self.gradients {
-                Some((to_first, to_second)) => to_first.fill_row(i, &mut out_first, |first| {
-                    to_second.fill_row(i, &mut out_second, |second| {
+                Some((to_first, to_second)) => to_first.fill_row(i, out_first, |first| {
+                    to_second.fill_row(i, out_second, |second| {
                         similarity.distance(&pair, Some(PairGradient { scale, first, second }))
                     })
                 }),
@@ -136,7 +137,8 @@ impl FeaturesChunk<'_> {
     }
 }
 
-/// Rows for what must be converted.
-fn scratch<T: Real, const N: usize>(len: usize) -> [Vec<T>; N] {
-    std::array::from_fn(|_| vec![T::ZERO; len])
+/// `N` rows of scratch, for what must be converted. One allocation: the smallest batches feel more.
+fn split<T, const N: usize>(scratch: &mut [T]) -> [&mut [T]; N] {
+    let mut rows = scratch.chunks_exact_mut(scratch.len() / N);
+    std::array::from_fn(|_| rows.next().expect("N rows"))
 }
