@@ -110,6 +110,7 @@ impl Coefficients {
     }
 
     /// The first sample and the digits of the groups of `window`, after [`Self::compute_digits`].
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no version uses them"))]
     pub fn groups(&self, Window { start, len, offset }: Window) -> (usize, &[Digits]) {
         let lead = offset % GROUP;
         (start - lead, &self.digits[offset / GROUP..][..(lead + len).div_ceil(GROUP)])

@@ -67,53 +67,52 @@ pub fn horizontal(
     quads: &mut Vec<Quad>,
     out: &mut [u8],
 ) {
-    let (rows, width) = (source.height as usize, coefficients.windows().len());
+    let windows = coefficients.windows();
+    let (rows, width) = (source.height as usize, windows.len());
     let chunks = (source.width as usize).div_ceil(STRIP);
     quads.resize(chunks * STRIP / GROUP, Quad([[0; BLOCK]; 3]));
     for top in (0..rows).step_by(STRIP) {
         let count = STRIP.min(rows - top);
         to_quads(source, top, count, quads);
         for x in (0..width).step_by(STRIP) {
-            let columns = weigh_columns(quads, coefficients, x);
-            for (channel, columns) in columns.into_iter().enumerate() {
-                let out = &mut out[(channel * rows + top) * width..][..count * width];
-                let lanes = to_rows(columns);
-                for (y, row) in out.chunks_exact_mut(width).enumerate() {
-                    let lane = &lanes[y % 4][y / 4];
-                    if let Some(whole) = row[x..].first_chunk_mut() {
-                        *whole = *lane;
-                    } else {
-                        row[x..].copy_from_slice(&lane[..width - x]);
+            // Sixteen columns of each channel: four in each vector, as `pack` orders them.
+            let mut columns = [[_mm512_setzero_si512(); 4]; 3];
+            for four in 0..4 {
+                let mut sums = [[_mm512_setzero_si512(); 4]; 3];
+                for i in 0..4 {
+                    // After the last column any column will do, since it is not stored.
+                    let window = windows[(x + 4 * four + i).min(width - 1)];
+                    let (start, weights) = coefficients.groups(window);
+                    let column = weigh_quads(&quads[start / GROUP..], weights);
+                    for (sums, column) in sums.iter_mut().zip(column) {
+                        sums[i] = column;
                     }
                 }
+                for (columns, sums) in columns.iter_mut().zip(sums) {
+                    columns[four] = pack(sums);
+                }
+            }
+            for (channel, &columns) in columns.iter().enumerate() {
+                let out = &mut out[(channel * rows + top) * width..][..count * width];
+                store(columns, x, width, out);
             }
         }
     }
 }
 
-/// Sixteen columns of the output from `first` on, by channel: four in each vector, as [`pack`] orders
-/// them.
+/// Writes sixteen columns, from `x` on, to rows of `width` bytes.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn weigh_columns(quads: &[Quad], coefficients: &Coefficients, first: usize) -> [[__m512i; 4]; 3] {
-    let windows = coefficients.windows();
-    let mut columns = [[_mm512_setzero_si512(); 4]; 3];
-    for four in 0..4 {
-        let mut sums = [[_mm512_setzero_si512(); 4]; 3];
-        for i in 0..4 {
-            // After the last column any column will do, since it is not stored.
-            let window = windows[(first + 4 * four + i).min(windows.len() - 1)];
-            let (start, weights) = coefficients.groups(window);
-            let column = weigh_quads(&quads[start / GROUP..], weights);
-            for (sums, column) in sums.iter_mut().zip(column) {
-                sums[i] = column;
-            }
-        }
-        for (columns, sums) in columns.iter_mut().zip(sums) {
-            columns[four] = pack(sums);
+fn store(columns: [__m512i; 4], x: usize, width: usize, out: &mut [u8]) {
+    let lanes = to_rows(columns);
+    for (y, row) in out.chunks_exact_mut(width).enumerate() {
+        let lane = &lanes[y % 4][y / 4];
+        if let Some(whole) = row[x..].first_chunk_mut() {
+            *whole = *lane;
+        } else {
+            row[x..].copy_from_slice(&lane[..width - x]);
         }
     }
-    columns
 }
 
 /// One column of the output, by channel.

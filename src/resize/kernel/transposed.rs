@@ -2,6 +2,8 @@
 
 use std::array::from_fn;
 
+use multiversion::multiversion;
+
 use super::transpose::{Lane, transpose};
 use super::{BLOCK, ByteRows, Coefficients, Columns, vertical};
 use crate::image::ImageRef;
@@ -37,6 +39,7 @@ pub fn horizontal(
 
 /// Transposes `count` rows of `source`, from `top` on, into byte columns of `BLOCK` bytes each. The rest
 /// of a column repeats the last row.
+#[multiversion(targets = "simd")]
 fn to_columns(source: ImageRef<'_>, top: usize, count: usize, columns: &mut [u8]) {
     let rows: [&[u8]; BLOCK] = from_fn(|y| source.row((top + y.min(count - 1)) as u32));
     for (number, columns) in columns.as_chunks_mut::<{ LANE * BLOCK }>().0.iter_mut().enumerate() {
@@ -61,6 +64,7 @@ fn load(row: &[u8], start: usize) -> Lane {
 }
 
 /// Transposes the columns of one channel, `3 * BLOCK` bytes apart, back into rows of `width` bytes.
+#[multiversion(targets = "simd")]
 fn to_rows(columns: &[u8], width: usize, rows: &mut [u8]) {
     for start in (0..width).step_by(LANE) {
         let columns = &columns[start * 3 * BLOCK..];
