@@ -28,4 +28,5 @@ pub mod pool;
 mod py;
 pub mod resize;
 pub mod rng;
+pub mod simd;
 pub mod view;

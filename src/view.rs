@@ -2,7 +2,7 @@
 
 use crate::image::{ImageRef, Rect, mirrored};
 use crate::ops::{self, Scratch};
-use crate::pack;
+use crate::pack::{self, Flips};
 use crate::plan::{Frame, Plan};
 use crate::resize::Resizer;
 
@@ -37,7 +37,7 @@ impl Renderer {
     pub fn render(&mut self, image: ImageRef<'_>, region: Rect, plan: &Plan, out: &mut [u8]) {
         let geometry = &plan.geometry;
         let crop = geometry.crop.relative_to(region.x, region.y);
-        let flips = (geometry.hflip, geometry.vflip);
+        let flips = Flips { horizontal: geometry.hflip, vertical: geometry.vflip };
         match (geometry.interpolation, geometry.frame) {
             (None, _) => pack::padded(image, crop, flips, out),
             (Some(filter), None) => {
@@ -51,7 +51,7 @@ impl Renderer {
                     image.crop(crop),
                     frame.resized,
                     filter,
-                    (false, false),
+                    Flips::default(),
                     resized,
                 );
                 window(resized, frame, plan.size, flips, out);
@@ -62,19 +62,13 @@ impl Renderer {
 }
 
 /// Writes the box of `size` at the frame's corner, mirrored outside and then flipped.
-fn window(
-    resized: &[u8],
-    frame: Frame,
-    size: (u32, u32),
-    (hflip, vflip): (bool, bool),
-    out: &mut [u8],
-) {
+fn window(resized: &[u8], frame: Frame, size: (u32, u32), flips: Flips, out: &mut [u8]) {
     let (from_h, from_w) = (frame.resized.0 as usize, frame.resized.1 as usize);
     let (height, width) = (size.0 as usize, size.1 as usize);
     let planes = resized.chunks_exact(from_h * from_w).zip(out.chunks_exact_mut(height * width));
     for (from, to) in planes {
         for (y, row) in to.chunks_exact_mut(width).enumerate() {
-            let y = if vflip { height - 1 - y } else { y };
+            let y = if flips.vertical { height - 1 - y } else { y };
             let from = &from[mirrored(i64::from(frame.y) + y as i64, from_h) * from_w..][..from_w];
             let left = frame.x.max(0) as usize;
             if frame.x >= 0 && left + width <= from_w {
@@ -84,7 +78,7 @@ fn window(
                     *pixel = from[mirrored(i64::from(frame.x) + x as i64, from_w)];
                 }
             }
-            if hflip {
+            if flips.horizontal {
                 row.reverse();
             }
         }

@@ -1,10 +1,15 @@
 //! The elements of a batch: bytes as they are, or normalised floating-point numbers.
+//!
+//! A view has 8-bit values, so a floating-point output has 256 values per channel, which come from a
+//! table. The caller makes the table and so decides on the arithmetic and its rounding; the output equals
+//! it bit for bit. Where [`Normalise`] reproduces the table exactly, elements are computed instead, which
+//! is faster.
 
 use std::ops::Range;
 
 use multiversion::multiversion;
 
-use super::normalise::{ALIGN, Normalise, PIXELS, STEP};
+use super::normalise::{ALIGN, Channels, Normalise, STEP};
 use crate::error::{Error, Result};
 
 /// The order of a view's elements.
@@ -19,14 +24,14 @@ pub enum Layout {
 /// How views are written into a batch.
 #[derive(Clone, Debug)]
 pub struct Format {
-    table: Option<Table>,
+    table: Option<Lookup>,
     normalise: Option<Normalise>,
     layout: Layout,
 }
 
-/// What becomes of the values 0 to 255 in each channel, as the bytes of the output's elements.
+/// The output's elements, as bytes, for the values 0 to 255 of each channel.
 #[derive(Clone, Debug)]
-pub(super) enum Table {
+pub(super) enum Lookup {
     /// float16 or bfloat16.
     Two(Box<Entries<2>>),
     /// float32.
@@ -35,7 +40,7 @@ pub(super) enum Table {
 
 type Entries<const N: usize> = [[[u8; N]; 256]; 3];
 
-/// Pixels that are interleaved before they become elements.
+/// The pixels that are interleaved at once, before they become elements.
 const BLOCK: usize = 256;
 const _: () = assert!((3 * BLOCK).is_multiple_of(STEP) && (3 * BLOCK).is_multiple_of(ALIGN));
 
@@ -43,33 +48,32 @@ impl Format {
     /// Bytes in planes, as views are rendered.
     pub const PLAIN: Self = Self { table: None, normalise: None, layout: Layout::Planes };
 
-    /// `table`: the bytes of 3 x 256 elements, in this machine's byte order; `None` for bytes as they
-    /// are. A floating-point output of 8-bit input has 256 values a channel. Whoever makes the table
-    /// decides on the arithmetic and its rounding, and the output equals it bit for bit.
+    /// A format with the elements of `table`: the bytes of 3 x 256 elements, in this machine's byte
+    /// order, or `None` for bytes as they are.
     ///
-    /// `normalised`: means and stds of the channels. If the table is `(v / 255 - mean) / std` in
-    /// float32, then rounded to the elements' type, they are computed, which is faster.
+    /// `normalised` is the mean and the standard deviation of the channels, if the table is
+    /// `(v / 255 - mean) / std` in float32, rounded to the elements' type. It only makes writing faster.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there are not 768 elements of 2 or 4 bytes.
+    /// [`Error::Argument`] if the table does not have 768 elements of 2 or 4 bytes.
     pub fn new(
         table: Option<&[u8]>,
         normalised: Option<[[f32; 3]; 2]>,
         layout: Layout,
     ) -> Result<Self> {
-        let table = table.map(Table::from_bytes).transpose()?;
+        let table = table.map(Lookup::from_bytes).transpose()?;
         let both = table.as_ref().zip(normalised);
-        let normalise = both.and_then(|(table, [mean, std])| Normalise::giving(table, mean, std));
+        let normalise = both.and_then(|(table, [mean, std])| Normalise::try_new(table, mean, std));
         Ok(Self { table, normalise, layout })
     }
 
-    /// The bytes of an element.
+    /// The number of bytes in an element.
     #[must_use]
     pub fn element_size(&self) -> usize {
         match self.table {
             None => 1,
-            Some(Table::Two(_)) => 2,
-            Some(Table::Four(_)) => 4,
+            Some(Lookup::Two(_)) => 2,
+            Some(Lookup::Four(_)) => 4,
         }
     }
 
@@ -79,21 +83,21 @@ impl Format {
         matches!(self, Self { table: None, layout: Layout::Planes, .. })
     }
 
-    /// Writes `view`, three planes of bytes, into `out`; `past` the caches if it is part of more than
-    /// they hold.
+    /// Writes `view`, three planes of bytes, into `out`. `streaming` uses non-temporal stores, for
+    /// batches that are larger than the caches.
     ///
     /// # Panics
     /// If `out` does not hold as many elements as `view`.
-    pub fn write(&self, view: &[u8], past: bool, out: &mut [u8]) {
+    pub fn write(&self, view: &[u8], streaming: bool, out: &mut [u8]) {
         assert_eq!(out.len(), view.len() * self.element_size(), "the output has another size");
         match (&self.table, self.layout) {
             (None, Layout::Planes) => out.copy_from_slice(view),
             (None, Layout::Interleaved) => interleave(channels(view), out),
-            (Some(Table::Two(table)), _) => self.elements(table, view, past, out),
-            (Some(Table::Four(table)), _) => self.elements(table, view, past, out),
+            (Some(Lookup::Two(table)), _) => self.elements(table, view, streaming, out),
+            (Some(Lookup::Four(table)), _) => self.elements(table, view, streaming, out),
         }
-        if let Some(normalise) = &self.normalise {
-            normalise.finish();
+        if let Some(normalise) = self.normalise.as_ref().filter(|_| streaming) {
+            normalise.fence();
         }
     }
 
@@ -101,24 +105,31 @@ impl Format {
         &self,
         table: &Entries<N>,
         view: &[u8],
-        past: bool,
+        streaming: bool,
         out: &mut [u8],
     ) {
-        let inputs = channels(view);
         match self.layout {
-            Layout::Planes => {
-                let outs = out.chunks_exact_mut((view.len() / 3 * N).max(1));
-                for (c, (input, out)) in inputs.into_iter().zip(outs).enumerate() {
-                    let Range { start, end } = self.computed(out, input.len(), N, STEP);
-                    if let Some(normalise) = &self.normalise {
-                        let out = &mut out[start * N..end * N];
-                        normalise.write(c, past, &input[start..end], out);
-                    }
-                    look_up(&input[..start], &table[c], &mut out[..start * N]);
-                    look_up(&input[end..], &table[c], &mut out[end * N..]);
-                }
+            Layout::Planes => self.planes(table, channels(view), streaming, out),
+            Layout::Interleaved => self.pixels(table, channels(view), streaming, out),
+        }
+    }
+
+    fn planes<const N: usize>(
+        &self,
+        table: &Entries<N>,
+        inputs: [&[u8]; 3],
+        streaming: bool,
+        out: &mut [u8],
+    ) {
+        let outs = out.chunks_exact_mut((inputs[0].len() * N).max(1));
+        for (c, (input, out)) in inputs.into_iter().zip(outs).enumerate() {
+            let Range { start, end } = self.computed(out, input.len(), N, STEP);
+            if let Some(normalise) = &self.normalise {
+                let out = &mut out[start * N..end * N];
+                normalise.write(Channels::One(c), &input[start..end], streaming, out);
             }
-            Layout::Interleaved => self.pixels(table, inputs, past, out),
+            look_up(&input[..start], &table[c], &mut out[..start * N]);
+            look_up(&input[end..], &table[c], &mut out[end * N..]);
         }
     }
 
@@ -126,7 +137,7 @@ impl Format {
         &self,
         table: &Entries<N>,
         inputs: [&[u8]; 3],
-        past: bool,
+        streaming: bool,
         out: &mut [u8],
     ) {
         let size = 3 * N;
@@ -136,15 +147,15 @@ impl Format {
             let outs = out[start * size..end * size].chunks_exact_mut(BLOCK * size);
             for (start, out) in (start..end).step_by(BLOCK).zip(outs) {
                 interleave(inputs.map(|input| &input[start..][..BLOCK]), &mut bytes);
-                normalise.write(PIXELS, past, &bytes, out);
+                normalise.write(Channels::All, &bytes, streaming, out);
             }
         }
         look_up_pixels(inputs.map(|input| &input[..start]), table, &mut out[..start * size]);
         look_up_pixels(inputs.map(|input| &input[end..]), table, &mut out[end * size..]);
     }
 
-    /// Which of `len` things of `size` bytes in `out` are computed: whole steps, from the first thing
-    /// that is aligned; none if there is no arithmetic.
+    /// Which of the `len` elements or pixels of `size` bytes in `out` are computed: whole steps, from the
+    /// first that is aligned. None if all are looked up.
     fn computed(&self, out: &[u8], len: usize, size: usize, step: usize) -> Range<usize> {
         let address = out.as_ptr().addr();
         let aligned = |n: &usize| (address + n * size).is_multiple_of(ALIGN);
@@ -154,7 +165,7 @@ impl Format {
     }
 }
 
-impl Table {
+impl Lookup {
     fn from_bytes(bytes: &[u8]) -> Result<Self> {
         match bytes.len() {
             1536 => Ok(Self::Two(entries(bytes))),
@@ -191,7 +202,7 @@ fn look_up_pixels<const N: usize>([r, g, b]: [&[u8]; 3], table: &Entries<N>, out
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 fn interleave([r, g, b]: [&[u8]; 3], out: &mut [u8]) {
     for (((pixel, r), g), b) in out.as_chunks_mut::<3>().0.iter_mut().zip(r).zip(g).zip(b) {
         *pixel = [*r, *g, *b];
@@ -203,7 +214,9 @@ mod tests {
     use half::{bf16, f16};
     use proptest::prelude::*;
 
+    use super::super::normalise::ISAS;
     use super::{Format, Layout};
+    use crate::simd::Simd;
 
     const IMAGENET: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
 
@@ -231,21 +244,18 @@ mod tests {
                 table[entry..entry + size].to_vec()
             })
             .collect();
-        for past in [false, true] {
+        for streaming in [false, true] {
             let mut memory = vec![0xA5; offset + expected.len() + 64];
-            format.write(view, past, &mut memory[offset..][..expected.len()]);
+            format.write(view, streaming, &mut memory[offset..][..expected.len()]);
             assert!(memory[offset..].starts_with(&expected));
             let around = [&memory[..offset], &memory[offset + expected.len()..]].concat();
             assert!(around.iter().all(|&byte| byte == 0xA5), "nothing else is written");
         }
     }
 
-    #[cfg(target_arch = "x86_64")]
     #[test]
     fn the_usual_constants_are_computed() {
-        let wanted = is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("fma")
-            && is_x86_feature_detected!("f16c");
+        let wanted = Simd::best(ISAS) != Simd::PORTABLE;
         for normalised in [IMAGENET, [[0.5; 3], [0.5; 3]], [[0.0; 3], [1.0; 3]]] {
             for table in tables(normalised) {
                 let format = Format::new(Some(&table), Some(normalised), Layout::Planes).unwrap();

@@ -42,7 +42,7 @@ fn sum<T: Real>(first: &[T], second: &[T], term: impl Fn(T, T) -> T) -> f64 {
 }
 
 /// The largest number that is no NaN; -inf if there is none.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 pub fn maximum<T: Real>(row: &[T]) -> T {
     let larger = |a: T, b: T| if b > a { b } else { a };
     let mut lanes = [T::NEG_INFINITY; LANES];
@@ -59,7 +59,7 @@ pub fn maximum<T: Real>(row: &[T]) -> T {
 }
 
 /// Writes `e^(row - max)` and returns its sum; nothing in `row` may be above `max`.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 pub fn exponentials<T: Real>(row: &[T], max: T, out: &mut [T]) -> f64 {
     for (out, &v) in out.iter_mut().zip(row) {
         *out = (v - max).exp_of_negative();
@@ -68,19 +68,19 @@ pub fn exponentials<T: Real>(row: &[T], max: T, out: &mut [T]) -> f64 {
 }
 
 /// The sum of `row - max`.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 pub fn shifted<T: Real>(row: &[T], max: T) -> f64 {
     sum(row, row, |v, _| v - max)
 }
 
 /// The sums of `weights` and of `weights * (row - max)`.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 pub fn weighted<T: Real>(weights: &[T], row: &[T], max: T) -> (f64, f64) {
     (sum(weights, weights, |w, _| w), sum(weights, row, |w, v| w * (v - max)))
 }
 
 /// `row = row * factor - less`.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 pub fn rescale<T: Real>(row: &mut [T], factor: T, less: T) {
     for v in row {
         *v = *v * factor - less;
@@ -88,7 +88,7 @@ pub fn rescale<T: Real>(row: &mut [T], factor: T, less: T) {
 }
 
 /// `row = row * factor - (weights * weight + less)`.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 pub fn rescale_weighted<T: Real>(row: &mut [T], factor: T, weights: &[T], weight: T, less: T) {
     for (v, &w) in row.iter_mut().zip(weights) {
         *v = *v * factor - (w * weight + less);
@@ -96,26 +96,26 @@ pub fn rescale_weighted<T: Real>(row: &mut [T], factor: T, weights: &[T], weight
 }
 
 /// The sum of `(first - second)^2`.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 pub fn squares<T: Real>(first: &[T], second: &[T]) -> f64 {
     sum(first, second, |a, b| (a - b) * (a - b))
 }
 
 /// The sum of `|first - second|`.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 pub fn distances<T: Real>(first: &[T], second: &[T]) -> f64 {
     sum(first, second, |a, b| if a < b { b - a } else { a - b })
 }
 
 /// `first . second`, `first . first` and `second . second`.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 pub fn products<T: Real>(first: &[T], second: &[T]) -> (f64, f64, f64) {
     let product = |a: T, b: T| a * b;
     (sum(first, second, product), sum(first, first, product), sum(second, second, product))
 }
 
 /// `factor * (first - second)` and its negative.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 pub fn differences<T: Real>(
     (first, second): (&[T], &[T]),
     factor: T,
@@ -130,7 +130,7 @@ pub fn differences<T: Real>(
 }
 
 /// `factor * sign(first - second)` and its negative; the sign of 0 and of NaN is 0.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 pub fn signs<T: Real>(
     (first, second): (&[T], &[T]),
     factor: T,
@@ -146,7 +146,7 @@ pub fn signs<T: Real>(
 }
 
 /// `own * to + other * across` for each row of the pair, `to` being that row's.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 pub fn combine<T: Real>(
     (first, second): (&[T], &[T]),
     (own_first, own_second): (T, T),
@@ -161,7 +161,7 @@ pub fn combine<T: Real>(
 }
 
 /// bfloat16 to f32, exactly. Unlike `half`'s conversion, which goes number by number.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 pub fn widen(from: &[bf16], to: &mut [f32]) {
     for (to, from) in to.iter_mut().zip(from) {
         *to = f32::from_bits(u32::from(from.to_bits()) << 16);
@@ -169,7 +169,7 @@ pub fn widen(from: &[bf16], to: &mut [f32]) {
 }
 
 /// f32 to bfloat16, to nearest even; every NaN becomes a quiet one.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 pub fn narrow(from: &[f32], to: &mut [bf16]) {
     for (to, &from) in to.iter_mut().zip(from) {
         let bits = from.to_bits();

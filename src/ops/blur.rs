@@ -88,7 +88,7 @@ fn down(
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 fn step(
     sums: &mut [u32],
     (leaving, entering, after): (&[u8], &[u8], &[u8]),

@@ -17,7 +17,7 @@ fn channels(planes: &mut [u8], plane: usize) -> (&mut [u8], &mut [u8], &mut [u8]
 }
 
 /// torchvision's `to_grayscale` to three channels: each is the luma.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 pub fn grayscale((height, width): (usize, usize), planes: &mut [u8]) {
     let (r, g, b) = channels(planes, height * width);
     for ((r, g), b) in r.iter_mut().zip(g).zip(b) {
@@ -27,7 +27,7 @@ pub fn grayscale((height, width): (usize, usize), planes: &mut [u8]) {
 }
 
 /// Pillow's `Color(image).enhance(factor)`: the blend of luma and image.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 pub fn saturate((height, width): (usize, usize), planes: &mut [u8], factor: f32) {
     if factor == 1.0 {
         return;
@@ -55,14 +55,14 @@ pub fn contrast((height, width): (usize, usize), planes: &mut [u8], factor: f32)
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 fn blend_from(planes: &mut [u8], from: u8, factor: f32) {
     for v in planes {
         *v = blend(from, *v, factor);
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 fn luma_sum(planes: &[u8], plane: usize) -> u64 {
     /// Few enough for a sum in u32.
     const BLOCK: usize = 1 << 16;

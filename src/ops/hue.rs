@@ -8,7 +8,7 @@ pub fn shift((height, width): (usize, usize), planes: &mut [u8], factor: f64) {
     shift_by(height * width, planes, (factor * 255.0) as i32 as u8);
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 fn shift_by(plane: usize, planes: &mut [u8], by: u8) {
     let (r, rest) = planes.split_at_mut(plane);
     let (g, b) = rest.split_at_mut(plane);

@@ -55,14 +55,14 @@ pub fn blur(
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 fn add_bytes(sums: &mut [f32], row: &[u8], weight: f32) {
     for (sum, &v) in sums.iter_mut().zip(row) {
         *sum += f32::from(v) * weight;
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 fn add_floats(sums: &mut [f32], row: &[f32], weight: f32) {
     for (sum, &v) in sums.iter_mut().zip(row) {
         *sum += v * weight;

@@ -55,21 +55,21 @@ pub fn apply(
     scratch.mix = Buffers { image, chain, sum };
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 fn add(sum: &mut [f32], image: &[u8], weight: f32) {
     for (sum, &v) in sum.iter_mut().zip(image) {
         *sum += weight * f32::from(v);
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 fn truncate(sum: &[f32], out: &mut [u8]) {
     for (out, &sum) in out.iter_mut().zip(sum) {
         *out = byte(sum);
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 fn blend_into(planes: &mut [u8], other: &[u8], alpha: f32) {
     for (v, &other) in planes.iter_mut().zip(other) {
         *v = blend(*v, other, alpha);

@@ -30,7 +30,7 @@ pub fn sharpen(
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 fn sharpen_row(above: &[u8], row: &[u8], below: &[u8], factor: f32, out: &mut [u8]) {
     const EDGE: f32 = 1.0 / 13.0;
     const CENTRE: f32 = 5.0 / 13.0;

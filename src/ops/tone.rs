@@ -5,7 +5,7 @@ use multiversion::multiversion;
 use super::table::{histogram, map};
 
 /// Pillow's `invert`: `255 - v`.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 pub fn invert(planes: &mut [u8]) {
     for v in planes {
         *v = 255 - *v;
@@ -13,7 +13,7 @@ pub fn invert(planes: &mut [u8]) {
 }
 
 /// Pillow's `posterize`: the upper `bits` of each value. 0 gives black.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 pub fn posterize(planes: &mut [u8], bits: u32) {
     let mask = !(0xffu32 >> bits.min(8)) as u8;
     for v in planes {
@@ -22,7 +22,7 @@ pub fn posterize(planes: &mut [u8], bits: u32) {
 }
 
 /// Pillow's `solarize`: values from `threshold` on are inverted.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 pub fn solarize(planes: &mut [u8], threshold: f64) {
     // v < threshold is v < ceil(threshold) for an integer v, and the cast saturates.
     let threshold = threshold.ceil() as u32;
@@ -36,7 +36,7 @@ pub fn solarize(planes: &mut [u8], threshold: f64) {
 }
 
 /// timm's `solarize_add`: `min(255, v + add)` below `threshold`, else `v`.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 pub fn solarize_add(planes: &mut [u8], add: u8, threshold: u32) {
     let Some(last) = threshold.min(256).checked_sub(1) else {
         return;
@@ -62,7 +62,7 @@ pub fn auto_contrast((height, width): (usize, usize), planes: &mut [u8]) {
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 fn range(plane: &[u8]) -> (u8, u8) {
     let lo = plane.iter().fold(255, |lo, &v| lo.min(v));
     (lo, plane.iter().fold(0, |hi, &v| hi.max(v)))

@@ -25,7 +25,7 @@ fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     info.set_item("target", format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS))?;
     info.set_item("optimized", !cfg!(debug_assertions))?;
     info.set_item("jpeg_simd", crate::decode::jpeg_simd())?;
-    info.set_item("resize_simd", crate::resize::simd())?;
+    info.set_item("resize_simd", crate::resize::simd().name())?;
     info.set_item("threads", pools::default_threads())?;
     Ok(info)
 }

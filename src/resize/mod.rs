@@ -1,63 +1,145 @@
 //! Pillow's `Image.resize` on RGB8, bit for bit, straight into planes, flips included.
 //!
-//! Imports [`crate::image`] and [`crate::pack`]. Draws nothing: the filter and the flips are given.
+//! # The algorithm
+//!
+//! A resize is two one-dimensional passes. In each, an output sample is a weighted sum of a window of
+//! input samples, rounded to a byte ([`coefficients`] has the weights):
+//!
+//! ```text
+//! input samples     0 1 2 3 4 5 6 7 8 9
+//! window of out 0   \___/
+//! window of out 1     \_____/
+//! window of out 2           \_____/
+//! window of out 3                 \___/
+//! ```
+//!
+//! Pillow computes with weights in fixed point, 22 bits after the point, and 32-bit sums. So do the passes
+//! here, which makes them exact rather than close. They are also in Pillow's order: usually columns
+//! first, and rows first if that shrinks a tall image, because the bytes between them are rounded. The
+//! first pass skips rows that no window of the second one uses.
+//!
+//! ```text
+//! columns first:  RGB rows ──horizontal──▶ three planes ──vertical──▶ three planes
+//! rows first:     RGB rows ──vertical────▶ RGB rows ────horizontal──▶ three planes
+//! ```
+//!
+//! Either way, interleaved pixels become planes within the horizontal pass. A flip costs nothing: it
+//! reverses the order of the windows. [`kernel`] has the passes themselves and their SIMD.
+//!
+//! Imports [`crate::image`], [`crate::pack`] and [`crate::simd`]. Draws nothing: the filter and the flips
+//! are given.
+//!
+//! # Example
+//!
+//! ```
+//! use tied_augment::image::ImageRef;
+//! use tied_augment::resize::{Filter, Flips, Resizer};
+//!
+//! // Four pixels in a row, black to red, become two.
+//! let pixels = [0, 0, 0, 100, 0, 0, 200, 0, 0, 255, 0, 0];
+//! let source = ImageRef::new(4, 1, &pixels);
+//! let mut planes = [0; 3 * 2];
+//! let mut resizer = Resizer::default();
+//! resizer.resize(source, (1, 2), Filter::Box, Flips::default(), &mut planes);
+//! assert_eq!(planes, [50, 228, 0, 0, 0, 0]);
+//!
+//! let flips = Flips { horizontal: true, vertical: false };
+//! resizer.resize(source, (1, 2), Filter::Box, flips, &mut planes);
+//! assert_eq!(planes, [228, 50, 0, 0, 0, 0]);
+//! ```
 
 mod coefficients;
-mod horizontal;
+mod filter;
+mod kernel;
 #[cfg(test)]
-mod scalar;
-mod transpose;
-#[cfg(target_arch = "x86_64")]
-mod vnni;
-mod weigh;
+mod oracle;
 
-pub use coefficients::{Coefficients, Filter, Window};
+pub use filter::Filter;
 
-use crate::image::ImageRef;
+use crate::image::{ImageRef, Rect};
 use crate::pack;
-use weigh::{Level, Rows};
+pub use crate::pack::Flips;
+use crate::simd::Simd;
+use coefficients::{Axis, Coefficients, GROUP};
+use kernel::{ByteRows, Columns};
 
-/// Resizes images; keeps its buffers between them.
-#[derive(Debug, Default)]
+/// Resizes images, and keeps its buffers between them.
+#[derive(Debug)]
 pub struct Resizer {
-    level: Level,
+    simd: Simd,
     across: Coefficients,
     down: Coefficients,
-    columns: horizontal::Columns,
+    columns: Columns,
     between: Vec<u8>,
-    nearest: Vec<usize>,
+    nearest: [Vec<usize>; 2],
+}
+
+impl Default for Resizer {
+    /// Uses the best instruction set of this machine.
+    fn default() -> Self {
+        Self::with_simd(Simd::best(kernel::ISAS))
+    }
 }
 
 impl Resizer {
-    /// The bytes held by the buffers that grow with the image.
+    /// The instruction sets that the resize is written for and this machine has, best first.
+    pub fn available() -> impl Iterator<Item = Simd> {
+        Simd::available(kernel::ISAS)
+    }
+
+    /// A resizer that uses `simd`, one of [`Self::available`]. All give the same pixels.
+    ///
+    /// ```
+    /// use tied_augment::resize::Resizer;
+    ///
+    /// for simd in Resizer::available() {
+    ///     let resizer = Resizer::with_simd(simd);
+    ///     println!("{} is one way to resize", simd.name());
+    /// }
+    /// ```
+    #[must_use]
+    pub fn with_simd(simd: Simd) -> Self {
+        Self {
+            simd,
+            across: Coefficients::default(),
+            down: Coefficients::default(),
+            columns: Columns::default(),
+            between: Vec::new(),
+            nearest: Default::default(),
+        }
+    }
+
+    /// The number of bytes held by the buffers that grow with the image.
     pub(crate) fn memory(&self) -> usize {
         self.between.capacity() + self.columns.memory()
     }
 
     /// Writes `source` resized to `size` (height, width), then flipped, into three planes.
     ///
-    /// Equal to `source.resize((width, height), filter)` of Pillow 13 and then, as asked,
-    /// `transpose(FLIP_LEFT_RIGHT)` and `transpose(FLIP_TOP_BOTTOM)`.
+    /// Equal to `source.resize((width, height), filter)` of Pillow 13, followed by
+    /// `transpose(FLIP_LEFT_RIGHT)` and `transpose(FLIP_TOP_BOTTOM)` as `flips` says.
     ///
     /// # Panics
-    /// If `out` does not hold `3 * height * width` bytes, or a side of anything is 0.
+    /// If `out` does not hold `3 * height * width` bytes, or a side of either image is 0.
     pub fn resize(
         &mut self,
         source: ImageRef<'_>,
         size: (u32, u32),
         filter: Filter,
-        (hflip, vflip): (bool, bool),
+        flips: Flips,
         out: &mut [u8],
     ) {
         let (height, width) = (size.0 as usize, size.1 as usize);
         assert_eq!(out.len(), 3 * height * width, "the output must be 3 x {height} x {width}");
         assert!(source.width > 0 && source.height > 0 && !out.is_empty(), "an empty image");
+        let across = Axis { input: source.width, output: size.1, flip: flips.horizontal };
+        let down = Axis { input: source.height, output: size.0, flip: flips.vertical };
         if (source.height, source.width) == size {
-            pack::planes(source, (hflip, vflip), out);
+            pack::planes(source, flips, out);
         } else if filter == Filter::Nearest {
-            self.nearest(source, size, (hflip, vflip), out);
+            self.nearest(source, across, down, out);
         } else {
-            self.convolve(source, size, filter, (hflip, vflip), out);
+            self.convolve(source, across, down, filter, out);
         }
     }
 
@@ -65,66 +147,72 @@ impl Resizer {
     fn convolve(
         &mut self,
         source: ImageRef<'_>,
-        size: (u32, u32),
+        across: Axis,
+        down: Axis,
         filter: Filter,
-        (hflip, vflip): (bool, bool),
         out: &mut [u8],
     ) {
-        let (height, width) = (size.0 as usize, size.1 as usize);
-        self.across.compute(filter, source.width, size.1, true);
-        self.down.compute(filter, source.height, size.0, false);
-        if self.level.is_vnni() {
-            self.across.split();
-            self.down.split();
+        // Quads of pixels are aligned. Rows are not, so that as few as possible are read.
+        self.across.compute(filter, across, GROUP);
+        self.down.compute(filter, down, 1);
+        if kernel::uses_digits(self.simd) {
+            self.across.compute_digits();
+            self.down.compute_digits();
         }
-        let Self { level, across, down, columns, between, .. } = self;
-        if vertical_first((source.height, source.width), size) {
-            let row = source.width as usize * 3;
-            between.resize(height * row, 0);
-            let (data, stride) = source.bytes();
-            level.weigh(Rows { data, stride, width: row, first: 0 }, down, vflip, between);
-            let between = ImageRef::new(source.width, size.0, between);
-            horizontal::resize(*level, between, (0, height), across, hflip, columns, out);
-            return;
-        }
-        let used = down.used();
-        let plane = used.len() * width;
-        between.resize(3 * plane, 0);
-        let rows = (used.start, used.len());
-        horizontal::resize(*level, source, rows, across, hflip, columns, between);
-        for (data, out) in between.chunks_exact(plane).zip(out.chunks_exact_mut(height * width)) {
-            let rows = Rows { data, stride: width, width, first: used.start };
-            level.weigh(rows, down, vflip, out);
+        if rows_first(across, down) {
+            self.rows_then_columns(source, down, out);
+        } else {
+            self.columns_then_rows(source, across, down, out);
         }
     }
 
-    /// Pillow's nearest neighbour (`ImagingScaleAffine`): positions by repeated addition.
-    fn nearest(
+    fn rows_then_columns(&mut self, source: ImageRef<'_>, down: Axis, out: &mut [u8]) {
+        let Self { simd, across, down: coefficients, columns, between, .. } = self;
+        let width = source.width as usize * 3;
+        between.resize(down.output as usize * width, 0);
+        let (data, stride) = source.bytes();
+        kernel::vertical(*simd, ByteRows { data, stride, width }, coefficients, between);
+        let between = ImageRef::new(source.width, down.output, between);
+        kernel::horizontal(*simd, between, across, columns, out);
+    }
+
+    fn columns_then_rows(
         &mut self,
         source: ImageRef<'_>,
-        (height, width): (u32, u32),
-        (hflip, vflip): (bool, bool),
+        across: Axis,
+        down: Axis,
         out: &mut [u8],
     ) {
-        positions(source.width, width, hflip, &mut self.nearest);
-        let plane = height as usize * width as usize;
-        let step = f64::from(source.height as f32) / f64::from(height);
-        let mut position = step * 0.5;
-        for y in 0..height {
-            let row = source.row((position as u32).min(source.height - 1));
-            let y = if vflip { height - 1 - y } else { y } as usize;
-            for (channel, plane) in out.chunks_exact_mut(plane).enumerate() {
-                let out = &mut plane[y * width as usize..][..width as usize];
-                for (o, &x) in out.iter_mut().zip(&self.nearest) {
-                    *o = row[3 * x + channel];
+        let (height, width) = (down.output as usize, across.output as usize);
+        let Self { simd, across, down, columns, between, .. } = self;
+        let used = down.trim();
+        let rows = Rect { x: 0, y: used.start as i32, w: source.width, h: used.len() as u32 };
+        between.resize(3 * used.len() * width, 0);
+        kernel::horizontal(*simd, source.crop(rows), across, columns, between);
+        let planes = between.chunks_exact(used.len() * width);
+        for (data, out) in planes.zip(out.chunks_exact_mut(height * width)) {
+            kernel::vertical(*simd, ByteRows { data, stride: width, width }, down, out);
+        }
+    }
+
+    /// Pillow's nearest neighbour (`ImagingScaleAffine`).
+    fn nearest(&mut self, source: ImageRef<'_>, across: Axis, down: Axis, out: &mut [u8]) {
+        let [columns, rows] = &mut self.nearest;
+        positions(across, columns);
+        positions(down, rows);
+        for (channel, plane) in out.chunks_exact_mut(rows.len() * columns.len()).enumerate() {
+            for (out, &y) in plane.chunks_exact_mut(columns.len()).zip(&*rows) {
+                let row = source.row(y as u32);
+                for (out, &x) in out.iter_mut().zip(&*columns) {
+                    *out = row[3 * x + channel];
                 }
             }
-            position += step;
         }
     }
 }
 
-fn positions(input: u32, output: u32, flip: bool, positions: &mut Vec<usize>) {
+/// The input sample of each output sample. As in Pillow, they come from repeated addition in f64.
+fn positions(Axis { input, output, flip }: Axis, positions: &mut Vec<usize>) {
     let step = f64::from(input as f32) / f64::from(output);
     let mut position = step * 0.5;
     positions.clear();
@@ -137,15 +225,16 @@ fn positions(input: u32, output: u32, flip: bool, positions: &mut Vec<usize>) {
     }
 }
 
-/// Pillow 13 shrinks a tall image's rows first; earlier versions always began with the columns.
-fn vertical_first(input: (u32, u32), output: (u32, u32)) -> bool {
-    let rows = i64::from(input.0) - i64::from(output.0);
-    let columns = i64::from(input.1) - i64::from(output.1);
+/// Whether rows are resized before columns: Pillow 13 does so to shrink a tall image. Earlier versions
+/// always began with the columns.
+fn rows_first(across: Axis, down: Axis) -> bool {
+    let rows = i64::from(down.input) - i64::from(down.output);
+    let columns = i64::from(across.input) - i64::from(across.output);
     rows > 0 && rows > 2 * columns
 }
 
-/// The instruction set that the resize uses on this machine: `avx512vnni`, `avx2`, or that of the target.
+/// The instruction set that a [`Resizer`] uses on this machine.
 #[must_use]
-pub fn simd() -> &'static str {
-    Level::default().name()
+pub fn simd() -> Simd {
+    Simd::best(kernel::ISAS)
 }

@@ -63,7 +63,7 @@ impl Map<'_> {
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 fn fill(map: Map<'_>, y: usize, start: usize, at: &mut [u32], dx: &mut [f64], dy: &mut [f64]) {
     let stride = (map.width + 2 * PAD) as i32;
     for (i, ((at, dx), dy)) in at.iter_mut().zip(dx).zip(dy).enumerate() {

@@ -5,15 +5,14 @@
 //! the inner loops test nothing. All coordinates are f64, as Pillow's, and without fused operations.
 
 mod coordinates;
+mod kernel;
 mod nearest;
-mod portable;
 mod smooth;
-#[cfg(target_arch = "x86_64")]
-mod x86;
 
 use multiversion::multiversion;
 
 use super::{Interpolation, Sampling};
+use kernel::Smooth;
 
 /// A pixel, its channels side by side, and a byte that makes it a power of two.
 type Pixel = [u8; 4];
@@ -45,8 +44,8 @@ impl Buffers {
         let fill = [r, g, b, 0];
         match sampling.filter {
             Interpolation::Nearest => self.nearest(matrix, fill, size, planes),
-            Interpolation::Bilinear => self.smooth(matrix, fill, size, planes, smooth::bilinear()),
-            Interpolation::Bicubic => self.smooth(matrix, fill, size, planes, smooth::bicubic()),
+            Interpolation::Bilinear => self.smooth(matrix, fill, size, planes, Smooth::Bilinear),
+            Interpolation::Bicubic => self.smooth(matrix, fill, size, planes, Smooth::Bicubic),
         }
     }
 
@@ -147,7 +146,7 @@ fn each_row(
 }
 
 /// Three rows to one of pixels.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 fn join(r: &[u8], g: &[u8], b: &[u8], line: &mut [Pixel]) {
     for (((pixel, &r), &g), &b) in line.iter_mut().zip(r).zip(g).zip(b) {
         *pixel = (u32::from(r) | u32::from(g) << 8 | u32::from(b) << 16).to_le_bytes();
@@ -155,7 +154,7 @@ fn join(r: &[u8], g: &[u8], b: &[u8], line: &mut [Pixel]) {
 }
 
 /// A row of pixels to three.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 fn separate(line: &[Pixel], [r, g, b]: [&mut [u8]; 3]) {
     for (((pixel, r), g), b) in line.iter().zip(r).zip(g).zip(b) {
         let pixel = u32::from_le_bytes(*pixel);

@@ -201,7 +201,7 @@ impl Fixed {
 }
 
 /// Where pixels lie in the padded copy that are a step to the right of each other.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets = "simd")]
 fn indices((x, y): (i32, i32), right: (i32, i32), stride: usize, indices: &mut [u32]) {
     let (stride, pad) = (stride as i32, PAD as i32);
     for (i, at) in indices.iter_mut().enumerate() {

@@ -1,40 +1,30 @@
-//! Bilinear and bicubic: row by row, with the kernel that the transform needs and the machine allows.
+//! Bilinear and bicubic transforms, row by row.
 
-use super::coordinates::{Map, Places};
-use super::{Buffers, PAD, Pixel, each_row, portable};
-
-/// Writes the pixels at `places` of `source`, whose rows are `stride` apart, into `line`.
-pub type Kernel = fn(source: &[Pixel], stride: usize, places: &Places, line: &mut [Pixel]);
-
-/// The kernels of a filter.
-pub struct Kernels {
-    /// In both directions.
-    pub both: Kernel,
-    /// Along the row only.
-    pub along_x: Kernel,
-    /// Along the column only.
-    pub along_y: Kernel,
-}
+use super::coordinates::Map;
+use super::kernel::{self, Axes, Padded, Smooth};
+use super::{Buffers, PAD, Pixel, each_row};
+use crate::simd::Simd;
 
 impl Buffers {
     /// Transforms with bilinear or bicubic interpolation.
     ///
-    /// A transform that lies on the input's rows or columns is interpolated in the other direction
-    /// only: between pixels 0 apart either formula gives the first of them, exactly.
+    /// A transform whose places all lie on rows or on columns of the input is interpolated in the other
+    /// direction only. At a distance of 0, both formulas give the first pixel exactly.
     pub(super) fn smooth(
         &mut self,
         matrix: &[f64; 6],
         fill: Pixel,
         (height, width): (usize, usize),
         planes: &mut [u8],
-        kernels: Kernels,
+        filter: Smooth,
     ) {
         let map = Map { matrix, height, width };
-        let kernel = match map.aligned() {
-            (_, true) => kernels.along_x,
-            (true, false) => kernels.along_y,
-            (false, false) => kernels.both,
+        let axes = match map.aligned() {
+            (_, true) => Axes::X,
+            (true, false) => Axes::Y,
+            (false, false) => Axes::Both,
         };
+        let simd = Simd::best(kernel::ISAS);
         self.load((height, width), planes);
         let Self { source, line, places, .. } = self;
         let stride = width + 2 * PAD;
@@ -43,25 +33,8 @@ impl Buffers {
             map.places(y, span.clone(), places);
             line[..span.start].fill(fill);
             line[span.end..].fill(fill);
-            kernel(source, stride, places, &mut line[span]);
+            let source = Padded { pixels: source, stride };
+            kernel::interpolate(simd, filter, axes, source, places, &mut line[span]);
         });
     }
-}
-
-/// The bilinear kernels of this machine.
-pub fn bilinear() -> Kernels {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(kernels) = super::x86::bilinear() {
-        return kernels;
-    }
-    portable::BILINEAR
-}
-
-/// The bicubic kernels of this machine.
-pub fn bicubic() -> Kernels {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(kernels) = super::x86::bicubic() {
-        return kernels;
-    }
-    portable::BICUBIC
 }

@@ -1,37 +1,37 @@
-//! The resize written as plainly as it can be: the oracle of the fast passes' tests.
+//! The resize written as plainly as possible, and the fast passes compared with it.
 
 use proptest::prelude::*;
 
-use super::coefficients::{Coefficients, PRECISION_BITS};
-use super::weigh::Level;
-use super::{Filter, Resizer, vertical_first};
+use super::coefficients::{Axis, Coefficients, GROUP, PRECISION_BITS};
+use super::{Filter, Flips, Resizer, rows_first};
 use crate::image::ImageRef;
 
-/// One axis of one plane: `sample(i)` gives input sample `i`.
-fn axis(sample: impl Fn(usize) -> u8, coefficients: &Coefficients, out: usize) -> u8 {
+/// One output sample; `sample(i)` gives input sample `i`.
+fn weigh(sample: impl Fn(usize) -> u8, coefficients: &Coefficients, out: usize) -> u8 {
     let window = coefficients.windows()[out];
-    let taps = coefficients.of(window).iter().zip(window.start..);
+    let taps = coefficients.weights(window).iter().zip(window.start..);
     let sum = taps.map(|(&k, i)| i32::from(sample(i)) * k).sum::<i32>();
     ((sum + (1 << (PRECISION_BITS - 1))) >> PRECISION_BITS).clamp(0, 255) as u8
 }
 
 fn resize(source: &[u8], input: (usize, usize), output: (usize, usize), filter: Filter) -> Vec<u8> {
     let (mut across, mut down) = (Coefficients::default(), Coefficients::default());
-    across.compute(filter, input.1 as u32, output.1 as u32, true);
-    down.compute(filter, input.0 as u32, output.0 as u32, false);
+    let axis = |input, output| Axis { input: input as u32, output: output as u32, flip: false };
+    let (x_axis, y_axis) = (axis(input.1, output.1), axis(input.0, output.0));
+    across.compute(filter, x_axis, GROUP);
+    down.compute(filter, y_axis, 1);
     let mut planes = Vec::new();
     for channel in 0..3 {
         let plane: Vec<u8> = source.iter().copied().skip(channel).step_by(3).collect();
         let horizontal = |plane: &[u8]| -> Vec<u8> {
             let rows = plane.chunks_exact(input.1);
-            rows.flat_map(|row| (0..output.1).map(|x| axis(|i| row[i], &across, x))).collect()
+            rows.flat_map(|row| (0..output.1).map(|x| weigh(|i| row[i], &across, x))).collect()
         };
         let vertical = |plane: &[u8], width: usize| -> Vec<u8> {
-            let at = |x, y| axis(|i| plane[i * width + x], &down, y);
+            let at = |x, y| weigh(|i| plane[i * width + x], &down, y);
             (0..output.0).flat_map(|y| (0..width).map(move |x| at(x, y))).collect()
         };
-        let to_u32 = |(h, w): (usize, usize)| (h as u32, w as u32);
-        planes.extend(if vertical_first(to_u32(input), to_u32(output)) {
+        planes.extend(if rows_first(x_axis, y_axis) {
             horizontal(&vertical(&plane, input.1))
         } else {
             vertical(&horizontal(&plane), output.1)
@@ -40,12 +40,12 @@ fn resize(source: &[u8], input: (usize, usize), output: (usize, usize), filter: 
     planes
 }
 
-fn flip(planes: &mut [u8], (height, width): (usize, usize), (hflip, vflip): (bool, bool)) {
+fn flip(planes: &mut [u8], (height, width): (usize, usize), flips: Flips) {
     for plane in planes.chunks_exact_mut(height * width) {
-        if hflip {
+        if flips.horizontal {
             plane.chunks_exact_mut(width).for_each(<[u8]>::reverse);
         }
-        if vflip {
+        if flips.vertical {
             // Reversing all and then each row exchanges the rows.
             plane.reverse();
             plane.chunks_exact_mut(width).for_each(<[u8]>::reverse);
@@ -59,7 +59,7 @@ proptest! {
         input in (1usize..150, 1usize..150),
         output in (1usize..100, 1usize..100),
         filter in proptest::sample::select(&Filter::ALL[1..]),
-        flips in any::<(bool, bool)>(),
+        (horizontal, vertical) in any::<(bool, bool)>(),
         seed in any::<u64>(),
     ) {
         prop_assume!(input != output);
@@ -69,15 +69,15 @@ proptest! {
             // Half of all bytes at the ends of the range, where clamping and overflow show.
             match state >> 61 { 0 | 1 => 0, 2 | 3 => 255, _ => (state >> 40) as u8 }
         }).collect();
+        let flips = Flips { horizontal, vertical };
         let mut expected = resize(&source, input, output, filter);
         flip(&mut expected, output, flips);
         let image = ImageRef::new(input.1 as u32, input.0 as u32, &source);
         let size = (output.0 as u32, output.1 as u32);
-        for level in Level::available() {
+        for simd in Resizer::available() {
             let mut actual = vec![0; expected.len()];
-            let mut resizer = Resizer { level, ..Resizer::default() };
-            resizer.resize(image, size, filter, flips, &mut actual);
-            prop_assert_eq!(&actual, &expected, "{}", level.name());
+            Resizer::with_simd(simd).resize(image, size, filter, flips, &mut actual);
+            prop_assert_eq!(&actual, &expected, "{}", simd.name());
         }
     }
 }

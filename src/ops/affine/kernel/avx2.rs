@@ -1,0 +1,213 @@
+//! Bilinear and bicubic with AVX2: the channels of a pixel are the lanes.
+
+use std::arch::x86_64::*;
+
+use super::{Axes, Padded, Pixel, Places, Smooth, each};
+
+/// As [`super::interpolate`].
+#[target_feature(enable = "avx2")]
+pub fn interpolate(
+    filter: Smooth,
+    axes: Axes,
+    source: Padded<'_>,
+    places: &Places,
+    line: &mut [Pixel],
+) {
+    match (filter, axes) {
+        (Smooth::Bilinear, Axes::X) => bilinear_x(source, places, line),
+        (Smooth::Bilinear, Axes::Y) => bilinear_y(source, places, line),
+        (Smooth::Bilinear, Axes::Both) => bilinear_both(source, places, line),
+        (Smooth::Bicubic, Axes::X) => bicubic_x(source, places, line),
+        (Smooth::Bicubic, Axes::Y) => bicubic_y(source, places, line),
+        (Smooth::Bicubic, Axes::Both) => bicubic_both(source, places, line),
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn bilinear_both(source: Padded<'_>, places: &Places, line: &mut [Pixel]) {
+    for (pixel, (at, dx, dy)) in line.iter_mut().zip(each(places)) {
+        let rows = _mm_unpacklo_epi32(two(source, at), two(source, at + source.stride));
+        // First taps of both rows, then second taps.
+        let taps = _mm256_cvtepu8_epi16(rows);
+        let (a, b) = (_mm256_castsi256_si128(taps), _mm256_extracti128_si256::<1>(taps));
+        let (a, difference) =
+            (_mm256_cvtepi16_epi32(a), _mm256_cvtepi16_epi32(_mm_sub_epi16(b, a)));
+        let dx = _mm256_set1_pd(dx);
+        let above = add_product(low(a), low(difference), dx);
+        let below = add_product(high(a), high(difference), dx);
+        let dy = _mm256_set1_pd(dy);
+        *pixel = bytes(add_product(above, _mm256_sub_pd(below, above), dy));
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn bilinear_x(source: Padded<'_>, places: &Places, line: &mut [Pixel]) {
+    for (pixel, (at, dx, _)) in line.iter_mut().zip(each(places)) {
+        let taps = two(source, at);
+        *pixel = linear(taps, _mm_srli_si128::<4>(taps), dx);
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn bilinear_y(source: Padded<'_>, places: &Places, line: &mut [Pixel]) {
+    for (pixel, (at, _, dy)) in line.iter_mut().zip(each(places)) {
+        *pixel = linear(one(source, at), one(source, at + source.stride), dy);
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn bicubic_both(source: Padded<'_>, places: &Places, line: &mut [Pixel]) {
+    for (pixel, (at, dx, dy)) in line.iter_mut().zip(each(places)) {
+        let [p1, p2, p3, p4] = rows(source, at);
+        let d = _mm256_set1_pd(dx);
+        let upper = |p| _mm256_cvtepi16_epi32(_mm256_castsi256_si128(p));
+        let lower = |p| _mm256_cvtepi16_epi32(_mm256_extracti128_si256::<1>(p));
+        let [a1, a2, a3, a4] = [upper(p1), upper(p2), upper(p3), upper(p4)];
+        let [b1, b2, b3, b4] = [lower(p1), lower(p2), lower(p3), lower(p4)];
+        let v1 = polynomial([low(a1), low(a2), low(a3), low(a4)], d);
+        let v2 = polynomial([high(a1), high(a2), high(a3), high(a4)], d);
+        let v3 = polynomial([low(b1), low(b2), low(b3), low(b4)], d);
+        let v4 = polynomial([high(b1), high(b2), high(b3), high(b4)], d);
+        *pixel = down([v1, v2, v3, v4], dy);
+    }
+}
+
+/// The coefficients `v2`, `p2`, `p3` and `p4` along the four rows around the place `at`, the rows side by
+/// side.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn rows(source: Padded<'_>, at: usize) -> [__m256i; 4] {
+    let first = at - source.stride - 1;
+    let row = |i| four(source, first + i * source.stride);
+    let (r0, r1, r2, r3) = (row(0), row(1), row(2), row(3));
+    // Four rows of pixels become four columns.
+    let (a, b) = (_mm_unpacklo_epi32(r0, r1), _mm_unpackhi_epi32(r0, r1));
+    let (c, d) = (_mm_unpacklo_epi32(r2, r3), _mm_unpackhi_epi32(r2, r3));
+    let v1 = _mm256_cvtepu8_epi16(_mm_unpacklo_epi64(a, c));
+    let v2 = _mm256_cvtepu8_epi16(_mm_unpackhi_epi64(a, c));
+    let v3 = _mm256_cvtepu8_epi16(_mm_unpacklo_epi64(b, d));
+    let v4 = _mm256_cvtepu8_epi16(_mm_unpackhi_epi64(b, d));
+    let (left, right) = (_mm256_sub_epi16(v1, v2), _mm256_sub_epi16(v4, v3));
+    let p3 = _mm256_sub_epi16(_mm256_add_epi16(left, left), right);
+    [v2, _mm256_sub_epi16(v3, v1), p3, _mm256_sub_epi16(right, left)]
+}
+
+/// Pillow's `BICUBIC` along the column, of the results of four rows. They are no integers, so that every
+/// operation is in Pillow's order.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn down([v1, v2, v3, v4]: [__m256d; 4], d: f64) -> Pixel {
+    let left = _mm256_sub_pd(v1, v2);
+    let p2 = _mm256_sub_pd(v3, v1);
+    let p3 = _mm256_sub_pd(_mm256_add_pd(_mm256_add_pd(left, left), v3), v4);
+    let p4 = _mm256_add_pd(_mm256_sub_pd(_mm256_sub_pd(v2, v1), v3), v4);
+    bytes(polynomial([v2, p2, p3, p4], _mm256_set1_pd(d)))
+}
+
+#[target_feature(enable = "avx2")]
+fn bicubic_x(source: Padded<'_>, places: &Places, line: &mut [Pixel]) {
+    for (pixel, (at, dx, _)) in line.iter_mut().zip(each(places)) {
+        let taps = four(source, at - 1);
+        let [v2, v3] = [_mm_srli_si128::<4>(taps), _mm_srli_si128::<8>(taps)];
+        *pixel = cubic([taps, v2, v3, _mm_srli_si128::<12>(taps)], dx);
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn bicubic_y(source: Padded<'_>, places: &Places, line: &mut [Pixel]) {
+    for (pixel, (at, _, dy)) in line.iter_mut().zip(each(places)) {
+        let [v1, v2] = [one(source, at - source.stride), one(source, at)];
+        let [v3, v4] = [one(source, at + source.stride), one(source, at + 2 * source.stride)];
+        *pixel = cubic([v1, v2, v3, v4], dy);
+    }
+}
+
+/// The pixel at `at`, in the lowest lane.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn one(source: Padded<'_>, at: usize) -> __m128i {
+    _mm_cvtsi32_si128(i32::from_le_bytes(source.pixels[at]))
+}
+
+/// The pixels at `at` and after it.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn two(source: Padded<'_>, at: usize) -> __m128i {
+    let pixels: &[Pixel; 2] =
+        source.pixels[at..].first_chunk().expect("the padding holds every tap");
+    // SAFETY: two pixels are the eight bytes that are read.
+    unsafe { _mm_loadl_epi64(pixels.as_ptr().cast()) }
+}
+
+/// Four adjacent pixels from `at` on.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn four(source: Padded<'_>, at: usize) -> __m128i {
+    let pixels: &[Pixel; 4] =
+        source.pixels[at..].first_chunk().expect("the padding holds every tap");
+    // SAFETY: four pixels are the sixteen bytes that are read.
+    unsafe { _mm_loadu_si128(pixels.as_ptr().cast()) }
+}
+
+/// The lower four of eight integers.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn low(v: __m256i) -> __m256d {
+    _mm256_cvtepi32_pd(_mm256_castsi256_si128(v))
+}
+
+/// The upper four.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn high(v: __m256i) -> __m256d {
+    _mm256_cvtepi32_pd(_mm256_extracti128_si256::<1>(v))
+}
+
+/// `a + b * c`, rounded twice.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn add_product(a: __m256d, b: __m256d, c: __m256d) -> __m256d {
+    _mm256_add_pd(a, _mm256_mul_pd(b, c))
+}
+
+/// `p1 + d * (p2 + d * (p3 + d * p4))`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn polynomial([p1, p2, p3, p4]: [__m256d; 4], d: __m256d) -> __m256d {
+    add_product(p1, d, add_product(p2, d, add_product(p3, d, p4)))
+}
+
+/// Pillow's `BILINEAR` between the lowest pixels of two vectors.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn linear(a: __m128i, b: __m128i, d: f64) -> Pixel {
+    let (a, b) = (_mm_cvtepu8_epi32(a), _mm_cvtepu8_epi32(b));
+    let difference = _mm256_cvtepi32_pd(_mm_sub_epi32(b, a));
+    bytes(add_product(_mm256_cvtepi32_pd(a), difference, _mm256_set1_pd(d)))
+}
+
+/// Pillow's `BICUBIC` among the lowest pixels of four vectors.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn cubic(taps: [__m128i; 4], d: f64) -> Pixel {
+    let [v1, v2, v3, v4] = [
+        _mm_cvtepu8_epi32(taps[0]),
+        _mm_cvtepu8_epi32(taps[1]),
+        _mm_cvtepu8_epi32(taps[2]),
+        _mm_cvtepu8_epi32(taps[3]),
+    ];
+    let (left, right) = (_mm_sub_epi32(v1, v2), _mm_sub_epi32(v4, v3));
+    let p2 = _mm256_cvtepi32_pd(_mm_sub_epi32(v3, v1));
+    let p3 = _mm256_cvtepi32_pd(_mm_sub_epi32(_mm_add_epi32(left, left), right));
+    let p4 = _mm256_cvtepi32_pd(_mm_sub_epi32(right, left));
+    bytes(polynomial([_mm256_cvtepi32_pd(v2), p2, p3, p4], _mm256_set1_pd(d)))
+}
+
+/// Four floats truncated and clamped to bytes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn bytes(v: __m256d) -> Pixel {
+    let v = _mm256_cvttpd_epi32(v);
+    let v = _mm_packus_epi32(v, v);
+    _mm_cvtsi128_si32(_mm_packus_epi16(v, v)).to_le_bytes()
+}

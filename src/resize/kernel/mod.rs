@@ -1,0 +1,159 @@
+//! The two passes of a resize, which are most of its time.
+//!
+//! # One sum for both passes
+//!
+//! Both passes compute weighted sums, byte by byte:
+//!
+//! ```text
+//! out = clamp((2^21 + sum of byte * weight) >> 22)
+//! ```
+//!
+//! The sums are exact in i32. A byte has 8 bits and a weight has 22 after the point, so 255 times the
+//! weights' sum of 1 has 30. Negative weights make the positive ones sum to more than 1, for which one
+//! bit remains, and one is the sign. A sum of integers does not depend on its order, so that every
+//! version below computes the same bytes.
+//!
+//! # The vertical pass
+//!
+//! An output row is a weighted sum of input rows. All its bytes have the same weights, and adjacent
+//! bytes are independent, so vector instructions apply directly: `BLOCK` adjacent sums stay in
+//! registers while the rows of the window are added. What the bytes of a row mean does not matter.
+//!
+//! # The horizontal pass
+//!
+//! Here adjacent bytes need different weights: those of different columns, and of the three channels
+//! in turn. So the versions without dot products of bytes transpose `BLOCK` rows, to have the bytes of
+//! a column adjacent, and weigh columns as the vertical pass weighs rows ([`transposed`]):
+//!
+//! ```text
+//! rows of the image         columns, BLOCK bytes each        after weighing          planes
+//!
+//! R0 G0 B0 R1 G1 B1 ...     R0 R0 R0 ...  } input            R R R ...  } output     R R R ...
+//! R0 G0 B0 R1 G1 B1 ...     G0 G0 G0 ...  } column 0         G G G ...  } column 0   G G G ...
+//! R0 G0 B0 R1 G1 B1 ...     B0 B0 B0 ...  }                  B B B ...  }            B B B ...
+//! ...                       R1 R1 R1 ...                     ...
+//! ```
+//!
+//! The way back transposes each channel into a plane of its own.
+//!
+//! # Dot products of bytes
+//!
+//! VNNI multiplies four unsigned bytes by four signed bytes and adds the products to an i32, in one
+//! instruction. A weight has 23 bits and its sign, so it is split into three signed bytes:
+//!
+//! ```text
+//! weight = low + (middle << 8) + (high << 16)
+//! sum    = (sum of byte * low) + (sum of byte * middle << 8) + (sum of byte * high << 16)
+//! ```
+//!
+//! All of it is modulo 2^32, and the sum of the weighted bytes fits an i32, so it is the same sum. The
+//! vertical pass needs four rows interleaved byte by byte. The horizontal pass needs four adjacent
+//! pixels of a channel in the 32 bits of a lane ([`Quad`]), which takes half the shuffles of a
+//! transposition of bytes.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512vnni;
+mod portable;
+mod transpose;
+mod transposed;
+
+use super::Coefficients;
+use super::coefficients::PRECISION_BITS;
+use crate::image::ImageRef;
+use crate::simd::{Isa, Simd};
+
+/// The instruction sets that the passes are written for, best first.
+///
+/// AVX-512 without VNNI has none: its 32-bit multiplication takes two steps on Intel's machines, and AVX2
+/// is as fast.
+pub const ISAS: &[Isa] = &[Isa::Avx512Vnni, Isa::Avx2];
+
+/// The bytes that the vector kernels sum at once.
+const BLOCK: usize = 64;
+
+/// Half a unit in the last place of a sum, so that shifting rounds.
+const HALF: i32 = 1 << (PRECISION_BITS - 1);
+
+/// Rows of bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct ByteRows<'a> {
+    /// The bytes from the first of the first row to the last of the last row.
+    pub data: &'a [u8],
+    /// The number of bytes between the starts of two rows.
+    pub stride: usize,
+    /// The number of bytes in a row.
+    pub width: usize,
+}
+
+/// Four adjacent pixels of sixteen rows, by channel: a row has 32 adjacent bits.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub struct Quad([[u8; BLOCK]; 3]);
+
+/// The buffers of the horizontal pass. Reused between images.
+#[derive(Clone, Debug, Default)]
+pub struct Columns {
+    input: Vec<u8>,
+    output: Vec<u8>,
+    quads: Vec<Quad>,
+}
+
+impl Columns {
+    /// The number of bytes held.
+    pub fn memory(&self) -> usize {
+        let quads = self.quads.capacity() * size_of::<Quad>();
+        self.input.capacity() + self.output.capacity() + quads
+    }
+}
+
+/// Whether the passes use the weights' digits ([`Coefficients::groups`]).
+pub fn uses_digits(simd: Simd) -> bool {
+    simd.isa() == Isa::Avx512Vnni
+}
+
+/// Writes one row of `input.width` bytes per window of `coefficients` to `out`.
+///
+/// # Panics
+/// If a window reaches outside `input`, or `out` does not have one row per window.
+pub fn vertical(simd: Simd, input: ByteRows<'_>, coefficients: &Coefficients, out: &mut [u8]) {
+    let height = coefficients.windows().len();
+    assert_eq!(out.len(), height * input.width, "an output row per window");
+    let simd = if input.width < BLOCK { Simd::PORTABLE } else { simd };
+    match simd.isa() {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the machine has what `simd` names.
+        Isa::Avx512Vnni => unsafe { avx512vnni::vertical(input, coefficients, out) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Isa::Avx2 => unsafe { avx2::vertical(input, coefficients, out) },
+        Isa::Portable => portable::vertical(input, coefficients, out),
+        isa => unreachable!("no version for {isa:?}"),
+    }
+}
+
+/// Resizes the rows of `source` to one column per window of `coefficients`, and separates the channels.
+///
+/// Row `y` of channel `c` goes to `out[(c * source.height + y) * windows..]`.
+///
+/// # Panics
+/// If a window reaches outside `source`, or `out` does not have three planes.
+pub fn horizontal(
+    simd: Simd,
+    source: ImageRef<'_>,
+    coefficients: &Coefficients,
+    columns: &mut Columns,
+    out: &mut [u8],
+) {
+    let size = source.height as usize * coefficients.windows().len();
+    assert_eq!(out.len(), 3 * size, "three output planes");
+    match simd.isa() {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the machine has what `simd` names.
+        Isa::Avx512Vnni => unsafe {
+            avx512vnni::horizontal(source, coefficients, &mut columns.quads, out);
+        },
+        _ => transposed::horizontal(simd, source, coefficients, columns, out),
+    }
+}

@@ -1,0 +1,16 @@
+//! Interleaving with SSE2.
+
+use std::arch::x86_64::{__m128i, _mm_unpackhi_epi8, _mm_unpacklo_epi8};
+use std::mem::transmute;
+
+use super::Lane;
+
+/// `a[0], b[0], a[1], b[1], ...`: the lower half, and the upper half.
+#[inline]
+pub fn interleave(a: Lane, b: Lane) -> [Lane; 2] {
+    // SAFETY: every x86-64 has SSE2. A lane and a register have 16 bytes, and all values are valid.
+    unsafe {
+        let (a, b): (__m128i, __m128i) = (transmute(a), transmute(b));
+        [transmute(_mm_unpacklo_epi8(a, b)), transmute(_mm_unpackhi_epi8(a, b))]
+    }
+}

@@ -1,0 +1,133 @@
+//! Instruction sets: which there are, which this machine has, and how code comes to use them.
+//!
+//! All of the crate computes the same numbers on every machine. Instruction sets only change how
+//! long it takes. A loop comes to its SIMD instructions in one of two ways.
+//!
+//! # Loops that the compiler vectorises
+//!
+//! Most loops over pixels and over rows of logits are plain Rust that LLVM vectorises well. Their
+//! functions carry `#[multiversion(targets = "simd")]`. The crate `multiversion` compiles such a
+//! function for the levels of x86-64 (v4 has AVX-512, v3 AVX2, v2 SSE4) and for the plain target, and
+//! its first call chooses the best version that the machine has. NEON needs no version: every 64-bit
+//! ARM has it.
+//!
+//! There is one source for all versions, and Rust allows LLVM neither to reorder floating-point
+//! operations nor to fuse them. So the versions agree without a test of each.
+//!
+//! # Kernels with intrinsics
+//!
+//! Where LLVM finds no good form, the kernel is written by hand, once per instruction set. There are
+//! four of them: the resize, the interpolation of affine transforms, the look-up of bytes in a table,
+//! and the normalisation of batches. All have one layout:
+//!
+//! ```text
+//! kernel/
+//! ├── mod.rs       what is computed, the list ISAS, and one `match` that chooses
+//! ├── portable.rs  the same in plain Rust: for all other machines, and the tests' oracle
+//! ├── avx2.rs      one file per instruction set, named after it
+//! └── ...
+//! ```
+//!
+//! `ISAS` lists the instruction sets that the kernel is written for, best first. [`Simd::best`] takes
+//! the first one that the machine has. The value is then a proof that those instructions exist, and
+//! this is what makes the `unsafe` calls in the `match` sound:
+//!
+//! ```text
+//! match simd.isa() {
+//!     #[cfg(target_arch = "x86_64")]
+//!     // SAFETY: the machine has what `simd` names.
+//!     Isa::Avx2 => unsafe { avx2::map(plane, table) },
+//!     Isa::Portable => portable::map(plane, table),
+//!     isa => unreachable!("no version for {isa:?}"),
+//! }
+//! ```
+//!
+//! Tests run each version in [`Simd::available`] on the same random input and compare it with
+//! `portable`.
+//!
+//! `multiversion` could choose among these as well, but only ever the best one: neither a test nor a
+//! benchmark could ask for another.
+//!
+//! # Adding an instruction set
+//!
+//! To this file: a variant of [`Isa`], its name, and its detection. To each kernel that gains by it: a
+//! file, its `mod` line, an entry in `ISAS` and an arm of the `match`.
+
+/// An instruction set that kernels are written for, by its most advanced extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Isa {
+    /// The target's own instructions, through plain Rust.
+    Portable,
+    /// AVX2, FMA and F16C: Haswell, Zen, and later.
+    Avx2,
+    /// AVX2 and AVX-512 with F, BW and VL: Skylake-X, Zen 4, and later.
+    Avx512,
+    /// AVX-512 with dot products of bytes: Cascade Lake, Zen 4, and later.
+    Avx512Vnni,
+    /// AVX-512 with permutations of bytes: Ice Lake, Zen 4, and later.
+    Avx512Vbmi,
+}
+
+impl Isa {
+    /// Whether this machine has it. The standard library detects once and caches.
+    #[cfg(target_arch = "x86_64")]
+    fn is_detected(self) -> bool {
+        use std::arch::is_x86_feature_detected as has;
+
+        let avx2 = || has!("avx2") && has!("fma") && has!("f16c");
+        let avx512 = || avx2() && has!("avx512f") && has!("avx512bw") && has!("avx512vl");
+        match self {
+            Self::Portable => true,
+            Self::Avx2 => avx2(),
+            Self::Avx512 => avx512(),
+            Self::Avx512Vnni => avx512() && has!("avx512vnni"),
+            Self::Avx512Vbmi => avx512() && has!("avx512vbmi"),
+        }
+    }
+
+    /// Whether this machine has it.
+    #[cfg(not(target_arch = "x86_64"))]
+    fn is_detected(self) -> bool {
+        self == Self::Portable
+    }
+}
+
+/// An instruction set that this machine has.
+///
+/// Values come from detection only, so that a kernel may rely on the instructions of the one that it
+/// is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Simd(Isa);
+
+impl Simd {
+    /// Plain Rust, which runs everywhere.
+    pub(crate) const PORTABLE: Self = Self(Isa::Portable);
+
+    /// Those of `isas` that this machine has, in their order, and [`Self::PORTABLE`] at the end.
+    pub(crate) fn available(isas: &[Isa]) -> impl Iterator<Item = Self> {
+        let detected = isas.iter().copied().filter(|isa| isa.is_detected());
+        detected.map(Self).chain([Self::PORTABLE])
+    }
+
+    /// The first of [`Self::available`].
+    pub(crate) fn best(isas: &[Isa]) -> Self {
+        Self::available(isas).next().unwrap_or(Self::PORTABLE)
+    }
+
+    /// Which instruction set it is.
+    pub(crate) fn isa(self) -> Isa {
+        self.0
+    }
+
+    /// The name in benchmarks and in `build_info()`: that of the extension, or `portable`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Isa::Portable => "portable",
+            Isa::Avx2 => "avx2",
+            Isa::Avx512 => "avx512",
+            Isa::Avx512Vnni => "avx512vnni",
+            Isa::Avx512Vbmi => "avx512vbmi",
+        }
+    }
+}
