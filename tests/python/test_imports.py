@@ -35,7 +35,7 @@ WHEN_IMPORTED = {
     "tied_augment.tracing": "torch",
     "tied_augment.similarity": "torch .arguments",
     "tied_augment.fused": "numpy ._core .arguments",
-    "tied_augment.fused.function": "torch ._core .similarity .tracing",
+    "tied_augment.fused.function": "torch .similarity .tracing",
     "tied_augment.loss": "numpy torch .arguments .fused .similarity .tracing",
     "tied_augment.loader": "numpy torch ._core .arguments .dataset .items .located .ranks .skips "
     ".sources .transforms .view",
