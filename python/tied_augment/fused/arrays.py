@@ -2,7 +2,7 @@
 
 Lives here: `tied_loss`, for numpy arrays and everything with DLPack, and `compute`, the one call of
 the core, which hands it buffers by DLPack. No input is ever copied. May import the core, the checks
-of arguments and numpy. The similarities, which need PyTorch, are imported for an error message only.
+of arguments and numpy; for an error message also the similarities, if PyTorch has been imported.
 """
 
 from __future__ import annotations
