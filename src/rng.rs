@@ -1,15 +1,64 @@
-//! Randomness without state: Philox4x32-10 (Salmon et al., SC 2011), keyed by seed and counted by
-//! (index, epoch, view), so that no thread, worker or batch split can change a draw.
+//! Random numbers that depend on a view's [`Key`] alone.
 //!
-//! The mappings to ranges are the crate's own: they belong to the promise that a seed gives the same
-//! pixels in every release of a major version.
+//! # Why counter-based
+//!
+//! A conventional generator has a state, and each draw advances it. A draw then depends on all draws
+//! before it, and so on the order of the samples, the number of workers and the place where a run was
+//! resumed. A counter-based generator has no state: it hashes a counter under a key, and draw number
+//! `n` is the hash of the counter `n`. Each view of each sample has a [`Stream`] of its own, which can
+//! be computed anywhere, at any time, by any thread, without what came before.
+//!
+//! # The layout
+//!
+//! The hash is Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
+//! Its key is the seed. Its counter is the rest of the [`Key`], and the number of the block of four
+//! words within the stream:
+//!
+//! ```text
+//!                 counter, 128 bits                      key, 64 bits
+//!     +---------------+-------+------+-------+        +---------------+
+//!     |     index     | epoch | view | block |        |     seed      |
+//!     |      64       |  32   |  16  |  16   |        |      64       |
+//!     +---------------+-------+------+-------+        +---------------+
+//!                     |                                       |
+//!                     +-----------> Philox4x32-10 <-----------+
+//!                                         |
+//!                              four words of 32 bits
+//! ```
+//!
+//! 16 bits count 65,536 blocks. A plan needs a few dozen, but the noise of a very wide box may need
+//! more. A stream therefore consists of segments of 65,536 blocks, each with a key of its own. The key
+//! of the first segment is the seed. The key of segment `s` > 0 is the first half of Philox of the
+//! counter `s` under the seed. The number of a segment has 48 bits, so a stream has 2^66 words.
+//!
+//! # From words to numbers
+//!
+//! [`Stream`] implements the traits of `rand_core`, so that the `rand` crate can draw from it:
+//!
+//! ```
+//! use rand::RngExt;
+//! use tied_augment::rng::{Key, Stream};
+//!
+//! let key = Key { seed: 0, epoch: 3, index: 17, view: 1 };
+//! let angle = Stream::new(key).random_range(-30.0..30.0);
+//! assert_eq!(angle, Stream::new(key).random_range(-30.0..30.0));
+//! ```
+//!
+//! The crate itself does not draw with `rand` or `rand_distr`. A seed gives the same pixels in every
+//! release of a major version, and these crates may change the numbers that a distribution draws from
+//! the same words. The mappings here (uniform, normal, gamma, ...) are part of that promise.
+
+use std::convert::Infallible;
+use std::f64::consts::TAU;
+
+use rand_core::TryRng;
+use rand_core::utils::fill_bytes_via_next_word;
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 
-/// Ten rounds of Philox4x32 on one counter.
-#[must_use]
-pub fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
+/// Philox4x32-10: ten rounds on one counter.
+fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     for _ in 0..10 {
         let a = u64::from(MULTIPLIERS[0]) * u64::from(counter[0]);
         let b = u64::from(MULTIPLIERS[1]) * u64::from(counter[2]);
@@ -22,6 +71,11 @@ pub fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
         key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
     }
     counter
+}
+
+/// The low and the high half.
+fn halves(value: u64) -> [u32; 2] {
+    [value as u32, (value >> 32) as u32]
 }
 
 /// What the randomness of one view of one sample depends on.
@@ -37,24 +91,27 @@ pub struct Key {
     pub view: u16,
 }
 
-/// The stream of draws that belongs to a [`Key`]: 2^66 words before it repeats.
+/// Philox's key for segment number `segment` of a stream.
+fn segment_key(seed: u64, segment: u64) -> [u32; 2] {
+    if segment == 0 {
+        return halves(seed);
+    }
+    let [low, high] = halves(segment);
+    let [low, high, ..] = philox([low, high, 0, 0], halves(seed));
+    [low, high]
+}
+
+/// The draws that belong to a [`Key`]: 2^66 words of 32 bits before they repeat.
+///
+/// It is made from a key, and not a `SeedableRng`, whose seed would be an array of bytes.
 #[derive(Clone, Debug)]
 pub struct Stream {
     key: Key,
+    /// The number of the next block.
     block: u64,
     words: [u32; 4],
+    /// How many of `words` were drawn.
     used: usize,
-}
-
-/// Philox's key for part number `part` of a stream. A part has 65,536 blocks, since the counter has 16
-/// bits for them. The key of the first part is the seed; of a later one, Philox of its number and the seed.
-fn seed_words(seed: u64, part: u64) -> [u32; 2] {
-    let words = [seed as u32, (seed >> 32) as u32];
-    if part == 0 {
-        return words;
-    }
-    let [low, high, ..] = philox([part as u32, (part >> 32) as u32, 0, 0], words);
-    [low, high]
 }
 
 impl Stream {
@@ -64,12 +121,13 @@ impl Stream {
         Self { key, block: 0, words: [0; 4], used: 4 }
     }
 
+    // Not by `rand_core::block::BlockRng`: filling a box with noise took 2.7 times as long.
     fn word(&mut self) -> u32 {
         if self.used == 4 {
             let Key { seed, epoch, index, view } = self.key;
+            let [low, high] = halves(index);
             let last = u32::from(view) << 16 | self.block as u32 & 0xFFFF;
-            let counter = [index as u32, (index >> 32) as u32, epoch, last];
-            self.words = philox(counter, seed_words(seed, self.block >> 16));
+            self.words = philox([low, high, epoch, last], segment_key(seed, self.block >> 16));
             self.block = self.block.wrapping_add(1);
             self.used = 0;
         }
@@ -78,19 +136,19 @@ impl Stream {
     }
 
     /// Uniform over the multiples of 2^-53 in [0, 1), from 53 bits as CPython's `random.random`.
-    pub fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         let high = f64::from(self.word() >> 5);
         let low = f64::from(self.word() >> 6);
         (high * 67_108_864.0 + low) / 9_007_199_254_740_992.0
     }
 
-    /// 64 random bits.
-    pub fn bits(&mut self) -> u64 {
+    /// 64 random bits, the high half first.
+    pub(crate) fn bits(&mut self) -> u64 {
         u64::from(self.word()) << 32 | u64::from(self.word())
     }
 
     /// Uniform over [low, high].
-    pub fn uniform(&mut self, low: f64, high: f64) -> f64 {
+    pub(crate) fn uniform(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit()
     }
 
@@ -98,7 +156,7 @@ impl Stream {
     ///
     /// # Panics
     /// If `n` is 0.
-    pub fn below(&mut self, n: u32) -> u32 {
+    pub(crate) fn below(&mut self, n: u32) -> u32 {
         assert!(n > 0, "an empty range has no draw");
         let threshold = n.wrapping_neg() % n;
         loop {
@@ -110,7 +168,7 @@ impl Stream {
     }
 
     /// True with probability `p`.
-    pub fn chance(&mut self, p: f64) -> bool {
+    pub(crate) fn chance(&mut self, p: f64) -> bool {
         self.unit() < p
     }
 
@@ -118,20 +176,26 @@ impl Stream {
     ///
     /// # Panics
     /// If there are none.
-    pub fn choose<T: Copy>(&mut self, items: &[T]) -> T {
+    pub(crate) fn choose<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.below(items.len() as u32) as usize]
     }
 
-    /// Standard normal (Box and Muller 1958). Two uniform draws a value: the other half is not kept,
-    /// so that a stream's state is its position.
-    pub fn normal(&mut self) -> f64 {
+    /// Two independent standard normal numbers (Box and Muller 1958).
+    pub(crate) fn normals(&mut self) -> [f64; 2] {
         // 1 - unit is in (0, 1], where the logarithm is finite.
         let radius = (-2.0 * libm::log(1.0 - self.unit())).sqrt();
-        radius * libm::cos(std::f64::consts::TAU * self.unit())
+        let (sin, cos) = libm::sincos(TAU * self.unit());
+        [radius * cos, radius * sin]
+    }
+
+    /// Standard normal. The second number of the pair is dropped, so that the stream's position is
+    /// its whole state.
+    pub(crate) fn normal(&mut self) -> f64 {
+        self.normals()[0]
     }
 
     /// Gamma with `shape` > 0 and scale 1 (Marsaglia and Tsang 2000).
-    pub fn gamma(&mut self, shape: f64) -> f64 {
+    pub(crate) fn gamma(&mut self, shape: f64) -> f64 {
         // Below 1 by Gamma(shape + 1) * U^(1 / shape).
         let boost = if shape < 1.0 { libm::exp(libm::log(1.0 - self.unit()) / shape) } else { 1.0 };
         let d = if shape < 1.0 { shape + 1.0 } else { shape } - 1.0 / 3.0;
@@ -149,14 +213,14 @@ impl Stream {
     }
 
     /// Symmetric Dirichlet: `n` weights that sum to 1, appended to `weights`.
-    pub fn dirichlet(&mut self, concentration: f64, n: usize, weights: &mut Vec<f64>) {
+    pub(crate) fn dirichlet(&mut self, concentration: f64, n: usize, weights: &mut Vec<f64>) {
         let start = weights.len();
         weights.extend((0..n).map(|_| self.gamma(concentration)));
         let sum: f64 = weights[start..].iter().sum();
         for weight in &mut weights[start..] {
             *weight /= sum;
         }
-        // A tiny concentration makes every draw underflow; in its limit one weight takes all.
+        // With a tiny concentration every draw underflows. In the limit one weight is 1.
         if sum == 0.0 && n > 0 {
             weights[start..].fill(0.0);
             weights[start + self.below(n as u32) as usize] = 1.0;
@@ -164,8 +228,26 @@ impl Stream {
     }
 }
 
+impl TryRng for Stream {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(self.word())
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(self.bits())
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        fill_bytes_via_next_word(bytes, || Ok(self.word()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use rand_core::Rng;
+
     use super::{Key, Stream, philox};
 
     #[test]
@@ -201,10 +283,10 @@ mod tests {
 
     #[test]
     fn a_long_stream_does_not_repeat() {
-        const PART: usize = 4 * 65_536;
+        const SEGMENT: usize = 4 * 65_536;
         let mut stream = Stream::new(Key { seed: 7, epoch: 5, index: 9, view: 3 });
-        let words: Vec<u32> = (0..3 * PART + 4).map(|_| stream.word()).collect();
-        for (block, words) in words[..PART].chunks_exact(4).enumerate() {
+        let words: Vec<u32> = (0..3 * SEGMENT + 4).map(|_| stream.word()).collect();
+        for (block, words) in words[..SEGMENT].chunks_exact(4).enumerate() {
             assert_eq!(words, philox([9, 0, 5, 3 << 16 | block as u32], [7, 0]), "block {block}");
         }
         let mut firsts: Vec<_> = words.chunks_exact(4).collect();
@@ -213,7 +295,18 @@ mod tests {
         assert_eq!(firsts.len(), 3 * 65_536 + 1, "blocks that came before");
         let other = Key { seed: 8, epoch: 5, index: 9, view: 3 };
         let mut other = Stream { block: 65_536, ..Stream::new(other) };
-        assert_ne!(other.word(), words[PART], "the seed keys later parts as well");
+        assert_ne!(other.word(), words[SEGMENT], "the seed keys later segments as well");
+    }
+
+    #[test]
+    fn rand_core_draws_the_words_in_order() {
+        let stream = || Stream::new(Key { seed: 7, epoch: 5, index: 9, view: 3 });
+        let words = philox([9, 0, 5, 3 << 16], [7, 0]);
+        assert_eq!(stream().next_u32(), words[0]);
+        assert_eq!(stream().next_u64(), u64::from(words[0]) << 32 | u64::from(words[1]));
+        let mut bytes = [0; 16];
+        stream().fill_bytes(&mut bytes);
+        assert_eq!(bytes.as_slice(), words.map(u32::to_le_bytes).as_flattened());
     }
 
     /// Mean and variance of 100,000 draws.

@@ -1,68 +1,81 @@
 //! The loss through the public API: against the formula in plain f64, and what it may not depend on.
 
 use half::{bf16, f16};
+use ndarray::{Array1, Array2, ArrayView1, Axis, array, s};
 use proptest::prelude::*;
 use tied_augment::error::Error;
 use tied_augment::loss::{
-    Batch, Floats, FloatsMut, Gradients, Labels, Parts, Similarity, Target, TiedLoss,
+    Gradients, Inputs, Matrix, MatrixMut, Parts, Similarity, Supervise, Target, TiedLoss,
 };
 use tied_augment::pool::Pool;
 
+const TIED_WEIGHT: f64 = 0.7;
+const SMOOTHING: f64 = 0.1;
+const IGNORED: i64 = -100;
+
 fn loss(similarity: Similarity) -> TiedLoss {
-    TiedLoss {
-        tied_weight: 0.7,
-        similarity,
-        label_smoothing: 0.1,
-        first_only: false,
-        ignore_index: -100,
-    }
+    TiedLoss::default()
+        .with_similarity(similarity)
+        .with_tied_weight(TIED_WEIGHT)
+        .with_label_smoothing(SMOOTHING)
+        .with_ignore_index(IGNORED)
 }
 
-/// `2 * pairs` rows of numbers in (-4, 4), with one decimal place and a bit.
-fn numbers(count: usize, seed: u64) -> Vec<f64> {
+/// A matrix of numbers in (-4, 4), multiples of 1/256: eleven bits, which every dtype but bfloat16
+/// holds exactly.
+fn numbers(rows: usize, columns: usize, seed: u64) -> Array2<f64> {
     let mut state = seed;
-    let mut next = || {
+    Array2::from_shape_simple_fn((rows, columns), || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         (state >> 53) as f64 / 256.0 - 4.0
-    };
-    (0..count).map(|_| next()).collect()
+    })
 }
 
-/// The definition, one number after the other.
+/// The loss, its cross entropy and its similarity by definition, one number after the other.
 fn formula(
-    loss: &TiedLoss,
-    pairs: usize,
-    (logits, features): (&[f64], &[f64]),
-    labels: &[i64],
-) -> Parts {
-    let (classes, width) = (logits.len() / 2 / pairs, features.len() / 2 / pairs);
-    let rows = if loss.first_only { pairs } else { 2 * pairs };
+    similarity: Similarity,
+    supervise: Supervise,
+    logits: &Array2<f64>,
+    features: &Array2<f64>,
+    labels: &Array1<i64>,
+) -> [f64; 3] {
+    let pairs = logits.nrows() / 2;
+    let rows = if supervise == Supervise::First { pairs } else { 2 * pairs };
     let (mut ce, mut counted) = (0.0, 0.0);
-    for (row, logits) in logits.chunks(classes).take(rows).enumerate() {
+    for (row, logits) in logits.rows().into_iter().take(rows).enumerate() {
         let label = labels[row % labels.len()];
-        if label == loss.ignore_index {
+        if label == IGNORED {
             continue;
         }
-        let log_sum = logits.iter().map(|v| v.exp()).sum::<f64>().ln();
+        let log_sum = logits.mapv(f64::exp).sum().ln();
         let own = log_sum - logits[label as usize];
-        let all = logits.iter().map(|v| log_sum - v).sum::<f64>() / classes as f64;
-        ce += (1.0 - loss.label_smoothing) * own + loss.label_smoothing * all;
+        let all = logits.mapv(|v| log_sum - v).mean().expect("a class");
+        ce += (1.0 - SMOOTHING) * own + SMOOTHING * all;
         counted += 1.0;
     }
     let ce = ce / counted;
-    let (first, second) = features.split_at(pairs * width);
-    let distances = first.chunks(width).zip(second.chunks(width)).map(|(a, b)| {
-        let sum = |term: &dyn Fn(f64, f64) -> f64| a.iter().zip(b).map(|(&a, &b)| term(a, b)).sum();
-        let product: f64 = sum(&|a, b| a * b);
-        let norms: f64 = f64::sqrt(sum(&|a, _| a * a)) * f64::sqrt(sum(&|_, b| b * b));
-        match loss.similarity {
-            Similarity::Mse => sum(&|a, b| (a - b) * (a - b)) / width as f64,
-            Similarity::L1 => sum(&|a, b| (a - b).abs()) / width as f64,
-            Similarity::Cosine => 1.0 - product / norms.max(1e-16),
-        }
-    });
-    let similarity = distances.sum::<f64>() / pairs as f64;
-    Parts { loss: ce + loss.tied_weight * similarity, ce, similarity }
+    let (first, second) = features.view().split_at(Axis(0), pairs);
+    let of_pair = |a: ArrayView1<'_, f64>, b: ArrayView1<'_, f64>| match similarity {
+        Similarity::Mse => (&a - &b).pow2().mean().expect("a feature"),
+        Similarity::L1 => (&a - &b).abs().mean().expect("a feature"),
+        Similarity::Cosine => 1.0 - a.dot(&b) / (a.dot(&a).sqrt() * b.dot(&b).sqrt()).max(1e-16),
+        other => unimplemented!("{other:?}"),
+    };
+    let pairs_of_rows = first.rows().into_iter().zip(second.rows());
+    let similarity = pairs_of_rows.map(|(a, b)| of_pair(a, b)).sum::<f64>() / pairs as f64;
+    [ce + TIED_WEIGHT * similarity, ce, similarity]
+}
+
+/// The loss without gradients. One lifetime for all views, since ndarray's are invariant.
+fn run<'a>(
+    loss: &TiedLoss,
+    logits: Matrix<'a>,
+    features: Matrix<'a>,
+    labels: &'a Array1<i64>,
+    pool: &Pool,
+) -> Parts {
+    let inputs = Inputs { logits, features, target: Target::Classes(labels.view().into()) };
+    loss.run(&inputs, Gradients::default(), pool).expect("a valid batch")
 }
 
 fn close(a: f64, b: f64, bound: f64) -> bool {
@@ -83,38 +96,29 @@ proptest! {
         width in 1..150usize,
         similarity in any_similarity(),
         seed: u64,
-        first_only: bool,
+        supervise in prop_oneof![Just(Supervise::Both), Just(Supervise::First)],
     ) {
-        let loss = TiedLoss { first_only, ..loss(similarity) };
-        let (logits, features) = (numbers(2 * pairs * classes, seed), numbers(2 * pairs * width, !seed));
-        let labels: Vec<i64> = (0..2 * pairs as i64).map(|i| i * 7 % classes as i64).collect();
-        let target = Target::Classes(Labels::I64(&labels));
+        let logits = numbers(2 * pairs, classes, seed);
+        let features = numbers(2 * pairs, width, !seed);
+        let labels = Array1::from_shape_fn(2 * pairs, |i| (i * 7 % classes) as i64);
+        let loss = loss(similarity).with_supervise(supervise);
         let pool = Pool::new(1).expect("one thread");
-        let run = |logits, features| {
-            let batch = Batch { pairs, logits, features, target };
-            loss.run(&batch, Gradients::default(), &pool).expect("a valid batch")
-        };
-        let expected = formula(&loss, pairs, (&logits, &features), &labels);
+        let run = |logits, features| run(&loss, logits, features, &labels, &pool);
+        let expected = formula(similarity, supervise, &logits, &features, &labels);
         let check = |parts: Parts, bound: f64| {
-            close(parts.loss, expected.loss, bound)
-                && close(parts.ce, expected.ce, bound)
-                && close(parts.similarity, expected.similarity, bound)
+            let actual = [parts.loss, parts.ce, parts.similarity];
+            actual.iter().zip(expected).all(|(&actual, expected)| close(actual, expected, bound))
         };
-        prop_assert!(check(run(Floats::F64(&logits), Floats::F64(&features)), 1e-13));
-        // The numbers have eleven bits: float32 and float16 hold them exactly.
-        let to_f32 = |v: &[f64]| v.iter().map(|&v| v as f32).collect::<Vec<_>>();
-        let (x, y) = (to_f32(&logits), to_f32(&features));
-        let single = run(Floats::F32(&x), Floats::F32(&y));
+        prop_assert!(check(run(logits.view().into(), features.view().into()), 1e-13));
+        let (x, y) = (logits.mapv(|v| v as f32), features.mapv(|v| v as f32));
+        let single = run(x.view().into(), y.view().into());
         prop_assert!(check(single, 2e-6));
-        let to_f16 = |v: &[f64]| v.iter().map(|&v| f16::from_f64(v)).collect::<Vec<_>>();
-        let (x, y) = (to_f16(&logits), to_f16(&features));
-        prop_assert_eq!(run(Floats::F16(&x), Floats::F16(&y)), single);
-        let to_bf16 = |v: &[f64]| v.iter().map(|&v| bf16::from_f64(v)).collect::<Vec<_>>();
-        let (x, y) = (to_bf16(&logits), to_bf16(&features));
-        let wide = |v: &[bf16]| v.iter().map(|v| v.to_f32()).collect::<Vec<_>>();
-        let (wide_x, wide_y) = (wide(&x), wide(&y));
-        let rounded = run(Floats::F32(&wide_x), Floats::F32(&wide_y));
-        prop_assert_eq!(run(Floats::Bf16(&x), Floats::Bf16(&y)), rounded);
+        let (x, y) = (logits.mapv(f16::from_f64), features.mapv(f16::from_f64));
+        prop_assert_eq!(run(x.view().into(), y.view().into()), single);
+        let (x, y) = (logits.mapv(bf16::from_f64), features.mapv(bf16::from_f64));
+        let (wide_x, wide_y) = (x.mapv(f32::from), y.mapv(f32::from));
+        let rounded = run(wide_x.view().into(), wide_y.view().into());
+        prop_assert_eq!(run(x.view().into(), y.view().into()), rounded);
     }
 
     #[test]
@@ -125,53 +129,55 @@ proptest! {
         similarity in any_similarity(),
         seed: u64,
     ) {
-        let loss = loss(similarity);
-        let mut logits = numbers(2 * pairs * classes, seed);
-        let mut features = numbers(2 * pairs * width, !seed);
-        let labels: Vec<i64> = (0..pairs as i64).map(|i| i % classes as i64).collect();
+        let mut logits = numbers(2 * pairs, classes, seed);
+        let mut features = numbers(2 * pairs, width, !seed);
+        let labels = Array1::from_shape_fn(pairs, |i| (i % classes) as i64);
         let (mut for_logits, mut for_features) = (logits.clone(), features.clone());
-        let batch = Batch {
-            pairs,
-            logits: Floats::F64(&logits),
-            features: Floats::F64(&features),
-            target: Target::Classes(Labels::I64(&labels)),
+        let inputs = Inputs {
+            logits: logits.view().into(),
+            features: features.view().into(),
+            target: Target::Classes(labels.view().into()),
         };
         let gradients = Gradients {
-            logits: Some(FloatsMut::F64(&mut for_logits)),
-            features: Some(FloatsMut::F64(&mut for_features)),
+            logits: Some(for_logits.view_mut().into()),
+            features: Some(for_features.view_mut().into()),
         };
         let pool = Pool::new(2).expect("two threads");
-        loss.run(&batch, gradients, &pool).expect("a valid batch");
+        loss(similarity).run(&inputs, gradients, &pool).expect("a valid batch");
 
         const STEP: f64 = 1e-6;
-        for i in 0..logits.len() {
-            let was = logits[i];
-            let mut at = |v| {
-                logits[i] = v;
-                formula(&loss, pairs, (&logits, &features), &labels).loss
+        let value = |logits: &Array2<f64>, features: &Array2<f64>| {
+            formula(similarity, Supervise::Both, logits, features, &labels)[0]
+        };
+        for ((row, column), gradient) in for_logits.indexed_iter() {
+            let mut at = |step| {
+                let was = logits[[row, column]];
+                logits[[row, column]] += step;
+                let value = value(&logits, &features);
+                logits[[row, column]] = was;
+                value
             };
-            let slope = (at(was + STEP) - at(was - STEP)) / (2.0 * STEP);
-            at(was);
-            prop_assert!(close(for_logits[i], slope, 1e-7));
+            let slope = (at(STEP) - at(-STEP)) / (2.0 * STEP);
+            prop_assert!(close(*gradient, slope, 1e-7));
         }
-        for i in 0..features.len() {
+        for ((row, column), gradient) in for_features.indexed_iter() {
             // No slope where the magnitude of a difference has its corner, or the cosine's norm.
-            let half = features.len() / 2;
-            if features[i] == features[(i + half) % (2 * half)] {
+            if features[[row, column]] == features[[(row + pairs) % (2 * pairs), column]] {
                 continue;
             }
-            let row = &features[i / width * width..][..width];
-            if similarity == Similarity::Cosine && row.iter().map(|v| v * v).sum::<f64>() < 0.1 {
+            let of_row = features.row(row);
+            if similarity == Similarity::Cosine && of_row.dot(&of_row) < 0.1 {
                 continue;
             }
-            let was = features[i];
-            let mut at = |v| {
-                features[i] = v;
-                formula(&loss, pairs, (&logits, &features), &labels).loss
+            let mut at = |step| {
+                let was = features[[row, column]];
+                features[[row, column]] += step;
+                let value = value(&logits, &features);
+                features[[row, column]] = was;
+                value
             };
-            let slope = (at(was + STEP) - at(was - STEP)) / (2.0 * STEP);
-            at(was);
-            prop_assert!(close(for_features[i], slope, 1e-7));
+            let slope = (at(STEP) - at(-STEP)) / (2.0 * STEP);
+            prop_assert!(close(*gradient, slope, 1e-7));
         }
     }
 }
@@ -179,25 +185,23 @@ proptest! {
 #[test]
 fn the_result_does_not_depend_on_the_threads() {
     let (pairs, classes, width) = (70, 601, 501);
-    let single = |v: Vec<f64>| v.into_iter().map(|v| v as f32).collect::<Vec<_>>();
-    let logits = single(numbers(2 * pairs * classes, 1));
-    let features = single(numbers(2 * pairs * width, 2));
-    let labels: Vec<u8> = (0..pairs as u8).collect();
-    let batch = Batch {
-        pairs,
-        logits: Floats::F32(&logits),
-        features: Floats::F32(&features),
-        target: Target::Classes(Labels::U8(&labels)),
+    let logits = numbers(2 * pairs, classes, 1).mapv(|v| v as f32);
+    let features = numbers(2 * pairs, width, 2).mapv(|v| v as f32);
+    let labels = Array1::from_shape_fn(pairs, |i| i as u8);
+    let inputs = Inputs {
+        logits: logits.view().into(),
+        features: features.view().into(),
+        target: Target::Classes(labels.view().into()),
     };
-    for similarity in Similarity::ALL {
+    for &similarity in Similarity::ALL {
         let run = |threads| {
             let (mut x, mut y) = (logits.clone(), features.clone());
             let gradients = Gradients {
-                logits: Some(FloatsMut::F32(&mut x)),
-                features: Some(FloatsMut::F32(&mut y)),
+                logits: Some(x.view_mut().into()),
+                features: Some(y.view_mut().into()),
             };
             let pool = Pool::new(threads).expect("a few threads");
-            let parts = loss(similarity).run(&batch, gradients, &pool).expect("a valid batch");
+            let parts = loss(similarity).run(&inputs, gradients, &pool).expect("a valid batch");
             (parts, x, y)
         };
         let alone = run(1);
@@ -206,34 +210,121 @@ fn the_result_does_not_depend_on_the_threads() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused() {
-    let (logits, features, labels) = ([0f32; 12], [0f32; 8], [0i32, 1]);
-    let good = Batch {
-        pairs: 2,
-        logits: Floats::F32(&logits),
-        features: Floats::F32(&features),
-        target: Target::Classes(Labels::I32(&labels)),
+fn rows_that_do_not_count_have_no_gradient() {
+    let (logits, features) = (numbers(6, 4, 1), numbers(6, 2, 2));
+    let labels = array![0, IGNORED, 2];
+    let inputs = Inputs {
+        logits: logits.view().into(),
+        features: features.view().into(),
+        target: Target::Classes(labels.view().into()),
     };
+    let mut gradient = Array2::from_elem((6, 4), 9.0);
+    let gradients = Gradients { logits: Some(gradient.view_mut().into()), features: None };
+    let loss = loss(Similarity::Mse).with_supervise(Supervise::First);
     let pool = Pool::new(1).expect("one thread");
-    let refused = |loss: TiedLoss, batch: Batch<'_>, gradients: Gradients<'_>| {
-        let result = loss.run(&batch, gradients, &pool);
-        assert!(matches!(result, Err(Error::Argument(_))), "{result:?}");
+    let parts = loss.run(&inputs, gradients, &pool).expect("a valid batch");
+    let expected = formula(Similarity::Mse, Supervise::First, &logits, &features, &labels);
+    assert!(close(parts.loss, expected[0], 1e-13));
+    let zero: Vec<bool> = gradient.rows().into_iter().map(|row| row == Array1::zeros(4)).collect();
+    assert_eq!(zero, [false, true, false, true, true, true]);
+}
+
+#[test]
+fn names_are_read_back() {
+    for &similarity in Similarity::ALL {
+        assert_eq!(similarity.name().parse::<Similarity>().expect("its own name"), similarity);
+    }
+    assert!(matches!("L1".parse::<Similarity>(), Err(Error::Argument(_))));
+}
+
+/// A valid batch of two samples, three classes and two features.
+struct Sample {
+    logits: Array2<f32>,
+    features: Array2<f32>,
+    labels: Array1<i32>,
+}
+
+impl Sample {
+    fn new() -> Self {
+        Self {
+            logits: Array2::zeros((4, 3)),
+            features: Array2::zeros((4, 2)),
+            labels: array![0, 1],
+        }
+    }
+
+    fn inputs(&self) -> Inputs<'_> {
+        Inputs {
+            logits: self.logits.view().into(),
+            features: self.features.view().into(),
+            target: Target::Classes(self.labels.view().into()),
+        }
+    }
+}
+
+/// Checks that `inputs` are refused with a message that has `words`.
+fn check_refused(loss: TiedLoss, inputs: Inputs<'_>, gradients: Gradients<'_>, words: &str) {
+    let pool = Pool::new(1).expect("one thread");
+    match loss.run(&inputs, gradients, &pool) {
+        Err(Error::Argument(message)) => assert!(message.contains(words), "{message}"),
+        other => panic!("{other:?}, not {words}"),
+    }
+}
+
+#[test]
+fn options_out_of_range_are_refused() {
+    let sample = Sample::new();
+    let refused = |loss, words| check_refused(loss, sample.inputs(), Gradients::default(), words);
+    let loss = loss(Similarity::Mse);
+    refused(loss.with_tied_weight(f64::NAN), "tied_weight must be finite");
+    refused(loss.with_label_smoothing(1.5), "label_smoothing must be in [0, 1]");
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_refused() {
+    let sample = Sample::new();
+    let refused =
+        |inputs, words| check_refused(loss(Similarity::Mse), inputs, Gradients::default(), words);
+    let pool = Pool::new(1).expect("one thread");
+    assert!(loss(Similarity::Mse).run(&sample.inputs(), Gradients::default(), &pool).is_ok());
+
+    let Sample { logits, features, .. } = &sample;
+    for (part, words) in [
+        (logits.slice(s![..0, ..]), "got 0 rows"),
+        (logits.slice(s![..3, ..]), "got 3 rows"),
+        (logits.slice(s![..2, ..]), "features have 4 rows, logits 2"),
+        (logits.slice(s![.., ..0]), "logits must be (2B, C) with C >= 1"),
+        (logits.slice(s![.., ..;2]), "logits must be in standard (C) layout"),
+    ] {
+        refused(Inputs { logits: part.into(), ..sample.inputs() }, words);
+    }
+    let features = features.slice(s![.., ..0]).into();
+    refused(Inputs { features, ..sample.inputs() }, "features must be (2B, D) with D >= 1");
+}
+
+#[test]
+fn targets_that_do_not_fit_are_refused() {
+    let sample = Sample::new();
+    let refused = |target, words| {
+        let inputs = Inputs { target, ..sample.inputs() };
+        check_refused(loss(Similarity::Mse), inputs, Gradients::default(), words);
     };
-    let mse = loss(Similarity::Mse);
-    let none = Gradients::default;
-    assert!(mse.run(&good, none(), &pool).is_ok());
-    refused(TiedLoss { tied_weight: f64::NAN, ..mse }, good, none());
-    refused(TiedLoss { label_smoothing: 1.5, ..mse }, good, none());
-    refused(mse, Batch { pairs: 0, ..good }, none());
-    refused(mse, Batch { logits: Floats::F32(&logits[..11]), ..good }, none());
-    refused(mse, Batch { features: Floats::F32(&[]), ..good }, none());
-    refused(mse, Batch { target: Target::Classes(Labels::I32(&[0, 1, 0])), ..good }, none());
-    refused(mse, Batch { target: Target::Classes(Labels::I32(&[0, 3])), ..good }, none());
-    refused(mse, Batch { target: Target::Soft(Floats::F32(&[0.0; 7])), ..good }, none());
-    let mut small = [0f32; 11];
-    let gradients = Gradients { logits: Some(FloatsMut::F32(&mut small)), features: None };
-    refused(mse, good, gradients);
-    let mut other = [0f64; 12];
-    let gradients = Gradients { logits: Some(FloatsMut::F64(&mut other)), features: None };
-    refused(mse, good, gradients);
+    let (three, wrong) = (array![0u8, 1, 0], array![0i64, 3]);
+    refused(Target::Classes(three.view().into()), "(2,) or (4,), got [3]");
+    refused(Target::Classes(wrong.view().into()), "target[1] is 3");
+    let (few, wide) = (Array2::<f32>::zeros((3, 3)), Array2::<f64>::zeros((4, 7)));
+    refused(Target::Soft(few.view().into()), "(2, 3) or (4, 3), got [3, 3]");
+    refused(Target::Soft(wide.view().into()), "(2, 3) or (4, 3), got [4, 7]");
+}
+
+#[test]
+fn gradients_that_do_not_fit_are_refused() {
+    let sample = Sample::new();
+    let refused = |gradient: MatrixMut<'_>, words| {
+        let gradients = Gradients { logits: Some(gradient), features: None };
+        check_refused(loss(Similarity::Mse), sample.inputs(), gradients, words);
+    };
+    let (mut small, mut double) = (Array2::<f32>::zeros((4, 2)), Array2::<f64>::zeros((4, 3)));
+    refused(small.view_mut().into(), "grad_logits must have shape [4, 3], got [4, 2]");
+    refused(double.view_mut().into(), "grad_logits must be float32, got float64");
 }

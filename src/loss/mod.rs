@@ -1,260 +1,216 @@
-//! The tied loss with its gradients, in one pass over logits and features.
+//! The tied loss and its gradients, in one pass over logits and features.
 //!
-//! `mean cross entropy + tied_weight * distance between the two views' features`, as the Python class
-//! `TiedLoss` computes it with PyTorch. Imports [`crate::error`] and [`crate::pool`] only, and knows
-//! nothing of views beyond their order: row `i` and row `pairs + i` belong together.
+//! A batch has B samples, each in two views. Rows are view-major: all of view 1, then all of view 2,
+//! so rows `i` and `B + i` belong to sample `i`. With logits `(2B, C)` and features `(2B, D)`,
+//!
+//! ```text
+//! loss = mean(cross_entropy(logits, target)) + tied_weight * similarity(features[..B], features[B..])
+//! ```
+//!
+//! as Python's `TiedLoss` computes it with PyTorch.
+//!
+//! ```
+//! use ndarray::array;
+//! use tied_augment::loss::{Gradients, Inputs, Similarity, Target, TiedLoss};
+//! use tied_augment::pool::Pool;
+//!
+//! // One sample in two views, three classes, two features.
+//! let logits = array![[2.0, 0.5, -1.0], [1.5, 0.0, -0.5]];
+//! let features = array![[1.0, 0.0], [0.5, 0.5]];
+//! let labels = array![0];
+//! let inputs = Inputs {
+//!     logits: logits.view().into(),
+//!     features: features.view().into(),
+//!     target: Target::Classes(labels.view().into()),
+//! };
+//! let mut grad_features = array![[0.0, 0.0], [0.0, 0.0]];
+//! let gradients =
+//!     Gradients { features: Some(grad_features.view_mut().into()), ..Gradients::default() };
+//!
+//! let loss = TiedLoss::default().with_similarity(Similarity::Mse).with_tied_weight(2.0);
+//! let parts = loss.run(&inputs, gradients, &Pool::new(1)?)?;
+//! assert_eq!(parts.similarity, 0.25); // the mean of 0.5^2 and 0.5^2
+//! assert_eq!(parts.loss, parts.ce + 2.0 * parts.similarity);
+//! assert_eq!(grad_features, array![[1.0, -1.0], [-1.0, 1.0]]);
+//! # Ok::<(), tied_augment::error::Error>(())
+//! ```
+//!
+//! # Why one pass
+//!
+//! PyTorch needs a dozen operations for this, and each reads and writes whole matrices. Here a row is
+//! read once, and its value and its gradient are finished while it is in the cache:
+//!
+//! ```text
+//! logits    -> chunks of rows  -> threads: cross_entropy -> a loss per row      -> ce
+//! features  -> chunks of pairs -> threads: similarity    -> a distance per pair -> similarity
+//! ```
+//!
+//! # Precision and reproducibility
+//!
+//! float64 is computed in f64, everything else in f32. Half precision is converted a row at a time.
+//! Sums of more than 64 terms are in f64.
+//!
+//! The result is the same bit for bit on every machine and for any number of threads. Each row has a
+//! value of its own, and these are added in order, whatever thread computed them. The order of the
+//! sums within a row depends on its length only. There is no FMA, and the logarithm and the exponential
+//! are not the system's.
+//!
+//! This module imports [`crate::error`] and [`crate::pool`] only.
 
-mod buffers;
-mod jobs;
+mod chunks;
+mod convert;
+mod cross_entropy;
+mod inputs;
 mod kernels;
+mod matrix;
 mod real;
-mod rows;
+mod similarity;
 
-pub use buffers::{Floats, FloatsMut, Labels};
+pub use inputs::{Gradients, Inputs, Target};
+pub use matrix::{Labels, Matrix, MatrixMut};
+pub use similarity::Similarity;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::pool::Pool;
+use chunks::{Context, Outputs};
+use inputs::{RowTargets, refuse};
 
-/// Fewer numbers than these are not worth waking a thread for.
-const ALONE: usize = 1 << 16;
+/// With fewer numbers than these, waking a second thread takes longer than the work.
+const PARALLEL_LEN: usize = 1 << 16;
 
-/// A distance between the features of two views: 0 if they are equal (or point the same way).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Similarity {
-    /// The mean over all numbers of the squared difference.
-    Mse,
-    /// The mean over all numbers of the difference's magnitude; its derivative at 0 is 0.
-    L1,
-    /// The mean over the pairs of 1 - cosine; a norm under 1e-8 is taken for 1e-8.
-    Cosine,
+/// The views whose logits count in the cross entropy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Supervise {
+    /// Both.
+    #[default]
+    Both,
+    /// View 1. The gradient of view 2's logits is 0.
+    First,
 }
 
-impl Similarity {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Mse, Self::L1, Self::Cosine];
-
-    /// The name that Python's `TiedLoss` uses.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Mse => "mse",
-            Self::L1 => "l1",
-            Self::Cosine => "cosine",
-        }
-    }
-}
-
-/// What the logits should have been: a row for each pair (and both its views), or for each view.
-#[derive(Clone, Copy, Debug)]
-pub enum Target<'a> {
-    /// The number of each row's class.
-    Classes(Labels<'a>),
-    /// A weight for each class, row by row.
-    Soft(Floats<'a>),
-}
-
-/// One batch, view-major: `2 * pairs` rows of logits and of features, and a target.
-#[derive(Clone, Copy, Debug)]
-pub struct Batch<'a> {
-    /// Half the number of rows.
-    pub pairs: usize,
-    /// As many columns as there are classes.
-    pub logits: Floats<'a>,
-    /// Any number of columns.
-    pub features: Floats<'a>,
-    /// For all rows, or for the pairs.
-    pub target: Target<'a>,
-}
-
-/// Where to write the derivatives of the loss; what is `None` is not computed.
-///
-/// Of the dtype of what they belong to; or, for half precision, of float32.
-#[derive(Debug, Default)]
-pub struct Gradients<'a> {
-    /// As large as the logits.
-    pub logits: Option<FloatsMut<'a>>,
-    /// As large as the features.
-    pub features: Option<FloatsMut<'a>>,
-}
-
-/// The loss and what it is made of.
+/// The loss and its two terms.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Parts {
     /// `ce + tied_weight * similarity`.
     pub loss: f64,
-    /// The mean cross entropy over the supervised rows that are not ignored; NaN if there is none.
+    /// The mean cross entropy over the rows that count. NaN if none does.
     pub ce: f64,
     /// The distance, not weighted.
     pub similarity: f64,
 }
 
-/// The loss, declared.
+/// The options of the loss. See the [module's documentation](self) for an example.
 #[derive(Clone, Copy, Debug)]
 pub struct TiedLoss {
-    /// The factor of the distance.
-    pub tied_weight: f64,
-    /// The distance.
-    pub similarity: Similarity,
-    /// From 0 to 1.
-    pub label_smoothing: f64,
-    /// Supervise the rows of view 1 only.
-    pub first_only: bool,
-    /// Rows of this class count for nothing.
-    pub ignore_index: i64,
+    similarity: Similarity,
+    tied_weight: f64,
+    label_smoothing: f64,
+    supervise: Supervise,
+    ignore_index: i64,
+}
+
+impl Default for TiedLoss {
+    /// The defaults of Python's `TiedLoss`: [`Similarity::Mse`] with weight 1, no label smoothing,
+    /// both views supervised, class -100 ignored.
+    fn default() -> Self {
+        Self {
+            similarity: Similarity::Mse,
+            tied_weight: 1.0,
+            label_smoothing: 0.0,
+            supervise: Supervise::Both,
+            ignore_index: -100,
+        }
+    }
 }
 
 impl TiedLoss {
-    /// Computes the loss of `batch` and writes `gradients`.
+    /// Chooses the distance between the two views' features.
+    #[must_use]
+    pub fn with_similarity(self, similarity: Similarity) -> Self {
+        Self { similarity, ..self }
+    }
+
+    /// Sets the factor of the distance. It must be finite.
+    #[must_use]
+    pub fn with_tied_weight(self, tied_weight: f64) -> Self {
+        Self { tied_weight, ..self }
+    }
+
+    /// Sets the label smoothing, in [0, 1], as in `torch.nn.functional.cross_entropy`.
+    #[must_use]
+    pub fn with_label_smoothing(self, label_smoothing: f64) -> Self {
+        Self { label_smoothing, ..self }
+    }
+
+    /// Chooses the views whose logits count.
+    #[must_use]
+    pub fn with_supervise(self, supervise: Supervise) -> Self {
+        Self { supervise, ..self }
+    }
+
+    /// Sets the class whose rows do not count, not even in the mean.
+    #[must_use]
+    pub fn with_ignore_index(self, ignore_index: i64) -> Self {
+        Self { ignore_index, ..self }
+    }
+
+    /// Computes the loss of `inputs` and writes `gradients`.
     ///
-    /// In f64 for float64, else in f32, with every sum beyond 64 terms in f64. The result does not
-    /// depend on `pool` or on the machine. NaN and infinity go where the formula takes them.
+    /// The result does not depend on `pool`. NaN and infinity propagate as in the formula: a NaN among
+    /// the logits of a row makes the loss and this row's gradient NaN, and no other row's.
     ///
     /// # Errors
-    /// [`Error::Argument`] for sizes or dtypes that don't fit, a class that does not exist, or an
-    /// option out of range.
+    /// [`Error::Argument`](crate::error::Error::Argument) for a shape, layout or dtype that does not
+    /// fit, a class that does not exist, or an option out of range.
     pub fn run(
         &self,
-        batch: &Batch<'_>,
+        inputs: &Inputs<'_>,
         mut gradients: Gradients<'_>,
         pool: &Pool,
     ) -> Result<Parts> {
         self.validate()?;
-        batch.validate()?;
-        batch.validate_gradient("grad_logits", batch.logits, gradients.logits.as_ref())?;
-        batch.validate_gradient("grad_features", batch.features, gradients.features.as_ref())?;
-
-        let supervised = if self.first_only { batch.pairs } else { 2 * batch.pairs };
-        let counted = self.count(batch, supervised)?;
-        let per_row = 1.0 / counted as f64;
-        let per_pair = match self.similarity {
-            Similarity::Cosine => 1.0 / batch.pairs as f64,
-            Similarity::Mse | Similarity::L1 => 2.0 / batch.features.len() as f64,
+        inputs.validate()?;
+        gradients.validate(inputs)?;
+        let pairs = inputs.pairs();
+        let supervised = match self.supervise {
+            Supervise::Both => 2 * pairs,
+            Supervise::First => pairs,
         };
-        if self.first_only {
-            gradients.logits = gradients.logits.map(|all| {
-                let (first, second) = all.split_at(batch.pairs * batch.classes());
-                second.zero();
-                first
-            });
-        }
-        let mut losses = vec![0.0; supervised];
-        let mut distances = vec![0.0; batch.pairs];
-        let scales = (per_row, self.tied_weight * per_pair);
-        let jobs = jobs::cut(batch, gradients, (&mut losses, &mut distances), scales);
-        let work = batch.logits.len() + batch.features.len();
-        let threads = if work < ALONE { 1 } else { pool.threads() };
-        pool.share(jobs, threads, |job| job.run(self, batch));
+        let targets = RowTargets::new(inputs, supervised, self.ignore_index)?;
+        let counted = targets.counted() as f64;
+        let mean_factor = self.similarity.mean_factor(pairs, inputs.width());
 
-        // Row by row, whoever computed them: that is what makes the sums independent of threads.
-        let ce = losses.iter().sum::<f64>() / counted as f64;
-        let similarity = distances.iter().sum::<f64>() * per_pair;
+        let (mut losses, mut distances) = (vec![0.0; 2 * pairs], vec![0.0; pairs]);
+        // Views with the lifetime of `losses`: ndarray's are invariant and do not shorten by themselves.
+        let gradients = gradients.view_mut();
+        let outputs = Outputs { losses: &mut losses, distances: &mut distances, gradients };
+        let chunks = chunks::divide(inputs, outputs);
+        let context = Context {
+            inputs,
+            targets: &targets,
+            label_smoothing: self.label_smoothing,
+            similarity: self.similarity,
+            row_scale: 1.0 / counted,
+            pair_scale: self.tied_weight * mean_factor,
+        };
+        let len = 2 * pairs * (inputs.classes() + inputs.width());
+        let threads = if len < PARALLEL_LEN { 1 } else { pool.threads() };
+        pool.share(chunks, threads, |chunk| chunk.run(&context));
+
+        let ce = losses.iter().sum::<f64>() / counted;
+        let similarity = distances.iter().sum::<f64>() * mean_factor;
         Ok(Parts { loss: ce + self.tied_weight * similarity, ce, similarity })
     }
 
     fn validate(&self) -> Result<()> {
-        if !self.tied_weight.is_finite() {
-            return refuse(format!("tied_weight must be finite, got {}", self.tied_weight));
+        let Self { tied_weight, label_smoothing, .. } = self;
+        if !tied_weight.is_finite() {
+            return refuse(format!("tied_weight must be finite, got {tied_weight}"));
         }
-        if !(0.0..=1.0).contains(&self.label_smoothing) {
-            return refuse(format!(
-                "label_smoothing must be in [0, 1], got {}",
-                self.label_smoothing
-            ));
+        if !(0.0..=1.0).contains(label_smoothing) {
+            return refuse(format!("label_smoothing must be in [0, 1], got {label_smoothing}"));
         }
         Ok(())
     }
-
-    /// Checks the classes of the supervised rows; returns how many are not ignored.
-    fn count(&self, batch: &Batch<'_>, supervised: usize) -> Result<usize> {
-        let Target::Classes(labels) = batch.target else {
-            return Ok(supervised);
-        };
-        let (rows, classes) = (batch.target_rows(), batch.classes());
-        let mut counted = 0;
-        for row in 0..supervised.min(rows) {
-            let class = labels.get(row);
-            if class == i128::from(self.ignore_index) {
-                continue;
-            }
-            if !(0..classes as i128).contains(&class) {
-                return refuse(format!(
-                    "target[{row}] is {class}, but logits have the classes 0 to {} \
-                     (and {} marks a row to ignore)",
-                    classes - 1,
-                    self.ignore_index
-                ));
-            }
-            counted += 1;
-        }
-        // One target for both views counts twice.
-        Ok(if supervised > rows { 2 * counted } else { counted })
-    }
-}
-
-impl Batch<'_> {
-    fn classes(&self) -> usize {
-        self.logits.len() / (2 * self.pairs)
-    }
-
-    fn width(&self) -> usize {
-        self.features.len() / (2 * self.pairs)
-    }
-
-    fn target_rows(&self) -> usize {
-        match self.target {
-            Target::Classes(labels) => labels.len(),
-            Target::Soft(weights) => weights.len() / self.classes(),
-        }
-    }
-
-    fn validate(&self) -> Result<()> {
-        if self.pairs == 0 {
-            return refuse("the batch is empty: the mean over no rows has no value".into());
-        }
-        for (name, matrix) in [("logits", self.logits), ("features", self.features)] {
-            if matrix.len() == 0 || matrix.len() % (2 * self.pairs) != 0 {
-                return refuse(format!(
-                    "{name} must have {} rows of at least one number, got {} numbers",
-                    2 * self.pairs,
-                    matrix.len()
-                ));
-            }
-        }
-        let rows = self.target_rows();
-        let whole = match self.target {
-            Target::Classes(_) => true,
-            Target::Soft(weights) => weights.len() == rows * self.classes(),
-        };
-        if !whole || (rows != self.pairs && rows != 2 * self.pairs) {
-            return refuse(format!(
-                "target must have {} or {} rows, got {rows}",
-                self.pairs,
-                2 * self.pairs
-            ));
-        }
-        Ok(())
-    }
-
-    fn validate_gradient(
-        &self,
-        name: &str,
-        of: Floats<'_>,
-        gradient: Option<&FloatsMut<'_>>,
-    ) -> Result<()> {
-        let Some(gradient) = gradient else { return Ok(()) };
-        if gradient.len() != of.len() {
-            let (got, wanted) = (gradient.len(), of.len());
-            return refuse(format!("{name} must have {wanted} numbers, got {got}"));
-        }
-        let half = matches!(of, Floats::F16(_) | Floats::Bf16(_));
-        if gradient.dtype() == of.dtype() || (half && gradient.dtype() == "float32") {
-            return Ok(());
-        }
-        let or = if half { " or float32" } else { "" };
-        refuse(format!("{name} must be {}{or}, got {}", of.dtype(), gradient.dtype()))
-    }
-}
-
-fn refuse<T>(message: String) -> Result<T> {
-    Err(Error::Argument(message))
 }

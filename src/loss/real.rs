@@ -1,11 +1,24 @@
-//! The two types that the loss is computed in, f32 and f64, and their vectorisable exponential.
+//! The types that the loss is computed in, f32 and f64, and their exponential.
 //!
-//! No FMA anywhere: a result must not depend on the machine's instruction set.
+//! The exponential is plain arithmetic, which the compiler vectorises. It does not use FMA, since the
+//! result must not depend on the machine's instruction set.
+//!
+//! `e^x = 2^n * e^r` with `n = round(x / ln 2)`:
+//!
+//! - Adding `1.5 * 2^(mantissa bits)` rounds `x / ln 2` to an integer and leaves `n` in the low bits.
+//!   Shifted into the exponent, it gives `2^n`.
+//! - `r = x - n * ln 2`, where ln 2 is the sum of two constants. The first has so few bits that
+//!   multiplying it by `n` is exact.
+//! - `e^r` is Taylor's polynomial. On `|r| <= ln(2) / 2` its remainder is under a tenth of an ulp.
 
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Mul, Neg, Sub};
 
-/// f32 or f64.
+use half::{bf16, f16};
+
+use super::convert::Convert;
+
+/// f32 or f64: a type that rows of every dtype are computed in.
 pub trait Real:
     Copy
     + Debug
@@ -15,9 +28,10 @@ pub trait Real:
     + Mul<Output = Self>
     + Neg<Output = Self>
     + AddAssign
-    + Send
-    + Sync
-    + 'static
+    + Convert<f16>
+    + Convert<bf16>
+    + Convert<f32>
+    + Convert<f64>
 {
     const ZERO: Self;
     const NEG_INFINITY: Self;
@@ -25,15 +39,11 @@ pub trait Real:
     fn from_f64(value: f64) -> Self;
     fn to_f64(self) -> f64;
 
-    /// `e^self` for `self <= 0` or NaN, in plain arithmetic that compilers vectorise.
+    /// `e^self` for `self <= 0` or NaN, which stays NaN.
     ///
-    /// Within 2 ulp wherever the result is a normal number; 0 where it would not be. NaN stays NaN.
+    /// Within 2 ulp where the result is a normal number, 0 where it would be subnormal.
     fn exp_of_negative(self) -> Self;
 }
-
-// e^x = 2^n * e^r with n = round(x / ln 2). Adding 1.5 * 2^(mantissa bits) rounds to an integer and
-// leaves it in the low bits. ln 2 is taken in two parts, the first so short that n * high is exact.
-// The polynomial is Taylor's; its remainder on |r| <= ln(2) / 2 is under a tenth of an ulp.
 
 impl Real for f32 {
     const ZERO: Self = 0.0;
@@ -55,7 +65,7 @@ impl Real for f32 {
         const HIGH: f32 = 355.0 / 512.0;
         const LOW: f32 = (std::f64::consts::LN_2 - 355.0 / 512.0) as f32;
         const SMALLEST: f32 = -87.0; // e^-87 = 2^-125.5
-        // Not `max`, which would lose a NaN.
+        // Not `max`, which drops a NaN.
         let x = if self < SMALLEST { SMALLEST } else { self };
         let shifted = x * std::f32::consts::LOG2_E + ROUND;
         let n = shifted - ROUND;
@@ -120,7 +130,6 @@ impl Real for f64 {
 mod tests {
     use super::Real;
 
-    /// The largest distance from `exact` in units of the last place of f32 over `x` in [-87, 0].
     #[test]
     fn exp_f32_is_within_two_ulp_of_f64() {
         let mut worst = 0f64;

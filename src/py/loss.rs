@@ -1,12 +1,17 @@
 //! `tied_loss`: the core's loss for Python.
+//!
+//! This module names arguments and converts; the core checks the shapes.
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
-use super::dlpack::{Buffer, apart};
+use super::dlpack::{Buffer, check_disjoint};
 use super::errors::{detached, to_python};
 use super::pools;
-use crate::loss::{Batch, Floats, FloatsMut, Gradients, Similarity, Target, TiedLoss};
+use crate::loss::{Gradients, Inputs, Supervise, Target, TiedLoss};
+
+const LOGITS: &str = "(2B, C) with C >= 1";
+const FEATURES: &str = "(2B, D) with D >= 1";
 
 /// (loss, ce, similarity) of one batch; writes the gradients into the buffers that are given.
 #[pyfunction]
@@ -25,79 +30,47 @@ pub fn tied_loss(
     ignore_index: i64,
     threads: Option<usize>,
 ) -> PyResult<(f64, f64, f64)> {
-    let similarity = self::similarity(similarity)?;
+    let loss = TiedLoss::default()
+        .with_similarity(similarity.parse().map_err(to_python)?)
+        .with_tied_weight(tied_weight)
+        .with_label_smoothing(label_smoothing)
+        .with_supervise(if first_only { Supervise::First } else { Supervise::Both })
+        .with_ignore_index(ignore_index);
     let logits = Buffer::new("logits", logits)?;
     let features = Buffer::new("features", features)?;
     let target = Buffer::new("target", target)?;
     let mut grad_logits = grad_logits.map(|g| Buffer::new("grad_logits", g)).transpose()?;
     let mut grad_features = grad_features.map(|g| Buffer::new("grad_features", g)).transpose()?;
 
-    let pairs = pairs(&logits, &features)?;
-    for (gradient, of) in [(&grad_logits, &logits), (&grad_features, &features)] {
-        let Some(gradient) = gradient else { continue };
-        check_shape(gradient, of)?;
+    for gradient in [&grad_logits, &grad_features].into_iter().flatten() {
         for input in [&logits, &features, &target] {
-            apart(gradient, input)?;
+            check_disjoint(gradient, input)?;
         }
     }
     if let (Some(one), Some(other)) = (&grad_logits, &grad_features) {
-        apart(one, other)?;
+        check_disjoint(one, other)?;
     }
-
-    let classes = logits.shape()[1];
-    let batch = Batch {
-        pairs,
-        logits: floats("logits", &logits)?,
-        features: floats("features", &features)?,
-        target: self::target(&target, pairs, classes)?,
+    let inputs = Inputs {
+        logits: logits.matrix(LOGITS)?,
+        features: features.matrix(FEATURES)?,
+        target: self::target(&target)?,
     };
     let gradients = Gradients {
-        logits: grad_logits.as_mut().map(|g| floats_mut("grad_logits", g)).transpose()?,
-        features: grad_features.as_mut().map(|g| floats_mut("grad_features", g)).transpose()?,
+        logits: grad_logits.as_mut().map(|g| g.matrix_mut(LOGITS)).transpose()?,
+        features: grad_features.as_mut().map(|g| g.matrix_mut(FEATURES)).transpose()?,
     };
-    let loss = TiedLoss { tied_weight, similarity, label_smoothing, first_only, ignore_index };
-    // No job is smaller than a row of logits or a pair of features.
+    // A batch of B samples has at most 3B chunks: a row of logits, or a pair of features.
+    let pairs = logits.shape()[0] / 2;
     let pool = pools::get(threads, 3 * pairs).map_err(to_python)?;
-    let parts = detached(py, || loss.run(&batch, gradients, &pool))?;
+    let parts = detached(py, || loss.run(&inputs, gradients, &pool))?;
     Ok((parts.loss, parts.ce, parts.similarity))
 }
 
-fn similarity(name: &str) -> PyResult<Similarity> {
-    Similarity::ALL.into_iter().find(|known| known.name() == name).ok_or_else(|| {
-        let known = Similarity::ALL.map(Similarity::name).join("', '");
-        PyValueError::new_err(format!("similarity must be one of '{known}', not '{name}'"))
-    })
-}
-
-/// Half the rows of two matrices that must have equally many.
-fn pairs(logits: &Buffer, features: &Buffer) -> PyResult<usize> {
-    for (name, buffer, columns) in [("logits", logits, "C"), ("features", features, "D")] {
-        let shape = buffer.shape();
-        if shape.len() != 2 || shape[1] == 0 {
-            return Err(PyValueError::new_err(format!(
-                "{name} must be (2B, {columns}) with {columns} >= 1, got shape {shape:?}"
-            )));
-        }
-    }
-    let (rows, others) = (logits.shape()[0], features.shape()[0]);
-    if rows == 0 || rows % 2 != 0 {
-        return Err(PyValueError::new_err(format!(
-            "logits must have 2B rows (all of view 1, then all of view 2), got {rows} rows"
-        )));
-    }
-    if rows != others {
-        return Err(PyValueError::new_err(format!(
-            "features have {others} rows, logits {rows}: both need 2B"
-        )));
-    }
-    Ok(rows / 2)
-}
-
-fn target(buffer: &Buffer, pairs: usize, classes: usize) -> PyResult<Target<'_>> {
-    let (target, wanted) = if let Some(labels) = buffer.labels()? {
-        (Target::Classes(labels), vec![classes; 0])
-    } else if let Some(weights) = buffer.floats()? {
-        (Target::Soft(weights), vec![classes])
+fn target(buffer: &Buffer) -> PyResult<Target<'_>> {
+    let (dimensions, expected) = if buffer.is_integer() {
+        (1, "(B,) or (2B,)")
+    } else if buffer.is_floating() {
+        (2, "(B, C) or (2B, C)")
     } else {
         return Err(PyTypeError::new_err(format!(
             "target must be class indices (integers) or soft targets (floating), got {}",
@@ -105,41 +78,15 @@ fn target(buffer: &Buffer, pairs: usize, classes: usize) -> PyResult<Target<'_>>
         )));
     };
     let shape = buffer.shape();
-    let rows = shape.first().is_some_and(|&rows| rows == pairs || rows == 2 * pairs);
-    if rows && shape[1..] == wanted[..] {
-        return Ok(target);
+    if shape.len() != dimensions {
+        let dtype = buffer.dtype_name();
+        return Err(PyValueError::new_err(format!(
+            "target of {dtype} must be {expected}, got shape {shape:?}"
+        )));
     }
-    let columns = wanted.first().map_or(String::new(), |classes| format!(" {classes}"));
-    Err(PyValueError::new_err(format!(
-        "target of {} must have shape ({pairs},{columns}) or ({},{columns}), got {shape:?}",
-        buffer.dtype_name(),
-        2 * pairs
-    )))
-}
-
-fn check_shape(gradient: &Buffer, of: &Buffer) -> PyResult<()> {
-    if gradient.shape() == of.shape() {
-        return Ok(());
+    if buffer.is_integer() {
+        Ok(Target::Classes(buffer.labels()?))
+    } else {
+        Ok(Target::Soft(buffer.matrix(expected)?))
     }
-    Err(PyValueError::new_err(format!(
-        "{} must have shape {:?}, got {:?}",
-        gradient.name(),
-        of.shape(),
-        gradient.shape()
-    )))
-}
-
-fn floats<'a>(name: &str, buffer: &'a Buffer) -> PyResult<Floats<'a>> {
-    buffer.floats()?.ok_or_else(|| wrong_dtype(name, &buffer.dtype_name()))
-}
-
-fn floats_mut<'a>(name: &str, buffer: &'a mut Buffer) -> PyResult<FloatsMut<'a>> {
-    let dtype = buffer.dtype_name();
-    buffer.floats_mut()?.ok_or_else(|| wrong_dtype(name, &dtype))
-}
-
-fn wrong_dtype(name: &str, dtype: &str) -> PyErr {
-    PyTypeError::new_err(format!(
-        "{name} must be float16, bfloat16, float32 or float64, got {dtype}"
-    ))
 }
