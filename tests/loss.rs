@@ -1,11 +1,11 @@
 //! The loss through the public API: against the formula in plain f64, and what it may not depend on.
 
 use half::{bf16, f16};
-use ndarray::{Array1, Array2, ArrayView1, Axis, s};
+use ndarray::{Array1, Array2, ArrayView1, Axis, array, s};
 use proptest::prelude::*;
 use tied_augment::error::Error;
 use tied_augment::loss::{
-    Gradients, Inputs, Matrix, Parts, Similarity, Supervise, Target, TiedLoss,
+    Gradients, Inputs, Matrix, MatrixMut, Parts, Similarity, Supervise, Target, TiedLoss,
 };
 use tied_augment::pool::Pool;
 
@@ -212,7 +212,7 @@ fn the_result_does_not_depend_on_the_threads() {
 #[test]
 fn rows_that_do_not_count_have_no_gradient() {
     let (logits, features) = (numbers(6, 4, 1), numbers(6, 2, 2));
-    let labels = ndarray::array![0, IGNORED, 2];
+    let labels = array![0, IGNORED, 2];
     let inputs = Inputs {
         logits: logits.view().into(),
         features: features.view().into(),
@@ -237,61 +237,94 @@ fn names_are_read_back() {
     assert!(matches!("L1".parse::<Similarity>(), Err(Error::Argument(_))));
 }
 
-#[test]
-fn what_does_not_fit_is_refused() {
-    let (logits, features) = (Array2::<f32>::zeros((4, 3)), Array2::<f32>::zeros((4, 2)));
-    let labels = Array1::from_vec(vec![0i32, 1]);
-    let soft = Array2::<f32>::zeros((4, 7));
-    let good = Inputs {
-        logits: logits.view().into(),
-        features: features.view().into(),
-        target: Target::Classes(labels.view().into()),
-    };
+/// A valid batch of two samples, three classes and two features.
+struct Sample {
+    logits: Array2<f32>,
+    features: Array2<f32>,
+    labels: Array1<i32>,
+}
+
+impl Sample {
+    fn new() -> Self {
+        Self {
+            logits: Array2::zeros((4, 3)),
+            features: Array2::zeros((4, 2)),
+            labels: array![0, 1],
+        }
+    }
+
+    fn inputs(&self) -> Inputs<'_> {
+        Inputs {
+            logits: self.logits.view().into(),
+            features: self.features.view().into(),
+            target: Target::Classes(self.labels.view().into()),
+        }
+    }
+}
+
+/// Checks that `inputs` are refused with a message that has `words`.
+fn check_refused(loss: TiedLoss, inputs: Inputs<'_>, gradients: Gradients<'_>, words: &str) {
     let pool = Pool::new(1).expect("one thread");
+    match loss.run(&inputs, gradients, &pool) {
+        Err(Error::Argument(message)) => assert!(message.contains(words), "{message}"),
+        other => panic!("{other:?}, not {words}"),
+    }
+}
+
+#[test]
+fn options_out_of_range_are_refused() {
+    let sample = Sample::new();
+    let refused = |loss, words| check_refused(loss, sample.inputs(), Gradients::default(), words);
+    let loss = loss(Similarity::Mse);
+    refused(loss.with_tied_weight(f64::NAN), "tied_weight must be finite");
+    refused(loss.with_label_smoothing(1.5), "label_smoothing must be in [0, 1]");
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_refused() {
+    let sample = Sample::new();
     let refused =
-        |loss: TiedLoss, inputs: Inputs<'_>, gradients: Gradients<'_>, words: &str| match loss
-            .run(&inputs, gradients, &pool)
-        {
-            Err(Error::Argument(message)) => assert!(message.contains(words), "{message}"),
-            other => panic!("{other:?}, not {words}"),
-        };
-    let mse = loss(Similarity::Mse);
-    let none = Gradients::default;
-    assert!(mse.run(&good, none(), &pool).is_ok());
-    refused(mse.with_tied_weight(f64::NAN), good, none(), "tied_weight must be finite");
-    refused(mse.with_label_smoothing(1.5), good, none(), "label_smoothing must be in [0, 1]");
+        |inputs, words| check_refused(loss(Similarity::Mse), inputs, Gradients::default(), words);
+    let pool = Pool::new(1).expect("one thread");
+    assert!(loss(Similarity::Mse).run(&sample.inputs(), Gradients::default(), &pool).is_ok());
 
-    let of_logits = |view: ndarray::ArrayView2<'_, f32>, words: &str| {
-        refused(
-            mse,
-            Inputs {
-                logits: view.into(),
-                features: features.view().into(),
-                target: Target::Classes(labels.view().into()),
-            },
-            none(),
-            words,
-        );
+    let Sample { logits, features, .. } = &sample;
+    for (part, words) in [
+        (logits.slice(s![..0, ..]), "got 0 rows"),
+        (logits.slice(s![..3, ..]), "got 3 rows"),
+        (logits.slice(s![..2, ..]), "features have 4 rows, logits 2"),
+        (logits.slice(s![.., ..0]), "logits must be (2B, C) with C >= 1"),
+        (logits.slice(s![.., ..;2]), "logits must be in standard (C) layout"),
+    ] {
+        refused(Inputs { logits: part.into(), ..sample.inputs() }, words);
+    }
+    let features = features.slice(s![.., ..0]).into();
+    refused(Inputs { features, ..sample.inputs() }, "features must be (2B, D) with D >= 1");
+}
+
+#[test]
+fn targets_that_do_not_fit_are_refused() {
+    let sample = Sample::new();
+    let refused = |target, words| {
+        let inputs = Inputs { target, ..sample.inputs() };
+        check_refused(loss(Similarity::Mse), inputs, Gradients::default(), words);
     };
-    of_logits(logits.slice(s![..0, ..]), "got 0 rows");
-    of_logits(logits.slice(s![..3, ..]), "got 3 rows");
-    of_logits(logits.slice(s![..2, ..]), "features have 4 rows, logits 2");
-    of_logits(logits.slice(s![.., ..0]), "logits must be (2B, C) with C >= 1");
-    of_logits(logits.slice(s![.., ..;2]), "logits must be in standard (C) layout");
-    let narrow = Inputs { features: features.slice(s![.., ..0]).into(), ..good };
-    refused(mse, narrow, none(), "features must be (2B, D) with D >= 1");
+    let (three, wrong) = (array![0u8, 1, 0], array![0i64, 3]);
+    refused(Target::Classes(three.view().into()), "(2,) or (4,), got [3]");
+    refused(Target::Classes(wrong.view().into()), "target[1] is 3");
+    let (few, wide) = (Array2::<f32>::zeros((3, 3)), Array2::<f64>::zeros((4, 7)));
+    refused(Target::Soft(few.view().into()), "(2, 3) or (4, 3), got [3, 3]");
+    refused(Target::Soft(wide.view().into()), "(2, 3) or (4, 3), got [4, 7]");
+}
 
-    let of_target = |target, words: &str| refused(mse, Inputs { target, ..good }, none(), words);
-    let three = Array1::from_vec(vec![0i32, 1, 0]);
-    of_target(Target::Classes(three.view().into()), "(2,) or (4,), got [3]");
-    let wrong = Array1::from_vec(vec![0i32, 3]);
-    of_target(Target::Classes(wrong.view().into()), "target[1] is 3");
-    of_target(Target::Soft(soft.view().into()), "(2, 3) or (4, 3), got [4, 7]");
-
-    let mut small = Array2::<f32>::zeros((4, 2));
-    let gradients = Gradients { logits: Some(small.view_mut().into()), features: None };
-    refused(mse, good, gradients, "grad_logits must have shape [4, 3], got [4, 2]");
-    let mut double = Array2::<f64>::zeros((4, 3));
-    let gradients = Gradients { logits: Some(double.view_mut().into()), features: None };
-    refused(mse, good, gradients, "grad_logits must be float32, got float64");
+#[test]
+fn gradients_that_do_not_fit_are_refused() {
+    let sample = Sample::new();
+    let refused = |gradient: MatrixMut<'_>, words| {
+        let gradients = Gradients { logits: Some(gradient), features: None };
+        check_refused(loss(Similarity::Mse), sample.inputs(), gradients, words);
+    };
+    let (mut small, mut double) = (Array2::<f32>::zeros((4, 2)), Array2::<f64>::zeros((4, 3)));
+    refused(small.view_mut().into(), "grad_logits must have shape [4, 3], got [4, 2]");
+    refused(double.view_mut().into(), "grad_logits must be float32, got float64");
 }

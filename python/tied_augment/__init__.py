@@ -5,11 +5,11 @@ Importing this needs numpy only; the names that need torch are imported on first
 
 from __future__ import annotations
 
-import importlib
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tied_augment._core import DecodeError, build_info
+from tied_augment.lazy import on_first_use
 from tied_augment.plans import render
 from tied_augment.sources import ArrayDataset
 from tied_augment.transforms import Plan, TwoView, View, decode
@@ -41,14 +41,17 @@ __all__ = [
 
 __version__ = build_info()["version"]
 
-_NEED_TORCH = {
-    "TarShards": "shards",
-    "TiedDataset": "dataset",
-    "TiedLoader": "loader",
-    "TiedLoss": "loss",
-    "TiedMixup": "loss",
-    "TiedModel": "model",
-}
+__getattr__, __dir__ = on_first_use(
+    __name__,
+    {
+        "TarShards": "shards",
+        "TiedDataset": "dataset",
+        "TiedLoader": "loader",
+        "TiedLoss": "loss",
+        "TiedMixup": "loss",
+        "TiedModel": "model",
+    },
+)
 
 if not build_info()["jpeg_simd"]:
     warnings.warn(
@@ -57,21 +60,3 @@ if not build_info()["jpeg_simd"]:
         RuntimeWarning,
         stacklevel=2,
     )
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _NEED_TORCH:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        module = importlib.import_module(f"tied_augment.{_NEED_TORCH[name]}")
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "torch":
-            raise
-        raise ImportError(
-            f"{name} needs PyTorch: pip install torch, or pip install 'tied-augment[timm]'"
-        ) from error
-    return getattr(module, name)
-
-
-def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_NEED_TORCH))

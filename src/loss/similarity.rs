@@ -13,6 +13,13 @@ use crate::error::Error;
 macro_rules! similarities {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)+) => {
         /// A distance between the features of two views: 0 for equal features.
+        ///
+        /// ```
+        /// use tied_augment::loss::Similarity;
+        ///
+        /// assert_eq!("cosine".parse::<Similarity>()?, Similarity::Cosine);
+        /// # Ok::<(), tied_augment::error::Error>(())
+        /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Similarity { $($(#[$doc])* $variant),+ }
@@ -21,7 +28,7 @@ macro_rules! similarities {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
-            /// The name that Python's `TiedLoss` uses. [`Similarity::from_str`] reads it.
+            /// The name that Python's `TiedLoss` uses, and that `parse` reads.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name),+ }

@@ -15,7 +15,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # its own package: '.' is this package's top, '.view' a part of it. The longest name that fits
 # counts. A new module is added here, below what it may not know.
 WHEN_IMPORTED = {
-    "tied_augment": "numpy ._core .plans .sources .transforms",
+    "tied_augment": "numpy ._core .lazy .plans .sources .transforms",
+    "tied_augment.lazy": "",
     "tied_augment.__main__": ".cli",
     "tied_augment.arguments": "",
     "tied_augment.skips": "",
@@ -34,15 +35,15 @@ WHEN_IMPORTED = {
     "tied_augment.model": "torch .arguments .tap",
     "tied_augment.tracing": "torch",
     "tied_augment.similarity": "torch .arguments",
-    "tied_augment.fused": "numpy ._core .arguments",
-    "tied_augment.fused.function": "torch ._core .similarity .tracing",
+    "tied_augment.fused": "numpy ._core .arguments .lazy",
+    "tied_augment.fused.function": "torch .similarity .tracing",
     "tied_augment.loss": "numpy torch .arguments .fused .similarity .tracing",
     "tied_augment.loader": "numpy torch ._core .arguments .dataset .items .located .ranks .skips "
     ".sources .transforms .view .view_from_timm",
     "tied_augment.timm": "numpy torch timm .arguments .dataset .loader .located .loss .model "
     ".similarity .skips .sources .tap .transforms .view .view_from_timm",
     # A train.py that runs in a clone of timm's repository must import that timm.
-    "tied_augment.timm.__init__": "",
+    "tied_augment.timm.__init__": ".lazy",
     "tied_augment.timm.errors": "",
     "tied_augment.timm.launcher": "",
     # Help is instant and works without the extras.

@@ -1,8 +1,8 @@
 """The fused loss as a plain function of buffers, without PyTorch.
 
-Lives here: `tied_loss`, for numpy arrays and everything with DLPack, and `export`, which hands a
-tensor to the core. No input is ever copied. May import the core, the checks of arguments and numpy.
-The similarities, which need PyTorch, are imported for an error message only.
+Lives here: `tied_loss`, for numpy arrays and everything with DLPack, and `compute`, the one call of
+the core, which hands it buffers by DLPack. No input is ever copied. May import the core, the checks
+of arguments and numpy; for an error message also the similarities, if PyTorch has been imported.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 from tied_augment import _core
 from tied_augment.arguments import check_int, check_name, check_number
 
-__all__ = ["export", "tied_loss"]
+__all__ = ["SUPERVISE", "compute", "tied_loss"]
 
-_SUPERVISE = ("both", "first")
+SUPERVISE = ("both", "first")
 
 Buffer = TypeVar("Buffer")
 
@@ -85,10 +85,9 @@ def tied_loss(
         ValueError: a shape, layout, device, option or class index does not fit; an output is
             read-only or shares memory with another buffer; the batch is empty.
     """
-    check_name("supervise", supervise, _SUPERVISE)
+    check_name("supervise", supervise, SUPERVISE)
     if out is not None and not grad:
         raise ValueError("out is for gradients: leave it out, or pass grad=True")
-    inputs = export("logits", logits), export("features", features), export("target", target)
     if out is not None:
         grad_logits, grad_features = _pair(out)
     elif grad:
@@ -96,16 +95,10 @@ def tied_loss(
     else:
         grad_logits = grad_features = None
     try:
-        loss, ce, distance = _core.tied_loss(
-            *inputs,
-            None if grad_logits is None else export("grad_logits", grad_logits),
-            None if grad_features is None else export("grad_features", grad_features),
-            tied_weight,
-            similarity,
-            label_smoothing,
-            supervise == "first",
-            ignore_index,
-            threads,
+        loss, ce, distance = compute(
+            (logits, features, target),
+            (grad_logits, grad_features),
+            (tied_weight, similarity, label_smoothing, supervise == "first", ignore_index, threads),
         )
     except (TypeError, ValueError, OverflowError):
         # Only after a failure: in the smallest batches the checks take half as long as the loss.
@@ -115,7 +108,35 @@ def tied_loss(
     return loss, parts, grad_logits, grad_features
 
 
-def export(name: str, value: object) -> object:
+def compute(
+    inputs: tuple[object, object, object],
+    gradients: tuple[object | None, object | None],
+    options: tuple[float, str, float, bool, int, int | None],
+) -> tuple[float, float, float]:
+    """Run the core.
+
+    Args:
+        inputs: logits, features and target, tensors or what the core accepts.
+        gradients: where to write those of the logits and features; None for no gradient.
+        options: tied_weight, similarity, label_smoothing, whether to supervise only view 1,
+            ignore_index, threads.
+
+    Returns:
+        ``(loss, ce, similarity)``.
+    """
+    logits, features, target = inputs
+    grad_logits, grad_features = gradients
+    return _core.tied_loss(
+        _export("logits", logits),
+        _export("features", features),
+        _export("target", target),
+        None if grad_logits is None else _export("grad_logits", grad_logits),
+        None if grad_features is None else _export("grad_features", grad_features),
+        *options,
+    )
+
+
+def _export(name: str, value: object) -> object:
     """`value` as the core takes it: a DLPack capsule of a tensor, anything else unchanged.
 
     The capsule comes from torch's function because that takes 0.3 us and the method takes 2.
@@ -174,6 +195,8 @@ def _like(name: str, value: object) -> object:
     """A new buffer for the gradient of `value`."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
+        if value.layout != torch.strided:
+            return None  # `compute` refuses `value`, with the reason
         return torch.empty_like(value.detach(), memory_format=torch.contiguous_format)
     if isinstance(value, np.ndarray):
         return np.empty(value.shape, value.dtype)

@@ -1,9 +1,9 @@
 """The fused loss as an autograd function, for tensors on the CPU.
 
 Lives here: `TiedLossFunction`, and the rules of when it can replace plain operations (`applies`)
-and when it is faster (`worthwhile`). May import torch, the core, and the similarities, whose plain
-formulas give the second derivatives. It must never run while a graph is traced: a compiler cannot
-look into it, and fuses the plain operations itself.
+and when it is faster (`worthwhile`). May import torch, and the similarities, whose plain formulas
+give the second derivatives. It must never run while a graph is traced: a compiler cannot look into
+it, and fuses the plain operations itself.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tied_augment import _core
-from tied_augment.fused.arrays import export
+from tied_augment.fused.arrays import compute
 from tied_augment.similarity import SIMILARITIES, widen
 from tied_augment.tracing import runs_plainly
 
@@ -23,6 +22,7 @@ __all__ = ["TiedLossFunction", "applies", "worthwhile"]
 
 _HALF = (torch.float16, torch.bfloat16)
 _FLOATS = (*_HALF, torch.float32, torch.float64)
+_IGNORED = -100  # torch.nn.functional.cross_entropy's default of ignore_index
 _ONE_THREAD = 1 << 16  # numbers; as in src/loss/mod.rs, smaller batches use one thread
 
 
@@ -60,18 +60,11 @@ class TiedLossFunction(torch.autograd.Function):
         for_logits, for_features = ctx.needs_input_grad[:2]
         grad_logits = _gradient_of(logits) if for_logits else None
         grad_features = _gradient_of(features) if for_features else None
-        parts = _core.tied_loss(
-            export("logits", logits.contiguous()),
-            export("features", features.contiguous()),
-            export("target", target.contiguous()),
-            None if grad_logits is None else export("grad_logits", grad_logits),
-            None if grad_features is None else export("grad_features", grad_features),
-            tied_weight,
-            similarity,
-            label_smoothing,
-            supervise == "first",
-            -100,
-            torch.get_num_threads() if threads is None else threads,
+        threads = torch.get_num_threads() if threads is None else threads
+        parts = compute(
+            (logits.contiguous(), features.contiguous(), target.contiguous()),
+            (grad_logits, grad_features),
+            (tied_weight, similarity, label_smoothing, supervise == "first", _IGNORED, threads),
         )
         ctx.save_for_backward(logits, features, target, grad_logits, grad_features)
         ctx.options = (tied_weight, similarity, label_smoothing, supervise)

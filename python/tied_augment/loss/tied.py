@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tied_augment.arguments import check_int, check_name, check_number, described
+from tied_augment.fused.arrays import SUPERVISE
 from tied_augment.fused.function import TiedLossFunction, applies
 from tied_augment.loss import checks
 from tied_augment.loss.collapse import CollapseWatch, readable
@@ -27,7 +28,6 @@ __all__ = ["TiedLoss"]
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 
-_SUPERVISE = ("both", "first")
 _SUPERVISE_ALIASES = {"all": "both", "view1": "first", "view_1": "first", "1": "first"}
 
 
@@ -107,7 +107,7 @@ class TiedLoss(nn.Module):
                 f"label_smoothing={label_smoothing} belongs to the default criterion; "
                 "give it to your own criterion instead"
             )
-        check_name("supervise", supervise, _SUPERVISE, aliases=_SUPERVISE_ALIASES)
+        check_name("supervise", supervise, SUPERVISE, aliases=_SUPERVISE_ALIASES)
         check_int("num_views", num_views, 2)
         similarity = checks.check_similarity(similarity)
         entry = entry_of(similarity)

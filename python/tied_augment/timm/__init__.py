@@ -15,8 +15,9 @@ path.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tied_augment.lazy import on_first_use
 
 if TYPE_CHECKING:
     from tied_augment.timm.checkpoint import plain_checkpoint
@@ -25,14 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TiedTask", "create_loader", "plain_checkpoint"]
 
-_MODULES = {"TiedTask": "task", "create_loader": "loader", "plain_checkpoint": "checkpoint"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_MODULES))
+__getattr__, __dir__ = on_first_use(
+    __name__, {"TiedTask": "task", "create_loader": "loader", "plain_checkpoint": "checkpoint"}
+)
