@@ -1,4 +1,4 @@
-"""tied-augment bench: both loaders are measured, and what is wrong is said."""
+"""tied-augment bench: both loaders are measured, and mistakes are reported."""
 
 import re
 import tarfile
@@ -71,7 +71,7 @@ def test_a_failure_of_timms_does_not_hide_ours(image_folder, capsys, monkeypatch
         (["IMAGES", "--seconds", "nan"], "--seconds must be a finite number above 0, got nan"),
     ],
 )
-def test_mistakes_are_said(image_folder, tmp_path, monkeypatch, capsys, arguments, message):
+def test_mistakes_are_reported(image_folder, tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     for folder in ("empty", "bad"):
         (tmp_path / folder).mkdir()
