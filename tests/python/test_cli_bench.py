@@ -86,6 +86,15 @@ def test_mistakes_are_reported(image_folder, tmp_path, monkeypatch, capsys, argu
     assert message in capsys.readouterr().err
 
 
+def test_another_failure_is_not_about_the_images(image_folder, capsys, monkeypatch):
+    def fail(self):
+        raise RuntimeError("no thread could be started")
+
+    monkeypatch.setattr("tied_augment.loader.TiedLoader.__iter__", fail)
+    assert main(["bench", str(image_folder), *QUICK]) == 1
+    assert "error: TiedLoader failed: no thread could be started\n" in capsys.readouterr().err
+
+
 @stops_workers
 def test_torchvisions_policies_are_measured_though_timm_has_none(image_folder, capsys, monkeypatch):
     monkeypatch.setattr("tied_augment.loader.TiedLoader.stats", lambda _: {"reading": "native"})
