@@ -10,6 +10,7 @@ smallest time of all rounds counts. Times are in microseconds; compare those of 
 from __future__ import annotations
 
 import argparse
+import itertools
 import platform
 import time
 from collections.abc import Callable
@@ -121,6 +122,20 @@ def smallest(steps: dict[str, Step], rounds: int, budget: float) -> dict[str, fl
     return best
 
 
+def row(
+    dtype: str, shape: tuple[int, int, int], threads: int, times: dict[str, float]
+) -> list[str]:
+    """The cells of a row of the table; marked if `worthwhile` is wrong about it."""
+    best = min(times[name] for name in times if "fused" not in name and "(" not in name)
+    gains = (times["eager"] / times["fused"], best / times["fused"])
+    rows, classes, width = shape
+    rule = worthwhile(rows, classes, width, threads=threads)
+    mark = "" if rule == (gains[0] > 1) else " (!)"
+    cells = [dtype, *map(str, shape), str(threads)]
+    cells += [f"{value:,.0f}" for value in times.values()]
+    return [*cells, f"{gains[0]:.2f}x{mark}", f"{gains[1]:.2f}x"]
+
+
 def shape_of(text: str) -> tuple[int, int, int]:
     rows, classes, width = map(int, text.split(","))
     return rows, classes, width
@@ -141,37 +156,17 @@ def main() -> None:
         f"torch {torch.__version__}, tied-augment {info['version']}; "
         f"similarity {arguments.similarity}; microseconds"
     )
-    header = None
-    for dtype in arguments.dtypes:
-        for shape in arguments.shapes:
-            for threads in arguments.threads:
-                torch.set_num_threads(threads)
-                torch._dynamo.reset()
-                steps = rivals(shape, getattr(torch, dtype), arguments.similarity, threads)
-                times = smallest(steps, arguments.rounds, 0.02)
-                if header is None:
-                    header = [
-                        "dtype",
-                        "2B",
-                        "C",
-                        "D",
-                        "threads",
-                        *times,
-                        "fused to eager",
-                        "to best",
-                    ]
-                    print("| " + " | ".join(header) + " |")
-                    print("|" + "---|" * len(header))
-                best = min(times[name] for name in times if "fused" not in name and "(" not in name)
-                gains = (times["eager"] / times["fused"], best / times["fused"])
-                # Marked if `worthwhile` is wrong about this row.
-                rows, classes, width = shape
-                rule = worthwhile(rows, classes, width, threads=threads)
-                mark = "" if rule == (gains[0] > 1) else " (!)"
-                cells = [dtype, *map(str, shape), str(threads)]
-                cells += [f"{value:,.0f}" for value in times.values()]
-                cells += [f"{gains[0]:.2f}x{mark}", f"{gains[1]:.2f}x"]
-                print("| " + " | ".join(cells) + " |", flush=True)
+    settings = itertools.product(arguments.dtypes, arguments.shapes, arguments.threads)
+    for number, (dtype, shape, threads) in enumerate(settings):
+        torch.set_num_threads(threads)
+        torch._dynamo.reset()
+        steps = rivals(shape, getattr(torch, dtype), arguments.similarity, threads)
+        times = smallest(steps, arguments.rounds, 0.02)
+        if number == 0:
+            header = ["dtype", "2B", "C", "D", "threads", *times, "fused to eager", "to best"]
+            print("| " + " | ".join(header) + " |")
+            print("|" + "---|" * len(header))
+        print("| " + " | ".join(row(dtype, shape, threads, times)) + " |", flush=True)
 
 
 if __name__ == "__main__":

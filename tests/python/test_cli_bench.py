@@ -1,4 +1,4 @@
-"""tied-augment bench: both loaders are measured, and what is wrong is said."""
+"""tied-augment bench: both loaders are measured, and mistakes are reported."""
 
 import re
 import tarfile
@@ -71,7 +71,7 @@ def test_a_failure_of_timms_does_not_hide_ours(image_folder, capsys, monkeypatch
         (["IMAGES", "--seconds", "nan"], "--seconds must be a finite number above 0, got nan"),
     ],
 )
-def test_mistakes_are_said(image_folder, tmp_path, monkeypatch, capsys, arguments, message):
+def test_mistakes_are_reported(image_folder, tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     for folder in ("empty", "bad"):
         (tmp_path / folder).mkdir()
@@ -84,6 +84,15 @@ def test_mistakes_are_said(image_folder, tmp_path, monkeypatch, capsys, argument
     folder = str(image_folder) if folder == "IMAGES" else folder
     assert main(["bench", folder, *QUICK, *options]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_another_failure_is_not_about_the_images(image_folder, capsys, monkeypatch):
+    def fail(self):
+        raise RuntimeError("no thread could be started")
+
+    monkeypatch.setattr("tied_augment.loader.TiedLoader.__iter__", fail)
+    assert main(["bench", str(image_folder), *QUICK]) == 1
+    assert "error: TiedLoader failed: no thread could be started\n" in capsys.readouterr().err
 
 
 @stops_workers

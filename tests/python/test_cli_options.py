@@ -1,4 +1,4 @@
-"""Options of the command line: their names and defaults, and folders in the place of images."""
+"""Options of the command line: their names and defaults, and folders instead of images."""
 
 import re
 import subprocess
@@ -51,7 +51,7 @@ def test_preview_has_every_augmentation_option_of_train_py(capsys):
     source = (REPOSITORY / "python/tied_augment/view_from_timm.py").read_text()
     read = re.findall(r"\bargs\.(\w+)|\bgetattr\(args, \"(\w+)\"", source)
     names = {f"--{(one or other).replace('_', '-')}" for one, other in read}
-    # Another transform, other images, and where timm erases: none of them is in a view.
+    # These are not about a view: another transform, other images, the place where timm erases.
     names -= {"--no-aug", "--input-img-mode", "--no-prefetcher"}
     assert len(names) > 10
     with pytest.raises(SystemExit, match="0"):
@@ -75,7 +75,7 @@ def test_options_are_not_abbreviated(option, capsys):
     )
 
 
-def test_what_timm_ignores_in_a_policy_is_a_line_that_names_the_option(tmp_path, capsys):
+def test_parts_of_a_policy_that_timm_ignores_give_a_warning_that_names_the_option(tmp_path, capsys):
     image = tmp_path / "a.png"
     Image.new("RGB", (64, 64)).save(image)
     argv = ["preview", str(image), "--out", str(tmp_path / "o.png"), "--size=32"]
@@ -91,7 +91,7 @@ def test_what_timm_ignores_in_a_policy_is_a_line_that_names_the_option(tmp_path,
 
 @pytest.fixture
 def folder(tmp_path):
-    """Ten classes with five images each, and files that are none."""
+    """Ten classes with five images each, and a file that is not an image."""
     root = tmp_path / "images"
     for number in range(50):
         path = (

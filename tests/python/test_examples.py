@@ -1,4 +1,4 @@
-"""The recipes in examples/, run on a tiny folder, and their parts against their formulas."""
+"""The scripts in examples/ run on a tiny folder, and their parts compute their formulas."""
 
 import importlib.util
 import math
@@ -55,16 +55,16 @@ def test_the_custom_loop_is_a_script_and_saves_the_plain_model(
     plain.load_state_dict(torch.load("model.pth"), strict=True)
 
 
-@pytest.mark.filterwarnings("ignore")  # of all kinds, from the frameworks' own insides
+@pytest.mark.filterwarnings("ignore")  # the frameworks use deprecated features of others
 @pytest.mark.parametrize("framework", ["accelerate", "lightning"])
 def test_runs_in_a_framework(framework, image_folder, capsys):
-    pytest.importorskip(framework, reason="the frameworks are no dependencies of the tests")
+    pytest.importorskip(framework, reason="the frameworks are optional")
     load(f"{framework}_loop").main(str(image_folder), batch_size=6)
     assert "epoch 1" in capsys.readouterr().out
 
 
 def readme_loop(folder):
-    """README's loop, and the loader that it names as another, shrunk to a small folder."""
+    """README's loop and its other loader, changed to run on a small folder."""
     text = (EXAMPLES.parent / "README.md").read_text().split("## A training loop")[1]
     loop, other = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[:2]
     for large, small in [
@@ -127,7 +127,7 @@ def test_sam_updates_the_statistics_of_batchnorm_once():
         return model(batch).square().sum() + model(batch)[0, 0]
 
     load("tied_sam").sam_step(model, optimizer, loss, loss)
-    assert model[1].num_batches_tracked == 2  # two forwards in the first loss, none of the second
+    assert model[1].num_batches_tracked == 2  # both forwards of the first loss, none of the second
 
 
 @pytest.mark.parametrize("mask_similarity", [False, True])

@@ -1,8 +1,11 @@
 """Checkpoints of --split-bn runs, converted for the plain model."""
 
+from pathlib import Path
+
 import pytest
 import timm
 import torch
+from commands import error_of
 from timm.layers import convert_splitbn_model
 from timm_launch import BY_TASK, launch
 
@@ -54,21 +57,24 @@ def test_all_else_is_kept(trained, tmp_path):
     assert aux == sum(len(before[name]) - len(after[name]) for name in states) > 0
 
 
-def test_what_cannot_be_converted_is_said_in_one_line(trained, tmp_path, capsys):
-    plain, text, other = (tmp_path / name for name in ("plain.pth.tar", "text", "other"))
-    plain_checkpoint(trained, plain)
-    text.write_text("no checkpoint")
-    torch.save([1], other)
-    for given, said in [
-        ((plain, other), "it is plain already, use it as is"),
-        ((trained, trained), "which --resume needs: name another"),
-        ((text, other), f"{text} is not a checkpoint that torch can read: "),
-        ((other, plain), f"{other} is not a checkpoint of train.py: it has no state_dict"),
-        ((tmp_path / "none", other), f"{tmp_path / 'none'}: No such file or directory"),
-        ((tmp_path, other), f"{tmp_path}: Is a directory"),
-        ((trained, tmp_path / "no" / "folder"), f"{tmp_path}/no/folder: No such file or directory"),
-    ]:
-        assert main(["plain", *map(str, given)]) == 1
-        error = capsys.readouterr().err
-        assert said in error
-        assert error.count("\n") == 1
+@pytest.mark.parametrize(
+    ("source", "target", "message"),
+    [
+        ("plain", "other", "it is plain already, use it as is"),
+        ("TRAINED", "TRAINED", "which --resume needs: name another"),
+        ("text", "other", "text is not a checkpoint that torch can read: "),
+        ("list", "other", "list is not a checkpoint of train.py: it has no state_dict"),
+        ("none", "other", "none: No such file or directory"),
+        (".", "other", ".: Is a directory"),
+        ("TRAINED", "no/folder", "no/folder: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_converted_is_refused(
+    trained, tmp_path, monkeypatch, capsys, source, target, message
+):
+    monkeypatch.chdir(tmp_path)
+    plain_checkpoint(trained, "plain")
+    Path("text").write_text("no checkpoint")
+    torch.save([1], "list")
+    source, target = (str(trained) if name == "TRAINED" else name for name in (source, target))
+    assert message in error_of(capsys, "plain", source, target)

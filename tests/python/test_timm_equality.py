@@ -13,15 +13,14 @@ import torch.nn.functional as F
 from timm.data import ImageDataset
 from timm.models import load_checkpoint
 from timm.utils import random_seed
-from timm_launch import BY_CRITERION, BY_TASK, REAL, Run, base_options, launch
+from timm_launch import ALL, BY_TASK, Run, base_options, launch, rewritten
 
 from tied_augment import TiedLoader, TwoView, View
 
-SCRIPTS = [BY_TASK, BY_CRITERION, *REAL]
 WITHOUT_BN = ["--model", "test_vit", "--opt", "sgd", "--lr", "0.1", "--weight-decay", "0"]
 
 
-@pytest.fixture(params=SCRIPTS, ids=lambda path: path.stem)
+@pytest.fixture(params=ALL, ids=lambda path: path.stem)
 def script(request):
     return request.param
 
@@ -141,8 +140,6 @@ def test_the_log_line_of_two_processes_adds_up(script, options, train_folder, tm
 
 
 def test_the_logged_parts_are_the_means_over_processes(train_folder, tmp_path):
-    script = tmp_path / "train.py"
-    (tmp_path / "shared.py").write_text((BY_TASK.parent / "shared.py").read_text())
     write = (
         "            result = task(images, target)\n"
         "            import json\n"
@@ -153,8 +150,7 @@ def test_the_logged_parts_are_the_means_over_processes(train_folder, tmp_path):
         '            loss = result["loss"]\n'
     )
     call = '            loss = task(images, target)["loss"]\n'
-    assert call in BY_TASK.read_text()
-    script.write_text(BY_TASK.read_text().replace(call, write))
+    script = rewritten(BY_TASK, tmp_path, (call, write))
     run = distributed(script, train_folder, tmp_path, "--no-prefetcher", "--mixup", "0.5")
     first, second = (
         [json.loads(line) for line in (tmp_path / f"{rank}.json").read_text().splitlines()]
@@ -231,7 +227,7 @@ def test_a_resumed_run_sees_the_views_and_weights_of_the_unbroken_one(train_fold
 def test_mixup_off_reaches_workers_that_live_on(train_folder, tmp_path):
     options = ["--mixup", "1", "--tied-loader", "timm", "--workers", "1", "--smoothing", "0"]
     options += ["--epochs", "3", "--mixup-off-epoch", "1", "--lr", "1e-12"]
-    # Whose worker has batches of the second epoch ready before that begins.
+    # Its worker has batches of the second epoch ready before that begins.
     options += ["--use-multi-epochs-loader"]
     on, _, off = launch(BY_TASK, train_folder, tmp_path, *options).summary
     # Mixed features are nearer to one another than those of whole images.

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import timm.data.loader
 import yaml
-from timm_launch import BY_CRITERION, BY_TASK, REAL, base_options, launch, run_alone
+from timm_launch import ALL, BY_TASK, base_options, launch, rewritten, run_alone
 
 from tied_augment import TiedLoss, TwoView
 from tied_augment.cli import main
@@ -18,10 +18,8 @@ from tied_augment.timm.arguments import DEFAULTS
 from tied_augment.timm.errors import LaunchError
 from tied_augment.timm.launcher import run_script
 
-SCRIPTS = [BY_TASK, BY_CRITERION, *REAL]
 
-
-@pytest.fixture(params=SCRIPTS, ids=lambda path: path.stem)
+@pytest.fixture(params=ALL, ids=lambda path: path.stem)
 def script(request):
     return request.param
 
@@ -31,7 +29,7 @@ def args_of(run):
 
 
 def refusal(data, out, *options, script=BY_TASK, tied=True):
-    """The one line that a run stops with before it has made anything."""
+    """The error, of one line, with which a run stops before it writes anything."""
     with pytest.raises(LaunchError) as caught:
         launch(script, data, out, *options, tied=tied)
     assert not (out / "run").exists()
@@ -95,9 +93,15 @@ def test_options_come_from_a_config_file(script, train_folder, tmp_path):
     assert row["train_tied_weight"] == 0.5
     assert 0 <= row["train_similarity"] <= 2
     assert args_of(run)["tied_similarity"] == "cosine"
+
+
+def test_args_yaml_is_a_config_file_that_the_command_line_overrides(script, train_folder, tmp_path):
+    run = launch(script, train_folder, tmp_path, "--tied-weight", "0.5", "--epochs", "2")
     again = ["-c", str(run.folder / "args.yaml"), "--tied-weight", "2"]
     run = launch(script, train_folder, tmp_path / "again", *again)
-    assert run.summary[0]["train_tied_weight"] == 2
+    (row,) = run.summary  # base_options has --epochs 1
+    assert row["train_tied_weight"] == 2
+    assert args_of(run)["tied_augment"] is True
 
 
 @pytest.mark.parametrize(
@@ -181,6 +185,9 @@ def test_what_does_not_work_is_refused_in_one_line(options, message, train_folde
 def test_tied_options_alone_have_no_effect_and_are_refused(train_folder, tmp_path):
     text = refusal(train_folder, tmp_path, "--tied-weight", "2", tied=False)
     assert text == "--tied-weight has no effect without --tied-augment: add that"
+
+
+def test_the_flag_in_a_config_file_must_be_a_bool(train_folder, tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text("tied_augment: 'false'")
     text = refusal(train_folder, tmp_path, "-c", str(config), tied=False)
@@ -224,18 +231,14 @@ def test_own_flips_are_of_one_crop(loader, train_folder, tmp_path, monkeypatch):
     ],
 )
 def test_a_script_of_another_shape_is_refused(lacking, missing, train_folder, tmp_path):
-    script = tmp_path / "train.py"
     removed = "".join(f"del {name}\n" for name in lacking)
-    shared = (BY_TASK.parent / "shared.py").read_text()
-    (tmp_path / "shared.py").write_text(shared)
-    script.write_text(BY_TASK.read_text().replace('if __name__ == "__main__":', f"{removed}if 0:"))
+    change = ('if __name__ == "__main__":', f"{removed}if 0:")
+    script = rewritten(BY_TASK, tmp_path, change)
     assert missing in refusal(train_folder, tmp_path, script=script)
 
 
 def test_a_collate_function_of_the_script_is_refused(train_folder, tmp_path):
-    script = tmp_path / "train.py"
-    (tmp_path / "shared.py").write_text((BY_TASK.parent / "shared.py").read_text())
-    script.write_text(BY_TASK.read_text().replace("collate_fn=collate", "collate_fn=len"))
+    script = rewritten(BY_TASK, tmp_path, ("collate_fn=collate", "collate_fn=len"))
     assert "a collate function of its own" in refusal(train_folder, tmp_path, script=script)
 
 
@@ -314,27 +317,25 @@ def test_the_log_says_which_loader_and_why(options, said, train_folder, tmp_path
     assert "features: input of fc" in run.text
 
 
+STREAM = """
+    from timm.data import IterableImageDataset
+    read = train_set.reader.samples
+    class Stream(IterableImageDataset):
+        def __init__(self): self.transform = self.target_transform = None
+        def __len__(self): return len(read)
+        def set_loader_cfg(self, num_workers): pass
+        def __iter__(self):
+            from PIL import Image
+            for path, target in read:
+                with Image.open(path) as image:
+                    yield self.transform(image.convert('RGB')), target
+    train_set = Stream()
+"""
+
+
 def test_a_data_set_that_only_python_can_read_goes_through_timm(train_folder, tmp_path):
-    script = tmp_path / "train.py"
-    (tmp_path / "shared.py").write_text((BY_TASK.parent / "shared.py").read_text())
-    script.write_text(
-        BY_TASK.read_text().replace(
-            "    loader = create_loader(train_set,",
-            "    from timm.data import IterableImageDataset\n"
-            "    read = train_set.reader.samples\n"
-            "    class Stream(IterableImageDataset):\n"
-            "        def __init__(self): self.transform = self.target_transform = None\n"
-            "        def __len__(self): return len(read)\n"
-            "        def set_loader_cfg(self, num_workers): pass\n"
-            "        def __iter__(self):\n"
-            "            from PIL import Image\n"
-            "            for path, target in read:\n"
-            "                with Image.open(path) as image:\n"
-            "                    yield self.transform(image.convert('RGB')), target\n"
-            "    train_set = Stream()\n"
-            "    loader = create_loader(train_set,",
-        )
-    )
+    loading = "    loader = create_loader(train_set,"
+    script = rewritten(BY_TASK, tmp_path, (loading, STREAM + loading))
     run = launch(script, train_folder, tmp_path)
     assert "timm's loader, since only Python can read the images of this Stream" in run.text
     assert len(run.steps) == 4

@@ -1,4 +1,4 @@
-"""tied_augment.timm.create_loader in the place of timm's."""
+"""tied_augment.timm.create_loader takes timm's arguments and gives what timm's loader would."""
 
 import inspect
 
@@ -8,6 +8,7 @@ import timm.data
 import torch
 import torch.distributed as dist
 from timm.data import FastCollateMixup, ImageDataset, IterableImageDataset
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.data.loader import PrefetchLoader, fast_collate
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 from torch.utils.data.distributed import DistributedSampler
@@ -27,7 +28,7 @@ def tied(folder, **options):
 
 
 def raw(folder, epoch=0, seed=0, **options):
-    """What the loader below timm's PrefetchLoader must give."""
+    """The batches that the loader below timm's PrefetchLoader must give."""
     view = View.from_timm(input_size=32, **options)
     loader = TiedLoader(
         ImageDataset(str(folder)),
@@ -43,6 +44,12 @@ def raw(folder, epoch=0, seed=0, **options):
     return list(loader)
 
 
+def normalised(pixels, mean=IMAGENET_DEFAULT_MEAN, std=IMAGENET_DEFAULT_STD):
+    """As timm's PrefetchLoader computes it."""
+    mean, std = (torch.tensor([255 * v for v in values]).view(1, 3, 1, 1) for values in (mean, std))
+    return pixels.float().sub_(mean).div_(std)
+
+
 def test_every_option_of_timm_is_taken(image_folder):
     given = {
         name: parameter.default
@@ -52,6 +59,9 @@ def test_every_option_of_timm_is_taken(image_folder):
     del given["is_training"]
     loader = tied(image_folder, **(given | {"device": CPU}))
     assert len(list(loader)) == 2
+
+
+def test_other_options_are_refused(image_folder):
     with pytest.raises(TypeError, match="threads, wrokers: num_workers is the number of threads"):
         tied(image_folder, wrokers=1, threads=2)
 
@@ -60,12 +70,10 @@ def test_batches_are_normalised_on_the_device_by_timm(image_folder):
     options = {"auto_augment": "rand-m9-mstd0.5-inc1", "interpolation": "random"}
     loader = tied(image_folder, mean=MEAN, std=STD, num_workers=2, seed=4, **options)
     assert isinstance(loader, PrefetchLoader)
-    mean = torch.tensor([value * 255 for value in MEAN]).view(1, 3, 1, 1)
-    std = torch.tensor([value * 255 for value in STD]).view(1, 3, 1, 1)
     for epoch in range(2):
         pixels = raw(image_folder, epoch, 4, mean=MEAN, std=STD, **options)
         for (images, targets), (wanted, wanted_targets) in zip(loader, pixels, strict=True):
-            assert torch.equal(images, wanted.float().sub_(mean).div_(std))
+            assert torch.equal(images, normalised(wanted, MEAN, STD))
             assert torch.equal(targets, wanted_targets)
             assert targets.dtype == torch.int64
             assert torch.equal(targets[:5], targets[5:])
@@ -84,26 +92,29 @@ def test_without_prefetcher_batches_are_normalised_floats(image_folder):
 
 
 @pytest.mark.parametrize("prefetcher", [True, False])
-def test_what_train_py_reads_of_a_loader(image_folder, prefetcher):
+def test_the_attributes_that_train_py_reads(image_folder, prefetcher):
     loader = tied(image_folder, use_prefetcher=prefetcher)
     assert len(loader) == len(list(loader)) == 2
     assert len(loader.dataset) == 12
     assert isinstance(loader.batch_sampler, BatchSampler)
-    # main: _set_loader_epoch
+
+
+def test_the_prefetcher_has_the_switch_for_mixing(image_folder):
+    loader = tied(image_folder)
+    assert loader.mixup_enabled is False
+    loader.mixup_enabled = False
+
+
+@pytest.mark.parametrize("prefetcher", [True, False])
+def test_train_py_sets_the_epoch_of_what_has_one(image_folder, prefetcher):
+    loader = tied(image_folder, use_prefetcher=prefetcher, mean=(0.0,) * 3, std=(1.0,) * 3)
+    # As `_set_loader_epoch` in timm's main branch.
     for owner in (loader.dataset, loader.batch_sampler, loader.sampler):
         if hasattr(owner, "set_epoch"):
             owner.set_epoch(6)
     images, _ = next(iter(loader))
-    if not prefetcher:
-        wanted = next(iter(tied(image_folder, use_prefetcher=False)))[0]
-        assert not torch.equal(images, wanted)
-    if prefetcher:
-        assert loader.mixup_enabled is False
-        loader.mixup_enabled = False
-        inner = raw(image_folder, 6)[0][0]
-        mean = torch.tensor([v * 255 for v in (0.485, 0.456, 0.406)]).view(1, 3, 1, 1)
-        std = torch.tensor([v * 255 for v in (0.229, 0.224, 0.225)]).view(1, 3, 1, 1)
-        assert torch.equal(images, inner.float().sub_(mean).div_(std))
+    wanted, _ = raw(image_folder, 6)[0]
+    assert torch.equal((255 * images).round().byte(), wanted)
 
 
 TARGETS = {
@@ -138,14 +149,15 @@ def test_targets_are_those_of_timms_loader(image_folder, targets, prefetcher):
     assert torch.equal(got, torch.cat((wanted, wanted)))
 
 
-def test_collate_functions_and_mixup(image_folder):
-    plain = raw(image_folder)
+def test_a_collate_function_gets_pairs_of_views(image_folder):
     loader = tied(image_folder, use_prefetcher=False, collate_fn=fast_collate)
     loader._output = TiedLoader(loader.dataset, View(32))._output  # uint8, as under the prefetcher
-    for (images, targets), (wanted, wanted_targets) in zip(loader, plain, strict=True):
+    for (images, targets), (wanted, wanted_targets) in zip(loader, raw(image_folder), strict=True):
         assert torch.equal(images, wanted)
         assert torch.equal(targets, wanted_targets)
 
+
+def test_mixing_while_collating(image_folder):
     class FirstViewMixed(FastCollateMixup):
         def __call__(self, batch, _=None):
             return super().__call__([(first, target) for (first, _), target in batch])
@@ -159,15 +171,12 @@ def test_collate_functions_and_mixup(image_folder):
     assert mixup.mixup_enabled is False
 
 
-def test_random_erasing_spares_the_first_view_with_re_split(image_folder):
-    loader = tied(image_folder, re_prob=1.0, re_split=True, re_mode="const")
-    plain = tied(image_folder)
-    for (images, _), (wanted, _) in zip(loader, plain, strict=True):
-        assert torch.equal(images[:5], wanted[:5])
-        assert not torch.equal(images[5:], wanted[5:])
-    on_bytes = tied(image_folder, re_prob=1.0, re_split=True, use_prefetcher=False)
-    plain = tied(image_folder, use_prefetcher=False)
-    for (images, _), (wanted, _) in zip(on_bytes, plain, strict=True):
+@pytest.mark.parametrize("prefetcher", [True, False])
+def test_random_erasing_spares_the_first_view_with_re_split(image_folder, prefetcher):
+    erasing = {"re_prob": 1.0, "re_split": True, "re_mode": "const"}
+    erased = tied(image_folder, use_prefetcher=prefetcher, **erasing)
+    plain = tied(image_folder, use_prefetcher=prefetcher)
+    for (images, _), (wanted, _) in zip(erased, plain, strict=True):
         assert torch.equal(images[:5], wanted[:5])
         assert not torch.equal(images[5:], wanted[5:])
 
@@ -215,13 +224,15 @@ def test_streams(image_folder):
     for _ in range(2):
         assert [len(targets) for _, targets in loader] == [10, 10]
     assert reader.epochs == [0, 1]
+
+
+def test_streams_have_no_scheduled_sizes(image_folder):
+    dataset = IterableImageDataset("", reader=list(ImageFolder(image_folder)))
     with pytest.raises(TypeError, match="map-style"):
         create_loader(dataset, 32, 5, True, input_size_choices=[16])
 
 
 def test_distributed_samplers(image_folder, tmp_path):
-    with pytest.raises(ValueError, match="distributed"):
-        tied(image_folder, num_aug_repeats=3)
     dist.init_process_group("gloo", f"file://{tmp_path}/store", rank=0, world_size=1)
     try:
         loader = tied(image_folder, distributed=True)
@@ -237,6 +248,8 @@ def test_distributed_samplers(image_folder, tmp_path):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
+        ({"num_aug_repeats": 3}, ValueError, "num_aug_repeats needs several processes"),
+        ({"num_aug_splits": 2}, ValueError, "num_aug_splits is not supported"),
         ({"batch_size": 13}, ValueError, "batch_size 13 is larger than the 12 samples of the data"),
         ({"num_workers": "2"}, TypeError, "num_workers must be an integer, got '2'"),
         ({"num_workers": -1}, ValueError, "num_workers must be from 0 "),
@@ -284,9 +297,10 @@ def test_the_share_of_a_process_must_fill_a_batch(image_folder):
     refuse_no_batches(DataLoader(dataset, 6, sampler=sampler, drop_last=True), 6)
 
 
-def test_two_views_are_not_made_of_splits(image_folder):
-    with pytest.raises(ValueError, match="num_aug_splits"):
-        tied(image_folder, num_aug_splits=2)
-    other = View.from_timm(input_size=32, color_jitter=None)
-    loader = tied(image_folder, second=other, same_crop=True, use_prefetcher=False)
-    assert next(iter(loader))[0].shape == (10, 3, 32, 32)
+def test_the_second_view_may_have_other_options(image_folder):
+    second = View.from_timm(input_size=32, color_jitter=None)
+    loader = tied(image_folder, second=second, same_crop=True, use_prefetcher=False)
+    wanted = tied(image_folder, color_jitter=None, same_crop=True, use_prefetcher=False)
+    (images, _), (clean, _) = next(iter(loader)), next(iter(wanted))
+    assert torch.equal(images[5:], clean[5:])
+    assert not torch.equal(images[:5], clean[:5])

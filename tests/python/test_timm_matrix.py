@@ -1,15 +1,15 @@
-"""Every option of train.py that --tied-augment is said to work with, for an epoch of 4 steps.
+"""The options of train.py that work with --tied-augment, each in a run of 4 steps per epoch.
 
-On the small scripts in tests/timm_train, and on each real train.py that TIMM_TRAIN_SCRIPT names
-(paths, separated as in PATH).
+The scripts are those in tests/timm_train and each train.py that TIMM_TRAIN_SCRIPT names (paths,
+separated as in PATH).
 """
 
 import csv
 
 import pytest
-from timm_launch import BY_CRITERION, BY_TASK, REAL, launch
+from timm_launch import ALL, BY_TASK, REAL, launch
 
-# What the option brings, by the options; one run each. An asterisk: not in every train.py.
+# One run each. An asterisk marks options that not every train.py has.
 OPTIONS = [
     "",
     "--smoothing 0",
@@ -56,17 +56,15 @@ OPTIONS = [
     "--tied-feature-module layer3 layer4 --tied-layer-weights 0.1 0.2 --mixup 0.2",
     "--torchcompile aot_eager --mixup 0.2 --epochs 2",
 ]
-# Imports what takes seconds.
+# They import modules that take seconds.
 SLOW = ["--amp --amp-dtype float16", "--torchcompile inductor"]
-
-SCRIPTS = [BY_TASK, BY_CRITERION, *REAL]
 
 
 def name_of(value):
     return value.stem if hasattr(value, "stem") else value or "plain"
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=name_of)
+@pytest.mark.parametrize("script", ALL, ids=name_of)
 @pytest.mark.parametrize(
     "options",
     [*OPTIONS, *(pytest.param(options, marks=pytest.mark.slow) for options in SLOW)],

@@ -1,15 +1,15 @@
-"""Runs that stop and are resumed: equal, bit for bit, to those that were not stopped."""
+"""Runs that are stopped and resumed: equal, bit for bit, to those that were not stopped."""
 
 import numpy as np
 import pytest
 import torch
-from timm_launch import BY_CRITERION, BY_TASK, REAL, launch
+from timm_launch import BY_CRITERION, BY_TASK, REAL, launch, rewritten
 from torch.utils.data import DataLoader
 
 from tied_augment.timm.mixup import TwoViewFastCollateMixup
 from tied_augment.timm.seeds import EpochSeeds
 
-# All that draws: order, views, mixing, erasing, dropout.
+# Everything is drawn: order, views, mixing, erasing, dropout.
 DRAWS = ["--mixup", "0.4", "--cutmix", "1", "--reprob", "0.5", "--drop", "0.2"]
 DRAWS += ["--aa", "rand-m9-mstd0.5"]
 LOADERS = {
@@ -22,14 +22,10 @@ LOADERS = {
 def check_resume(script, train_folder, tmp_path, options):
     options = [*DRAWS, *options]
     whole = launch(script, train_folder, tmp_path / "whole", *options, "--epochs", "3")
-    # As a run that is killed in its third epoch: the schedules are those of three.
-    cut = tmp_path / "cut.py"
-    (tmp_path / "shared.py").write_text((BY_TASK.parent / "shared.py").read_text())
-    stop = "\n    if epoch == 2:\n        raise KeyboardInterrupt\n"
-    head, loop, tail = script.read_text().partition("    log = shared.StepLog(")
-    if not loop:
-        head, loop, tail = script.read_text().partition("    second_order =")
-    cut.write_text(head + stop + loop + tail)
+    # A run that is killed in its third epoch has the schedules of three epochs.
+    stop = "    if epoch == 2:\n        raise KeyboardInterrupt\n"
+    first_line = "    second_order =" if script in REAL else "    log = shared.StepLog("
+    cut = rewritten(script, tmp_path, (first_line, stop + first_line))
     try:
         begun = launch(cut, train_folder, tmp_path / "begun", *options, "--epochs", "3")
         folder = begun.folder
@@ -82,7 +78,7 @@ def shares(epoch, workers, seed=1, rank=0):
     return torch.stack([target[:4, -1] for _, target in loader])
 
 
-# torch says so where a process has one core.
+# torch warns on a machine with one core.
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_mixing_follows_from_seed_rank_epoch_and_batch():
     expected = shares(3, 0)

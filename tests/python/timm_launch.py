@@ -1,4 +1,4 @@
-"""Runs of train.py files through the launcher, in this process: what the tests of it share."""
+"""Runs of train.py files through the launcher, in this process, for the tests of it."""
 
 import contextlib
 import csv
@@ -18,13 +18,14 @@ from tied_augment.timm.launcher import run_script
 SCRIPTS = Path(__file__).parents[1] / "timm_train"
 BY_TASK = SCRIPTS / "by_task.py"
 BY_CRITERION = SCRIPTS / "by_criterion.py"
-# Real ones, if the user has any: see docs/timm.md.
+# timm's own, if the user names any: see docs/timm.md.
 REAL = [Path(path) for path in os.environ.get("TIMM_TRAIN_SCRIPT", "").split(os.pathsep) if path]
+ALL = [BY_TASK, BY_CRITERION, *REAL]
 
 
 @dataclass
 class Run:
-    """What a run left behind."""
+    """The output folder and the printed text of a run."""
 
     folder: Path
     text: str
@@ -47,11 +48,23 @@ class Run:
 
 
 def base_options(data, out):
-    """Seconds on a CPU: a tiny model, images of 32 pixels, 4 classes."""
+    """For a run of seconds on a CPU: a tiny model, images of 32 pixels, 4 classes."""
     return (
         f"--data-dir {data} --model test_resnet --img-size 32 --num-classes 4 -b 8 --device cpu "
         f"--workers 0 --epochs 1 --log-interval 1 --output {out} --experiment run"
     ).split()
+
+
+def rewritten(script, folder, *changes):
+    """A copy of `script` in `folder`, where each change is an old text and the new one."""
+    text = script.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "shared.py").write_text((SCRIPTS / "shared.py").read_text())
+    copy = folder / "train.py"
+    copy.write_text(text)
+    return copy
 
 
 def run_alone(script, argv):
@@ -68,14 +81,14 @@ def launch(script, data, out, *options, tied=True, run=run_script):
     logging.root.handlers.clear()
     text = io.StringIO()
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # so small are these models that more of them wait for each other
+    torch.set_num_threads(1)  # the models are so small that more threads wait for each other
     try:
         with (
             contextlib.redirect_stdout(text),
             contextlib.redirect_stderr(text),
             warnings.catch_warnings(),
         ):
-            # Of timm and torch about each other; the launcher's own are raised, still.
+            # Warnings of timm and torch about each other; ours are still errors.
             for package in ("timm", "torch"):
                 warnings.filterwarnings("ignore", module=rf"{package}(\.|$)")
             # timm's ImageDataset leaves closing its files to the garbage collector.

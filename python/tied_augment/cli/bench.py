@@ -150,8 +150,11 @@ def _measure_ours(args: argparse.Namespace, view: View, count: int) -> Measured:
     )
     try:
         rate, first = _measure(loader, args.batch_size, args.seconds)
-    except (OSError, RuntimeError) as error:  # too many were skipped
-        raise CommandError(f"can't read the images of {args.folder}: {error}") from error
+    except (OSError, RuntimeError) as error:
+        # A RuntimeError after too many unreadable images has the last one's error as its cause.
+        unreadable = isinstance(error.__cause__ or error, OSError)
+        problem = f"can't read the images of {args.folder}" if unreadable else "TiedLoader failed"
+        raise CommandError(f"{problem}: {error}") from error
     result = Measured(
         True, f"TiedLoader, {count} thread(s)", rate, first, f"TiedLoader(..., threads={count})"
     )
