@@ -1,6 +1,6 @@
-//! Every operation on 224x224 planes, one core; `benches/ops.py` sets them beside Pillow's.
+//! Every operation on 224x224 planes, on one core. `benches/ops.py` compares them with Pillow's.
 //!
-//! Run with `cargo bench --bench ops`; compare lines of one run only.
+//! Run with `cargo bench --bench ops`, and compare lines of one run only.
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use tied_augment::ops::{Interpolation, Op, Sampling, Scratch, apply};

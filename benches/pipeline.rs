@@ -1,6 +1,8 @@
-//! Decode, resize, view and batch, one core, with fast_image_resize beside the resize.
+//! Decoding, resizing and whole batches on one core, with fast_image_resize for comparison.
 //!
-//! Run with `cargo bench`; compare lines of one run only.
+//! Run with `cargo bench --bench pipeline`, and compare lines of one run only. The resize is timed
+//! with every instruction set of the machine; `cargo bench --bench pipeline -- avx2` times it with
+//! one. Loops that the compiler vectorises use the best instruction set in all of them.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use fast_image_resize as fir;
@@ -10,23 +12,22 @@ use tied_augment::image::{Image, ImageRef, Rect};
 use tied_augment::plan::{Crop, Shared, ViewSpec};
 use tied_augment::policy::Augment;
 use tied_augment::pool::Pool;
-use tied_augment::resize::{Filter, Resizer};
+use tied_augment::resize::{Filter, Flips, Resizer};
 
 const WIDTH: u32 = 500;
 const HEIGHT: u32 = 375;
 const SIDE: u32 = 224;
 
-/// Smooth shapes with grain, so that JPEG finds about as much to code as in a photograph.
+/// Smooth shapes with grain, so that a JPEG of it is about as large as one of a photograph.
 fn photo() -> Vec<u8> {
     let mut state = 1u64;
-    let pixel = |y: u32, x: u32, c: u32| {
+    let mut pixel = |y: u32, x: u32, c: u32| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let (y, x) = (f64::from(y), f64::from(x));
         let wave = (x / (17.0 + f64::from(c))).sin() * (y / 23.0).cos() + (x * y / 9000.0).sin();
         let grain = (state >> 60) as f64 - 7.5;
         (128.0 + 50.0 * wave + grain).clamp(0.0, 255.0) as u8
     };
-    let mut pixel = pixel;
     let mut data = Vec::new();
     for y in 0..HEIGHT {
         for x in 0..WIDTH {
@@ -71,10 +72,12 @@ fn resize(c: &mut Criterion) {
         (Filter::Lanczos, fir::FilterType::Lanczos3),
     ] {
         let mut group = c.benchmark_group(format!("resize 500x375 to 224x224 {}", filter.name()));
-        let mut resizer = Resizer::default();
-        group.bench_function("ours, exact, to planes", |b| {
-            b.iter(|| resizer.resize(source, (SIDE, SIDE), filter, (false, false), &mut out));
-        });
+        for simd in Resizer::available() {
+            let mut resizer = Resizer::with_simd(simd);
+            group.bench_function(format!("ours, exact, to planes, {}", simd.name()), |b| {
+                b.iter(|| resizer.resize(source, (SIDE, SIDE), filter, Flips::default(), &mut out));
+            });
+        }
         let pixels = fir::PixelType::U8x3;
         let image = fir::images::ImageRef::new(WIDTH, HEIGHT, &data, pixels).expect("fits");
         let mut target = fir::images::Image::new(SIDE, SIDE, pixels);

@@ -36,7 +36,8 @@ pub(crate) fn planes(source: ImageRef<'_>, flips: Flips, out: &mut [u8]) {
     }
 }
 
-/// Writes the part `crop` of `source` into three planes, flipped, with black where `crop` is outside.
+/// Writes the part `crop` of `source` into three planes, flipped, with black where `crop` is
+/// outside.
 ///
 /// # Panics
 /// If `out` does not hold `3 * crop.h * crop.w` bytes.

@@ -7,18 +7,18 @@
 //!
 //! Most loops over pixels and over rows of logits are plain Rust that LLVM vectorises well. Their
 //! functions carry `#[multiversion(targets = "simd")]`. The crate `multiversion` compiles such a
-//! function for the levels of x86-64 (v4 has AVX-512, v3 AVX2, v2 SSE4) and for the plain target, and
-//! its first call chooses the best version that the machine has. NEON needs no version: every 64-bit
-//! ARM has it.
+//! function for the levels of x86-64 (v4 has AVX-512, v3 AVX2, v2 SSE4) and for the plain target,
+//! and its first call chooses the best version that the machine has. NEON needs no version: every
+//! 64-bit ARM has it.
 //!
 //! There is one source for all versions, and Rust allows LLVM neither to reorder floating-point
 //! operations nor to fuse them. So the versions agree without a test of each.
 //!
 //! # Kernels with intrinsics
 //!
-//! Where LLVM finds no good form, the kernel is written by hand, once per instruction set. There are
-//! four of them: the resize, the interpolation of affine transforms, the look-up of bytes in a table,
-//! and the normalisation of batches. All have one layout:
+//! Where LLVM finds no good form, the kernel is written by hand, once per instruction set. There
+//! are four of them: the resize, the interpolation of affine transforms, the look-up of bytes in a
+//! table, and the normalisation of batches. All have one layout:
 //!
 //! ```text
 //! kernel/
@@ -28,7 +28,7 @@
 //! └── ...
 //! ```
 //!
-//! `ISAS` lists the instruction sets that the kernel is written for, best first. [`Simd::best`] takes
+//! `ISAS` lists the instruction sets that the kernel is written for, best first. `Simd::best` takes
 //! the first one that the machine has. The value is then a proof that those instructions exist, and
 //! this is what makes the `unsafe` calls in the `match` sound:
 //!
@@ -42,16 +42,16 @@
 //! }
 //! ```
 //!
-//! Tests run each version in [`Simd::available`] on the same random input and compare it with
+//! Tests run each version in `Simd::available` on the same random input and compare it with
 //! `portable`.
 //!
-//! `multiversion` could choose among these as well, but only ever the best one: neither a test nor a
-//! benchmark could ask for another.
+//! `multiversion` could choose among these as well, but only ever the best one: neither a test nor
+//! a benchmark could ask for another.
 //!
 //! # Adding an instruction set
 //!
-//! To this file: a variant of [`Isa`], its name, and its detection. To each kernel that gains by it: a
-//! file, its `mod` line, an entry in `ISAS` and an arm of the `match`.
+//! To this file: a variant of `Isa`, its name, and its detection. To each kernel that gains by it:
+//! a file, its `mod` line, an entry in `ISAS` and an arm of the `match`.
 
 /// An instruction set that kernels are written for, by its most advanced extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,8 +94,8 @@ impl Isa {
 
 /// An instruction set that this machine has.
 ///
-/// Values come from detection only, so that a kernel may rely on the instructions of the one that it
-/// is given.
+/// Values come from detection only, so that a kernel may rely on the instructions of the one that
+/// it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Simd(Isa);
 

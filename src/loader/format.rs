@@ -1,9 +1,9 @@
 //! The elements of a batch: bytes as they are, or normalised floating-point numbers.
 //!
-//! A view has 8-bit values, so a floating-point output has 256 values per channel, which come from a
-//! table. The caller makes the table and so decides on the arithmetic and its rounding; the output equals
-//! it bit for bit. Where [`Normalise`] reproduces the table exactly, elements are computed instead, which
-//! is faster.
+//! A view has 8-bit values, so a floating-point output has 256 values per channel, which come from
+//! a table. The caller makes the table and so decides on the arithmetic and its rounding; the
+//! output equals it bit for bit. Where [`Normalise`] reproduces the table exactly, elements are
+//! computed instead, which is faster.
 
 use std::ops::Range;
 
@@ -51,8 +51,9 @@ impl Format {
     /// A format with the elements of `table`: the bytes of 3 x 256 elements, in this machine's byte
     /// order, or `None` for bytes as they are.
     ///
-    /// `normalised` is the mean and the standard deviation of the channels, if the table is
-    /// `(v / 255 - mean) / std` in float32, rounded to the elements' type. It only makes writing faster.
+    /// `normalised` is the mean and the standard deviation of each channel, if the table is made of
+    /// `(v / 255 - mean) / std`, computed in float32 and rounded to the elements' type. It makes
+    /// writing faster and changes nothing else.
     ///
     /// # Errors
     /// [`Error::Argument`] if the table does not have 768 elements of 2 or 4 bytes.
@@ -154,8 +155,8 @@ impl Format {
         look_up_pixels(inputs.map(|input| &input[end..]), table, &mut out[end * size..]);
     }
 
-    /// Which of the `len` elements or pixels of `size` bytes in `out` are computed: whole steps, from the
-    /// first that is aligned. None if all are looked up.
+    /// Which of the `len` elements or pixels of `size` bytes in `out` are computed: whole steps,
+    /// from the first that is aligned. None if all are looked up.
     fn computed(&self, out: &[u8], len: usize, size: usize, step: usize) -> Range<usize> {
         let address = out.as_ptr().addr();
         let aligned = |n: &usize| (address + n * size).is_multiple_of(ALIGN);
@@ -284,7 +285,8 @@ mod tests {
             interleaved: bool,
         ) {
             let layout = if interleaved { Layout::Interleaved } else { Layout::Planes };
-            let view: Vec<u8> = (0..3).flat_map(|c| plane.iter().map(move |v| v ^ (c * 77))).collect();
+            let channel = |c: u8| plane.iter().map(move |v| v ^ (c * 77));
+            let view: Vec<u8> = (0..3).flat_map(channel).collect();
             for mut table in tables([mean, std]) {
                 if let Some(entry) = spoilt {
                     table[entry] ^= 1;

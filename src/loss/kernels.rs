@@ -1,19 +1,32 @@
-//! The loops over one row, or one pair of rows: no dtypes, no threads, no options.
+//! The loops of the loss, over one row or one pair of rows. They are plain Rust that the compiler
+//! vectorises (see [`crate::simd`]).
 //!
-//! Sums are of at most 64 terms in the row's own type per lane; all above that is in f64. Their order
-//! depends on the length only, so a result is the same on every machine and any number of threads.
+//! # Sums
+//!
+//! A sum of floats depends on its order, so LLVM may not vectorise one. [`sum`] has an order that
+//! it can vectorise: `LANES` partial sums side by side.
+//!
+//! ```text
+//! row       0   1  ...  31 | 32  33  ...  63 | ...
+//! lanes    +0  +1  ... +31 | +0  +1  ... +31 | ...
+//! ```
+//!
+//! A lane adds 64 terms in the row's own type. Then the lanes are added up in f64, in pairs, and so
+//! is everything after them: the error of a long f32 row does not grow with its length. The order
+//! depends on the length only, so the result is the same on every machine and for every number of
+//! threads.
 
 use half::bf16;
 use multiversion::multiversion;
 
 use super::real::Real;
 
-/// Partial sums side by side, which fill four AVX2 registers of f32.
+/// The number of partial sums. They fill four AVX2 registers of f32.
 const LANES: usize = 32;
-/// Numbers summed before the lanes are added up in f64.
+/// The number of terms after which the lanes are added up in f64.
 const BLOCK: usize = 64 * LANES;
 
-/// The sum of `term` over both rows.
+/// The sum of `term(a, b)` over the pairs of numbers in both rows.
 #[inline(always)]
 fn sum<T: Real>(first: &[T], second: &[T], term: impl Fn(T, T) -> T) -> f64 {
     let mut total = 0.0;
@@ -41,7 +54,7 @@ fn sum<T: Real>(first: &[T], second: &[T], term: impl Fn(T, T) -> T) -> f64 {
     total
 }
 
-/// The largest number that is no NaN; -inf if there is none.
+/// The largest number that is not NaN; -inf if there is none.
 #[multiversion(targets = "simd")]
 pub fn maximum<T: Real>(row: &[T]) -> T {
     let larger = |a: T, b: T| if b > a { b } else { a };
@@ -58,7 +71,7 @@ pub fn maximum<T: Real>(row: &[T]) -> T {
     lanes.into_iter().fold(T::NEG_INFINITY, larger)
 }
 
-/// Writes `e^(row - max)` and returns its sum; nothing in `row` may be above `max`.
+/// Writes `e^(row - max)` to `out` and returns its sum. No number in `row` may be above `max`.
 #[multiversion(targets = "simd")]
 pub fn exponentials<T: Real>(row: &[T], max: T, out: &mut [T]) -> f64 {
     for (out, &v) in out.iter_mut().zip(row) {
@@ -114,7 +127,7 @@ pub fn products<T: Real>(first: &[T], second: &[T]) -> (f64, f64, f64) {
     (sum(first, second, product), sum(first, first, product), sum(second, second, product))
 }
 
-/// `factor * (first - second)` and its negative.
+/// Writes `factor * (first - second)` and its negative.
 #[multiversion(targets = "simd")]
 pub fn differences<T: Real>(
     (first, second): (&[T], &[T]),
@@ -129,7 +142,7 @@ pub fn differences<T: Real>(
     }
 }
 
-/// `factor * sign(first - second)` and its negative; the sign of 0 and of NaN is 0.
+/// Writes `factor * sign(first - second)` and its negative. The sign of 0 and of NaN is 0.
 #[multiversion(targets = "simd")]
 pub fn signs<T: Real>(
     (first, second): (&[T], &[T]),
@@ -145,7 +158,7 @@ pub fn signs<T: Real>(
     }
 }
 
-/// `own * to + other * across` for each row of the pair, `to` being that row's.
+/// Writes `row * own + other * across` for both rows. `own` differs between the rows.
 #[multiversion(targets = "simd")]
 pub fn combine<T: Real>(
     (first, second): (&[T], &[T]),
@@ -160,7 +173,7 @@ pub fn combine<T: Real>(
     }
 }
 
-/// bfloat16 to f32, exactly. Unlike `half`'s conversion, which goes number by number.
+/// bfloat16 to f32, exactly. It vectorises, unlike the conversion of `half`.
 #[multiversion(targets = "simd")]
 pub fn widen(from: &[bf16], to: &mut [f32]) {
     for (to, from) in to.iter_mut().zip(from) {
@@ -168,7 +181,7 @@ pub fn widen(from: &[bf16], to: &mut [f32]) {
     }
 }
 
-/// f32 to bfloat16, to nearest even; every NaN becomes a quiet one.
+/// f32 to bfloat16, to nearest even. Every NaN becomes a quiet NaN.
 #[multiversion(targets = "simd")]
 pub fn narrow(from: &[f32], to: &mut [bf16]) {
     for (to, &from) in to.iter_mut().zip(from) {

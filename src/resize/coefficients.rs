@@ -1,19 +1,19 @@
 //! The weights of an antialiased resize along one axis, as Pillow computes them
 //! (`precompute_coeffs` and `normalize_coeffs_8bpc` in `libImaging/Resample.c`, Pillow 13.0).
 //!
-//! An output sample is a weighted sum of adjacent input samples, its [`Window`]. The weights are computed
-//! in f64, scaled to a sum of 1, and rounded to fixed point with 22 bits after the point.
+//! An output sample is a weighted sum of adjacent input samples, its [`Window`]. The weights are
+//! computed in f64, scaled to a sum of 1, and rounded to fixed point with 22 bits after the point.
 //!
 //! # Flips
 //!
-//! A mirrored axis has the same windows in the opposite order. [`Axis::flip`] reverses the list once, so
-//! that no kernel knows of flips.
+//! A mirrored axis has the same windows in the opposite order. [`Axis::flip`] reverses the list
+//! once, so that no kernel knows of flips.
 //!
 //! # Groups and digits
 //!
-//! Dot-product instructions multiply four bytes by four signed bytes. For their kernels, the weights of
-//! a window come in groups of four samples, and each weight as three signed [`Digits`]. Samples that a
-//! group has outside its window weigh 0:
+//! Dot-product instructions multiply four bytes by four signed bytes. For their kernels, the
+//! weights of a window come in groups of four samples, and each weight as three signed [`Digits`].
+//! Samples that a group has outside its window weigh 0:
 //!
 //! ```text
 //! samples        8   9  10  11 | 12  13  14  15
@@ -37,8 +37,8 @@ pub const GROUP: usize = 4;
 
 /// The weights of a group as digits: `low + (middle << 8) + (high << 16)`.
 ///
-/// All digits are signed. `high` has room for weights of up to 1.98. The largest weight is less than
-/// 1.3: Lanczos, at the border between two pixels.
+/// All digits are signed. `high` has room for weights of up to 1.98. The largest weight is less
+/// than 1.3: Lanczos, at the border between two pixels.
 pub type Digits = [[i8; GROUP]; 3];
 
 /// What is to be resized.
@@ -92,11 +92,11 @@ impl Coefficients {
 
     /// Returns the range of input samples that are used. Afterwards, windows count from its start.
     pub fn trim(&mut self) -> Range<usize> {
-        let used = self.windows.iter().fold(usize::MAX..0, |used, window| {
-            used.start.min(window.start)..used.end.max(window.start + window.len)
-        });
-        self.windows.iter_mut().for_each(|window| window.start -= used.start);
-        used
+        let starts = self.windows.iter().map(|window| window.start);
+        let ends = self.windows.iter().map(|window| window.start + window.len);
+        let (first, end) = (starts.min().unwrap_or(0), ends.max().unwrap_or(0));
+        self.windows.iter_mut().for_each(|window| window.start -= first);
+        first..end
     }
 
     /// The windows, one per output sample.

@@ -44,8 +44,8 @@ impl Filter {
     }
 }
 
-// The weight of a pixel at distance `x`, in pixels of the output. Rounding depends on the order of the
-// operations, which is Pillow's.
+// The weight of a pixel at distance `x`, in pixels of the output. Rounding depends on the order of
+// the operations, which is Pillow's.
 
 #[inline(always)]
 pub(super) fn square(x: f64) -> f64 {

@@ -2,8 +2,8 @@
 //!
 //! # The algorithm
 //!
-//! A resize is two one-dimensional passes. In each, an output sample is a weighted sum of a window of
-//! input samples, rounded to a byte ([`coefficients`] has the weights):
+//! A resize is two one-dimensional passes. In each, an output sample is a weighted sum of a window
+//! of input samples, rounded to a byte (`coefficients.rs` has the weights):
 //!
 //! ```text
 //! input samples     0 1 2 3 4 5 6 7 8 9
@@ -13,21 +13,22 @@
 //! window of out 3                 \___/
 //! ```
 //!
-//! Pillow computes with weights in fixed point, 22 bits after the point, and 32-bit sums. So do the passes
-//! here, which makes them exact rather than close. They are also in Pillow's order: usually columns
-//! first, and rows first if that shrinks a tall image, because the bytes between them are rounded. The
-//! first pass skips rows that no window of the second one uses.
+//! Pillow computes with weights in fixed point, 22 bits after the point, and 32-bit sums. So do the
+//! passes here, which makes them exact rather than close. They are also in Pillow's order: usually
+//! columns first, and rows first if that shrinks a tall image, because the bytes between them are
+//! rounded. The first pass skips rows that no window of the second one uses.
 //!
 //! ```text
 //! columns first:  RGB rows ──horizontal──▶ three planes ──vertical──▶ three planes
 //! rows first:     RGB rows ──vertical────▶ RGB rows ────horizontal──▶ three planes
 //! ```
 //!
-//! Either way, interleaved pixels become planes within the horizontal pass. A flip costs nothing: it
-//! reverses the order of the windows. [`kernel`] has the passes themselves and their SIMD.
+//! Either way, interleaved pixels become planes within the horizontal pass. A flip costs nothing:
+//! it reverses the order of the windows. The module `kernel` has the passes themselves and their
+//! SIMD.
 //!
-//! Imports [`crate::image`], [`crate::pack`] and [`crate::simd`]. Draws nothing: the filter and the flips
-//! are given.
+//! Imports [`crate::image`], [`crate::pack`] and [`crate::simd`]. Draws nothing: the filter and the
+//! flips are given.
 //!
 //! # Example
 //!
@@ -225,8 +226,8 @@ fn positions(Axis { input, output, flip }: Axis, positions: &mut Vec<usize>) {
     }
 }
 
-/// Whether rows are resized before columns: Pillow 13 does so to shrink a tall image. Earlier versions
-/// always began with the columns.
+/// Whether rows are resized before columns: Pillow 13 does so to shrink a tall image. Earlier
+/// versions always began with the columns.
 fn rows_first(across: Axis, down: Axis) -> bool {
     let rows = i64::from(down.input) - i64::from(down.output);
     let columns = i64::from(across.input) - i64::from(across.output);

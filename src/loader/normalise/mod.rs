@@ -1,22 +1,23 @@
-//! Normalised elements that are computed rather than looked up in a table of 256 entries per channel.
+//! Normalised elements that are computed rather than looked up in a table of 256 entries per
+//! channel.
 //!
 //! # Divisions by multiplications
 //!
-//! `(v / 255 - mean) / std` in f32 has two divisions, each rounded, and divisions are slow. A rounded
-//! quotient `a / b` is almost always equal to
+//! `(v / 255 - mean) / std` in f32 has two divisions, each rounded, and divisions are slow. A
+//! rounded quotient `a / b` is almost always equal to
 //!
 //! ```text
 //! fma(a, r, a * s)        where r + s is 1 / b in twice the precision
 //! ```
 //!
-//! "Almost" would not do. But bytes have only 256 values: [`Normalise::try_new`] computes all of them, for
-//! each channel, and compares them with the table. If one differs, the table is used.
+//! "Almost" would not do. But bytes have only 256 values: [`Normalise::try_new`] computes all of
+//! them, for each channel, and compares them with the table. If one differs, the table is used.
 //!
 //! # Streaming stores
 //!
-//! A normal store first reads the cache line that it writes to. A large batch does not stay in the caches
-//! until it is used, so it is written with non-temporal stores, which do not read, and leave the caches
-//! to others. They are not ordered with other stores, hence [`Normalise::fence`].
+//! A normal store first reads the cache line that it writes to. A large batch does not stay in the
+//! caches until it is used, so it is written with non-temporal stores, which do not read, and leave
+//! the caches to others. They are not ordered with other stores, hence [`Normalise::fence`].
 //!
 //! There is no portable version: machines without one of [`ISAS`] use the table.
 
@@ -36,7 +37,8 @@ use crate::simd::{Isa, Simd};
 /// The instruction sets that the arithmetic is written for, best first.
 pub const ISAS: &[Isa] = &[Isa::Avx2];
 
-/// The number of elements that are made at once: whole pixels of three channels, in whole registers.
+/// The number of elements that are made at once: whole pixels of three channels, in whole
+/// registers.
 pub const STEP: usize = 24;
 
 /// The alignment of the output, in bytes.
@@ -76,8 +78,8 @@ struct Constants {
 }
 
 impl Normalise {
-    /// The arithmetic with these means and standard deviations, if it gives every entry of `table`, and
-    /// if it is written for this machine.
+    /// The arithmetic with these means and standard deviations, if it gives every entry of `table`,
+    /// and if it is written for this machine.
     pub fn try_new(table: &Lookup, mean: [f32; 3], std: [f32; 3]) -> Option<Self> {
         let simd = Simd::best(ISAS);
         if simd == Simd::PORTABLE {
@@ -113,12 +115,12 @@ impl Normalise {
 
     /// Writes one element for each of `bytes`.
     ///
-    /// `streaming` uses non-temporal stores. [`Self::fence`] must follow them before another thread is
-    /// told that the output is there.
+    /// `streaming` uses non-temporal stores. [`Self::fence`] must follow them before another thread
+    /// is told that the output is there.
     ///
     /// # Panics
-    /// If the number of bytes is not a multiple of [`STEP`], or `out` does not have that many elements or
-    /// is not aligned to [`ALIGN`].
+    /// If the number of bytes is not a multiple of [`STEP`], or `out` does not have that many
+    /// elements or is not aligned to [`ALIGN`].
     pub fn write(&self, channels: Channels, bytes: &[u8], streaming: bool, out: &mut [u8]) {
         let constants = match channels {
             Channels::One(channel) => &self.planes[channel],

@@ -8,8 +8,8 @@ use crate::simd::Simd;
 impl Buffers {
     /// Transforms with bilinear or bicubic interpolation.
     ///
-    /// A transform whose places all lie on rows or on columns of the input is interpolated in the other
-    /// direction only. At a distance of 0, both formulas give the first pixel exactly.
+    /// A transform whose places all lie on rows or on columns of the input is interpolated in the
+    /// other direction only. At a distance of 0, both formulas give the first pixel exactly.
     pub(super) fn smooth(
         &mut self,
         matrix: &[f64; 6],

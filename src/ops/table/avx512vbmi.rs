@@ -4,8 +4,8 @@ use std::arch::x86_64::*;
 
 use super::portable;
 
-/// As [`super::map`]. Four registers hold the table. An instruction looks 64 values up in two of them, by
-/// their lower seven bits; the upper bit selects between the results.
+/// As [`super::map`]. Four registers hold the table. An instruction looks 64 values up in two of
+/// them, by their lower seven bits; the upper bit selects between the results.
 #[target_feature(enable = "avx512bw,avx512vbmi")]
 pub fn map(plane: &mut [u8], table: &[u8; 256]) {
     let quarter = |i: usize| load(table[64 * i..].first_chunk().expect("four quarters"));

@@ -1,4 +1,5 @@
-//! Tables of 256 values: planes are mapped through them, and histograms are what some are made from.
+//! Tables of 256 values: planes are mapped through them, and histograms are what some are made
+//! from.
 
 #[cfg(target_arch = "x86_64")]
 mod avx512vbmi;

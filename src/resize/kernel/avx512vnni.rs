@@ -1,7 +1,7 @@
 //! Both passes with AVX-512's dot products of bytes (VNNI): four samples per multiplication.
 //!
-//! [`super`] explains the digits of the weights. Each sum is kept as three, one per digit, and they are
-//! put together at the end ([`shifted`]).
+//! [`super`] explains the digits of the weights. Each sum is kept as three, one per digit, and they
+//! are put together at the end ([`shifted`]).
 
 use std::arch::x86_64::*;
 use std::array::from_fn;
@@ -153,8 +153,8 @@ fn shifted([low, middle, high]: [__m512i; 3]) -> __m512i {
     _mm512_srai_epi32::<PRECISION_BITS>(_mm512_add_epi32(low, _mm512_slli_epi32::<8>(upper)))
 }
 
-/// Clamps sixteen sums of each of four vectors to bytes. Each 128-bit lane gets four of the first vector,
-/// then four of the second, and so on.
+/// Clamps sixteen sums of each of four vectors to bytes. Each 128-bit lane gets four of the first
+/// vector, then four of the second, and so on.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn pack([a, b, c, d]: [__m512i; 4]) -> __m512i {
@@ -170,13 +170,13 @@ fn load(bytes: &[u8]) -> __m512i {
     unsafe { transmute(*block) }
 }
 
-/// Rearranges `count` rows of `source`, from `top` on, into `quads`. Missing rows repeat the last one, and
-/// missing pixels are black.
+/// Rearranges `count` rows of `source`, from `top` on, into `quads`. Missing rows repeat the last
+/// one, and missing pixels are black.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn to_quads(source: ImageRef<'_>, top: usize, count: usize, quads: &mut [Quad]) {
-    // Four pixels (twelve bytes) to a lane, and there the channels apart. `black_box`, because LLVM makes
-    // several instructions of a permutation that it knows.
+    // Four pixels (twelve bytes) to a lane, and there the channels apart. `black_box`, because LLVM
+    // makes several instructions of a permutation that it knows.
     let spread = black_box(_mm512_setr_epi32(0, 1, 2, 0, 3, 4, 5, 0, 6, 7, 8, 0, 9, 10, 11, 0));
     let apart = _mm_setr_epi8(0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11, -1, -1, -1, -1);
     let apart = _mm512_broadcast_i32x4(apart);
@@ -189,8 +189,8 @@ fn to_quads(source: ImageRef<'_>, top: usize, count: usize, quads: &mut [Quad]) 
             let mut lanes = [_mm512_setzero_si512(); 4];
             for (lanes, row) in lanes.iter_mut().zip(rows) {
                 let row = &row[start..];
-                // SAFETY: the mask has as many ones as bytes of the row are left, 48 at most, and no
-                // others are read.
+                // SAFETY: the mask has as many ones as bytes of the row are left, 48 at most, and
+                // no others are read.
                 let pixels = unsafe { _mm512_maskz_loadu_epi8(mask, row.as_ptr().cast()) };
                 *lanes = _mm512_shuffle_epi8(_mm512_permutexvar_epi32(spread, pixels), apart);
             }
@@ -208,7 +208,8 @@ fn to_quads(source: ImageRef<'_>, top: usize, count: usize, quads: &mut [Quad]) 
     }
 }
 
-/// Sixteen rows of sixteen pixels, from four vectors of four columns each. Row `y` is `[y % 4][y / 4]`.
+/// Sixteen rows of sixteen pixels, from four vectors of four columns each. Row `y` is `[y % 4][y /
+/// 4]`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn to_rows(columns: [__m512i; 4]) -> [[Lane; 4]; 4] {

@@ -8,10 +8,10 @@
 //! out = clamp((2^21 + sum of byte * weight) >> 22)
 //! ```
 //!
-//! The sums are exact in i32. A byte has 8 bits and a weight has 22 after the point, so 255 times the
-//! weights' sum of 1 has 30. Negative weights make the positive ones sum to more than 1, for which one
-//! bit remains, and one is the sign. A sum of integers does not depend on its order, so that every
-//! version below computes the same bytes.
+//! The sums are exact in i32. A byte has 8 bits and a weight has 22 after the point, so 255 times
+//! the weights' sum of 1 has 30. Negative weights make the positive ones sum to more than 1, for
+//! which one bit remains, and one is the sign. A sum of integers does not depend on its order, so
+//! that every version below computes the same bytes.
 //!
 //! # The vertical pass
 //!
@@ -21,9 +21,10 @@
 //!
 //! # The horizontal pass
 //!
-//! Here adjacent bytes need different weights: those of different columns, and of the three channels
-//! in turn. So the versions without dot products of bytes transpose `BLOCK` rows, to have the bytes of
-//! a column adjacent, and weigh columns as the vertical pass weighs rows ([`transposed`]):
+//! Here adjacent bytes need different weights: those of different columns, and of the three
+//! channels in turn. So the versions without dot products of bytes transpose `BLOCK` rows, to have
+//! the bytes of a column adjacent, and weigh columns as the vertical pass weighs rows
+//! ([`transposed`]):
 //!
 //! ```text
 //! rows of the image         columns, BLOCK bytes each        after weighing          planes
@@ -46,10 +47,10 @@
 //! sum    = (sum of byte * low) + (sum of byte * middle << 8) + (sum of byte * high << 16)
 //! ```
 //!
-//! All of it is modulo 2^32, and the sum of the weighted bytes fits an i32, so it is the same sum. The
-//! vertical pass needs four rows interleaved byte by byte. The horizontal pass needs four adjacent
-//! pixels of a channel in the 32 bits of a lane ([`Quad`]), which takes half the shuffles of a
-//! transposition of bytes.
+//! All of it is modulo 2^32, and the sum of the weighted bytes fits an i32, so it is the same sum.
+//! The vertical pass needs four rows interleaved byte by byte. The horizontal pass needs four
+//! adjacent pixels of a channel in the 32 bits of a lane ([`Quad`]), which takes half the shuffles
+//! of a transposition of bytes.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -66,8 +67,8 @@ use crate::simd::{Isa, Simd};
 
 /// The instruction sets that the passes are written for, best first.
 ///
-/// AVX-512 without VNNI has none: its 32-bit multiplication takes two steps on Intel's machines, and AVX2
-/// is as fast.
+/// AVX-512 without VNNI has none: its 32-bit multiplication takes two steps on Intel's machines,
+/// and AVX2 is as fast.
 pub const ISAS: &[Isa] = &[Isa::Avx512Vnni, Isa::Avx2];
 
 /// The bytes that the vector kernels sum at once.
@@ -133,7 +134,8 @@ pub fn vertical(simd: Simd, input: ByteRows<'_>, coefficients: &Coefficients, ou
     }
 }
 
-/// Resizes the rows of `source` to one column per window of `coefficients`, and separates the channels.
+/// Resizes the rows of `source` to one column per window of `coefficients`, and separates the
+/// channels.
 ///
 /// Row `y` of channel `c` goes to `out[(c * source.height + y) * windows..]`.
 ///

@@ -37,8 +37,8 @@ pub fn horizontal(
     }
 }
 
-/// Transposes `count` rows of `source`, from `top` on, into byte columns of `BLOCK` bytes each. The rest
-/// of a column repeats the last row.
+/// Transposes `count` rows of `source`, from `top` on, into byte columns of `BLOCK` bytes each. The
+/// rest of a column repeats the last row.
 #[multiversion(targets = "simd")]
 fn to_columns(source: ImageRef<'_>, top: usize, count: usize, columns: &mut [u8]) {
     let rows: [&[u8]; BLOCK] = from_fn(|y| source.row((top + y.min(count - 1)) as u32));

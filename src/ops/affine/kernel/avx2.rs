@@ -72,8 +72,8 @@ fn bicubic_both(source: Padded<'_>, places: &Places, line: &mut [Pixel]) {
     }
 }
 
-/// The coefficients `v2`, `p2`, `p3` and `p4` along the four rows around the place `at`, the rows side by
-/// side.
+/// The coefficients `v2`, `p2`, `p3` and `p4` along the four rows around the place `at`, the rows
+/// side by side.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub fn rows(source: Padded<'_>, at: usize) -> [__m256i; 4] {
@@ -92,8 +92,8 @@ pub fn rows(source: Padded<'_>, at: usize) -> [__m256i; 4] {
     [v2, _mm256_sub_epi16(v3, v1), p3, _mm256_sub_epi16(right, left)]
 }
 
-/// Pillow's `BICUBIC` along the column, of the results of four rows. They are no integers, so that every
-/// operation is in Pillow's order.
+/// Pillow's `BICUBIC` along the column, of the results of four rows. They are not integers, so
+/// every operation is in Pillow's order.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub fn down([v1, v2, v3, v4]: [__m256d; 4], d: f64) -> Pixel {

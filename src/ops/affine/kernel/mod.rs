@@ -1,7 +1,7 @@
 //! Bilinear and bicubic interpolation of the pixels of a row.
 //!
-//! Pillow's formulas in f64, with its order of operations, since rounding depends on it. For taps `a` and
-//! `b`, and `v1` to `v4`, at a distance `d` from the first or the second:
+//! Pillow's formulas in f64, with its order of operations, since rounding depends on it. For taps
+//! `a` and `b`, and `v1` to `v4`, at a distance `d` from the first or the second:
 //!
 //! ```text
 //! bilinear   a + (b - a) * d
@@ -13,9 +13,9 @@
 //! truncated to an integer and clamped to a byte.
 //!
 //! The vector versions have the channels of a pixel side by side in a register. They compute the
-//! differences of bytes in integers, which are exact, as they are in f64. From the first multiplication by
-//! a fraction on, they do what Pillow does. Compilers don't find this form: the portable version takes
-//! five times as long.
+//! differences of bytes in integers, which are exact, as they are in f64. From the first
+//! multiplication by a fraction on, they do what Pillow does. Compilers don't find this form: the
+//! portable version takes five times as long.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;

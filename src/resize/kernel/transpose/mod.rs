@@ -1,8 +1,9 @@
 //! The transposition of 16 x 16 bytes.
 //!
-//! Interleaving row `i` with row `i + 8`, four times over, is a transposition: each time, the 8 bits of a
-//! byte's address rotate by one, and four rotations exchange row and column. Interleaving two rows is two
-//! instructions that every x86-64 and every 64-bit ARM has, so there is nothing to choose at run time.
+//! Interleaving row `i` with row `i + 8`, four times over, is a transposition: each time, the 8
+//! bits of a byte's address rotate by one, and four rotations exchange row and column. Interleaving
+//! two rows is two instructions that every x86-64 and every 64-bit ARM has, so there is nothing to
+//! choose at run time.
 
 #[cfg(target_arch = "aarch64")]
 mod neon;

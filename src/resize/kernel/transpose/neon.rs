@@ -8,10 +8,10 @@ use super::Lane;
 /// `a[0], b[0], a[1], b[1], ...`: the lower half, and the upper half.
 #[inline]
 pub fn interleave(a: Lane, b: Lane) -> [Lane; 2] {
-    // SAFETY: every 64-bit ARM that Rust's standard library supports has NEON. A lane and a register have
-    // 16 bytes, and all values are valid.
+    // SAFETY: every 64-bit ARM that Rust's standard library supports has NEON. A lane and a
+    // register have 16 bytes, and all values are valid.
     unsafe {
-        let (a, b): (uint8x16_t, uint8x16_t) = (transmute(a), transmute(b));
-        [transmute(vzip1q_u8(a, b)), transmute(vzip2q_u8(a, b))]
+        let [a, b] = transmute::<[Lane; 2], [uint8x16_t; 2]>([a, b]);
+        transmute::<[uint8x16_t; 2], _>([vzip1q_u8(a, b), vzip2q_u8(a, b)])
     }
 }

@@ -10,7 +10,7 @@ use super::Lane;
 pub fn interleave(a: Lane, b: Lane) -> [Lane; 2] {
     // SAFETY: every x86-64 has SSE2. A lane and a register have 16 bytes, and all values are valid.
     unsafe {
-        let (a, b): (__m128i, __m128i) = (transmute(a), transmute(b));
-        [transmute(_mm_unpacklo_epi8(a, b)), transmute(_mm_unpackhi_epi8(a, b))]
+        let [a, b] = transmute::<[Lane; 2], [__m128i; 2]>([a, b]);
+        transmute::<[__m128i; 2], _>([_mm_unpacklo_epi8(a, b), _mm_unpackhi_epi8(a, b)])
     }
 }
