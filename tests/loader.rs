@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ndarray::ArrayViewMut5;
-use tied_augment::batch::{Pipeline, Sample};
+use tied_augment::batch::Pipeline;
 use tied_augment::error::Error;
 use tied_augment::loader::{Format, Job, Layout, Loader, Memory, OwnedSample, Replacement};
 use tied_augment::plan::{Crop, Shared, ViewSpec};
@@ -57,9 +57,7 @@ fn samples(images: &[OwnedSource], indices: &[u64]) -> Vec<OwnedSample> {
 }
 
 fn expected(samples: &[OwnedSample]) -> Vec<u8> {
-    let borrow =
-        |sample: &OwnedSample| Sample { source: sample.source.as_source(), key: sample.key };
-    let samples: Vec<_> = samples.iter().map(|sample| borrow(sample)).collect();
+    let samples: Vec<_> = samples.iter().map(OwnedSample::as_sample).collect();
     let mut out = vec![0; 2 * samples.len() * VIEW];
     let shape = (2, samples.len(), 3, SIDE as usize, SIDE as usize);
     let view = ArrayViewMut5::from_shape(shape, &mut out).unwrap();
@@ -144,7 +142,7 @@ fn memory_of_another_size_is_refused() {
 
 #[test]
 fn a_dropped_loader_ends_at_once() {
-    let pixels = Bytes::from_owner(pixels(1));
+    let pixels = Bytes::from(pixels(1));
     let samples = (0..20_000).map(|i| OwnedSample { source: image(pixels.clone()), key: key(i) });
     let loader = Loader::new(2).unwrap();
     loader.submit(job(samples.collect())).unwrap();

@@ -48,8 +48,7 @@ mod webp;
 
 #[cfg(feature = "python")]
 pub(crate) use image_file::panic_is_the_files;
-#[cfg(feature = "python")]
-pub(crate) use libjpeg::simd as jpeg_simd;
+pub use libjpeg::simd as jpeg_simd;
 
 use self::bmp::Bmp;
 use self::gif::Gif;

@@ -52,7 +52,7 @@
 //!
 //! let loader = Loader::new(2)?;
 //! for batch in 0..3 {
-//!     let sample = |i| OwnedSample {
+//!     let sample = |i: u64| OwnedSample {
 //!         source: OwnedSource::Pixels { width: 50, height: 40, data: vec![90; 50 * 40 * 3].into() },
 //!         key: Key { seed: 0, epoch: 0, index: batch * 8 + i, view: 0 },
 //!     };
@@ -86,7 +86,7 @@ use std::time::{Duration, Instant};
 pub use format::{Format, Layout};
 pub use memory::Memory;
 
-use crate::batch::Pipeline;
+use crate::batch::{Pipeline, Sample};
 use crate::error::{Error, Result};
 use crate::rng::Key;
 use crate::source::OwnedSource;
@@ -112,6 +112,17 @@ pub struct OwnedSample {
     pub source: OwnedSource,
     /// The key of the first view. Later views have the next numbers.
     pub key: Key,
+}
+
+impl OwnedSample {
+    /// This sample, borrowed.
+    ///
+    /// # Panics
+    /// As [`OwnedSource::as_source`].
+    #[must_use]
+    pub fn as_sample(&self) -> Sample<'_> {
+        Sample { source: self.source.as_source(), key: self.key }
+    }
 }
 
 /// Another sample for a position of a finished batch.

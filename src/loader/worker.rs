@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Batch, Failure, OwnedSample, Shared};
-use crate::batch::Sample;
 use crate::error::{Error, Result};
 use crate::pool::Pool;
 use crate::workspaces::Workspaces;
@@ -62,9 +61,11 @@ fn make(task: &Task, buffers: &mut Buffers) -> Result<()> {
         // position at a time, and tasks are taken once.
         unsafe { out.part(start..start + size) }
     });
-    let source = sample.source.as_source();
-    let named = |error: Error| error.at(source.name().unwrap_or_else(|| by_index(sample)));
-    let sample = Sample { source, key: sample.key };
+    let named = |error: Error| {
+        let name = sample.source.as_source().name();
+        error.at(name.unwrap_or_else(|| by_index(sample)))
+    };
+    let sample = sample.as_sample();
     let pool = Pool::default();
     if format.is_plain() {
         return pipeline.one(&sample, &pool, workspaces, parts).map_err(named);
