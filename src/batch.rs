@@ -58,7 +58,7 @@ use crate::error::{Error, Result};
 use crate::plan::{Plan, Shared, ViewSpec, plan_views};
 use crate::pool::Pool;
 use crate::rng::Key;
-use crate::source::{Opened, Source};
+use crate::source::{OpenedSource, Source};
 use crate::view;
 use crate::workspaces::{SampleBuffers, Workspaces};
 
@@ -217,7 +217,7 @@ impl Pipeline {
             let shape = opened.shape();
             self.plan_into(shape, sample.key, plans).map_err(|error| match (error, &opened) {
                 // An image that doesn't fit the views is an argument, unless it comes from a file.
-                (Error::Argument(what), Opened::File(_)) => Error::Sides(what),
+                (Error::Argument(what), OpenedSource::File(_)) => Error::Sides(what),
                 (other, _) => other,
             })?;
             let (pixels, region) = opened.read(view::needed(plans, shape), image)?;

@@ -113,8 +113,8 @@ impl<'a> Source<'a> {
             let (mut decoder, mut file, mut image) =
                 (Decoder::default(), Vec::new(), Image::default());
             match self.open(&mut decoder, &mut file, limits)? {
-                Opened::Pixels(pixels) => image.copy_from(pixels),
-                Opened::File(opened) => {
+                OpenedSource::Pixels(pixels) => image.copy_from(pixels),
+                OpenedSource::File(opened) => {
                     let (height, width) = opened.shape();
                     opened.read(Rect { x: 0, y: 0, w: width, h: height }, &mut image)?;
                 }
@@ -131,9 +131,9 @@ impl<'a> Source<'a> {
         decoder: &'a mut Decoder,
         file: &'a mut Vec<u8>,
         limits: Limits,
-    ) -> Result<Opened<'a>> {
+    ) -> Result<OpenedSource<'a>> {
         let bytes = match self {
-            Self::Pixels(pixels) => return Ok(Opened::Pixels(pixels)),
+            Self::Pixels(pixels) => return Ok(OpenedSource::Pixels(pixels)),
             Self::Bytes(bytes) => bytes,
             Self::Path(path) => {
                 file::read(path, file)?;
@@ -144,7 +144,7 @@ impl<'a> Source<'a> {
                 file
             }
         };
-        decoder.open(bytes, limits).map(Opened::File)
+        decoder.open(bytes, limits).map(OpenedSource::File)
     }
 
     /// The name of the file, to be put in front of an error; `None` for what comes from memory.
@@ -168,12 +168,12 @@ impl<'a> Source<'a> {
 }
 
 /// A source whose image's shape is known.
-pub(crate) enum Opened<'a> {
+pub(crate) enum OpenedSource<'a> {
     File(decode::Opened<'a>),
     Pixels(ImageRef<'a>),
 }
 
-impl<'a> Opened<'a> {
+impl<'a> OpenedSource<'a> {
     /// Height and width in pixels.
     pub fn shape(&self) -> (u32, u32) {
         match self {

@@ -67,7 +67,7 @@ impl SourceManager {
 /// Huffman tables, so a file without tables would be decoded with those of the file before. Creating
 /// and destroying take 0.1 microseconds.
 pub struct Decompressor {
-    // Boxed: libjpeg keeps pointers to all four.
+    // Boxed, since libjpeg keeps pointers to all four.
     cinfo: Box<sys::jpeg_decompress_struct>,
     _error: Box<sys::jpeg_error_mgr>,
     source: Box<SourceManager>,
@@ -275,23 +275,24 @@ fn guard<T>(call: impl FnOnce() -> T) -> Result<T> {
 }
 
 unsafe extern "C-unwind" fn error_exit(cinfo: &mut sys::jpeg_common_struct) {
-    /// What `format_message` really is: the binding has it read 80 bytes where it writes.
-    type Format = unsafe extern "C-unwind" fn(*mut sys::jpeg_common_struct, *mut [u8; 200]);
+    /// The real type of `format_message`, which writes up to 200 bytes. The binding declares an argument
+    /// of 80 bytes that is read.
+    type FormatMessage = unsafe extern "C-unwind" fn(*mut sys::jpeg_common_struct, *mut [u8; 200]);
     let mut message = [0; 200];
-    // SAFETY: `err` is the error manager that `new` gave to this context.
+    // SAFETY: `err` is the error manager of this context.
     if let Some(format) = unsafe { (*cinfo.err).format_message } {
         // SAFETY: two function pointers whose arguments are pointers to sized types.
-        let format = unsafe { mem::transmute::<*const (), Format>(format as *const ()) };
+        let format = unsafe { mem::transmute::<*const (), FormatMessage>(format as *const ()) };
         // SAFETY: libjpeg's own formatter, on the context that it passed; it writes at most
         // JMSG_LENGTH_MAX = 200 bytes.
         unsafe { format(cinfo, &raw mut message) };
     }
     let text = message.split(|&byte| byte == 0).next().unwrap_or_default();
-    // Not `panic!`: a broken file is no defect, and the panic hook must stay silent.
+    // Not `panic!`: a broken file is not a bug, and the panic hook must stay silent.
     resume_unwind(Box::new(LibjpegError(String::from_utf8_lossy(text).into_owned())));
 }
 
-/// Pillow ignores libjpeg's warnings, so the pixels that it gives despite them are the ones to equal.
+/// Ignores libjpeg's warnings, as Pillow does: its pixels despite a warning are the ones to equal.
 unsafe extern "C-unwind" fn emit_message(_: &mut sys::jpeg_common_struct, _level: c_int) {}
 
 unsafe extern "C-unwind" fn no_op(_: &mut sys::jpeg_decompress_struct) {}

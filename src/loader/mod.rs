@@ -181,9 +181,9 @@ impl Batch {
     }
 }
 
-/// What the threads and the consumer share.
+/// Where the consumer and the threads meet.
 #[derive(Default)]
-struct Shared {
+struct Queue {
     state: Mutex<State>,
     /// Signalled when there is a sample to make, and when the loader is closed.
     work: Condvar,
@@ -212,7 +212,7 @@ pub struct Counts {
 
 /// Threads that make batches. Dropping it ends them, each after its present sample.
 pub struct Loader {
-    shared: Arc<Shared>,
+    queue: Arc<Queue>,
     most: usize,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -226,7 +226,7 @@ impl Loader {
         if threads == 0 {
             return Err(Error::Argument("threads must be at least 1".into()));
         }
-        Ok(Self { shared: Arc::default(), most: threads, threads: Mutex::default() })
+        Ok(Self { queue: Arc::default(), most: threads, threads: Mutex::default() })
     }
 
     /// Adds a batch to those under way.
@@ -245,13 +245,13 @@ impl Loader {
         self.start(self.under_way() + count)?;
         let (remaining, failures) = (AtomicUsize::new(count), Mutex::default());
         let batch = Arc::new(Batch { pipeline, samples: count, format, out, remaining, failures });
-        let mut state = lock(&self.shared.state);
+        let mut state = lock(&self.queue.state);
         for (position, sample) in samples.into_iter().enumerate() {
             state.tasks.push_back(Task { batch: Arc::clone(&batch), position, sample });
         }
         state.batches.push_back(batch);
         drop(state);
-        self.shared.work.notify_all();
+        self.queue.work.notify_all();
         Ok(())
     }
 
@@ -260,9 +260,9 @@ impl Loader {
         let mut threads = lock(&self.threads);
         let wanted = self.most.min(samples);
         while threads.len() < wanted {
-            let shared = Arc::clone(&self.shared);
+            let queue = Arc::clone(&self.queue);
             let builder = Builder::new().name(format!("tied-loader-{}", threads.len()));
-            let thread = builder.spawn(move || worker::run(&shared));
+            let thread = builder.spawn(move || worker::run(&queue));
             let fail = |error: io::Error| Error::Threads { wanted, cause: error.to_string() };
             threads.push(thread.map_err(fail)?);
         }
@@ -274,8 +274,8 @@ impl Loader {
     #[must_use]
     pub fn wait(&self, timeout: Duration) -> Option<Finished> {
         let done = |state: &State| state.batches.front().is_some_and(|batch| batch.is_finished());
-        let state = lock(&self.shared.state);
-        let waited = self.shared.done.wait_timeout_while(state, timeout, |state| !done(state));
+        let state = lock(&self.queue.state);
+        let waited = self.queue.done.wait_timeout_while(state, timeout, |state| !done(state));
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if done(&state) { state.batches.pop_front().map(Finished) } else { None }
     }
@@ -293,34 +293,34 @@ impl Loader {
                 _ => return Err(Error::Argument(format!("position {position} can't be redone"))),
             }
         }
-        let mut state = lock(&self.shared.state);
+        let mut state = lock(&self.queue.state);
         batch.remaining.store(replacements.len(), Ordering::Release);
         for Replacement { position, sample } in replacements.into_iter().rev() {
             state.tasks.push_front(Task { batch: Arc::clone(&batch), position, sample });
         }
         state.batches.push_front(batch);
         drop(state);
-        self.shared.work.notify_all();
+        self.queue.work.notify_all();
         Ok(())
     }
 
     /// The number of samples under way that are neither made nor failed.
     fn under_way(&self) -> usize {
-        let state = lock(&self.shared.state);
+        let state = lock(&self.queue.state);
         state.batches.iter().map(|batch| batch.remaining.load(Ordering::Acquire)).sum()
     }
 
     /// The number of finished batches that have not been taken.
     #[must_use]
     pub fn ready(&self) -> usize {
-        let state = lock(&self.shared.state);
+        let state = lock(&self.queue.state);
         state.batches.iter().filter(|batch| batch.is_finished()).count()
     }
 
     /// What the threads have done so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let Shared { images, busy_nanos, .. } = &*self.shared;
+        let Queue { images, busy_nanos, .. } = &*self.queue;
         Counts {
             images: images.load(Ordering::Relaxed),
             busy: Duration::from_nanos(busy_nanos.load(Ordering::Relaxed)),
@@ -330,12 +330,12 @@ impl Loader {
 
 impl Drop for Loader {
     fn drop(&mut self) {
-        let mut state = lock(&self.shared.state);
+        let mut state = lock(&self.queue.state);
         state.closed = true;
         let left = (std::mem::take(&mut state.tasks), std::mem::take(&mut state.batches));
         drop(state);
         drop(left);
-        self.shared.work.notify_all();
+        self.queue.work.notify_all();
         for thread in lock(&self.threads).drain(..) {
             // A panic has been contained and reported already.
             let _ = thread.join();
@@ -343,7 +343,7 @@ impl Drop for Loader {
     }
 }
 
-impl Shared {
+impl Queue {
     /// The next task. Waits for one; `None` when the loader is closed.
     fn take(&self) -> Option<Task> {
         let idle = |state: &mut State| !state.closed && state.tasks.is_empty();

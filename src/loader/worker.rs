@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Batch, Failure, OwnedSample, Shared};
+use super::{Batch, Failure, OwnedSample, Queue};
 use crate::error::{Error, Result};
 use crate::pool::Pool;
 use crate::workspaces::Workspaces;
@@ -20,27 +20,19 @@ pub(super) struct Task {
     pub sample: OwnedSample,
 }
 
-/// What a thread keeps from one sample to the next.
-#[derive(Default)]
-struct Buffers {
-    workspaces: Workspaces,
-    /// Views that are still to be converted.
-    views: Vec<u8>,
-}
-
-/// Works on the tasks of `shared` until it is closed.
-pub(super) fn run(shared: &Shared) {
-    let mut buffers = Buffers::default();
-    while let Some(task) = shared.take() {
+/// Works on the tasks of `queue` until it is closed.
+pub(super) fn run(queue: &Queue) {
+    let (workspaces, mut views) = (Workspaces::default(), Vec::new());
+    while let Some(task) = queue.take() {
         let since = Instant::now();
-        let work = || make(&task, &mut buffers);
+        let work = || make(&task, &workspaces, &mut views);
         let result = catch_unwind(AssertUnwindSafe(work))
             .unwrap_or_else(|payload| Err(Error::panic(&*payload).at(by_index(&task.sample))));
         let Task { batch, position, sample } = task;
         let failure = result.err().map(|error| Failure { position, error });
         // Before the batch is finished, since the consumer may want the sample's memory back.
         drop(sample);
-        shared.finish(&batch, failure, since);
+        queue.finish(&batch, failure, since);
     }
 }
 
@@ -49,10 +41,10 @@ fn by_index(sample: &OwnedSample) -> String {
     format!("the sample with index {}", sample.key.index)
 }
 
-fn make(task: &Task, buffers: &mut Buffers) -> Result<()> {
+/// Makes the views of one sample. `views` holds those that are still to be converted.
+fn make(task: &Task, workspaces: &Workspaces, views: &mut Vec<u8>) -> Result<()> {
     let Task { batch, position, sample } = task;
     let Batch { pipeline, samples, format, out, .. } = &**batch;
-    let Buffers { workspaces, views } = buffers;
     let (count, len) = (pipeline.num_views(), pipeline.view_len());
     let size = len * format.element_size();
     let parts = (0..count).map(|view| {

@@ -53,7 +53,7 @@ impl Loader {
         Ok(Self {
             core: Mutex::new(Some(Arc::new(core))),
             finished: Mutex::default(),
-            pipelines: pipelines.iter().map(|pipeline| Arc::new(pipeline.0.clone())).collect(),
+            pipelines: pipelines.iter().map(|pipeline| Arc::clone(&pipeline.0)).collect(),
             seed,
             epoch,
             format: Arc::new(format),

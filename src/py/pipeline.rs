@@ -1,5 +1,7 @@
 //! `Pipeline`: the core's pipeline for Python; `decode` and `render`.
 
+use std::sync::Arc;
+
 use numpy::{PyArray1, PyArray3, PyArray5, PyArrayMethods, PyReadonlyArray1, PyReadwriteArray5};
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::prelude::*;
@@ -19,7 +21,7 @@ use crate::view;
 
 /// Makes all views of samples.
 #[pyclass(frozen, module = "tied_augment._core")]
-pub struct Pipeline(pub(super) batch::Pipeline);
+pub struct Pipeline(pub(super) Arc<batch::Pipeline>);
 
 #[pymethods]
 impl Pipeline {
@@ -37,7 +39,7 @@ impl Pipeline {
             (true, false) => Shared::CropAndFlips,
         };
         let pipeline = batch::Pipeline::new(specs, shared).map_err(to_python)?;
-        Ok(Self(pipeline.with_limits(limits(max_pixels))))
+        Ok(Self(Arc::new(pipeline.with_limits(limits(max_pixels)))))
     }
 
     /// The plans of all views of an image, the first being number `view`.

@@ -16,24 +16,24 @@ use crate::workspaces::Workspaces;
 /// Pools kept for later calls: enough for a machine of 128 cores and batches of every size.
 const KEPT: usize = 8;
 
-struct Kept {
+struct Resources {
     process: u32,
     /// The pool used last is the last.
     pools: Vec<Arc<Pool>>,
     workspaces: Option<Arc<Workspaces>>,
 }
 
-static KEPT_BY_PROCESS: Mutex<Kept> =
-    Mutex::new(Kept { process: 0, pools: Vec::new(), workspaces: None });
+static RESOURCES: Mutex<Resources> =
+    Mutex::new(Resources { process: 0, pools: Vec::new(), workspaces: None });
 
-/// What this process keeps.
-fn kept() -> MutexGuard<'static, Kept> {
-    let mut kept = KEPT_BY_PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
-    if kept.process != std::process::id() {
-        mem::forget((mem::take(&mut kept.pools), kept.workspaces.take()));
-        kept.process = std::process::id();
+/// The resources of this process.
+fn resources() -> MutexGuard<'static, Resources> {
+    let mut resources = RESOURCES.lock().unwrap_or_else(PoisonError::into_inner);
+    if resources.process != std::process::id() {
+        mem::forget((mem::take(&mut resources.pools), resources.workspaces.take()));
+        resources.process = std::process::id();
     }
-    kept
+    resources
 }
 
 /// The cores that this process may use.
@@ -50,7 +50,7 @@ pub fn default_threads() -> usize {
 /// As [`Pool::new`].
 pub fn get(threads: Option<usize>, jobs: usize) -> Result<Arc<Pool>> {
     let threads = threads.unwrap_or_else(default_threads).min(jobs.next_power_of_two());
-    let pools = &mut kept().pools;
+    let pools = &mut resources().pools;
     let known = pools.iter().position(|pool| pool.threads() == threads);
     let pool = known.map_or_else(|| Pool::new(threads).map(Arc::new), |i| Ok(pools.remove(i)))?;
     if pools.len() == KEPT {
@@ -62,5 +62,5 @@ pub fn get(threads: Option<usize>, jobs: usize) -> Result<Arc<Pool>> {
 
 /// The buffers that all batches of this process share.
 pub fn workspaces() -> Arc<Workspaces> {
-    Arc::clone(kept().workspaces.get_or_insert_default())
+    Arc::clone(resources().workspaces.get_or_insert_default())
 }

@@ -19,7 +19,7 @@ use crate::source::OwnedSource;
 /// A sample while the core reads it.
 pub struct Held<'py> {
     pub source: OwnedSource,
-    /// Of an array that others may know: nobody can write it through numpy's Rust API meanwhile.
+    /// Marks an array as read, so that it can't be borrowed as an output at the same time.
     borrow: Option<PyReadonlyArray3<'py, u8>>,
 }
 
