@@ -5,7 +5,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use fast_image_resize as fir;
 use ndarray::Array5;
-use tied_augment::batch::{Pipeline, Sample};
+use tied_augment::batch::{Pipeline, Sample, Workspaces};
 use tied_augment::decode::{Decoder, Limits};
 use tied_augment::image::{Image, ImageRef, Rect};
 use tied_augment::plan::{Crop, Shared, ViewSpec};
@@ -14,7 +14,6 @@ use tied_augment::pool::Pool;
 use tied_augment::resize::{Filter, Resizer};
 use tied_augment::rng::Key;
 use tied_augment::source::Source;
-use tied_augment::workspaces::Workspaces;
 
 const WIDTH: u32 = 500;
 const HEIGHT: u32 = 375;

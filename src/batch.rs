@@ -1,4 +1,4 @@
-//! Samples in, a batch of views out: decode once, plan, render every view, on all threads of a pool.
+//! Samples in, a batch of views out, on all threads of a pool.
 //!
 //! One sample takes four steps:
 //!
@@ -7,13 +7,13 @@
 //! 3. The region that the plans need is decoded, once for all views.
 //! 4. Each view is rendered ([`crate::view`]) into its place in the output.
 //!
-//! The threads take samples in order. If there are fewer samples than threads, the threads share the
-//! views of a sample as well. The output depends on each sample and its key, and on nothing else: not on
-//! the number of threads, the order of the samples, or the other samples of the batch.
+//! The threads take samples in order. If there are fewer samples than threads, the threads share
+//! the views of a sample as well. The output depends on each sample and its key, and on nothing
+//! else: not on the number of threads, the order of the samples, or the other samples of the batch.
 //!
 //! ```
 //! use ndarray::Array5;
-//! use tied_augment::batch::{Pipeline, Sample};
+//! use tied_augment::batch::{Pipeline, Sample, Workspaces};
 //! use tied_augment::image::ImageRef;
 //! use tied_augment::plan::{Crop, Shared, ViewSpec};
 //! use tied_augment::policy::Augment;
@@ -21,7 +21,6 @@
 //! use tied_augment::resize::Filter;
 //! use tied_augment::rng::Key;
 //! use tied_augment::source::Source;
-//! use tied_augment::workspaces::Workspaces;
 //!
 //! let view = ViewSpec {
 //!     size: (32, 32),
@@ -60,7 +59,8 @@ use crate::pool::Pool;
 use crate::rng::Key;
 use crate::source::{OpenedSource, Source};
 use crate::view;
-use crate::workspaces::{SampleBuffers, Workspaces};
+use crate::workspaces::SampleBuffers;
+pub use crate::workspaces::Workspaces;
 
 /// An image and the key of its randomness.
 #[derive(Clone, Copy, Debug)]
@@ -83,8 +83,8 @@ impl Pipeline {
     /// A pipeline that makes `views`, all of one size.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there are no views or more than 65,535, if a view is not valid, if their
-    /// sizes differ, or if they declare differently what they share.
+    /// [`Error::Argument`] if there are no views or more than 65,535, if a view is not valid, if
+    /// their sizes differ, or if they declare differently what they share.
     pub fn new(views: Vec<ViewSpec>, shared: Shared) -> Result<Self> {
         let refuse = |message: String| Err(Error::Argument(message));
         let Some(first) = views.first() else {
@@ -135,7 +135,7 @@ impl Pipeline {
         3 * height as usize * width as usize
     }
 
-    /// The plans of all views of an image of (height, width) `shape`. The first view's key is `key`.
+    /// The plans of all views of an image of (height, width) `shape`; `key` is the first view's.
     ///
     /// # Errors
     /// As [`plan_views`], or [`Error::Argument`] for an image without pixels.
@@ -160,8 +160,8 @@ impl Pipeline {
     /// On failure the content of `out` is unspecified.
     ///
     /// # Errors
-    /// [`Error::Argument`] if `out` has another shape or is not C-contiguous. Otherwise the error of the
-    /// first sample that failed, with its path or position in front.
+    /// [`Error::Argument`] if `out` has another shape or is not C-contiguous. Otherwise the error
+    /// of the first sample that failed, with its path or position in front.
     pub fn run(
         &self,
         samples: &[Sample<'_>],
@@ -169,21 +169,13 @@ impl Pipeline {
         workspaces: &Workspaces,
         mut out: ArrayViewMut5<'_, u8>,
     ) -> Result<()> {
-        let (height, width) = self.size();
-        let wanted = [self.num_views(), samples.len(), 3, height as usize, width as usize];
-        if out.shape() != wanted || !out.is_standard_layout() {
-            return Err(Error::Argument(format!(
-                "out must be C-contiguous and of shape {wanted:?}; got shape {:?} with strides {:?}",
-                out.shape(),
-                out.strides()
-            )));
-        }
+        self.check(samples.len(), &out)?;
         let inner = if samples.len() < pool.threads() { pool } else { &Pool::default() };
         let failed: Mutex<Option<(usize, Error)>> = Mutex::default();
         let lock = || failed.lock().unwrap_or_else(PoisonError::into_inner);
         let jobs = samples.iter().zip(out.axis_iter_mut(Axis(1))).enumerate();
         pool.share(jobs, pool.threads(), |(position, (sample, mut views))| {
-            // Nothing of a sample after one that failed can be seen.
+            // After a failure only an earlier sample can still matter.
             if lock().as_ref().is_some_and(|(first, _)| *first < position) {
                 return;
             }
@@ -202,8 +194,21 @@ impl Pipeline {
         failed.map_or(Ok(()), |(_, error)| Err(error))
     }
 
-    /// Makes the views of one sample into `outs`, one slice per view, shared by the threads of `pool`.
-    /// A panic becomes an error.
+    /// Refuses an output of another shape or order.
+    fn check(&self, samples: usize, out: &ArrayViewMut5<'_, u8>) -> Result<()> {
+        let (height, width) = self.size();
+        let wanted = [self.num_views(), samples, 3, height as usize, width as usize];
+        let problem = match out.shape() {
+            shape if shape != wanted => format!("got shape {shape:?}"),
+            _ if !out.is_standard_layout() => "it is not contiguous".into(),
+            _ => return Ok(()),
+        };
+        let message = format!("out must be C-contiguous and of shape {wanted:?}; {problem}");
+        Err(Error::Argument(message))
+    }
+
+    /// Makes the views of one sample into `outs`, one slice per view, shared by the threads of
+    /// `pool`. A panic becomes an error.
     pub(crate) fn one<'o>(
         &self,
         sample: &Sample<'_>,

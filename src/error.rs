@@ -1,7 +1,7 @@
 //! Everything that can go wrong: one variant per thing that a caller can fix.
 //!
-//! A message gives the cause and the remedy. Code that knows the place, such as a path or a position in
-//! a batch, puts it in front with [`Error::at`].
+//! A message gives the cause and the remedy. Code that knows the place, such as a path or a
+//! position in a batch, puts it in front with [`Error::at`].
 //!
 //! ```
 //! use tied_augment::error::Error;
@@ -49,8 +49,8 @@ pub enum Error {
     Sides(String),
     /// The system starts no more threads. The samples are not to blame.
     #[error(
-        "cannot start {wanted} threads: {cause}; pass a smaller threads=..., or raise the limits on \
-         processes and memory (ulimit -u, the container's)"
+        "cannot start {wanted} threads: {cause}; pass a smaller threads=..., or raise the limits \
+         on processes and memory (ulimit -u, the container's)"
     )]
     Threads {
         /// How many threads were wanted.

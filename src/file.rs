@@ -15,10 +15,10 @@ const MAX_BYTES: u64 = 4 << 30;
 
 /// A file that contains image files, such as a tar archive.
 ///
-/// It is remembered as it was when the members' positions were noted, and opened anew for each member.
-/// A handle that is kept open would read on in an archive that has been replaced. A file that has
-/// changed since is refused: another image may lie at a member's position now, and it would come with
-/// the wrong target.
+/// It is remembered as it was when the members' positions were noted, and opened anew for each
+/// member. A handle that is kept open would read on in an archive that has been replaced. A file
+/// that has changed since is refused: another image may lie at a member's position now, and it
+/// would come with the wrong target.
 #[derive(Debug)]
 pub struct Archive {
     path: Box<Path>,
@@ -80,8 +80,8 @@ fn open(path: &Path) -> io::Result<(File, Metadata)> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
-        // The check below looks at the open file, since another file could take the name in between. So
-        // opening must not block; for a regular file the flags make no difference.
+        // The check below looks at the open file, since another file could take the name in
+        // between. So opening must not block; for a regular file the flags make no difference.
         options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
     }
     let file = match options.open(path) {
@@ -96,7 +96,8 @@ fn open(path: &Path) -> io::Result<(File, Metadata)> {
     Ok((file, metadata))
 }
 
-/// Reads the next `len` bytes of `file` into `buffer`, in place of its content; fewer if the file ends.
+/// Reads the next `len` bytes of `file` into `buffer`, in place of its content; fewer if the file
+/// ends.
 fn read_part(file: &File, len: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
     check_len(len)?;
     buffer.clear();

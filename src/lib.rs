@@ -11,7 +11,7 @@
 //! * [`source`]: where pixels come from. [`decode`]: image files to RGB8.
 //! * [`plan`]: all random choices, drawn from a counter-based generator ([`rng`]). A plan is data.
 //! * [`view`]: executes plans with the kernels of [`resize`] and [`ops`].
-//! * [`batch`]: many samples on the threads of a [`pool`], with the buffers of [`workspaces`].
+//! * [`batch`]: many samples on the threads of a [`pool`], which reuses its buffers.
 //!   [`loader`]: batches ahead of their consumer.
 //! * [`loss`]: the training loss and its gradients. It shares only the pool with the rest.
 //!
@@ -86,4 +86,4 @@ pub mod resize;
 pub mod rng;
 pub mod source;
 pub mod view;
-pub mod workspaces;
+mod workspaces;

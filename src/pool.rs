@@ -1,7 +1,7 @@
 //! Threads of a chosen number.
 //!
-//! The crate has no global thread pool: every call is given the pool that it may use. The calling thread
-//! is one of a pool's threads and works along, so a pool of one thread starts none.
+//! The crate has no global thread pool: every call is given the pool that it may use. The calling
+//! thread is one of a pool's threads and works along, so a pool of one thread starts none.
 //!
 //! ```
 //! use tied_augment::pool::Pool;
@@ -54,8 +54,8 @@ impl Pool {
     /// Does all `jobs`, on the calling thread and on up to `threads - 1` others. Jobs are begun in
     /// their order.
     ///
-    /// The calling thread begins at once: for jobs of microseconds, waking another takes long. A job
-    /// may share jobs of its own.
+    /// The calling thread begins at once: for jobs of microseconds, waking another takes long. A
+    /// job may share jobs of its own.
     pub(crate) fn share<J, I>(&self, jobs: I, threads: usize, work: impl Fn(J) + Sync)
     where
         J: Send,

@@ -1,11 +1,11 @@
 //! Where an image's pixels come from: a file, the content of one, a part of an archive, or memory.
 //!
-//! There are two types, as with [`Image`] and [`ImageRef`]. [`Source`] borrows, for calls that return
-//! when their work is done. [`OwnedSource`] owns, for work that goes on after the call, as in
-//! [`crate::loader`]; cloning one is cheap.
+//! There are two types, as with [`Image`] and [`ImageRef`]. [`Source`] borrows, for calls that
+//! return when their work is done. [`OwnedSource`] owns, for work that goes on after the call, as
+//! in [`crate::loader`]; cloning one is cheap.
 //!
-//! All sources are opened the same way, in two steps as in [`crate::decode`]: first the shape, then the
-//! pixels of a region.
+//! All sources are opened the same way, in two steps as in [`crate::decode`]: first the shape, then
+//! the pixels of a region.
 //!
 //! ```
 //! use std::path::Path;
@@ -124,8 +124,8 @@ impl<'a> Source<'a> {
         decode().map_err(|error| self.named(error))
     }
 
-    /// Reads what is needed to know the image's shape. `file` receives the content of a file that must
-    /// be read.
+    /// Reads what is needed to know the image's shape. `file` receives the content of a file that
+    /// must be read.
     pub(crate) fn open(
         self,
         decoder: &'a mut Decoder,
@@ -182,8 +182,8 @@ impl<'a> OpenedSource<'a> {
         }
     }
 
-    /// At least the pixels of `region`, and where in the image they lie. `image` receives pixels that
-    /// must be decoded.
+    /// At least the pixels of `region`, and where in the image they lie. `image` receives pixels
+    /// that must be decoded.
     pub fn read(self, region: Rect, image: &'a mut Image) -> Result<(ImageRef<'a>, Rect)> {
         match self {
             Self::File(opened) => {

@@ -71,11 +71,12 @@ impl Renderer {
 
     /// Writes the view that `plan` describes into three planes.
     ///
-    /// `image` is the part `region` of the whole image. It holds all pixels that the plan needs (see
-    /// [`needed`]).
+    /// `image` is the part `region` of the whole image. It holds all pixels that the plan needs
+    /// (see [`needed`]).
     ///
     /// # Panics
-    /// If `out` does not hold `3 * height * width` bytes of the plan's size, or `image` lacks a pixel.
+    /// If `out` does not hold `3 * height * width` bytes of the plan's size, or `image` lacks a
+    /// pixel.
     pub fn render(&mut self, image: ImageRef<'_>, region: Rect, plan: &Plan, out: &mut [u8]) {
         let geometry = &plan.geometry;
         let crop = geometry.crop.relative_to(region.x, region.y);

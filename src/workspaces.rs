@@ -7,9 +7,9 @@
 //!                                             └─  renderer  ─  view 2
 //! ```
 //!
-//! They are stacks that all threads share, not thread-locals: a thread that waits for the views of one
-//! sample may begin another sample, and then needs a second set of buffers. The buffer that came back
-//! last is lent first, so a batch on one thread always uses the same one of each.
+//! They are stacks that all threads share, not thread-locals: a thread that waits for the views of
+//! one sample may begin another sample, and then needs a second set of buffers. The buffer that
+//! came back last is lent first, so a batch on one thread always uses the same one of each.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -55,8 +55,8 @@ impl Workspaces {
     }
 }
 
-/// Lends the top of `stack`, or something new. It is dropped, not put back, if `work` panics or leaves
-/// it with too much memory.
+/// Lends the top of `stack`, or something new. It is dropped, not put back, if `work` panics or
+/// leaves it with too much memory.
 fn lend<B: Default, T>(
     stack: &Mutex<Vec<B>>,
     memory: impl Fn(&B) -> usize,

@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use ndarray::Array5;
-use tied_augment::batch::{Pipeline, Sample};
+use tied_augment::batch::{Pipeline, Sample, Workspaces};
 use tied_augment::image::{ImageRef, Rect};
 use tied_augment::ops::{Chain, Fill, Interpolation, Mixing, Op, Sampling};
 use tied_augment::plan::{Crop, Geometry, Plan, Shared, ViewSpec};
@@ -14,7 +14,6 @@ use tied_augment::resize::Filter;
 use tied_augment::rng::Key;
 use tied_augment::source::Source;
 use tied_augment::view::Renderer;
-use tied_augment::workspaces::Workspaces;
 
 /// The system's allocator, counting what each thread asks for.
 struct Counting;

@@ -160,7 +160,8 @@ proptest! {
         let mut decoder = Decoder::default();
         if let Ok(opened) = decoder.open(&bytes, limits) {
             let (h, w) = opened.shape();
-            let part = Rect { x: w as i32 / 3, y: h as i32 / 3, w: w.div_ceil(3), h: h.div_ceil(3) };
+            let (x, y) = (w as i32 / 3, h as i32 / 3);
+            let part = Rect { x, y, w: w.div_ceil(3), h: h.div_ceil(3) };
             let _ = opened.read(part, &mut image);
         }
         // Nothing of the damaged file is left.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ndarray::ArrayViewMut5;
-use tied_augment::batch::Pipeline;
+use tied_augment::batch::{Pipeline, Workspaces};
 use tied_augment::error::Error;
 use tied_augment::loader::{Format, Job, Layout, Loader, Memory, OwnedSample, Replacement};
 use tied_augment::plan::{Crop, Shared, ViewSpec};
@@ -15,7 +15,6 @@ use tied_augment::pool::Pool;
 use tied_augment::resize::Filter;
 use tied_augment::rng::Key;
 use tied_augment::source::{Archive, OwnedSource};
-use tied_augment::workspaces::Workspaces;
 
 const SIDE: u32 = 16;
 const VIEW: usize = 3 * (SIDE * SIDE) as usize;

@@ -118,10 +118,10 @@ class Loader:
         choice: int,
         out: NDArray[np.uint8],
     ) -> None:
-        """Begins a batch with pipeline number `choice`, which is written to the bytes `out`."""
+        """Begins a batch with pipeline number `choice`, written to the bytes `out`."""
 
     def wait(self, seconds: float) -> list[tuple[int, Exception]] | None:
-        """Waits for the oldest batch: the positions that failed and why; None after `seconds`."""
+        """Waits for the oldest batch. Returns what failed and why; None after `seconds`."""
 
     def redo(
         self,
@@ -131,13 +131,13 @@ class Loader:
         views: NDArray[np.uint16],
         positions: Sequence[int],
     ) -> None:
-        """Makes samples of the batch that `wait` gave last again; `wait` for it again."""
+        """Makes samples of the batch that `wait` returned last again."""
 
     def ready(self) -> int:
-        """The number of finished batches that wait for the consumer."""
+        """The number of finished batches that `wait` has not returned yet."""
 
     def counts(self) -> _Counts:
-        """What the threads have done: samples tried, and their time in seconds."""
+        """What the threads have done: samples made or failed, and the seconds spent on them."""
 
     def close(self) -> None:
         """Ends the threads and waits until they have ended."""

@@ -41,8 +41,8 @@ impl ImageFile for Bmp<'_> {
     }
 }
 
-/// Refuses what the crate reads otherwise than Pillow. The crate widens 16 bits by rounding, and fills
-/// the pixels that run lengths skip with black; Pillow truncates, and takes the first colour.
+/// Refuses what the crate reads otherwise than Pillow. The crate widens 16 bits by rounding, and
+/// fills the pixels that run lengths skip with black; Pillow truncates, and takes the first colour.
 fn check(bytes: &[u8], palette: Option<&[[u8; 3]]>) -> Cause<()> {
     const REMEDY: &str = "save it uncompressed with 24 bits a pixel, or as PNG";
     let field = |at: usize| {
@@ -63,8 +63,8 @@ fn check(bytes: &[u8], palette: Option<&[[u8; 3]]>) -> Cause<()> {
     if start == 0 || (bits <= 8 && start == 14 + header) {
         return Err(format!("its header does not say where the pixels begin; {REMEDY}"));
     }
-    // Pillow ignores a palette of the greys 0, 1, 2... (or of black and white), and then reads grey of
-    // 8 bits (or of 1), even if the header says otherwise.
+    // Pillow ignores a palette of the greys 0, 1, 2... (or of black and white), and then reads grey
+    // of 8 bits (or of 1), even if the header says otherwise.
     let count = if used == 0 { 1 << bits.min(8) } else { used };
     let grey = |i: usize| if count == 2 { [255 * i as u8; 3] } else { [i as u8; 3] };
     let mut palette = palette.unwrap_or_default().iter().take(count as usize).enumerate();

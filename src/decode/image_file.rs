@@ -24,14 +24,15 @@ thread_local! {
     static DECODING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether a panic of this thread comes from a damaged file, so that a panic hook need not print it.
+/// Whether a panic of this thread comes from a damaged file, so that a panic hook need not print
+/// it.
 #[cfg(any(feature = "python", test))]
 pub fn panic_is_the_files() -> bool {
     DECODING.get()
 }
 
-/// Runs one step of the decoder of `format`. A panic becomes an error of the file: decoders index by
-/// what the file says, few check all of it, and a damaged file must not end a training run.
+/// Runs one step of the decoder of `format`. A panic becomes an error of the file: decoders index
+/// by what the file says, few check all of it, and a damaged file must not end a training run.
 pub fn contained<T>(format: &'static str, step: impl FnOnce() -> Cause<T>) -> Result<T> {
     DECODING.set(true);
     let result = catch_unwind(AssertUnwindSafe(step));
@@ -43,8 +44,8 @@ pub fn contained<T>(format: &'static str, step: impl FnOnce() -> Cause<T>) -> Re
     result.map_err(|cause| Error::decode(format, cause))
 }
 
-/// Refuses a file that is too short for its image, before memory is allocated for the image. `ratio`
-/// is how many bytes the format's compression makes of one, at most.
+/// Refuses a file that is too short for its image, before memory is allocated for the image.
+/// `ratio` is how many bytes the format's compression makes of one, at most.
 pub fn check_ratio(compressed: usize, wanted: u64, ratio: u64) -> Cause<()> {
     if (compressed as u64).saturating_mul(ratio) < wanted {
         return Err(format!("the file is truncated: {compressed} bytes cannot hold the image"));

@@ -3,7 +3,8 @@
 //! A file may end before its image does. Pillow has its own rule for that: it accepts some of these
 //! files and refuses others, depending on where the bytes run out. So there are two attempts. The
 //! first tells libjpeg that the image ends where the bytes end, and decodes the region only. If the
-//! bytes did run out, the second decodes the whole image as Pillow does, and fails where Pillow fails.
+//! bytes did run out, the second decodes the whole image as Pillow does, and fails where Pillow
+//! fails.
 
 use super::cmyk::inverted_to_rgb;
 use super::libjpeg::{Decompression, Decompressor, LibjpegError, OnEnd};
@@ -49,8 +50,8 @@ impl Jpeg<'_> {
         if !self.file.ended_early() {
             return Ok(decoded);
         }
-        // Pillow wants all pixels, and accepts a missing end marker only where libjpeg does not wait
-        // for it.
+        // Pillow wants all pixels, and accepts a missing end marker only where libjpeg does not
+        // wait for it.
         let (height, width) = self.shape();
         self.file.reopen(OnEnd::Suspend).map_err(failed)?;
         let whole = Rect { x: 0, y: 0, w: width, h: height };

@@ -1,13 +1,13 @@
 //! libjpeg's decompressor with a safe interface: all `unsafe` of the decoders is in this file.
 //!
-//! libjpeg reports a fatal error by calling `error_exit`, which must not return. Ours unwinds to the
-//! call in [`guard`]. The C frames between them are compiled for unwinding (the `unwinding` feature of
-//! `mozjpeg-sys`).
+//! libjpeg reports a fatal error by calling `error_exit`, which must not return. Ours unwinds to
+//! the call in [`guard`]. The C frames between them are compiled for unwinding (the `unwinding`
+//! feature of `mozjpeg-sys`).
 //!
-//! The calls have an order, which the types follow: [`Decompressor::open`] reads the header and gives a
-//! [`Decompression`]; then come `start`, `crop`, `skip` and `read`. libjpeg checks its state itself, so a
-//! call out of order is an error and not undefined behaviour. Dropping the `Decompression` destroys
-//! what libjpeg made for the file.
+//! The calls have an order, which the types follow: [`Decompressor::open`] reads the header and
+//! gives a [`Decompression`]; then come `start`, `crop`, `skip` and `read`. libjpeg checks its
+//! state itself, so a call out of order is an error and not undefined behaviour. Dropping the
+//! `Decompression` destroys what libjpeg made for the file.
 
 use std::ffi::{c_int, c_long};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -21,8 +21,8 @@ const HEADER_OK: c_int = 1;
 
 const END_OF_IMAGE: [u8; 2] = [0xFF, 0xD9];
 
-/// More scans than any encoder writes. Without a limit a file of a few kilobytes could ask for thousands
-/// of passes over a huge image.
+/// More scans than any encoder writes. Without a limit a file of a few kilobytes could ask for
+/// thousands of passes over a huge image.
 const MAX_SCANS: c_int = 1000;
 
 /// Why a file could not be decoded, in libjpeg's words.
@@ -46,8 +46,8 @@ pub enum OnEnd {
     Suspend,
 }
 
-/// libjpeg's source manager, and what our callbacks need besides. libjpeg's struct is first, so that a
-/// pointer to it is a pointer to this.
+/// libjpeg's source manager, and what our callbacks need besides. libjpeg's struct is first, so
+/// that a pointer to it is a pointer to this.
 #[repr(C)]
 struct SourceManager {
     manager: sys::jpeg_source_mgr,
@@ -63,9 +63,9 @@ impl SourceManager {
 
 /// The memory of a libjpeg decompressor, which is created anew for every file.
 ///
-/// `jpeg_abort` would not be enough. It is made for abbreviated streams and keeps the quantisation and
-/// Huffman tables, so a file without tables would be decoded with those of the file before. Creating
-/// and destroying take 0.1 microseconds.
+/// `jpeg_abort` would not be enough. It is made for abbreviated streams and keeps the quantisation
+/// and Huffman tables, so a file without tables would be decoded with those of the file before.
+/// Creating and destroying take 0.1 microseconds.
 pub struct Decompressor {
     // Boxed, since libjpeg keeps pointers to all four.
     cinfo: Box<sys::jpeg_decompress_struct>,
@@ -86,8 +86,8 @@ impl fmt::Debug for Decompressor {
 
 impl Default for Decompressor {
     fn default() -> Self {
-        // SAFETY: these are C structs of integers, floats, nullable pointers and callbacks, for all of
-        // which zero is a valid value; libjpeg fills them.
+        // SAFETY: these are C structs of integers, floats, nullable pointers and callbacks, for all
+        // of which zero is a valid value; libjpeg fills them.
         let (mut cinfo, mut error, mut progress): (
             Box<sys::jpeg_decompress_struct>,
             Box<sys::jpeg_error_mgr>,
@@ -164,8 +164,8 @@ impl Decompression<'_> {
 
     /// Destroys the decompressor.
     fn close(&mut self) {
-        // SAFETY: legal in every state, also after an error and of a struct that could not be created:
-        // it releases all memory. The pointer to the bytes goes with it.
+        // SAFETY: legal in every state, also after an error and of a struct that could not be
+        // created: it releases all memory. The pointer to the bytes goes with it.
         unsafe { sys::jpeg_destroy_decompress(&mut self.context.cinfo) };
         self.context.source.manager.bytes_in_buffer = 0;
         self.context.source.manager.next_input_byte = ptr::null();
@@ -189,8 +189,8 @@ impl Decompression<'_> {
         if started == 0 { Err(truncated()) } else { Ok(()) }
     }
 
-    /// Restricts all rows to at least the columns `left..left + width`. Returns the first column that
-    /// libjpeg will decode and how many there are. Call it before the first row.
+    /// Restricts all rows to at least the columns `left..left + width`. Returns the first column
+    /// that libjpeg will decode and how many there are. Call it before the first row.
     pub fn crop(&mut self, mut left: u32, mut width: u32) -> Result<(u32, u32)> {
         let cinfo = &mut *self.context.cinfo;
         // SAFETY: decoding has started; libjpeg checks its state and the range itself.
@@ -228,13 +228,14 @@ impl Decompression<'_> {
         Ok(())
     }
 
-    /// Whether the bytes have run out and libjpeg was told that the image ends there. It would make up
-    /// all further rows.
+    /// Whether the bytes have run out and libjpeg was told that the image ends there. It would make
+    /// up all further rows.
     pub fn ran_out(&self) -> bool {
         self.context.source.gave_up()
     }
 
-    /// Whether the bytes ran out before the image did, or have no end marker after what has been read.
+    /// Whether the bytes ran out before the image did, or have no end marker after what has been
+    /// read.
     pub fn ended_early(&self) -> bool {
         let source = &self.context.source;
         // libjpeg may have read the end marker already. Then its position is just after the marker.
@@ -275,8 +276,8 @@ fn guard<T>(call: impl FnOnce() -> T) -> Result<T> {
 }
 
 unsafe extern "C-unwind" fn error_exit(cinfo: &mut sys::jpeg_common_struct) {
-    /// The real type of `format_message`, which writes up to 200 bytes. The binding declares an argument
-    /// of 80 bytes that is read.
+    /// The real type of `format_message`, which writes up to 200 bytes. The binding declares an
+    /// argument of 80 bytes that is read.
     type FormatMessage = unsafe extern "C-unwind" fn(*mut sys::jpeg_common_struct, *mut [u8; 200]);
     let mut message = [0; 200];
     // SAFETY: `err` is the error manager of this context.

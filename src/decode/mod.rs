@@ -3,18 +3,19 @@
 //! Decoding has two steps, so that a plan can be drawn between them:
 //!
 //! 1. [`Decoder::open`] reads the header. It decodes no pixels. Now the shape is known.
-//! 2. [`Opened::read`] decodes at least the region that is asked for, and says which region it decoded.
+//! 2. [`Opened::read`] decodes at least the region that is asked for, and says which region it
+//!    decoded.
 //!
-//! JPEG goes through libjpeg-turbo, which Pillow uses as well, and decodes little more than the region.
-//! Rows above it must still be entropy-decoded, so one read of the union of two crops is cheaper than
-//! two reads. The other formats go through one crate each and are decoded whole. Where a crate would
-//! not give Pillow's pixels, the file is refused.
+//! JPEG goes through libjpeg-turbo, which Pillow uses as well, and decodes little more than the
+//! region. Rows above it must still be entropy-decoded, so one read of the union of two crops is
+//! cheaper than two reads. The other formats go through one crate each and are decoded whole. Where
+//! a crate would not give Pillow's pixels, the file is refused.
 //!
 //! A damaged file never panics: libjpeg's fatal errors and the crates' panics become
 //! [`Error::Decode`]. A [`Decoder`] keeps memory from one file to the next, but nothing that a file
 //! said.
 //!
-//! To add a format, implement [`ImageFile`] in a file of its own and add a line to [`Decoder::open`].
+//! To add a format, implement `ImageFile` in a file of its own and add a line to [`Decoder::open`].
 //!
 //! ```
 //! use tied_augment::decode::{Decoder, Limits};
@@ -64,8 +65,8 @@ use crate::image::{Image, Rect};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The most pixels of an image. By default 178,956,970, beyond which Pillow refuses an image as a
-    /// decompression bomb.
+    /// The most pixels of an image. By default 178,956,970, beyond which Pillow refuses an image as
+    /// a decompression bomb.
     pub max_pixels: u64,
 }
 
@@ -157,7 +158,8 @@ impl Opened<'_> {
         }
     }
 
-    /// Decodes at least the pixels of `region` into `image`; returns where `image` lies in the file's.
+    /// Decodes at least the pixels of `region` into `image`; returns where `image` lies in the
+    /// file's.
     ///
     /// # Errors
     /// [`Error::Decode`].

@@ -22,7 +22,8 @@ impl<'a> Png<'a> {
         let open = || {
             let mut decoder = Decoder::new(Cursor::new(bytes));
             let indexed = decoder.read_header_info()?.color_type == ColorType::Indexed;
-            // The crate panics if a palette's last colour is incomplete. Pillow ignores that colour.
+            // The crate panics if a palette's last colour is incomplete. Pillow ignores that
+            // colour.
             decoder.set_transformations(match indexed {
                 true => Transformations::IDENTITY,
                 false => Transformations::EXPAND,

@@ -1,5 +1,5 @@
-//! TIFF, first page, through the crate `tiff`. The image is turned as its orientation tag says; Pillow
-//! does so for this format only.
+//! TIFF, first page, through the crate `tiff`. The image is turned as its orientation tag says;
+//! Pillow does so for this format only.
 
 use std::io::Cursor;
 use std::mem;
@@ -68,8 +68,8 @@ impl<'a> Tiff<'a> {
             (self.tag(Tag::FillOrder, 1)? != 1, "a reversed order of bits is"),
             (samples != u32::from(color.num_samples()), "samples beyond colour and alpha are"),
             (planar && (tiled || color != ColorType::RGB(8)), "planes but of RGB8 in strips are"),
-            // What Pillow reads otherwise: it divides by alpha, does not invert, ignores the predictor
-            // and obeys XMP.
+            // What Pillow reads otherwise: it divides by alpha, does not invert, ignores the
+            // predictor and obeys XMP.
             (extra.is_some_and(|extra| extra.first() == Some(&1)), "premultiplied alpha is"),
             (photometric == 0 && color == ColorType::Gray(16), "inverted grey of 16 bits is"),
             (predicted && !compressed, "a predictor without LZW or Deflate is"),
@@ -114,8 +114,8 @@ impl ImageFile for Tiff<'_> {
     }
 }
 
-/// Samples of 8 bits, as Pillow makes them: grey of 16 bits is clipped, colour of 16 bits keeps its high
-/// byte, and grey of fewer than 8 bits is widened.
+/// Samples of 8 bits, as Pillow makes them: grey of 16 bits is clipped, colour of 16 bits keeps its
+/// high byte, and grey of fewer than 8 bits is widened.
 fn bytes(samples: Vec<u8>, color: ColorType, width: usize) -> Vec<u8> {
     let words = samples.chunks_exact(2).map(|word| u16::from_ne_bytes([word[0], word[1]]));
     match usize::from(color.bit_depth()) {

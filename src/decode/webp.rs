@@ -1,5 +1,5 @@
-//! WebP through the crate `image-webp`. The crate is given still images only; of an animation, a file
-//! made of the first frame.
+//! WebP through the crate `image-webp`. The crate is given still images only; of an animation, a
+//! file made of the first frame.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -95,10 +95,10 @@ fn is_animated(bytes: &[u8]) -> bool {
 
 /// An animation's canvas, and its first frame as a file of its own; `None` if it has no frame.
 ///
-/// Pillow uses libwebp, which copies the first frame to a canvas of zeros and takes its size from its
-/// picture (`WebPAnimDecoderGetNext` and `StoreFrame` of libwebp 1.6). The crate would blend the frame,
-/// which scales colours by their alpha and back, and it panics if the frame's header gives another
-/// size. The file made here has no alpha, which is dropped anyway.
+/// Pillow uses libwebp, which copies the first frame to a canvas of zeros and takes its size from
+/// its picture (`WebPAnimDecoderGetNext` and `StoreFrame` of libwebp 1.6). The crate would blend
+/// the frame, which scales colours by their alpha and back, and it panics if the frame's header
+/// gives another size. The file made here has no alpha, which is dropped anyway.
 fn first_frame(bytes: &[u8]) -> Option<(Canvas, Vec<u8>)> {
     let number = |bytes: &[u8], at: usize| {
         let bytes = bytes.get(at..at + 3)?;

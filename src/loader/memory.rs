@@ -1,7 +1,7 @@
 //! The memory of a batch, written by several threads at the same time.
 //!
-//! Threads write straight into the batch that the consumer gets. The alternative in safe Rust, a buffer
-//! per sample and a copy, costs about 5 ms for a batch of 2 x 128 views of 224 x 224.
+//! Threads write straight into the batch that the consumer gets. The alternative in safe Rust, a
+//! buffer per sample and a copy, costs about 5 ms for a batch of 2 x 128 views of 224 x 224.
 
 use std::any::Any;
 use std::fmt;
@@ -16,8 +16,8 @@ pub struct Memory {
     _owner: Box<dyn Any + Send + Sync>,
 }
 
-// SAFETY: the bytes belong to `_owner`, which may go to another thread. They are reached through `part`
-// only, whose caller is responsible for exclusive access.
+// SAFETY: the bytes belong to `_owner`, which may go to another thread. They are reached through
+// `part` only, whose caller is responsible for exclusive access.
 unsafe impl Send for Memory {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for Memory {}
@@ -26,9 +26,9 @@ impl Memory {
     /// Memory that belongs to something else, such as a tensor.
     ///
     /// # Safety
-    /// `len` bytes from `start` on are initialised and writable, and stay where they are for as long as
-    /// `owner` lives. Nobody else reads or writes them while the batch is under way, or writes them
-    /// while [`bytes`](super::Finished::bytes) are borrowed.
+    /// `len` bytes from `start` on are initialised and writable, and stay where they are for as
+    /// long as `owner` lives. Nobody else reads or writes them while the batch is under way, or
+    /// writes them while [`bytes`](super::Finished::bytes) are borrowed.
     pub unsafe fn foreign(
         start: NonNull<u8>,
         len: usize,
@@ -69,8 +69,8 @@ impl Memory {
 impl From<Vec<u8>> for Memory {
     fn from(mut bytes: Vec<u8>) -> Self {
         let (start, len) = (NonNull::from(bytes.as_mut_slice()).cast(), bytes.len());
-        // SAFETY: the vector's own bytes, which stay where they are when the vector moves. It is not
-        // used again before it is dropped.
+        // SAFETY: the vector's own bytes, which stay where they are when the vector moves. It is
+        // not used again before it is dropped.
         unsafe { Self::foreign(start, len, Box::new(bytes)) }
     }
 }

@@ -2,10 +2,10 @@
 //!
 //! # Protocol
 //!
-//! The consumer [submits](Loader::submit) a [`Job`]: samples, and the memory to write their views into.
-//! It keeps as many jobs under way as it wants batches prefetched; nothing else bounds what runs ahead.
-//! It [waits](Loader::wait) for batches and gets them in the order in which it submitted them, however
-//! many threads there are.
+//! The consumer [submits](Loader::submit) a [`Job`]: samples, and the memory to write their views
+//! into. It keeps as many jobs under way as it wants batches prefetched; nothing else bounds what
+//! runs ahead. It [waits](Loader::wait) for batches and gets them in the order in which it
+//! submitted them, however many threads there are.
 //!
 //! ```text
 //!              submit                  queue of single samples                  wait
@@ -14,23 +14,26 @@
 //!                                                  └── redo: samples of the oldest batch
 //! ```
 //!
-//! The queue holds single samples, not batches, and threads take the oldest sample of the oldest batch.
-//! So all threads work on the batch that the consumer needs next, and none is idle at the end of a
-//! batch. A batch is finished when its count of remaining samples reaches 0.
+//! The queue holds single samples, not batches, and threads take the oldest sample of the oldest
+//! batch. So all threads work on the batch that the consumer needs next, and none is idle at the
+//! end of a batch. A batch is finished when its count of remaining samples reaches 0.
 //!
-//! A sample that fails does not stop its batch: [`Finished::failures`] has its position and its error.
-//! What to do about it is the consumer's choice. [`Loader::redo`] makes samples of a finished batch
-//! again, from other sources; they go to the front of the queue, and the batch is the oldest again.
+//! A sample that fails does not stop its batch: [`Finished::failures`] has its position and its
+//! error. What to do about it is the consumer's choice. [`Loader::redo`] makes samples of a
+//! finished batch again, from other sources; they go to the front of the queue, and the batch is
+//! the oldest again.
 //!
-//! Dropping a [`Loader`] closes it: the queue is emptied, and each thread ends after its present sample.
+//! Dropping a [`Loader`] closes it: the queue is emptied, and each thread ends after its present
+//! sample.
 //!
-//! The threads take no lock but the loader's own. They never need Python's GIL, so they can't delay an
-//! interpreter that exits.
+//! The threads take no lock but the loader's own. They never need Python's GIL, so they can't delay
+//! an interpreter that exits.
 //!
 //! ```
 //! use std::sync::Arc;
 //! use std::time::Duration;
 //!
+//! use bytes::Bytes;
 //! use tied_augment::batch::Pipeline;
 //! use tied_augment::loader::{Format, Job, Loader, Memory, OwnedSample};
 //! use tied_augment::plan::{Crop, Shared, ViewSpec};
@@ -52,8 +55,9 @@
 //!
 //! let loader = Loader::new(2)?;
 //! for batch in 0..3 {
+//!     let data = Bytes::from(vec![90; 50 * 40 * 3]);
 //!     let sample = |i: u64| OwnedSample {
-//!         source: OwnedSource::Pixels { width: 50, height: 40, data: vec![90; 50 * 40 * 3].into() },
+//!         source: OwnedSource::Pixels { width: 50, height: 40, data: data.clone() },
 //!         key: Key { seed: 0, epoch: 0, index: batch * 8 + i, view: 0 },
 //!     };
 //!     loader.submit(Job {
@@ -232,8 +236,8 @@ impl Loader {
     /// Adds a batch to those under way.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the output has not the size of the batch; [`Error::Threads`] if the system
-    /// starts no more threads. In both cases nothing has been added.
+    /// [`Error::Argument`] if the output has not the size of the batch; [`Error::Threads`] if the
+    /// system starts no more threads. In both cases nothing has been added.
     pub fn submit(&self, job: Job) -> Result<()> {
         let Job { pipeline, samples, format, out } = job;
         let count = samples.len();
@@ -280,7 +284,8 @@ impl Loader {
         if done(&state) { state.batches.pop_front().map(Finished) } else { None }
     }
 
-    /// Makes samples of a finished batch again, from other sources. The batch is the oldest once more.
+    /// Makes samples of a finished batch again, from other sources. The batch is the oldest once
+    /// more.
     ///
     /// # Errors
     /// [`Error::Argument`] for a position that the batch doesn't have or that is given twice.

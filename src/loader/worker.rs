@@ -10,7 +10,8 @@ use crate::pool::Pool;
 use crate::workspaces::Workspaces;
 
 /// Batches of at least this many bytes are converted with streaming stores. On a machine with large
-/// caches, writing and then reading a batch is slower that way at 12 MB, equal at 20 MB, faster at 150 MB.
+/// caches, writing and then reading a batch is slower that way at 12 MB, equal at 20 MB, faster at
+/// 150 MB.
 const LARGE_BATCH: usize = 16 << 20;
 
 /// One sample to be made.

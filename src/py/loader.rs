@@ -1,7 +1,7 @@
 //! `Loader`: the core's loader for Python.
 //!
-//! The loader's threads never take the GIL. They may be the last to drop something of Python's, such as
-//! the memory of a tensor; PyO3 then frees it at the next call that holds the GIL.
+//! The loader's threads never take the GIL. They may be the last to drop something of Python's,
+//! such as the memory of a tensor; PyO3 then frees it at the next call that holds the GIL.
 
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,8 +35,9 @@ pub struct Loader {
 
 #[pymethods]
 impl Loader {
-    /// `seed` and `epoch`: of all samples. `table`: the bytes of 3 x 256 output elements, None for bytes as they are. `normalised`: the
-    /// means and the stds that it was made with.
+    /// All samples have the same `seed` and `epoch`. `table` has the bytes of 3 x 256 output
+    /// elements, or is None for bytes as they are; `normalised` has the means and stds that it was
+    /// made with.
     #[new]
     fn new(
         threads: usize,
@@ -61,8 +62,8 @@ impl Loader {
         })
     }
 
-    /// Begins a batch with pipeline number `choice`. `out`: the bytes of the whole output, which must
-    /// not be touched until `wait` has given the batch back.
+    /// Begins a batch with pipeline number `choice`. `out` has the bytes of the whole output;
+    /// nobody may touch them until `wait` has returned the batch.
     #[expect(clippy::too_many_arguments, reason = "the Python package is the only caller")]
     fn submit(
         &self,
@@ -88,7 +89,7 @@ impl Loader {
         detached(py, || core.submit(job))
     }
 
-    /// Waits for the oldest batch: the positions that failed and why; None after `seconds`.
+    /// Waits for the oldest batch. Returns the positions that failed and why; None after `seconds`.
     fn wait(&self, py: Python<'_>, seconds: f64) -> PyResult<Option<Vec<(usize, PyErr)>>> {
         let core = self.core()?;
         let timeout = Duration::try_from_secs_f64(seconds).unwrap_or_default();
@@ -99,7 +100,8 @@ impl Loader {
         Ok(Some(failures))
     }
 
-    /// Makes samples of the batch that `wait` gave last again, from others; `wait` for it again.
+    /// Makes samples of the batch that `wait` returned last again, from other sources. `wait`
+    /// returns the batch once more.
     fn redo(
         &self,
         catalog: Option<&Catalog>,
@@ -113,18 +115,17 @@ impl Loader {
         let Some(batch) = lock(&self.finished).take() else {
             return Err(PyRuntimeError::new_err("there is no finished batch"));
         };
-        let replacements = positions.into_iter().zip(samples);
-        let replacements =
-            replacements.map(|(position, sample)| Replacement { position, sample }).collect();
+        let replacement = |(position, sample)| Replacement { position, sample };
+        let replacements = positions.into_iter().zip(samples).map(replacement).collect();
         core.redo(batch, replacements).map_err(to_python)
     }
 
-    /// The number of finished batches that wait for the consumer.
+    /// The number of finished batches that `wait` has not returned yet.
     fn ready(&self) -> PyResult<usize> {
         Ok(self.core()?.ready())
     }
 
-    /// What the threads have done: samples tried, and their time in seconds.
+    /// What the threads have done: samples that were made or failed, and the seconds spent on them.
     fn counts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let counts = self.core()?.counts();
         let dict = PyDict::new(py);
@@ -158,8 +159,8 @@ impl Loader {
         core.ok_or_else(|| PyRuntimeError::new_err("the iteration has been closed"))
     }
 
-    /// The samples with `indices`, from the catalog or as they are given; `views` has the number of
-    /// each one's first view.
+    /// The samples with `indices`, from `catalog` or else from `samples`. `views` has the number of
+    /// the first view of each.
     fn samples(
         &self,
         catalog: Option<&Catalog>,
@@ -167,11 +168,11 @@ impl Loader {
         indices: &[u64],
         views: &[u16],
     ) -> PyResult<Vec<OwnedSample>> {
-        let sources: PyResult<Vec<OwnedSource>> = match catalog {
+        let sources: PyResult<_> = match catalog {
             Some(catalog) => indices.iter().map(|&index| catalog.source(index)).collect(),
             None => samples.iter().map(|s| Ok(Held::new(s)?.into_owned())).collect(),
         };
-        let sources = sources?;
+        let sources: Vec<OwnedSource> = sources?;
         let (n, m) = (indices.len(), views.len());
         if sources.len() != n || m != n {
             let message = format!("{} samples, {n} indices and {m} views", sources.len());
@@ -187,7 +188,7 @@ impl Loader {
 impl Drop for Loader {
     fn drop(&mut self) {
         if std::process::id() != self.process {
-            // A forked child has no threads to join, and they may have held locks.
+            // A forked child has no threads to join, and locks that they held stay locked.
             std::mem::forget(lock(&self.core).take());
             std::mem::forget(lock(&self.finished).take());
         }

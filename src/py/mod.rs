@@ -1,7 +1,7 @@
 //! The Python module `tied_augment._core`: validate, release the GIL, call the core, convert.
 //!
-//! Only this module knows Python. It has no logic of its own and no defaults for arguments: both are in
-//! the Python package, which is its only caller.
+//! Only this module knows Python. It has no logic of its own and no defaults for arguments: both
+//! are in the Python package, which is its only caller.
 
 mod catalog;
 mod dlpack;
@@ -31,7 +31,8 @@ fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     Ok(info)
 }
 
-/// Stops the panics of decoders from being printed: each becomes a `DecodeError` with the same message.
+/// Stops the panics of decoders from being printed: each becomes a `DecodeError` with the same
+/// message.
 fn quiet_decoders() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

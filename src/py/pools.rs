@@ -1,17 +1,17 @@
 //! The thread pools and buffers that Python's calls share.
 //!
 //! A forked child has its parent's memory but not its threads. It forgets the parent's pools, whose
-//! threads it can't join, and the parent's buffers, since a thread may have held their lock. Everything
-//! here is called with the GIL held, so no fork can happen meanwhile.
+//! threads it can't join, and the parent's buffers, since a thread may have held their lock.
+//! Everything here is called with the GIL held, so no fork can happen meanwhile.
 
 use std::mem;
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
 
+use crate::batch::Workspaces;
 use crate::error::Result;
 use crate::pool::Pool;
-use crate::workspaces::Workspaces;
 
 /// Pools kept for later calls: enough for a machine of 128 cores and batches of every size.
 const KEPT: usize = 8;
@@ -43,8 +43,8 @@ pub fn default_threads() -> usize {
 
 /// A pool of `threads` threads, or of as many as `jobs` jobs can use if that is fewer.
 ///
-/// The number of jobs is rounded up to a power of two, so that batches of many sizes share few pools.
-/// A pool is made on first use, and given up when [`KEPT`] others have been used since.
+/// The number of jobs is rounded up to a power of two, so that batches of many sizes share few
+/// pools. A pool is made on first use, and given up when [`KEPT`] others have been used since.
 ///
 /// # Errors
 /// As [`Pool::new`].

@@ -24,8 +24,8 @@ pub struct Held<'py> {
 }
 
 impl<'py> Held<'py> {
-    /// Takes a file's bytes, a path, a PIL image, or an (H, W, 3) uint8 array. Bytes and arrays are not
-    /// copied.
+    /// Takes a file's bytes, a path, a PIL image, or an (H, W, 3) uint8 array. Bytes and arrays are
+    /// not copied.
     pub fn new(sample: &Bound<'py, PyAny>) -> PyResult<Self> {
         let owned = |source| Ok(Self { source, borrow: None });
         if let Ok(bytes) = sample.cast::<PyBytes>() {
@@ -106,8 +106,8 @@ struct ArrayBytes {
     _array: Py<PyAny>,
 }
 
-// SAFETY: the bytes are only read, and live as long as the array that is held. That nobody writes them
-// meanwhile is the user's duty; the docs say so.
+// SAFETY: the bytes are only read, and live as long as the array that is held. That nobody writes
+// them meanwhile is the user's duty; the docs say so.
 unsafe impl Send for ArrayBytes {}
 
 impl AsRef<[u8]> for ArrayBytes {
@@ -122,8 +122,8 @@ fn wrong_type(sample: &Bound<'_, PyAny>) -> PyResult<PyErr> {
     let kind = sample.get_type();
     let name = kind.name()?;
     let remedy = if kind.module().is_ok_and(|module| module.to_string().starts_with("torch")) {
-        "; if a transform made the tensor, take ToTensor out of it (views are made from images), else \
-         pass tensor.permute(1, 2, 0).numpy(), of uint8"
+        "; if a transform made the tensor, take ToTensor out of it (views are made from images), \
+         else pass tensor.permute(1, 2, 0).numpy(), of uint8"
     } else if sample.is_none() {
         "; the data set gave no image"
     } else if sample.is_instance_of::<PyTuple>() || sample.is_instance_of::<PyList>() {
@@ -136,8 +136,8 @@ fn wrong_type(sample: &Bound<'_, PyAny>) -> PyResult<PyErr> {
         ""
     };
     Ok(PyTypeError::new_err(format!(
-        "expected the bytes of an image file, a path, a PIL image or an (H, W, 3) uint8 numpy array, \
-         got {name}{remedy}"
+        "expected the bytes of an image file, a path, a PIL image or an (H, W, 3) uint8 numpy \
+         array, got {name}{remedy}"
     )))
 }
 

@@ -56,8 +56,8 @@ def test_no_more_threads_than_views() -> None:
             two.batch([image] * samples, indices(samples), threads=65535)
             print(threads())
     """)
-    # Two views each, rounded up to a power of two: pools of 2, and of 8 for both others. The calling
-    # thread is one of each pool's.
+    # Two views each, rounded up to a power of two: pools of 2, and of 8 for both others. The
+    # calling thread is one of each pool's.
     assert counts.split() == ["1", "8", "8"]
 
 
