@@ -2,8 +2,8 @@
 
 use gif::{ColorOutput, DecodeOptions, Decoder, MemoryLimit};
 
-use super::Limits;
 use super::image_file::{Cause, ImageFile, check_ratio};
+use super::limits::Limits;
 use crate::image::Image;
 
 /// Pixels that one byte of LZW can stand for, at most: codes of 12 bits for 4096 pixels.

@@ -43,6 +43,7 @@ mod gif;
 mod image_file;
 mod jpeg;
 mod libjpeg;
+mod limits;
 mod png;
 mod tiff;
 mod webp;
@@ -50,6 +51,7 @@ mod webp;
 #[cfg(feature = "python")]
 pub(crate) use image_file::panic_is_the_files;
 pub use libjpeg::simd as jpeg_simd;
+pub use limits::Limits;
 
 use self::bmp::Bmp;
 use self::gif::Gif;
@@ -60,29 +62,6 @@ use self::tiff::Tiff;
 use self::webp::WebP;
 use crate::error::{Error, Result};
 use crate::image::{Image, Rect};
-
-/// What a file may cost. A file that exceeds a limit is refused before its pixels are decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Limits {
-    /// The most pixels of an image. By default 178,956,970, beyond which Pillow refuses an image as
-    /// a decompression bomb.
-    pub max_pixels: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { max_pixels: 178_956_970 }
-    }
-}
-
-impl Limits {
-    /// These limits with another number of pixels.
-    #[must_use]
-    pub fn with_max_pixels(self, max_pixels: u64) -> Self {
-        Self { max_pixels }
-    }
-}
 
 /// Decodes images; reuses its memory between them.
 #[derive(Debug, Default)]

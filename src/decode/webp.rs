@@ -6,8 +6,8 @@ use std::io::Cursor;
 
 use image_webp::{UpsamplingMethod, WebPDecodeOptions, WebPDecoder};
 
-use super::Limits;
 use super::image_file::{Cause, ImageFile, drop_alpha};
+use super::limits::Limits;
 use crate::image::Image;
 
 /// A WebP whose header has been read. Of an animation, its first frame.

@@ -76,76 +76,24 @@
 //! ```
 
 mod format;
+mod job;
 mod memory;
 mod normalise;
+mod queue;
 mod worker;
 
-use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use format::{Format, Layout};
+pub use job::{Failure, Job, OwnedSample, Replacement};
 pub use memory::Memory;
+pub use queue::Counts;
 
-use crate::batch::{Pipeline, Sample};
 use crate::error::{Error, Result};
-use crate::rng::Key;
-use crate::source::OwnedSource;
-use worker::Task;
-
-/// A batch to be made.
-#[derive(Debug)]
-pub struct Job {
-    /// The views to make of every sample.
-    pub pipeline: Arc<Pipeline>,
-    /// The samples.
-    pub samples: Vec<OwnedSample>,
-    /// The elements to write.
-    pub format: Arc<Format>,
-    /// The output: (views, samples, 3, height, width) elements, or as the format's layout says.
-    pub out: Memory,
-}
-
-/// An image and the key of its randomness, as [`crate::batch::Sample`], but owned.
-#[derive(Clone, Debug)]
-pub struct OwnedSample {
-    /// Where the pixels come from.
-    pub source: OwnedSource,
-    /// The key of the first view. Later views have the next numbers.
-    pub key: Key,
-}
-
-impl OwnedSample {
-    /// This sample, borrowed.
-    ///
-    /// # Panics
-    /// As [`OwnedSource::as_source`].
-    #[must_use]
-    pub fn as_sample(&self) -> Sample<'_> {
-        Sample { source: self.source.as_source(), key: self.key }
-    }
-}
-
-/// Another sample for a position of a finished batch.
-#[derive(Clone, Debug)]
-pub struct Replacement {
-    /// The position in the batch.
-    pub position: usize,
-    /// The sample to make there.
-    pub sample: OwnedSample,
-}
-
-/// A sample that could not be made. Its part of the output is unspecified.
-#[derive(Debug)]
-pub struct Failure {
-    /// The position in the batch.
-    pub position: usize,
-    /// The cause.
-    pub error: Error,
-}
+use queue::{Batch, Queue};
 
 /// A batch of which all samples have been made or have failed.
 #[derive(Debug)]
@@ -155,9 +103,7 @@ impl Finished {
     /// The samples that failed, by position. The list is empty after the first call.
     #[must_use]
     pub fn failures(&self) -> Vec<Failure> {
-        let mut failures = std::mem::take(&mut *lock(&self.0.failures));
-        failures.sort_unstable_by_key(|failure| failure.position);
-        failures
+        self.0.take_failures()
     }
 
     /// The output.
@@ -166,52 +112,6 @@ impl Finished {
         // SAFETY: no thread works on a finished batch, and `redo` takes it away from the consumer.
         unsafe { self.0.out.bytes() }
     }
-}
-
-/// A batch under way.
-#[derive(Debug)]
-struct Batch {
-    pipeline: Arc<Pipeline>,
-    samples: usize,
-    format: Arc<Format>,
-    out: Memory,
-    remaining: AtomicUsize,
-    failures: Mutex<Vec<Failure>>,
-}
-
-impl Batch {
-    fn is_finished(&self) -> bool {
-        self.remaining.load(Ordering::Acquire) == 0
-    }
-}
-
-/// Where the consumer and the threads meet.
-#[derive(Default)]
-struct Queue {
-    state: Mutex<State>,
-    /// Signalled when there is a sample to make, and when the loader is closed.
-    work: Condvar,
-    /// Signalled when a batch is finished.
-    done: Condvar,
-    images: AtomicU64,
-    busy_nanos: AtomicU64,
-}
-
-#[derive(Default)]
-struct State {
-    tasks: VecDeque<Task>,
-    batches: VecDeque<Arc<Batch>>,
-    closed: bool,
-}
-
-/// What the threads have done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counts {
-    /// Samples that were made or failed.
-    pub images: u64,
-    /// The time spent on them, summed over the threads.
-    pub busy: Duration,
 }
 
 /// Threads that make batches. Dropping it ends them, each after its present sample.
@@ -239,29 +139,21 @@ impl Loader {
     /// [`Error::Argument`] if the output has not the size of the batch; [`Error::Threads`] if the
     /// system starts no more threads. In both cases nothing has been added.
     pub fn submit(&self, job: Job) -> Result<()> {
-        let Job { pipeline, samples, format, out } = job;
-        let count = samples.len();
-        let wanted = pipeline.num_views() * count * pipeline.view_len() * format.element_size();
+        let Job { pipeline, samples, format, out } = &job;
+        let element = format.element_size();
+        let wanted = pipeline.num_views() * samples.len() * pipeline.view_len() * element;
         if out.len() != wanted {
             let got = out.len();
             return Err(Error::Argument(format!("the output must hold {wanted} bytes, not {got}")));
         }
-        self.start(self.under_way() + count)?;
-        let (remaining, failures) = (AtomicUsize::new(count), Mutex::default());
-        let batch = Arc::new(Batch { pipeline, samples: count, format, out, remaining, failures });
-        let mut state = lock(&self.queue.state);
-        for (position, sample) in samples.into_iter().enumerate() {
-            state.tasks.push_back(Task { batch: Arc::clone(&batch), position, sample });
-        }
-        state.batches.push_back(batch);
-        drop(state);
-        self.queue.work.notify_all();
+        self.start(self.queue.remaining() + samples.len())?;
+        self.queue.add(job);
         Ok(())
     }
 
     /// Starts the threads that `samples` samples can keep busy, unless they run already.
     fn start(&self, samples: usize) -> Result<()> {
-        let mut threads = lock(&self.threads);
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = self.most.min(samples);
         while threads.len() < wanted {
             let queue = Arc::clone(&self.queue);
@@ -277,11 +169,7 @@ impl Loader {
     /// `timeout`.
     #[must_use]
     pub fn wait(&self, timeout: Duration) -> Option<Finished> {
-        let done = |state: &State| state.batches.front().is_some_and(|batch| batch.is_finished());
-        let state = lock(&self.queue.state);
-        let waited = self.queue.done.wait_timeout_while(state, timeout, |state| !done(state));
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if done(&state) { state.batches.pop_front().map(Finished) } else { None }
+        self.queue.take_batch(timeout).map(Finished)
     }
 
     /// Makes samples of a finished batch again, from other sources. The batch is the oldest once
@@ -291,86 +179,36 @@ impl Loader {
     /// [`Error::Argument`] for a position that the batch doesn't have or that is given twice.
     pub fn redo(&self, batch: Finished, replacements: Vec<Replacement>) -> Result<()> {
         let Finished(batch) = batch;
-        let mut seen = vec![false; batch.samples];
+        let mut seen = vec![false; batch.len];
         for &Replacement { position, .. } in &replacements {
             match seen.get_mut(position) {
                 Some(seen) if !*seen => *seen = true,
                 _ => return Err(Error::Argument(format!("position {position} can't be redone"))),
             }
         }
-        let mut state = lock(&self.queue.state);
-        batch.remaining.store(replacements.len(), Ordering::Release);
-        for Replacement { position, sample } in replacements.into_iter().rev() {
-            state.tasks.push_front(Task { batch: Arc::clone(&batch), position, sample });
-        }
-        state.batches.push_front(batch);
-        drop(state);
-        self.queue.work.notify_all();
+        self.queue.add_again(batch, replacements);
         Ok(())
-    }
-
-    /// The number of samples under way that are neither made nor failed.
-    fn under_way(&self) -> usize {
-        let state = lock(&self.queue.state);
-        state.batches.iter().map(|batch| batch.remaining.load(Ordering::Acquire)).sum()
     }
 
     /// The number of finished batches that have not been taken.
     #[must_use]
     pub fn ready(&self) -> usize {
-        let state = lock(&self.queue.state);
-        state.batches.iter().filter(|batch| batch.is_finished()).count()
+        self.queue.ready()
     }
 
     /// What the threads have done so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let Queue { images, busy_nanos, .. } = &*self.queue;
-        Counts {
-            images: images.load(Ordering::Relaxed),
-            busy: Duration::from_nanos(busy_nanos.load(Ordering::Relaxed)),
-        }
+        self.queue.counts()
     }
 }
 
 impl Drop for Loader {
     fn drop(&mut self) {
-        let mut state = lock(&self.queue.state);
-        state.closed = true;
-        let left = (std::mem::take(&mut state.tasks), std::mem::take(&mut state.batches));
-        drop(state);
-        drop(left);
-        self.queue.work.notify_all();
-        for thread in lock(&self.threads).drain(..) {
+        self.queue.close();
+        for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             // A panic has been contained and reported already.
             let _ = thread.join();
         }
     }
-}
-
-impl Queue {
-    /// The next task. Waits for one; `None` when the loader is closed.
-    fn take(&self) -> Option<Task> {
-        let idle = |state: &mut State| !state.closed && state.tasks.is_empty();
-        let waited = self.work.wait_while(lock(&self.state), idle);
-        waited.unwrap_or_else(PoisonError::into_inner).tasks.pop_front()
-    }
-
-    /// Records that a task of `batch` is over, and whether it failed.
-    fn finish(&self, batch: &Batch, failure: Option<Failure>, since: Instant) {
-        lock(&batch.failures).extend(failure);
-        self.images.fetch_add(1, Ordering::Relaxed);
-        let nanos = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.busy_nanos.fetch_add(nanos, Ordering::Relaxed);
-        if batch.remaining.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // The lock is taken so that the consumer can't be between its check and its sleep.
-            let _state = lock(&self.state);
-            self.done.notify_all();
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A poisoned lock is no problem: nothing that is done under one can panic half way.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,10 +1,10 @@
 //! What a thread of the loader does: one sample of one batch at a time.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Batch, Failure, OwnedSample, Queue};
+use super::job::{Failure, OwnedSample};
+use super::queue::{Batch, Queue, Task};
 use crate::error::{Error, Result};
 use crate::pool::Pool;
 use crate::workspaces::Workspaces;
@@ -14,17 +14,10 @@ use crate::workspaces::Workspaces;
 /// 150 MB.
 const LARGE_BATCH: usize = 16 << 20;
 
-/// One sample to be made.
-pub(super) struct Task {
-    pub batch: Arc<Batch>,
-    pub position: usize,
-    pub sample: OwnedSample,
-}
-
 /// Works on the tasks of `queue` until it is closed.
-pub(super) fn run(queue: &Queue) {
+pub fn run(queue: &Queue) {
     let (workspaces, mut views) = (Workspaces::default(), Vec::new());
-    while let Some(task) = queue.take() {
+    while let Some(task) = queue.take_task() {
         let since = Instant::now();
         let work = || make(&task, &workspaces, &mut views);
         let result = catch_unwind(AssertUnwindSafe(work))
@@ -45,7 +38,7 @@ fn by_index(sample: &OwnedSample) -> String {
 /// Makes the views of one sample. `views` holds those that are still to be converted.
 fn make(task: &Task, workspaces: &Workspaces, views: &mut Vec<u8>) -> Result<()> {
     let Task { batch, position, sample } = task;
-    let Batch { pipeline, samples, format, out, .. } = &**batch;
+    let Batch { pipeline, format, out, len: samples, .. } = &**batch;
     let (count, len) = (pipeline.num_views(), pipeline.view_len());
     let size = len * format.element_size();
     let parts = (0..count).map(|view| {
