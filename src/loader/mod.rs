@@ -136,8 +136,8 @@ impl Loader {
     /// Adds a batch to those under way.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the output has not the size of the batch; [`Error::Threads`] if the
-    /// system starts no more threads. In both cases nothing has been added.
+    /// [`Error::Argument`] if the output is smaller or larger than the batch; [`Error::Threads`] if
+    /// the system starts no more threads. In both cases nothing has been added.
     pub fn submit(&self, job: Job) -> Result<()> {
         let Job { pipeline, samples, format, out } = &job;
         let element = format.element_size();
