@@ -6,13 +6,16 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use fast_image_resize as fir;
-use tied_augment::batch::{Pipeline, Run, Sample, Source};
-use tied_augment::decode::{Decoder, MAX_PIXELS};
+use ndarray::Array5;
+use tied_augment::batch::{Pipeline, Sample, Workspaces};
+use tied_augment::decode::{Decoder, Limits};
 use tied_augment::image::{Image, ImageRef, Rect};
 use tied_augment::plan::{Crop, Shared, ViewSpec};
 use tied_augment::policy::Augment;
 use tied_augment::pool::Pool;
 use tied_augment::resize::{Filter, Flips, Resizer};
+use tied_augment::rng::Key;
+use tied_augment::source::Source;
 
 const WIDTH: u32 = 500;
 const HEIGHT: u32 = 375;
@@ -56,7 +59,7 @@ fn decode(c: &mut Criterion) {
     ];
     for (name, part) in parts {
         group.bench_function(name, |b| {
-            b.iter(|| decoder.decode(&bytes, MAX_PIXELS, |_| Ok(part), &mut image));
+            b.iter(|| decoder.open(&bytes, Limits::default())?.read(part, &mut image));
         });
     }
     group.finish();
@@ -106,8 +109,9 @@ fn views() -> Vec<ViewSpec> {
 fn batch(c: &mut Criterion) {
     let data = photo();
     let bytes = jpeg(&data);
-    let pipeline = Pipeline::new(views(), Shared::Nothing, None).expect("valid views");
-    let pool = Pool::new(1).expect("one thread");
+    let pipeline = Pipeline::new(views(), Shared::Nothing).expect("valid views");
+    let (pool, workspaces) = (Pool::default(), Workspaces::default());
+    let key = |index| Key { seed: 0, epoch: 0, index, view: 0 };
     let sources = [
         ("from pixels", Source::Pixels(ImageRef::new(WIDTH, HEIGHT, &data))),
         ("from JPEG", Source::Bytes(&bytes)),
@@ -115,10 +119,10 @@ fn batch(c: &mut Criterion) {
     let mut group = c.benchmark_group("two views of 64 samples, 1 thread");
     group.throughput(Throughput::Elements(64)).sample_size(20);
     for (name, source) in sources {
-        let samples: Vec<_> = (0..64).map(|index| Sample { source, index }).collect();
-        let mut out = vec![0; samples.len() * 2 * (3 * SIDE * SIDE) as usize];
+        let samples: Vec<_> = (0..64).map(|index| Sample { source, key: key(index) }).collect();
+        let mut out = Array5::zeros((2, samples.len(), 3, SIDE as usize, SIDE as usize));
         group.bench_function(name, |b| {
-            b.iter(|| pipeline.run(&samples, Run::default(), &pool, &mut out));
+            b.iter(|| pipeline.run(&samples, &pool, &workspaces, out.view_mut()));
         });
     }
     group.finish();

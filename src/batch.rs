@@ -1,48 +1,74 @@
-//! Samples in, a batch of views out: decode once, plan, render every view, on all threads.
+//! Samples in, a batch of views out, on all threads of a pool.
+//!
+//! One sample takes four steps:
+//!
+//! 1. Its source is opened, which gives the image's shape ([`crate::source`]).
+//! 2. The plans of all its views are drawn ([`crate::plan`]). This is the only random step.
+//! 3. The region that the plans need is decoded, once for all views.
+//! 4. Each view is rendered ([`crate::view`]) into its place in the output.
+//!
+//! The threads take samples in order. If there are fewer samples than threads, the threads share
+//! the views of a sample as well. The output depends on each sample and its key, and on nothing
+//! else: not on the number of threads, the order of the samples, or the other samples of the batch.
+//!
+//! ```
+//! use ndarray::Array5;
+//! use tied_augment::batch::{Pipeline, Sample, Workspaces};
+//! use tied_augment::image::ImageRef;
+//! use tied_augment::plan::{Crop, Shared, ViewSpec};
+//! use tied_augment::policy::Augment;
+//! use tied_augment::pool::Pool;
+//! use tied_augment::resize::Filter;
+//! use tied_augment::rng::Key;
+//! use tied_augment::source::Source;
+//!
+//! let view = ViewSpec {
+//!     size: (32, 32),
+//!     crop: Crop::RandomResized { scale: (0.08, 1.0), ratio: (3.0 / 4.0, 4.0 / 3.0) },
+//!     interpolation: vec![Filter::Bicubic],
+//!     hflip: 0.5,
+//!     vflip: 0.0,
+//!     augment: Augment::default(),
+//! };
+//! let pipeline = Pipeline::new(vec![view.clone(), view], Shared::Nothing)?;
+//!
+//! let pixels = vec![90; 50 * 40 * 3];
+//! let sample = |index| Sample {
+//!     source: Source::Pixels(ImageRef::new(50, 40, &pixels)),
+//!     key: Key { seed: 0, epoch: 3, index, view: 0 },
+//! };
+//! let samples: Vec<_> = (0..8).map(sample).collect();
+//!
+//! // Both are made once and used for every batch.
+//! let (pool, workspaces) = (Pool::new(2)?, Workspaces::default());
+//! let mut out = Array5::zeros((2, 8, 3, 32, 32));
+//! pipeline.run(&samples, &pool, &workspaces, out.view_mut())?;
+//! assert!(out.iter().all(|&value| value == 90));
+//! # Ok::<_, tied_augment::error::Error>(())
+//! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
-use rayon::prelude::*;
+use ndarray::{ArrayViewMut3, ArrayViewMut5, Axis};
 
-use crate::decode::{Decoder, MAX_PIXELS};
+use crate::decode::Limits;
 use crate::error::{Error, Result};
-use crate::file;
-use crate::image::{Image, ImageRef, Rect};
 use crate::plan::{Plan, Shared, ViewSpec, plan_views};
-use crate::pool::{Pool, Workspace};
+use crate::pool::Pool;
 use crate::rng::Key;
-use crate::view::{self, Renderer};
+use crate::source::{OpenedSource, Source};
+use crate::view;
+use crate::workspaces::SampleBuffers;
+pub use crate::workspaces::Workspaces;
 
-/// Where a sample's pixels come from.
-#[derive(Clone, Copy, Debug)]
-pub enum Source<'a> {
-    /// An image file's content.
-    Bytes(&'a [u8]),
-    /// An image file.
-    Path(&'a Path),
-    /// Pixels.
-    Pixels(ImageRef<'a>),
-}
-
-/// A sample and the number that its randomness is keyed by.
+/// An image and the key of its randomness.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample<'a> {
-    /// The pixels' source.
+    /// Where the pixels come from.
     pub source: Source<'a>,
-    /// The index in the data set.
-    pub index: u64,
-}
-
-/// What the randomness of a batch depends on besides the samples' indices.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Run {
-    /// The run's seed.
-    pub seed: u64,
-    /// The epoch.
-    pub epoch: u32,
-    /// The number of the first view.
-    pub view: u16,
+    /// The key of the first view. Later views have the next numbers.
+    pub key: Key,
 }
 
 /// The views to make of every sample.
@@ -50,16 +76,16 @@ pub struct Run {
 pub struct Pipeline {
     views: Vec<ViewSpec>,
     shared: Shared,
-    max_pixels: u64,
+    limits: Limits,
 }
 
 impl Pipeline {
     /// A pipeline that makes `views`, all of one size.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a view that makes no sense, for none, for views of unequal sizes, or
-    /// that declare differently what they share.
-    pub fn new(views: Vec<ViewSpec>, shared: Shared, max_pixels: Option<u64>) -> Result<Self> {
+    /// [`Error::Argument`] if there are no views or more than 65,535, if a view is not valid, if
+    /// their sizes differ, or if they declare differently what they share.
+    pub fn new(views: Vec<ViewSpec>, shared: Shared) -> Result<Self> {
         let refuse = |message: String| Err(Error::Argument(message));
         let Some(first) = views.first() else {
             return refuse("at least one view is needed".into());
@@ -82,19 +108,19 @@ impl Pipeline {
         if u16::try_from(views.len()).is_err() {
             return refuse("more than 65,535 views".into());
         }
-        Ok(Self { views, shared, max_pixels: max_pixels.unwrap_or(MAX_PIXELS) })
+        Ok(Self { views, shared, limits: Limits::default() })
     }
 
-    /// How many views a sample has.
+    /// The same pipeline with other limits for files.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// How many views are made of a sample.
+    #[must_use]
+    pub fn num_views(&self) -> usize {
         self.views.len()
-    }
-
-    /// Never: a pipeline has at least one view.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.views.is_empty()
     }
 
     /// Height and width of every view.
@@ -103,7 +129,13 @@ impl Pipeline {
         self.views[0].size
     }
 
-    /// The plans of all views of an image of (height, width) `shape`; the first is number `key.view`.
+    /// The number of bytes of one view: three planes.
+    pub(crate) fn view_len(&self) -> usize {
+        let (height, width) = self.size();
+        3 * height as usize * width as usize
+    }
+
+    /// The plans of all views of an image of (height, width) `shape`; `key` is the first view's.
     ///
     /// # Errors
     /// As [`plan_views`], or [`Error::Argument`] for an image without pixels.
@@ -123,189 +155,88 @@ impl Pipeline {
         plan_views(&self.views, self.shared, shape, key, plans)
     }
 
-    /// Makes all views of `samples` into `out`: (views, samples, 3, height, width), view-major.
+    /// Makes all views of `samples` into `out`, a C-contiguous (views, samples, 3, height, width).
     ///
-    /// The output depends on each sample, its index and `run`, not on `pool`, the order or the batch.
     /// On failure the content of `out` is unspecified.
     ///
     /// # Errors
-    /// Of the first sample that failed, with its path or position in front.
-    ///
-    /// # Panics
-    /// If `out` has another size.
-    pub fn run(&self, samples: &[Sample<'_>], run: Run, pool: &Pool, out: &mut [u8]) -> Result<()> {
-        let (height, width) = self.size();
-        let view = 3 * height as usize * width as usize;
-        assert_eq!(out.len(), self.len() * samples.len() * view, "the output has another size");
-        if samples.is_empty() {
-            return Ok(());
-        }
-        // View-major memory, regrouped by sample.
-        let mut by_view: Vec<_> =
-            out.chunks_exact_mut(samples.len() * view).map(|v| v.chunks_exact_mut(view)).collect();
-        let mut outs: Vec<&mut [u8]> = Vec::with_capacity(self.len() * samples.len());
-        for _ in samples {
-            outs.extend(by_view.iter_mut().filter_map(Iterator::next));
-        }
-        // With few samples the threads share the views of one.
-        let sharing = (samples.len() < pool.threads()).then_some(pool);
-        let one = |(position, (sample, outs)): (usize, (&Sample<'_>, &mut [&mut [u8]]))| {
-            let Run { seed, epoch, view } = run;
-            let key = Key { seed, epoch, index: sample.index, view };
-            let result = self.contained(sample, key, (pool, sharing), outs);
-            result.err().map(|error| (position, error.at(place(sample, position))))
-        };
-        let parallel = pool.install(|| {
-            let work = samples.par_iter().zip(outs.par_chunks_mut(self.len())).enumerate();
-            work.filter_map(one).min_by_key(|(position, _)| *position)
+    /// [`Error::Argument`] if `out` has another shape or is not C-contiguous. Otherwise the error
+    /// of the first sample that failed, with its path or position in front.
+    pub fn run(
+        &self,
+        samples: &[Sample<'_>],
+        pool: &Pool,
+        workspaces: &Workspaces,
+        mut out: ArrayViewMut5<'_, u8>,
+    ) -> Result<()> {
+        self.check(samples.len(), &out)?;
+        let inner = if samples.len() < pool.threads() { pool } else { &Pool::default() };
+        let failed: Mutex<Option<(usize, Error)>> = Mutex::default();
+        let lock = || failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let jobs = samples.iter().zip(out.axis_iter_mut(Axis(1))).enumerate();
+        pool.share(jobs, pool.threads(), |(position, (sample, mut views))| {
+            // After a failure only an earlier sample can still matter.
+            if lock().as_ref().is_some_and(|(first, _)| *first < position) {
+                return;
+            }
+            let outs = views.outer_iter_mut().map(contiguous);
+            if let Err(error) = self.one(sample, inner, workspaces, outs) {
+                let place =
+                    || format!("sample {position} of the batch (index {})", sample.key.index);
+                let error = error.at(sample.source.name().unwrap_or_else(place));
+                let mut failed = lock();
+                if failed.as_ref().is_none_or(|(first, _)| position < *first) {
+                    *failed = Some((position, error));
+                }
+            }
         });
-        let failed = parallel.unwrap_or_else(|| {
-            let mut work = samples.iter().zip(outs.chunks_mut(self.len())).enumerate();
-            work.find_map(one)
-        });
+        let failed = lock().take();
         failed.map_or(Ok(()), |(_, error)| Err(error))
     }
 
-    /// Makes the views of one sample into `outs`, one part a view, on the calling thread.
-    pub(crate) fn one(
+    /// Refuses an output of another shape or order.
+    fn check(&self, samples: usize, out: &ArrayViewMut5<'_, u8>) -> Result<()> {
+        let (height, width) = self.size();
+        let wanted = [self.num_views(), samples, 3, height as usize, width as usize];
+        let problem = match out.shape() {
+            shape if shape != wanted => format!("got shape {shape:?}"),
+            _ if !out.is_standard_layout() => "it is not contiguous".into(),
+            _ => return Ok(()),
+        };
+        let message = format!("out must be C-contiguous and of shape {wanted:?}; {problem}");
+        Err(Error::Argument(message))
+    }
+
+    /// Makes the views of one sample into `outs`, one slice per view, shared by the threads of
+    /// `pool`. A panic becomes an error.
+    pub(crate) fn one<'o>(
         &self,
         sample: &Sample<'_>,
-        key: Key,
         pool: &Pool,
-        outs: &mut [&mut [u8]],
+        workspaces: &Workspaces,
+        outs: impl ExactSizeIterator<Item = &'o mut [u8]> + Send,
     ) -> Result<()> {
-        self.contained(sample, key, (pool, None), outs)
-    }
-
-    /// One sample, with a panic made into an error.
-    fn contained(
-        &self,
-        sample: &Sample<'_>,
-        key: Key,
-        (pool, sharing): (&Pool, Option<&Pool>),
-        outs: &mut [&mut [u8]],
-    ) -> Result<()> {
-        // The workspace of a sample that panicked is dropped, not reused.
-        let work = || pool.with_workspace(|w| self.sample(sample, key, sharing, w, outs));
-        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(Error::panic(&*payload)))
-    }
-
-    fn sample(
-        &self,
-        sample: &Sample<'_>,
-        key: Key,
-        sharing: Option<&Pool>,
-        workspace: &mut Workspace,
-        outs: &mut [&mut [u8]],
-    ) -> Result<()> {
-        let Workspace { decoder, file: bytes, image, plans, renderer } = workspace;
-        let mut plan = |shape| {
-            self.plan_into(shape, key, plans)?;
-            Ok(view::needed(plans, shape))
-        };
-        let (pixels, region) = match sample.source {
-            Source::Pixels(pixels) => {
-                plan((pixels.height, pixels.width))?;
-                (pixels, Rect { x: 0, y: 0, w: pixels.width, h: pixels.height })
-            }
-            Source::Bytes(bytes) => {
-                let region = decoder.decode(bytes, self.max_pixels, of_file(plan), image)?;
-                (image.as_ref(), region)
-            }
-            Source::Path(path) => {
-                file::read(path, bytes)?;
-                let region = decoder.decode(bytes, self.max_pixels, of_file(plan), image)?;
-                (image.as_ref(), region)
-            }
-        };
-        if let Some(pool) = sharing {
-            plans.par_iter().zip(outs).for_each(|(plan, out)| {
-                pool.with_workspace(|w| w.renderer.render(pixels, region, plan, out));
+        let work = |buffers: &mut SampleBuffers| {
+            let SampleBuffers { file, decoder, plans, image } = buffers;
+            let opened = sample.source.open(decoder, file, self.limits)?;
+            let shape = opened.shape();
+            self.plan_into(shape, sample.key, plans).map_err(|error| match (error, &opened) {
+                // An image that doesn't fit the views is an argument, unless it comes from a file.
+                (Error::Argument(what), OpenedSource::File(_)) => Error::Sides(what),
+                (other, _) => other,
+            })?;
+            let (pixels, region) = opened.read(view::needed(plans, shape), image)?;
+            pool.share(plans.iter().zip(outs), pool.threads(), |(plan, out)| {
+                workspaces.lend_renderer(|renderer| renderer.render(pixels, region, plan, out));
             });
-        } else {
-            for (plan, out) in plans.iter().zip(outs) {
-                renderer.render(pixels, region, plan, out);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// `plan` for the image of a file: if the two don't fit, the file is at fault, not an argument.
-fn of_file<T>(
-    mut plan: impl FnMut((u32, u32)) -> Result<T>,
-) -> impl FnOnce((u32, u32)) -> Result<T> {
-    move |shape| {
-        plan(shape).map_err(|error| match error {
-            Error::Argument(what) => Error::Sides(what),
-            other => other,
-        })
-    }
-}
-
-/// Decodes the whole of `sample`, with its place in front of an error.
-///
-/// # Errors
-/// As [`Decoder::decode`], and [`Error::Io`].
-pub fn decode(sample: &Sample<'_>, max_pixels: Option<u64>, image: &mut Image) -> Result<()> {
-    let max_pixels = max_pixels.unwrap_or(MAX_PIXELS);
-    let whole = |(h, w)| Ok(Rect { x: 0, y: 0, w, h });
-    let mut decode = |bytes: &[u8]| Decoder::default().decode(bytes, max_pixels, whole, image);
-    match sample.source {
-        Source::Pixels(pixels) => {
-            image.copy_from(pixels);
             Ok(())
-        }
-        Source::Bytes(bytes) => decode(bytes).map(drop),
-        Source::Path(path) => read(path)
-            .and_then(|bytes| decode(&bytes).map(drop))
-            .map_err(|error| error.at(path.display().to_string())),
+        };
+        catch_unwind(AssertUnwindSafe(|| workspaces.lend_sample(work)))
+            .unwrap_or_else(|payload| Err(Error::panic(&*payload)))
     }
 }
 
-/// Executes `plan` on one sample, with its place in front of an error.
-///
-/// # Errors
-/// As [`Plan::validate`] and [`Decoder::decode`], and [`Error::Io`].
-pub fn render(sample: &Sample<'_>, plan: &Plan, max_pixels: Option<u64>) -> Result<Vec<u8>> {
-    let max_pixels = max_pixels.unwrap_or(MAX_PIXELS);
-    let mut image = Image::default();
-    let needed = |shape| {
-        plan.validate(shape)?;
-        Ok(view::needed(std::slice::from_ref(plan), shape))
-    };
-    let draw = |pixels: ImageRef<'_>, region| {
-        let mut out = vec![0; 3 * plan.size.0 as usize * plan.size.1 as usize];
-        Renderer::default().render(pixels, region, plan, &mut out);
-        out
-    };
-    let mut decode = |bytes: &[u8]| {
-        let region = Decoder::default().decode(bytes, max_pixels, needed, &mut image)?;
-        Ok(draw(image.as_ref(), region))
-    };
-    match sample.source {
-        Source::Pixels(pixels) => {
-            plan.validate((pixels.height, pixels.width))?;
-            Ok(draw(pixels, Rect { x: 0, y: 0, w: pixels.width, h: pixels.height }))
-        }
-        Source::Bytes(bytes) => decode(bytes),
-        Source::Path(path) => read(path)
-            .and_then(|bytes| decode(&bytes))
-            .map_err(|error| error.at(path.display().to_string())),
-    }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file::read(path, &mut bytes)?;
-    Ok(bytes)
-}
-
-fn place(sample: &Sample<'_>, position: usize) -> String {
-    match sample.source {
-        Source::Path(path) => path.display().to_string(),
-        Source::Bytes(_) | Source::Pixels(_) => {
-            format!("sample {position} of the batch (index {})", sample.index)
-        }
-    }
+/// The elements of one view of a C-contiguous batch.
+fn contiguous(view: ArrayViewMut3<'_, u8>) -> &mut [u8] {
+    view.into_slice().expect("a view of a C-contiguous batch is contiguous")
 }

@@ -1,21 +1,29 @@
-//! Everything that can go wrong, one variant per thing that a caller can fix.
+//! Everything that can go wrong: one variant per thing that a caller can fix.
 //!
-//! Imports nothing from the crate. Messages give the cause and the remedy; code that knows the
-//! place (a path or a position in a batch) puts it in front, with [`Error::at`].
+//! A message gives the cause and the remedy. Code that knows the place, such as a path or a
+//! position in a batch, puts it in front with [`Error::at`].
+//!
+//! ```
+//! use tied_augment::error::Error;
+//!
+//! let error = Error::Argument("threads must be at least 1".into()).at("train.toml");
+//! assert_eq!(error.to_string(), "train.toml: threads must be at least 1");
+//! ```
 
 use std::any::Any;
 use std::io;
 
 /// What went wrong, and for which sample when that is known.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The file could not be read.
     #[error("cannot read the file: {0}")]
     Io(#[from] io::Error),
-    /// The bytes are of no format that the decoders know.
+    /// The bytes have no format that the decoders know.
     #[error("not an image of a known format (JPEG, PNG, WebP, BMP, GIF, TIFF): {0}")]
     Unidentified(String),
-    /// The bytes are an image, but a broken one.
+    /// The bytes are a broken image.
     #[error("cannot decode {format}: {cause}")]
     Decode {
         /// The format's usual name.
@@ -23,7 +31,7 @@ pub enum Error {
         /// What the decoder said.
         cause: String,
     },
-    /// The image's header asks for more pixels than allowed.
+    /// The image has more pixels than the limit.
     #[error(
         "image of {width} x {height} pixels exceeds the limit of {limit} pixels; \
          shrink the image or raise max_pixels"
@@ -36,24 +44,24 @@ pub enum Error {
         /// The limit in force.
         limit: u64,
     },
-    /// A file's image has sides of which the view can't be made.
+    /// The view can't be made from an image of this size.
     #[error("{0}")]
     Sides(String),
-    /// The system starts no more threads: nothing is wrong with a sample.
+    /// The system starts no more threads. The samples are not to blame.
     #[error(
-        "cannot start {wanted} threads: {cause}; pass a smaller threads=..., or raise the limits on \
-         processes and memory (ulimit -u, the container's)"
+        "cannot start {wanted} threads: {cause}; pass a smaller threads=..., or raise the limits \
+         on processes and memory (ulimit -u, the container's)"
     )]
     Threads {
-        /// How many were to run.
+        /// How many threads were wanted.
         wanted: usize,
         /// What the system said.
         cause: String,
     },
-    /// An argument has a value that makes no sense.
+    /// An argument has an invalid value.
     #[error("{0}")]
     Argument(String),
-    /// A worker panicked: a defect of this library.
+    /// A panic: a bug in this library.
     #[error("internal error, please report it: {0}")]
     Panic(String),
     /// Another error, at a known sample.

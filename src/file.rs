@@ -1,28 +1,87 @@
-//! Reading files: the only place that opens one.
+//! Reading files and parts of archives: the only module that opens a file.
 //!
-//! Imports nothing from the crate. A folder may hold anything: what is not a regular file is refused,
-//! rather than waited for (a FIFO blocks until somebody writes) or read without end (`/dev/zero`).
+//! A data set's folder may hold anything, so only regular files are read. A FIFO would block until
+//! somebody writes to it, and `/dev/zero` would never end.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::time::SystemTime;
 
-/// The largest file that is read: what the lengths in RIFF and TIFF can name.
+use crate::error::{Error, Result};
+
+/// The largest file that is read: 4 GiB, since RIFF and TIFF give lengths in 32 bits.
 const MAX_BYTES: u64 = 4 << 30;
 
-/// Opens a regular file, or one behind links.
+/// A file that contains image files, such as a tar archive.
+///
+/// It is remembered as it was when the members' positions were noted, and opened anew for each
+/// member. A handle that is kept open would read on in an archive that has been replaced. A file
+/// that has changed since is refused: another image may lie at a member's position now, and it
+/// would come with the wrong target.
+#[derive(Debug)]
+pub struct Archive {
+    path: Box<Path>,
+    len: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Archive {
+    /// The archive as it is now.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if there is no such file, or it is not a regular one.
+    pub fn new(path: impl Into<Box<Path>>) -> Result<Self> {
+        let path = path.into();
+        let (_, found) =
+            open(&path).map_err(|error| Error::from(error).at(path.display().to_string()))?;
+        Ok(Self { path, len: found.len(), modified: found.modified().ok() })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads `len` bytes from byte `start` on into `buffer`, in place of its content.
+    pub(crate) fn read(&self, start: u64, len: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
+        let (mut file, now) = open(&self.path)?;
+        if now.len() != self.len || now.modified().ok() != self.modified {
+            return Err(io::Error::other("the archive has changed: make the data set anew"));
+        }
+        file.seek(SeekFrom::Start(start))?;
+        read_part(&file, len, buffer)?;
+        if buffer.len() as u64 != len {
+            return Err(io::Error::new(ErrorKind::UnexpectedEof, "the archive is truncated"));
+        }
+        Ok(())
+    }
+}
+
+/// Reads a whole file into `buffer`, in place of its content.
 ///
 /// # Errors
-/// The system's, and [`ErrorKind::IsADirectory`] or [`ErrorKind::InvalidInput`] for what is
-/// not a regular file.
-pub(crate) fn open(path: &Path) -> io::Result<(File, Metadata)> {
+/// As [`open`], and [`ErrorKind::FileTooLarge`] beyond 4 GiB.
+pub(crate) fn read(path: &Path, buffer: &mut Vec<u8>) -> io::Result<()> {
+    let (file, metadata) = open(path)?;
+    read_part(&file, metadata.len(), buffer)?;
+    // The length is a hint: some file systems don't know it, and a file may grow.
+    (&file).take(MAX_BYTES - metadata.len() + 1).read_to_end(buffer)?;
+    check_len(buffer.len() as u64)
+}
+
+/// Opens a regular file; links are followed.
+///
+/// # Errors
+/// The system's; [`ErrorKind::IsADirectory`] or [`ErrorKind::InvalidInput`] if it is not a regular
+/// file.
+fn open(path: &Path) -> io::Result<(File, Metadata)> {
     let mut options = OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
-        // It is the open file that is asked what it is, since another could take its name meanwhile.
-        // Opening must not wait, then; reading a regular file is the same either way.
+        // The check below looks at the open file, since another file could take the name in
+        // between. So opening must not block; for a regular file the flags make no difference.
         options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
     }
     let file = match options.open(path) {
@@ -37,23 +96,9 @@ pub(crate) fn open(path: &Path) -> io::Result<(File, Metadata)> {
     Ok((file, metadata))
 }
 
-/// Reads a whole file into `buffer`, in place of what that holds.
-///
-/// # Errors
-/// As [`open`], and [`ErrorKind::FileTooLarge`] beyond 4 GiB.
-pub(crate) fn read(path: &Path, buffer: &mut Vec<u8>) -> io::Result<()> {
-    let (file, metadata) = open(path)?;
-    read_part(&file, metadata.len(), buffer)?;
-    // The length is a hint: some file systems don't know it, and a file may grow.
-    (&file).take(MAX_BYTES - metadata.len() + 1).read_to_end(buffer)?;
-    check_len(buffer.len() as u64)
-}
-
-/// Reads the next `len` bytes of `file` into `buffer`, in place of what that holds; fewer if it ends.
-///
-/// # Errors
-/// The system's, and [`ErrorKind::FileTooLarge`] beyond 4 GiB.
-pub(crate) fn read_part(file: &File, len: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
+/// Reads the next `len` bytes of `file` into `buffer`, in place of its content; fewer if the file
+/// ends.
+fn read_part(file: &File, len: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
     check_len(len)?;
     buffer.clear();
     buffer.try_reserve(len as usize)?;

@@ -1,83 +1,77 @@
-//! Threads of a chosen number, and the buffers that they reuse.
+//! Threads of a chosen number.
+//!
+//! The crate has no global thread pool: every call is given the pool that it may use. The calling
+//! thread is one of a pool's threads and works along, so a pool of one thread starts none.
+//!
+//! ```
+//! use tied_augment::pool::Pool;
+//!
+//! let pool = Pool::new(4)?;
+//! assert_eq!(pool.threads(), 4);
+//! assert_eq!(Pool::default().threads(), 1);
+//! # Ok::<_, tied_augment::error::Error>(())
+//! ```
 
 use std::error::Error as _;
 use std::sync::{Mutex, PoisonError};
 
-use rayon::ThreadPoolBuildError;
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
-use crate::decode::Decoder;
 use crate::error::{Error, Result};
-use crate::image::Image;
-use crate::plan::Plan;
-use crate::view::Renderer;
 
-/// A workspace larger than this is given back after its sample: one huge image must not cost its
-/// memory on every thread for good.
-const KEPT_BYTES: usize = 64 << 20;
-
-/// What one sample's work needs besides its input and output.
+/// Threads that share work. The default is the calling thread alone.
 #[derive(Debug, Default)]
-pub(crate) struct Workspace {
-    pub decoder: Decoder,
-    pub file: Vec<u8>,
-    pub image: Image,
-    pub plans: Vec<Plan>,
-    pub renderer: Renderer,
-}
-
-/// A thread pool with its workspaces.
-#[derive(Debug)]
 pub struct Pool {
-    // None: one thread, the caller's.
-    threads: Option<rayon::ThreadPool>,
-    // A stack rather than thread-locals: a thread that waits for views may begin another sample.
-    workspaces: Mutex<Vec<Workspace>>,
+    /// All threads but the calling one.
+    others: Option<ThreadPool>,
 }
 
 impl Pool {
-    /// A pool of `threads` threads; with 1, work runs on the calling thread.
+    /// A pool of `threads` threads: the calling one, and `threads - 1` that are started now.
     ///
     /// # Errors
     /// [`Error::Argument`] for 0 threads, [`Error::Threads`] if the system starts no more.
     pub fn new(threads: usize) -> Result<Self> {
-        let pool = match threads {
+        let others = match threads {
             0 => return Err(Error::Argument("threads must be at least 1".into())),
             1 => None,
             n => {
-                let builder = rayon::ThreadPoolBuilder::new().num_threads(n);
+                let builder = ThreadPoolBuilder::new().num_threads(n - 1);
                 let builder = builder.thread_name(|i| format!("tied-augment-{i}"));
                 let fail = |e: ThreadPoolBuildError| Error::Threads { wanted: n, cause: cause(&e) };
                 Some(builder.build().map_err(fail)?)
             }
         };
-        Ok(Self { threads: pool, workspaces: Mutex::default() })
+        Ok(Self { others })
     }
 
-    /// The number of threads.
+    /// The number of threads, the calling one included.
     #[must_use]
     pub fn threads(&self) -> usize {
-        self.threads.as_ref().map_or(1, rayon::ThreadPool::current_num_threads)
+        1 + self.others.as_ref().map_or(0, ThreadPool::current_num_threads)
     }
 
-    /// Runs `work` where its parallel iterators use this pool; `None` if there is but one thread.
-    pub(crate) fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Option<T> {
-        self.threads.as_ref().map(|pool| pool.install(work))
-    }
-
-    /// Does every job, on the calling thread and on up to `threads` - 1 of this pool's.
+    /// Does all `jobs`, on the calling thread and on up to `threads - 1` others. Jobs are begun in
+    /// their order.
     ///
-    /// The caller begins at once and works along: for jobs of microseconds, waking a thread takes long.
-    pub(crate) fn share<J: Send>(&self, jobs: Vec<J>, threads: usize, work: impl Fn(J) + Sync) {
+    /// The calling thread begins at once: for jobs of microseconds, waking another takes long. A
+    /// job may share jobs of its own.
+    pub(crate) fn share<J, I>(&self, jobs: I, threads: usize, work: impl Fn(J) + Sync)
+    where
+        J: Send,
+        I: IntoIterator<Item = J, IntoIter: ExactSizeIterator + Send>,
+    {
+        let jobs = jobs.into_iter();
         let threads = threads.min(jobs.len());
-        let jobs = Mutex::new(jobs.into_iter());
+        let jobs = Mutex::new(jobs);
         let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).next();
         let run = || {
             while let Some(job) = next() {
                 work(job);
             }
         };
-        match &self.threads {
-            Some(pool) if threads > 1 => pool.in_place_scope(|scope| {
+        match &self.others {
+            Some(others) if threads > 1 => others.in_place_scope(|scope| {
                 for _ in 1..threads {
                     scope.spawn(|_| run());
                 }
@@ -85,18 +79,6 @@ impl Pool {
             }),
             _ => run(),
         }
-    }
-
-    /// Lends a workspace to `work`.
-    pub(crate) fn with_workspace<T>(&self, work: impl FnOnce(&mut Workspace) -> T) -> T {
-        let lock = || self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut workspace = lock().pop().unwrap_or_default();
-        let result = work(&mut workspace);
-        let Workspace { file, image, renderer, .. } = &workspace;
-        if file.capacity() + image.data.capacity() + renderer.memory() <= KEPT_BYTES {
-            lock().push(workspace);
-        }
-        result
     }
 }
 

@@ -1,12 +1,34 @@
-//! Executes plans: pixels in, planes out, nothing drawn.
+//! Executes plans: pixels in, planes out. Nothing is random here.
+//!
+//! ```
+//! use tied_augment::image::{ImageRef, Rect};
+//! use tied_augment::plan::{Geometry, Plan};
+//! use tied_augment::resize::Filter;
+//! use tied_augment::view::Renderer;
+//!
+//! let pixels = [200; 30 * 20 * 3];
+//! let image = ImageRef::new(30, 20, &pixels);
+//! let whole = Rect { x: 0, y: 0, w: 30, h: 20 };
+//! let geometry =
+//!     Geometry { crop: whole, interpolation: Some(Filter::Bicubic), ..Geometry::default() };
+//! let plan = Plan { size: (8, 8), geometry, ops: Vec::new() };
+//!
+//! let mut view = vec![0; 3 * 8 * 8];
+//! Renderer::default().render(image, whole, &plan, &mut view);
+//! assert!(view.iter().all(|&value| value == 200));
+//! ```
 
-use crate::image::{ImageRef, Rect, mirrored};
+use crate::decode::{Decoder, Limits};
+use crate::error::Result;
+use crate::image::{Image, ImageRef, Rect, mirrored};
 use crate::ops::{self, Scratch};
 use crate::pack::{self, Flips};
 use crate::plan::{Frame, Plan};
 use crate::resize::Resizer;
+use crate::source::Source;
 
-/// The part of an image of (height, width) `shape` that `plans` look at; the whole image if none.
+/// The smallest region of an image of (height, width) `shape` that holds every pixel that `plans`
+/// need; the whole image if they need none.
 #[must_use]
 pub fn needed(plans: &[Plan], (height, width): (u32, u32)) -> Rect {
     let whole = Rect { x: 0, y: 0, w: width, h: height };
@@ -14,7 +36,26 @@ pub fn needed(plans: &[Plan], (height, width): (u32, u32)) -> Rect {
     parts.reduce(Rect::union).unwrap_or(whole)
 }
 
-/// Makes views; keeps its buffers between them.
+/// Executes `plan` on one image, to planes of `(3, height, width)`.
+///
+/// # Errors
+/// As [`Plan::validate`] and [`Source::decode`].
+pub fn render(source: Source<'_>, plan: &Plan, limits: Limits) -> Result<Vec<u8>> {
+    let execute = || {
+        let (mut decoder, mut file, mut image) = (Decoder::default(), Vec::new(), Image::default());
+        let opened = source.open(&mut decoder, &mut file, limits)?;
+        let shape = opened.shape();
+        plan.validate(shape)?;
+        let needed = needed(std::slice::from_ref(plan), shape);
+        let (pixels, region) = opened.read(needed, &mut image)?;
+        let mut out = vec![0; 3 * plan.size.0 as usize * plan.size.1 as usize];
+        Renderer::default().render(pixels, region, plan, &mut out);
+        Ok(out)
+    };
+    execute().map_err(|error| source.named(error))
+}
+
+/// Makes views; reuses its buffers.
 #[derive(Debug, Default)]
 pub struct Renderer {
     resizer: Resizer,
@@ -28,12 +69,14 @@ impl Renderer {
         self.resized.capacity() + self.resizer.memory()
     }
 
-    /// Writes the view that `plan` decided into three planes.
+    /// Writes the view that `plan` describes into three planes.
     ///
-    /// `image` is the part `region` of the whole image, and holds all that the plan looks at.
+    /// `image` is the part `region` of the whole image. It holds all pixels that the plan needs
+    /// (see [`needed`]).
     ///
     /// # Panics
-    /// If `out` does not hold `3 * height * width` bytes of the plan's size, or `image` lacks a pixel.
+    /// If `out` does not hold `3 * height * width` bytes of the plan's size, or `image` lacks a
+    /// pixel.
     pub fn render(&mut self, image: ImageRef<'_>, region: Rect, plan: &Plan, out: &mut [u8]) {
         let geometry = &plan.geometry;
         let crop = geometry.crop.relative_to(region.x, region.y);

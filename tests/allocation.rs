@@ -3,13 +3,16 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use tied_augment::batch::{Pipeline, Run, Sample, Source};
+use ndarray::Array5;
+use tied_augment::batch::{Pipeline, Sample, Workspaces};
 use tied_augment::image::{ImageRef, Rect};
 use tied_augment::ops::{Chain, Fill, Interpolation, Mixing, Op, Sampling};
 use tied_augment::plan::{Crop, Geometry, Plan, Shared, ViewSpec};
 use tied_augment::policy::{Augment, Policy};
 use tied_augment::pool::Pool;
 use tied_augment::resize::Filter;
+use tied_augment::rng::Key;
+use tied_augment::source::Source;
 use tied_augment::view::Renderer;
 
 /// The system's allocator, counting what each thread asks for.
@@ -94,10 +97,13 @@ fn a_renderer_stops_allocating() {
 }
 
 /// How often this thread allocates in a batch of `count` samples from `source`, after one like it.
-fn allocations(pipeline: &Pipeline, pool: &Pool, source: Source<'_>, count: u64) -> u64 {
-    let samples: Vec<_> = (0..count).map(|index| Sample { source, index }).collect();
-    let mut out = vec![0; samples.len() * 2 * 3 * 64 * 64];
-    let mut run = || pipeline.run(&samples, Run::default(), pool, &mut out).expect("good samples");
+fn allocations(pipeline: &Pipeline, buffers: &Workspaces, source: Source<'_>, count: u64) -> u64 {
+    let key = |index| Key { seed: 0, epoch: 0, index, view: 0 };
+    let samples: Vec<_> = (0..count).map(|index| Sample { source, key: key(index) }).collect();
+    let mut out = Array5::zeros((2, samples.len(), 3, 64, 64));
+    // One thread is the calling one, which is counted. libjpeg's memory is C's, and is not.
+    let pool = Pool::default();
+    let mut run = || pipeline.run(&samples, &pool, buffers, out.view_mut()).expect("good samples");
     run();
     let before = COUNT.get();
     run();
@@ -123,12 +129,10 @@ fn a_batch_allocates_no_more_for_more_samples() {
             ..Augment::default()
         },
     };
-    let pipeline =
-        Pipeline::new(vec![view.clone(), view], Shared::Nothing, None).expect("valid views");
-    // One thread is the calling one, which is counted. libjpeg's memory is C's, and is not.
-    let pool = Pool::new(1).expect("one thread");
+    let pipeline = Pipeline::new(vec![view.clone(), view], Shared::Nothing).expect("valid views");
+    let buffers = Workspaces::default();
     for source in [Source::Pixels(ImageRef::new(200, 150, &pixels)), Source::Bytes(&file)] {
-        let few = allocations(&pipeline, &pool, source, 4);
-        assert_eq!(allocations(&pipeline, &pool, source, 64), few, "{source:?}");
+        let few = allocations(&pipeline, &buffers, source, 4);
+        assert_eq!(allocations(&pipeline, &buffers, source, 64), few, "{source:?}");
     }
 }

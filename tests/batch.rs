@@ -1,7 +1,8 @@
 //! Batches through the public API: what the output may and may not depend on.
 
+use ndarray::{Array5, s};
 use proptest::prelude::*;
-use tied_augment::batch::{Pipeline, Run, Sample, Source};
+use tied_augment::batch::{Pipeline, Sample, Workspaces};
 use tied_augment::error::Error;
 use tied_augment::image::ImageRef;
 use tied_augment::plan::{Crop, Shared, ViewSpec};
@@ -9,9 +10,9 @@ use tied_augment::policy::Augment;
 use tied_augment::pool::Pool;
 use tied_augment::resize::Filter;
 use tied_augment::rng::Key;
+use tied_augment::source::Source;
 
 const SIZE: (u32, u32) = (20, 28);
-const VIEW: usize = 3 * 20 * 28;
 
 fn spec() -> ViewSpec {
     ViewSpec {
@@ -25,7 +26,7 @@ fn spec() -> ViewSpec {
 }
 
 fn pipeline() -> Pipeline {
-    Pipeline::new(vec![spec(), spec()], Shared::Nothing, None).expect("valid views")
+    Pipeline::new(vec![spec(), spec()], Shared::Nothing).expect("valid views")
 }
 
 fn noise(width: usize, height: usize, seed: u64) -> Vec<u8> {
@@ -45,11 +46,19 @@ fn jpeg(width: u16, height: u16, seed: u64) -> Vec<u8> {
     bytes
 }
 
-fn run(samples: &[Sample<'_>], threads: usize) -> Vec<u8> {
-    let mut out = vec![0; 2 * samples.len() * VIEW];
-    let run = Run { seed: 7, epoch: 3, view: 0 };
+fn key(index: u64) -> Key {
+    Key { seed: 7, epoch: 3, index, view: 0 }
+}
+
+fn output(samples: usize) -> Array5<u8> {
+    Array5::zeros((2, samples, 3, 20, 28))
+}
+
+fn run(samples: &[Sample<'_>], threads: usize) -> Array5<u8> {
+    let mut out = output(samples.len());
     let pool = Pool::new(threads).expect("threads");
-    pipeline().run(samples, run, &pool, &mut out).expect("good samples");
+    let workspaces = Workspaces::default();
+    pipeline().run(samples, &pool, &workspaces, out.view_mut()).expect("good samples");
     out
 }
 
@@ -65,31 +74,24 @@ proptest! {
         let files: Vec<_> = (0..).zip(&sizes).map(|(i, &(w, h))| jpeg(w, h, i)).collect();
         let mut samples: Vec<_> = (100..)
             .zip(&files)
-            .map(|(index, file)| Sample { source: Source::Bytes(file), index })
+            .map(|(index, file)| Sample { source: Source::Bytes(file), key: key(index) })
             .collect();
         let count = samples.len();
         let whole = run(&samples, 1);
         for threads in [2, 8] {
             prop_assert_eq!(&run(&samples, threads), &whole);
         }
-        let view = |pixels: &[u8], count: usize, view: usize, sample: usize| {
-            pixels[(view * count + sample) * VIEW..][..VIEW].to_vec()
-        };
         let (one, two) = samples.split_at(split.min(count));
         for (part, start) in [(one, 0), (two, one.len())] {
-            let pixels = run(part, 2);
-            for sample in 0..part.len() {
-                for v in 0..2 {
-                    let expected = view(&whole, count, v, start + sample);
-                    prop_assert_eq!(view(&pixels, part.len(), v, sample), expected);
-                }
-            }
+            let expected = whole.slice(s![.., start..start + part.len(), .., .., ..]);
+            prop_assert_eq!(run(part, 2), expected);
         }
         samples.rotate_left(rotation % count);
         let rotated = run(&samples, 2);
         for sample in 0..count {
             let from = (sample + rotation) % count;
-            prop_assert_eq!(view(&rotated, count, 1, sample), view(&whole, count, 1, from));
+            let got = rotated.slice(s![.., sample, .., .., ..]);
+            prop_assert_eq!(got, whole.slice(s![.., from, .., .., ..]));
         }
     }
 }
@@ -100,14 +102,30 @@ fn the_first_failure_is_reported_whatever_the_threads() {
     let good = Source::Pixels(ImageRef::new(30, 30, &good));
     let sources = [good, Source::Bytes(b"no image"), good, Source::Bytes(b""), good];
     let samples: Vec<_> =
-        (10..).zip(sources).map(|(index, source)| Sample { source, index }).collect();
+        (10..).zip(sources).map(|(index, source)| Sample { source, key: key(index) }).collect();
     for threads in [1, 2, 8] {
-        let mut out = vec![0; 2 * samples.len() * VIEW];
+        let mut out = output(samples.len());
         let pool = Pool::new(threads).expect("threads");
-        let error = pipeline().run(&samples, Run::default(), &pool, &mut out).unwrap_err();
+        let workspaces = Workspaces::default();
+        let error = pipeline().run(&samples, &pool, &workspaces, out.view_mut()).unwrap_err();
         let Error::At { place, source } = error else { panic!("no place in {error}") };
         assert_eq!(place, "sample 1 of the batch (index 11)");
         assert!(matches!(*source, Error::Unidentified(_)), "{source}");
+    }
+}
+
+#[test]
+fn an_output_of_another_shape_or_order_is_refused() {
+    let pixels = noise(30, 30, 0);
+    let source = Source::Pixels(ImageRef::new(30, 30, &pixels));
+    let samples = [1, 2].map(|index| Sample { source, key: key(index) });
+    let (pool, workspaces) = (Pool::default(), Workspaces::default());
+    let mut short = Array5::zeros((2, 1, 3, 20, 28));
+    let mut samples_first = Array5::zeros((2, 2, 3, 20, 28));
+    samples_first.swap_axes(0, 1);
+    for out in [&mut short, &mut samples_first] {
+        let error = pipeline().run(&samples, &pool, &workspaces, out.view_mut()).unwrap_err();
+        assert!(matches!(error, Error::Argument(_)), "{error}");
     }
 }
 
@@ -120,20 +138,19 @@ fn an_empty_batch_is_no_error() {
 
 #[test]
 fn same_crop_repeats_the_first_plan() {
-    let pipeline =
-        Pipeline::new(vec![spec(), spec()], Shared::CropAndFlips, None).expect("valid views");
+    let pipeline = Pipeline::new(vec![spec(), spec()], Shared::CropAndFlips).expect("valid views");
     let key = Key { seed: 0, epoch: 0, index: 5, view: 0 };
     let plans = pipeline.plan((300, 200), key).expect("a plan");
     assert_eq!(plans[0], plans[1]);
-    let apart = Pipeline::new(vec![spec(), spec()], Shared::Nothing, None).expect("valid views");
+    let apart = Pipeline::new(vec![spec(), spec()], Shared::Nothing).expect("valid views");
     let plans = apart.plan((300, 200), key).expect("a plan");
     assert_ne!(plans[0], plans[1]);
 }
 
 #[test]
 fn own_flips_leave_the_crop_shared() {
-    let both = Pipeline::new(vec![spec(), spec()], Shared::CropAndFlips, None).expect("views");
-    let own = Pipeline::new(vec![spec(), spec()], Shared::Crop, None).expect("views");
+    let both = Pipeline::new(vec![spec(), spec()], Shared::CropAndFlips).expect("views");
+    let own = Pipeline::new(vec![spec(), spec()], Shared::Crop).expect("views");
     let mut flips = [0; 4];
     for index in 0..400 {
         let key = Key { seed: 0, epoch: 0, index, view: 0 };
@@ -152,7 +169,7 @@ fn views_that_share_must_declare_it_equally() {
     let bicubic = ViewSpec { interpolation: vec![Filter::Bicubic], ..spec() };
     let upright = ViewSpec { vflip: 0.0, ..spec() };
     let refused = |second: &ViewSpec, shared| {
-        Pipeline::new(vec![spec(), second.clone()], shared, None).map_err(|error| error.to_string())
+        Pipeline::new(vec![spec(), second.clone()], shared).map_err(|error| error.to_string())
     };
     for shared in [Shared::Crop, Shared::CropAndFlips] {
         assert!(refused(&bicubic, shared).unwrap_err().contains("interpolation"));
@@ -167,7 +184,7 @@ fn views_that_make_no_sense_are_refused() {
     let smaller = ViewSpec { size: (8, 8), ..spec() };
     let flip = ViewSpec { hflip: 2.0, ..spec() };
     for views in [vec![], vec![spec(), smaller], vec![flip]] {
-        assert!(matches!(Pipeline::new(views, Shared::Nothing, None), Err(Error::Argument(_))));
+        assert!(matches!(Pipeline::new(views, Shared::Nothing), Err(Error::Argument(_))));
     }
     assert!(matches!(Pool::new(0), Err(Error::Argument(_))));
 }

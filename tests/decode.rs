@@ -1,9 +1,9 @@
-//! The decoders through the core's public API: partial decoding, and bytes that nobody vouches for.
+//! The decoders through the core's public API: partial decoding, and damaged files.
 
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use proptest::prelude::*;
-use tied_augment::decode::{Decoder, MAX_PIXELS};
-use tied_augment::error::Result;
+use tied_augment::decode::{Decoder, Limits};
+use tied_augment::error::{Error, Result};
 use tied_augment::image::{Image, Rect};
 
 const SAMPLINGS: [SamplingFactor; 8] = [
@@ -47,11 +47,15 @@ fn jpeg(
     bytes
 }
 
+fn whole((height, width): (u32, u32)) -> Rect {
+    Rect { x: 0, y: 0, w: width, h: height }
+}
+
 fn decode(decoder: &mut Decoder, bytes: &[u8], part: Option<Rect>) -> Result<(Image, Rect)> {
     let mut image = Image::default();
-    let whole = |(h, w)| Rect { x: 0, y: 0, w, h };
-    let part = |shape| Ok(part.unwrap_or(whole(shape)));
-    let region = decoder.decode(bytes, MAX_PIXELS, part, &mut image)?;
+    let opened = decoder.open(bytes, Limits::default())?;
+    let part = part.unwrap_or(whole(opened.shape()));
+    let region = opened.read(part, &mut image)?;
     Ok((image, region))
 }
 
@@ -107,7 +111,7 @@ fn part_of_a_jpeg_equals_the_whole() {
     }
 }
 
-/// Starts of every format, so that noise behind them gets past the recognition.
+/// The first bytes of every format, so that noise after them is recognised as that format.
 const MAGICS: [&[u8]; 10] = [
     b"",
     b"\xFF\xD8\xFF",
@@ -131,8 +135,11 @@ proptest! {
     ) {
         let bytes = [magic, &noise].concat();
         let mut image = Image::default();
-        let part = |(h, w)| Ok(Rect { x: 0, y: 0, w, h });
-        let _ = Decoder::default().decode(&bytes, 1 << 20, part, &mut image);
+        let limits = Limits::default().with_max_pixels(1 << 20);
+        if let Ok(opened) = Decoder::default().open(&bytes, limits) {
+            let part = whole(opened.shape());
+            let _ = opened.read(part, &mut image);
+        }
     }
 
     #[test]
@@ -149,13 +156,28 @@ proptest! {
         }
         bytes.truncate(cut.max(1));
         let mut image = Image::default();
-        let part = |(h, w): (u32, u32)| Ok(Rect { x: w as i32 / 3, y: h as i32 / 3, w: w.div_ceil(3), h: h.div_ceil(3) });
+        let limits = Limits::default().with_max_pixels(1 << 20);
         let mut decoder = Decoder::default();
-        let _ = decoder.decode(&bytes, 1 << 20, part, &mut image);
-        // The context is as good as new afterwards.
+        if let Ok(opened) = decoder.open(&bytes, limits) {
+            let (h, w) = opened.shape();
+            let (x, y) = (w as i32 / 3, h as i32 / 3);
+            let part = Rect { x, y, w: w.div_ceil(3), h: h.div_ceil(3) };
+            let _ = opened.read(part, &mut image);
+        }
+        // Nothing of the damaged file is left.
         let good = jpeg(50, 40, ColorType::Rgb, set);
         let (expected, _) = decode(&mut Decoder::default(), &good, None).unwrap();
         let (got, _) = decode(&mut decoder, &good, None).unwrap();
         prop_assert_eq!(expected, got);
     }
+}
+
+#[test]
+fn an_image_beyond_the_limit_is_refused_before_it_is_read() {
+    let bytes = jpeg(50, 40, ColorType::Rgb, |_| {});
+    let mut decoder = Decoder::default();
+    let limits = Limits::default().with_max_pixels(1999);
+    let refused = decoder.open(&bytes, limits).map(|opened| opened.shape());
+    assert!(matches!(refused, Err(Error::TooLarge { width: 50, height: 40, limit: 1999 })));
+    assert!(decoder.open(&bytes, limits.with_max_pixels(2000)).is_ok());
 }

@@ -4,16 +4,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tied_augment::batch::{Pipeline, Run, Sample, Source};
+use bytes::Bytes;
+use ndarray::ArrayViewMut5;
+use tied_augment::batch::{Pipeline, Workspaces};
 use tied_augment::error::Error;
-use tied_augment::image::{Image, ImageRef};
-use tied_augment::loader::{
-    Archive, Catalog, Format, Input, Item, Job, Layout, Loader, Memory, Stored,
-};
+use tied_augment::loader::{Format, Job, Layout, Loader, Memory, OwnedSample, Replacement};
 use tied_augment::plan::{Crop, Shared, ViewSpec};
 use tied_augment::policy::Augment;
 use tied_augment::pool::Pool;
 use tied_augment::resize::Filter;
+use tied_augment::rng::Key;
+use tied_augment::source::{Archive, OwnedSource};
 
 const SIDE: u32 = 16;
 const VIEW: usize = 3 * (SIDE * SIDE) as usize;
@@ -28,63 +29,65 @@ fn pipeline() -> Arc<Pipeline> {
         vflip: 0.0,
         augment: Augment::default(),
     };
-    Arc::new(Pipeline::new(vec![view.clone(), view], Shared::Nothing, None).unwrap())
+    Arc::new(Pipeline::new(vec![view.clone(), view], Shared::Nothing).unwrap())
 }
 
 fn pixels(count: usize) -> Vec<u8> {
     (0..count * 20 * 24 * 3).map(|i| (i * i / 7 + i / 31) as u8).collect()
 }
 
-fn catalog(count: usize) -> Arc<Catalog> {
-    Arc::new(Catalog::Pixels { pixels: Box::new(pixels(count)), shape: (20, 24) })
+fn image(data: Bytes) -> OwnedSource {
+    OwnedSource::Pixels { width: 24, height: 20, data }
 }
 
-fn expected(indices: &[u64], run: Run) -> Vec<u8> {
-    let pixels = pixels(indices.iter().max().map_or(0, |&i| i as usize + 1));
-    let images = pixels.chunks_exact(20 * 24 * 3).map(|image| ImageRef::new(24, 20, image));
-    let images: Vec<_> = images.collect();
-    let sample = |&index: &u64| Sample { source: Source::Pixels(images[index as usize]), index };
-    let samples: Vec<_> = indices.iter().map(sample).collect();
-    let mut out = vec![0; 2 * indices.len() * VIEW];
-    pipeline().run(&samples, run, &Pool::new(1).unwrap(), &mut out).unwrap();
+fn images(count: usize) -> Vec<OwnedSource> {
+    let pixels = Bytes::from(pixels(count));
+    (0..count).map(|i| image(pixels.slice(i * 20 * 24 * 3..(i + 1) * 20 * 24 * 3))).collect()
+}
+
+fn key(index: u64) -> Key {
+    Key { seed: 3, epoch: 1, index, view: 0 }
+}
+
+/// Samples of `images` by index.
+fn samples(images: &[OwnedSource], indices: &[u64]) -> Vec<OwnedSample> {
+    let source = |index: u64| images[index as usize].clone();
+    indices.iter().map(|&index| OwnedSample { source: source(index), key: key(index) }).collect()
+}
+
+fn expected(samples: &[OwnedSample]) -> Vec<u8> {
+    let samples: Vec<_> = samples.iter().map(OwnedSample::as_sample).collect();
+    let mut out = vec![0; 2 * samples.len() * VIEW];
+    let shape = (2, samples.len(), 3, SIDE as usize, SIDE as usize);
+    let view = ArrayViewMut5::from_shape(shape, &mut out).unwrap();
+    pipeline().run(&samples, &Pool::default(), &Workspaces::default(), view).unwrap();
     out
 }
 
-/// Memory that can still be read after the loader is done with it.
-fn memory(len: usize) -> (Memory, Arc<std::sync::Mutex<Vec<u8>>>) {
-    let bytes = Arc::new(std::sync::Mutex::new(vec![0; len]));
-    let start = std::ptr::NonNull::new(bytes.lock().unwrap().as_mut_ptr()).unwrap();
-    // SAFETY: the vector is neither moved nor touched until the batch is finished.
-    (unsafe { Memory::foreign(start, len, Box::new(Arc::clone(&bytes))) }, bytes)
-}
-
-fn job(out: Memory, run: Run) -> Job {
-    Job { pipeline: pipeline(), run, format: Arc::new(Format::PLAIN), out }
-}
-
-fn items(catalog: &Arc<Catalog>, indices: &[u64]) -> Vec<Item> {
-    let input = || Input::Catalog(Arc::clone(catalog));
-    indices.iter().map(|&index| Item { index, view: 0, input: input() }).collect()
+fn job(samples: Vec<OwnedSample>) -> Job {
+    let out = Memory::from(vec![0; 2 * samples.len() * VIEW]);
+    Job { pipeline: pipeline(), samples, format: Arc::new(Format::PLAIN), out }
 }
 
 #[test]
 fn batches_come_in_order_for_any_number_of_threads() {
-    let catalog = catalog(40);
+    let images = images(40);
     for threads in [1, 2, 5] {
         let loader = Loader::new(threads).unwrap();
-        let mut outs = Vec::new();
+        let mut batches = Vec::new();
         for batch in 0..6_u64 {
             let indices: Vec<u64> = (0..5 + batch).map(|i| (i * 7 + batch) % 40).collect();
-            let run = Run { seed: 3, epoch: batch as u32, view: 0 };
-            let (memory, out) = memory(2 * indices.len() * VIEW);
-            loader.submit(job(memory, run), items(&catalog, &indices)).unwrap();
-            outs.push((out, expected(&indices, run)));
+            let mut samples = samples(&images, &indices);
+            samples.iter_mut().for_each(|sample| sample.key.epoch = batch as u32);
+            batches.push(expected(&samples));
+            loader.submit(job(samples)).unwrap();
         }
-        for (out, wanted) in outs {
-            assert!(loader.next(LONG).unwrap().failures().is_empty());
-            assert_eq!(*out.lock().unwrap(), wanted);
+        for wanted in batches {
+            let finished = loader.wait(LONG).unwrap();
+            assert!(finished.failures().is_empty());
+            assert_eq!(finished.bytes(), wanted);
         }
-        assert!(loader.next(Duration::ZERO).is_none());
+        assert!(loader.wait(Duration::ZERO).is_none());
         assert_eq!(loader.counts().images, 45);
     }
 }
@@ -92,41 +95,37 @@ fn batches_come_in_order_for_any_number_of_threads() {
 #[test]
 fn failures_are_reported_by_position_and_can_be_replaced() {
     let loader = Loader::new(2).unwrap();
-    let run = Run::default();
-    let (memory, out) = memory(2 * 3 * VIEW);
-    let stored = |stored| Input::Stored(stored);
-    let missing = Stored::Path(Path::new("/nowhere.jpg").into());
-    let image = Image { width: 24, height: 20, data: pixels(1) };
     let batch = vec![
-        Item { index: 0, view: 0, input: stored(missing) },
-        Item { index: 0, view: 0, input: stored(Stored::Pixels(image)) },
-        Item { index: 9, view: 0, input: stored(Stored::Bytes(b"nonsense".to_vec())) },
+        OwnedSample { source: OwnedSource::Path(Path::new("/nowhere.jpg").into()), key: key(0) },
+        OwnedSample { source: image(pixels(1).into()), key: key(0) },
+        OwnedSample { source: OwnedSource::Bytes(b"nonsense"[..].into()), key: key(9) },
     ];
-    loader.submit(job(memory, run), batch).unwrap();
-    let finished = loader.next(LONG).unwrap();
+    loader.submit(job(batch)).unwrap();
+    let finished = loader.wait(LONG).unwrap();
     let failures = finished.failures();
     let messages: Vec<_> = failures.iter().map(|f| (f.position, f.error.to_string())).collect();
     assert_eq!(messages.iter().map(|m| m.0).collect::<Vec<_>>(), [0, 2]);
     assert!(messages[0].1.starts_with("/nowhere.jpg: "), "{}", messages[0].1);
     assert!(messages[1].1.starts_with("the sample with index 9: "), "{}", messages[1].1);
 
-    let catalog = catalog(4);
+    let mut images = images(4);
+    images.push(OwnedSource::Bytes(b"nonsense"[..].into()));
     let replace = |pairs: &[(usize, u64)]| {
-        let new = items(&catalog, &pairs.iter().map(|pair| pair.1).collect::<Vec<_>>());
-        pairs.iter().map(|pair| pair.0).zip(new).collect::<Vec<_>>()
+        let new = samples(&images, &pairs.iter().map(|pair| pair.1).collect::<Vec<_>>());
+        let new = pairs.iter().map(|pair| pair.0).zip(new);
+        new.map(|(position, sample)| Replacement { position, sample }).collect::<Vec<_>>()
     };
-    loader.redo(finished, replace(&[(0, 1), (2, 7)])).unwrap();
-    let finished = loader.next(LONG).unwrap();
-    let [failure] = &finished.failures()[..] else { panic!("one more is outside the catalog") };
+    loader.redo(finished, replace(&[(0, 1), (2, 4)])).unwrap();
+    let finished = loader.wait(LONG).unwrap();
+    let [failure] = &finished.failures()[..] else { panic!("one more is no image") };
     assert_eq!(failure.position, 2);
     loader.redo(finished, replace(&[(2, 3)])).unwrap();
-    let finished = loader.next(LONG).unwrap();
+    let finished = loader.wait(LONG).unwrap();
     assert!(finished.failures().is_empty());
-    assert_eq!(*out.lock().unwrap(), expected(&[1, 0, 3], run));
+    assert_eq!(finished.bytes(), expected(&samples(&images, &[1, 0, 3])));
     for wrong in [vec![(3, 0)], vec![(1, 0), (1, 0)]] {
-        let (memory, _) = self::memory(2 * 3 * VIEW);
-        loader.submit(job(memory, run), items(&catalog, &[0, 1, 2])).unwrap();
-        let error = loader.redo(loader.next(LONG).unwrap(), replace(&wrong)).unwrap_err();
+        loader.submit(job(samples(&images, &[0, 1, 2]))).unwrap();
+        let error = loader.redo(loader.wait(LONG).unwrap(), replace(&wrong)).unwrap_err();
         assert!(matches!(error, Error::Argument(_)));
     }
 }
@@ -135,44 +134,41 @@ fn failures_are_reported_by_position_and_can_be_replaced() {
 fn memory_of_another_size_is_refused() {
     let loader = Loader::new(1).unwrap();
     let out = Memory::from(vec![0; 2 * 3 * VIEW - 1]);
-    let error =
-        loader.submit(job(out, Run::default()), items(&catalog(3), &[0, 1, 2])).unwrap_err();
+    let error = loader.submit(Job { out, ..job(samples(&images(3), &[0, 1, 2])) }).unwrap_err();
     assert!(matches!(error, Error::Argument(_)));
     assert!(Loader::new(0).is_err());
 }
 
 #[test]
 fn a_dropped_loader_ends_at_once() {
-    let catalog = catalog(40);
-    let indices: Vec<u64> = (0..20_000).map(|i| i % 40).collect();
+    let pixels = Bytes::from(pixels(1));
+    let samples = (0..20_000).map(|i| OwnedSample { source: image(pixels.clone()), key: key(i) });
     let loader = Loader::new(2).unwrap();
-    let out = Memory::from(vec![0; 2 * indices.len() * VIEW]);
-    loader.submit(job(out, Run::default()), items(&catalog, &indices)).unwrap();
+    loader.submit(job(samples.collect())).unwrap();
     let began = Instant::now();
     drop(loader);
     assert!(began.elapsed() < Duration::from_secs(2));
-    assert_eq!(Arc::strong_count(&catalog), 1, "no task is left");
+    assert!(pixels.is_unique(), "no task is left");
 }
 
 #[test]
 fn members_of_archives_are_parts_of_files() {
     let path = std::env::temp_dir().join(format!("tied-augment-{}.bin", std::process::id()));
     std::fs::write(&path, b"0123456789").unwrap();
-    let members = vec![(0, 2, 4), (0, 8, 4)];
-    let archives = vec![Archive::new(path.clone()).unwrap()];
-    let catalog = Arc::new(Catalog::Members { archives, members });
+    let archive = Arc::new(Archive::new(path.clone()).unwrap());
+    let member = |start| OwnedSource::Member { archive: Arc::clone(&archive), start, len: 4 };
+    let members = [member(2), member(8)];
     let loader = Loader::new(1).unwrap();
-    let out = Memory::from(vec![0; 2 * 2 * VIEW]);
-    loader.submit(job(out, Run::default()), items(&catalog, &[0, 1])).unwrap();
-    let failures = loader.next(LONG).unwrap().failures();
+    loader.submit(job(samples(&members, &[0, 1]))).unwrap();
+    let failures = loader.wait(LONG).unwrap().failures();
     std::fs::write(&path, b"another archive").unwrap();
-    let out = Memory::from(vec![0; 2 * VIEW]);
-    loader.submit(job(out, Run::default()), items(&catalog, &[0])).unwrap();
-    let changed = loader.next(LONG).unwrap().failures();
+    loader.submit(job(samples(&members, &[0]))).unwrap();
+    let changed = loader.wait(LONG).unwrap().failures();
     std::fs::remove_file(&path).unwrap();
     assert!(changed[0].error.to_string().contains("the archive has changed"));
     assert!(Archive::new(path).is_err());
     let messages: Vec<_> = failures.iter().map(|failure| failure.error.to_string()).collect();
+    assert!(messages[0].contains("the member at byte 2: "), "{}", messages[0]);
     assert!(messages[0].contains("4 bytes that begin with '2345'"), "{}", messages[0]);
     assert!(messages[1].contains("truncated"), "{}", messages[1]);
 }

@@ -75,7 +75,7 @@ class _Counts(TypedDict):
     busy: float
 
 class DecodeError(OSError):
-    """A file is no image or a broken one, beyond `max_pixels`, or too thin for a view."""
+    """A file is not an image, broken, beyond `max_pixels`, or too thin for a view."""
 
 @final
 class Catalog:
@@ -83,11 +83,11 @@ class Catalog:
 
     @staticmethod
     def files(paths: Sequence[str]) -> Catalog:
-        """One image file a sample."""
+        """One image file per sample."""
 
     @staticmethod
     def members(archives: Sequence[str], members: NDArray[np.uint64]) -> Catalog:
-        """Members of archives; `members` has a row (archive, first byte, bytes) a sample."""
+        """Members of archives; `members` has a row (archive, first byte, bytes) per sample."""
 
     @staticmethod
     def pixels(array: NDArray[np.uint8]) -> Catalog:
@@ -103,40 +103,41 @@ class Loader:
         cls,
         threads: int,
         pipelines: Sequence[Pipeline],
+        seed: int,
+        epoch: int,
         table: bytes | None,
         normalised: tuple[Sequence[float], Sequence[float]] | None,
         channels_last: bool,
     ) -> Loader: ...
     def submit(
         self,
-        source: Catalog | None,
+        catalog: Catalog | None,
         samples: Sequence[object],
         indices: NDArray[np.uint64],
         views: NDArray[np.uint16],
         choice: int,
-        key: tuple[int, int],
         out: NDArray[np.uint8],
     ) -> None:
-        """Begins a batch with pipeline number `choice`, which is written to the bytes `out`."""
+        """Begins a batch with pipeline number `choice`, written to the bytes `out`."""
 
     def wait(self, seconds: float) -> list[tuple[int, Exception]] | None:
-        """Waits for the oldest batch: the positions that failed and why; None after `seconds`."""
+        """Waits for the oldest batch. Returns what failed and why; None after `seconds`."""
 
     def redo(
         self,
-        source: Catalog | None,
+        catalog: Catalog | None,
         samples: Sequence[object],
         indices: NDArray[np.uint64],
         views: NDArray[np.uint16],
         positions: Sequence[int],
     ) -> None:
-        """Makes samples of the batch that `wait` gave last again; `wait` for it again."""
+        """Makes samples of the batch that `wait` returned last again."""
 
     def ready(self) -> int:
-        """The number of finished batches that wait for the consumer."""
+        """The number of finished batches that `wait` has not returned yet."""
 
     def counts(self) -> _Counts:
-        """What the threads have done: samples tried, and their time in seconds."""
+        """What the threads have done: samples made or failed, and the seconds spent on them."""
 
     def close(self) -> None:
         """Ends the threads and waits until they have ended."""
@@ -153,16 +154,16 @@ class Pipeline:
         max_pixels: int | None,
     ) -> Pipeline: ...
     def plan(
-        self, shape: tuple[int, int], index: int, epoch: int, seed: int, view: int
+        self, shape: tuple[int, int], seed: int, epoch: int, index: int, view: int
     ) -> list[dict[str, Any]]:
         """The plans of all views of an image, the first being number `view`."""
 
     def run(
         self,
         samples: Sequence[object],
-        indices: NDArray[np.uint64],
-        epoch: int,
         seed: int,
+        epoch: int,
+        indices: NDArray[np.uint64],
         view: int,
         threads: int | None,
         out: NDArray[np.uint8],

@@ -71,7 +71,7 @@ class Views(ABC):
         sides = (check_unsigned("height", height, 32), check_unsigned("width", width, 32))
         epoch, seed = _epoch_and_seed("index", index, epoch, seed)
         index = check_unsigned("index", 0 if index is None else index, 64)
-        plans = self._pipeline.plan(sides, index, epoch, seed, check_unsigned("view", view, 16))
+        plans = self._pipeline.plan(sides, seed, epoch, index, check_unsigned("view", view, 16))
         return cast("list[Plan]", plans)
 
     def _one(
@@ -86,7 +86,7 @@ class Views(ABC):
         """Write the views of one sample into `out`, ``(views, 1, 3, height, width)``."""
         epoch, seed = _epoch_and_seed("index", index, epoch, seed)
         indices = np.array([check_unsigned("index", 0 if index is None else index, 64)], np.uint64)
-        self._pipeline.run([sample], indices, epoch, seed, check_unsigned("view", view, 16), 1, out)
+        self._pipeline.run([sample], seed, epoch, indices, check_unsigned("view", view, 16), 1, out)
 
     def _run(
         self,
@@ -104,9 +104,9 @@ class Views(ABC):
             threads = check_unsigned("threads", threads, 16, least=1)
         self._pipeline.run(
             list(samples),
-            _indices(indices, count_samples(samples)),
-            epoch,
             seed,
+            epoch,
+            _indices(indices, count_samples(samples)),
             check_unsigned("view", view, 16),
             threads,
             out,

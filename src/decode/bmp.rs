@@ -5,8 +5,7 @@ use std::io::Cursor;
 use image::codecs::bmp::BmpDecoder;
 use image::{ColorType, ImageDecoder};
 
-use super::raster::drop_alpha;
-use crate::error::{Error, Result};
+use super::image_file::{Cause, ImageFile, drop_alpha};
 use crate::image::Image;
 
 /// A BMP whose header has been read.
@@ -16,20 +15,20 @@ pub struct Bmp<'a> {
 
 impl<'a> Bmp<'a> {
     /// Reads the header and the palette.
-    pub fn open(bytes: &'a [u8]) -> Result<Self> {
-        let decoder = BmpDecoder::new(Cursor::new(bytes)).map_err(|e| Error::decode("BMP", e))?;
-        check(bytes, decoder.get_palette()).map_err(|cause| Error::decode("BMP", cause))?;
+    pub fn open(bytes: &'a [u8]) -> Cause<Self> {
+        let decoder = BmpDecoder::new(Cursor::new(bytes)).map_err(|error| error.to_string())?;
+        check(bytes, decoder.get_palette())?;
         Ok(Self { decoder })
     }
+}
 
-    /// Height and width in pixels.
-    pub fn shape(&self) -> (u32, u32) {
+impl ImageFile for Bmp<'_> {
+    fn shape(&self) -> (u32, u32) {
         let (width, height) = self.decoder.dimensions();
         (height, width)
     }
 
-    /// Decodes the pixels; alpha is dropped, as Pillow does.
-    pub fn read(self, image: &mut Image) -> std::result::Result<(), String> {
+    fn read(self: Box<Self>, image: &mut Image) -> Cause<()> {
         let (height, width) = self.shape();
         image.reshape(width, height);
         if self.decoder.color_type() == ColorType::Rgb8 {
@@ -42,9 +41,9 @@ impl<'a> Bmp<'a> {
     }
 }
 
-/// Refuses what the crate reads otherwise than Pillow: it widens 16 bits by rounding and fills the
-/// pixels that run lengths skip with black, where Pillow truncates and takes the first colour.
-fn check(bytes: &[u8], palette: Option<&[[u8; 3]]>) -> std::result::Result<(), String> {
+/// Refuses what the crate reads otherwise than Pillow. The crate widens 16 bits by rounding, and
+/// fills the pixels that run lengths skip with black; Pillow truncates, and takes the first colour.
+fn check(bytes: &[u8], palette: Option<&[[u8; 3]]>) -> Cause<()> {
     const REMEDY: &str = "save it uncompressed with 24 bits a pixel, or as PNG";
     let field = |at: usize| {
         let field = bytes.get(at..).and_then(|rest| rest.first_chunk());
@@ -60,12 +59,12 @@ fn check(bytes: &[u8], palette: Option<&[[u8; 3]]>) -> std::result::Result<(), S
             "{bits} bits a pixel with compression {compression} are unsupported; {REMEDY}"
         ));
     }
-    // Pillow takes neither at its word.
+    // Pillow guesses another position in both cases.
     if start == 0 || (bits <= 8 && start == 14 + header) {
         return Err(format!("its header does not say where the pixels begin; {REMEDY}"));
     }
-    // Pillow takes a palette of the greys 0, 1, 2... (or of black and white) for none, and then reads
-    // grey of 8 bits (or of 1), whatever the header says.
+    // Pillow ignores a palette of the greys 0, 1, 2... (or of black and white), and then reads grey
+    // of 8 bits (or of 1), even if the header says otherwise.
     let count = if used == 0 { 1 << bits.min(8) } else { used };
     let grey = |i: usize| if count == 2 { [255 * i as u8; 3] } else { [i as u8; 3] };
     let mut palette = palette.unwrap_or_default().iter().take(count as usize).enumerate();

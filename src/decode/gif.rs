@@ -2,8 +2,8 @@
 
 use gif::{ColorOutput, DecodeOptions, Decoder, MemoryLimit};
 
-use super::raster::check_ratio;
-use crate::error::{Error, Result};
+use super::image_file::{Cause, ImageFile, check_ratio};
+use super::limits::Limits;
 use crate::image::Image;
 
 /// Pixels that one byte of LZW can stand for, at most: codes of 12 bits for 4096 pixels.
@@ -13,12 +13,12 @@ const LZW_RATIO: u64 = 4096;
 pub struct Gif<'a> {
     decoder: Decoder<&'a [u8]>,
     length: usize,
-    frame: Frame,
+    frame: FirstFrame,
     shape: (u32, u32),
 }
 
 /// Where the frame lies, and which colour is transparent.
-struct Frame {
+struct FirstFrame {
     left: u32,
     top: u32,
     width: u32,
@@ -28,41 +28,42 @@ struct Frame {
 
 impl<'a> Gif<'a> {
     /// Reads up to the first frame's pixels.
-    pub fn open(bytes: &'a [u8], max_pixels: u64) -> Result<Self> {
-        let fail = |error: gif::DecodingError| Error::decode("GIF", error);
+    pub fn open(bytes: &'a [u8], limits: Limits) -> Cause<Self> {
+        let fail = |error: gif::DecodingError| error.to_string();
         let mut options = DecodeOptions::new();
         options.set_color_output(ColorOutput::Indexed);
         options.check_frame_consistency(false);
-        options.set_memory_limit(match max_pixels.try_into() {
+        options.set_memory_limit(match limits.max_pixels.try_into() {
             Ok(limit) => MemoryLimit::Bytes(limit),
             Err(_) => MemoryLimit::Unlimited,
         });
         let mut decoder = options.read_info(bytes).map_err(fail)?;
         let frame = match decoder.next_frame_info().map_err(fail)? {
-            Some(frame) => Frame {
+            Some(frame) => FirstFrame {
                 left: frame.left.into(),
                 top: frame.top.into(),
                 width: frame.width.into(),
                 height: frame.height.into(),
                 transparent: frame.transparent,
             },
-            None => return Err(Error::decode("GIF", "there is no image in the file")),
+            None => return Err("there is no image in the file".into()),
         };
         // A frame that sticks out enlarges the screen, as in Pillow.
         let height = u32::from(decoder.height()).max(frame.top + frame.height);
         let width = u32::from(decoder.width()).max(frame.left + frame.width);
         Ok(Self { decoder, length: bytes.len(), frame, shape: (height, width) })
     }
+}
 
-    /// Height and width in pixels.
-    pub fn shape(&self) -> (u32, u32) {
+impl ImageFile for Gif<'_> {
+    fn shape(&self) -> (u32, u32) {
         self.shape
     }
 
-    /// Decodes the first frame; transparent pixels keep their colour, as Pillow does.
-    pub fn read(mut self, image: &mut Image) -> std::result::Result<(), String> {
+    /// Transparent pixels keep their colour, as Pillow does.
+    fn read(mut self: Box<Self>, image: &mut Image) -> Cause<()> {
         let fail = |error: gif::DecodingError| error.to_string();
-        let Frame { left, top, width, height, transparent } = self.frame;
+        let FirstFrame { left, top, width, height, transparent } = self.frame;
         let (left, width) = (left as usize, width as usize);
         check_ratio(self.length, u64::from(height) * width as u64, LZW_RATIO)?;
         let mut indices = vec![0; width * height as usize];

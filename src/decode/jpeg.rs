@@ -1,75 +1,90 @@
 //! JPEG: which rows and columns to decode, and when a file counts as truncated.
+//!
+//! A file may end before its image does. Pillow has its own rule for that: it accepts some of these
+//! files and refuses others, depending on where the bytes run out. So there are two attempts. The
+//! first tells libjpeg that the image ends where the bytes end, and decodes the region only. If the
+//! bytes did run out, the second decodes the whole image as Pillow does, and fails where Pillow
+//! fails.
 
-use super::check_pixels;
 use super::cmyk::inverted_to_rgb;
-use super::libjpeg::{Decompressor, Failure, OnEnd, Opened};
+use super::libjpeg::{Decompression, Decompressor, LibjpegError, OnEnd};
 use crate::error::{Error, Result};
 use crate::image::{Image, Rect};
 
-/// Columns decoded beyond a crop on each side: the smooth upsampling of chroma looks one chroma sample
-/// to either side, and libjpeg knows none beyond the crop's edge.
+/// Columns decoded beyond the region on each side. The smooth upsampling of chroma looks one chroma
+/// sample to either side, and libjpeg has none beyond the edge of what it decodes.
 const MARGIN: u32 = 4;
 
-/// Decodes JPEG files; what it keeps between them is memory, never what a file said.
+/// Decodes JPEG files; keeps memory between them, and nothing that a file said.
 #[derive(Debug, Default)]
-pub struct Decoder {
-    context: Decompressor,
+pub struct JpegDecoder {
+    decompressor: Decompressor,
     cmyk: Vec<u8>,
 }
 
-impl Decoder {
-    /// As [`super::Decoder::decode`].
-    pub fn decode(
-        &mut self,
-        bytes: &[u8],
-        max_pixels: u64,
-        part: impl FnOnce((u32, u32)) -> Result<Rect>,
-        image: &mut Image,
-    ) -> Result<Rect> {
-        let fail = |failure: Failure| Error::decode("JPEG", failure);
-        let mut opened = self.context.open(bytes, OnEnd::EndImage).map_err(fail)?;
-        let (height, width) = opened.shape();
-        check_pixels((height, width), max_pixels)?;
-        let wanted = part((height, width))?;
-        let region = read(&mut opened, wanted, &mut self.cmyk, image).map_err(fail)?;
-        if !opened.ended_early() {
-            return Ok(region);
-        }
-        // Pillow decides: it wants all pixels, wherever they are missing, and tolerates a missing end
-        // marker only if libjpeg does not wait for it.
-        drop(opened);
-        let mut opened = self.context.open(bytes, OnEnd::Suspend).map_err(fail)?;
-        let whole = Rect { x: 0, y: 0, w: width, h: height };
-        read(&mut opened, whole, &mut self.cmyk, image).map_err(fail)
+impl JpegDecoder {
+    /// Reads the header of `bytes`.
+    pub fn open<'a>(&'a mut self, bytes: &'a [u8]) -> Result<Jpeg<'a>> {
+        let Self { decompressor, cmyk } = self;
+        let file = decompressor.open(bytes, OnEnd::EndImage).map_err(failed)?;
+        Ok(Jpeg { file, cmyk })
     }
 }
 
-/// Decodes the rows of `wanted`, and of its columns at least those; returns what was decoded.
-fn read(
-    opened: &mut Opened<'_>,
-    wanted: Rect,
-    cmyk: &mut Vec<u8>,
-    image: &mut Image,
-) -> std::result::Result<Rect, Failure> {
-    let (_, width) = opened.shape();
-    let left = (wanted.x as u32).saturating_sub(MARGIN);
-    let right = (wanted.x as u32 + wanted.w + MARGIN).min(width);
-    opened.start()?;
-    let (x, columns) = opened.crop(left, right - left)?;
-    opened.skip(wanted.y as u32)?;
-    image.reshape(columns, wanted.h);
-    let stride = columns as usize * 3;
-    if opened.is_cmyk() {
-        cmyk.resize(columns as usize * 4, 0);
-        for row in image.data.chunks_exact_mut(stride) {
-            opened.read(cmyk, columns as usize * 4)?;
-            if opened.ran_out() {
-                break;
-            }
-            inverted_to_rgb(cmyk, row);
-        }
-    } else {
-        opened.read(&mut image.data, stride)?;
+/// A JPEG whose header has been read.
+pub struct Jpeg<'a> {
+    file: Decompression<'a>,
+    /// A row of CMYK.
+    cmyk: &'a mut Vec<u8>,
+}
+
+impl Jpeg<'_> {
+    /// Height and width in pixels.
+    pub fn shape(&self) -> (u32, u32) {
+        self.file.shape()
     }
-    Ok(Rect { x: x as i32, w: columns, ..wanted })
+
+    /// As [`super::Opened::read`].
+    pub fn read(mut self, region: Rect, image: &mut Image) -> Result<Rect> {
+        let decoded = self.rows(region, image).map_err(failed)?;
+        if !self.file.ended_early() {
+            return Ok(decoded);
+        }
+        // Pillow wants all pixels, and accepts a missing end marker only where libjpeg does not
+        // wait for it.
+        let (height, width) = self.shape();
+        self.file.reopen(OnEnd::Suspend).map_err(failed)?;
+        let whole = Rect { x: 0, y: 0, w: width, h: height };
+        self.rows(whole, image).map_err(failed)
+    }
+
+    /// Decodes the rows of `region`, and of its columns at least those; returns what was decoded.
+    fn rows(&mut self, region: Rect, image: &mut Image) -> std::result::Result<Rect, LibjpegError> {
+        let (_, width) = self.shape();
+        let Self { file, cmyk } = self;
+        let left = (region.x as u32).saturating_sub(MARGIN);
+        let right = (region.x as u32 + region.w + MARGIN).min(width);
+        file.start()?;
+        let (x, columns) = file.crop(left, right - left)?;
+        file.skip(region.y as u32)?;
+        image.reshape(columns, region.h);
+        let stride = columns as usize * 3;
+        if file.is_cmyk() {
+            cmyk.resize(columns as usize * 4, 0);
+            for row in image.data.chunks_exact_mut(stride) {
+                file.read(cmyk, columns as usize * 4)?;
+                if file.ran_out() {
+                    break;
+                }
+                inverted_to_rgb(cmyk, row);
+            }
+        } else {
+            file.read(&mut image.data, stride)?;
+        }
+        Ok(Rect { x: x as i32, w: columns, ..region })
+    }
+}
+
+fn failed(error: LibjpegError) -> Error {
+    Error::decode("JPEG", error)
 }

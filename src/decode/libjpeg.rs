@@ -1,7 +1,13 @@
-//! libjpeg's decompressor behind a safe interface: all `unsafe` of the decoders is in this file.
+//! libjpeg's decompressor with a safe interface: all `unsafe` of the decoders is in this file.
 //!
-//! libjpeg reports a fatal error by calling `error_exit`, which must not return: ours unwinds to the
-//! call in [`guard`], through C frames compiled for that (the `unwinding` feature of `mozjpeg-sys`).
+//! libjpeg reports a fatal error by calling `error_exit`, which must not return. Ours unwinds to
+//! the call in [`guard`]. The C frames between them are compiled for unwinding (the `unwinding`
+//! feature of `mozjpeg-sys`).
+//!
+//! The calls have an order, which the types follow: [`Decompressor::open`] reads the header and
+//! gives a [`Decompression`]; then come `start`, `crop`, `skip` and `read`. libjpeg checks its
+//! state itself, so a call out of order is an error and not undefined behaviour. Dropping the
+//! `Decompression` destroys what libjpeg made for the file.
 
 use std::ffi::{c_int, c_long};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -15,41 +21,41 @@ const HEADER_OK: c_int = 1;
 
 const END_OF_IMAGE: [u8; 2] = [0xFF, 0xD9];
 
-/// More scans than any encoder writes; a file of a few kilobytes could ask for thousands of passes
-/// over a huge image.
+/// More scans than any encoder writes. Without a limit a file of a few kilobytes could ask for
+/// thousands of passes over a huge image.
 const MAX_SCANS: c_int = 1000;
 
 /// Why a file could not be decoded, in libjpeg's words.
 #[derive(Debug)]
-pub struct Failure(String);
+pub struct LibjpegError(String);
 
-impl fmt::Display for Failure {
+impl fmt::Display for LibjpegError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-type Result<T> = std::result::Result<T, Failure>;
+type Result<T> = std::result::Result<T, LibjpegError>;
 
-/// What the decompressor is told when the bytes run out before the image does.
+/// What libjpeg is told when the bytes run out before the image does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnEnd {
-    /// That the image ends here: it fills the rest, and [`Opened::ended_early`] tells.
+    /// The image ends here. libjpeg fills the rest, and [`Decompression::ended_early`] is true.
     EndImage,
-    /// To wait for more, as Pillow does: reading fails as truncated.
+    /// More bytes will come, as Pillow tells it. Reading then fails as truncated.
     Suspend,
 }
 
-/// What libjpeg's callbacks reach through `cinfo`. The libjpeg structs are first, so that a pointer to
-/// one is a pointer to ours.
+/// libjpeg's source manager, and what our callbacks need besides. libjpeg's struct is first, so
+/// that a pointer to it is a pointer to this.
 #[repr(C)]
-struct Source {
+struct SourceManager {
     manager: sys::jpeg_source_mgr,
     ended: bool,
     on_end: OnEnd,
 }
 
-impl Source {
+impl SourceManager {
     fn gave_up(&self) -> bool {
         self.ended && self.on_end == OnEnd::EndImage
     }
@@ -57,19 +63,19 @@ impl Source {
 
 /// The memory of a libjpeg decompressor, which is created anew for every file.
 ///
-/// Only that makes a file's pixels its own: `jpeg_abort` is made for abbreviated streams, so it keeps
-/// the quantisation and Huffman tables, and a file without tables would be decoded with those of the
-/// file before. Creating and destroying take 0.1 microseconds.
+/// `jpeg_abort` would not be enough. It is made for abbreviated streams and keeps the quantisation
+/// and Huffman tables, so a file without tables would be decoded with those of the file before.
+/// Creating and destroying take 0.1 microseconds.
 pub struct Decompressor {
-    // Boxed: libjpeg keeps pointers to all four.
+    // Boxed, since libjpeg keeps pointers to all four.
     cinfo: Box<sys::jpeg_decompress_struct>,
     _error: Box<sys::jpeg_error_mgr>,
-    source: Box<Source>,
+    source: Box<SourceManager>,
     progress: Box<sys::jpeg_progress_mgr>,
 }
 
 // SAFETY: libjpeg keeps no thread-local state, and all that the decompressor points to is owned by
-// this struct or, while an image is open, borrowed by `Opened`.
+// this struct or, while a file is open, borrowed by `Decompression`.
 unsafe impl Send for Decompressor {}
 
 impl fmt::Debug for Decompressor {
@@ -80,8 +86,8 @@ impl fmt::Debug for Decompressor {
 
 impl Default for Decompressor {
     fn default() -> Self {
-        // SAFETY: these are C structs of integers, floats, nullable pointers and callbacks, for all of
-        // which zero is a valid value; libjpeg fills them.
+        // SAFETY: these are C structs of integers, floats, nullable pointers and callbacks, for all
+        // of which zero is a valid value; libjpeg fills them.
         let (mut cinfo, mut error, mut progress): (
             Box<sys::jpeg_decompress_struct>,
             Box<sys::jpeg_error_mgr>,
@@ -102,26 +108,47 @@ impl Default for Decompressor {
             resync_to_restart: Some(sys::jpeg_resync_to_restart),
             term_source: Some(no_op),
         };
-        let source = Box::new(Source { manager, ended: false, on_end: OnEnd::EndImage });
+        let source = Box::new(SourceManager { manager, ended: false, on_end: OnEnd::EndImage });
         Self { cinfo, _error: error, source, progress }
     }
 }
 
 impl Decompressor {
     /// Reads the header of `bytes`.
-    pub fn open<'a>(&'a mut self, bytes: &'a [u8], on_end: OnEnd) -> Result<Opened<'a>> {
-        self.source.manager.next_input_byte = bytes.as_ptr();
-        self.source.manager.bytes_in_buffer = bytes.len();
-        self.source.ended = false;
-        self.source.on_end = on_end;
-        let opened = Opened { context: self, bytes };
-        let Decompressor { cinfo, source, progress, .. } = &mut *opened.context;
-        // SAFETY: `cinfo` is live and its error manager is set, as libjpeg asks; what was created for
-        // the last file has been destroyed with its `Opened`.
+    pub fn open<'a>(&'a mut self, bytes: &'a [u8], on_end: OnEnd) -> Result<Decompression<'a>> {
+        let mut file = Decompression { context: self, bytes };
+        file.read_header(on_end)?;
+        Ok(file)
+    }
+}
+
+/// A file whose header has been read.
+#[derive(Debug)]
+pub struct Decompression<'a> {
+    context: &'a mut Decompressor,
+    bytes: &'a [u8],
+}
+
+impl Decompression<'_> {
+    /// Starts again from the first byte.
+    pub fn reopen(&mut self, on_end: OnEnd) -> Result<()> {
+        self.close();
+        self.read_header(on_end)
+    }
+
+    /// Creates the decompressor and reads the header; call [`Self::close`] before another time.
+    fn read_header(&mut self, on_end: OnEnd) -> Result<()> {
+        let Decompressor { cinfo, source, progress, .. } = &mut *self.context;
+        source.manager.next_input_byte = self.bytes.as_ptr();
+        source.manager.bytes_in_buffer = self.bytes.len();
+        source.ended = false;
+        source.on_end = on_end;
+        // SAFETY: `cinfo` is live and its error manager is set, as libjpeg asks; what was created
+        // before has been destroyed.
         guard(|| unsafe { sys::jpeg_create_decompress(&raw mut **cinfo) })?;
         cinfo.src = (&raw mut **source).cast();
         cinfo.common.progress = &raw mut **progress;
-        // SAFETY: the source reads `bytes`, which `opened` keeps borrowed.
+        // SAFETY: the source reads `self.bytes`, which stay borrowed.
         let found = guard(|| unsafe { sys::jpeg_read_header(cinfo, 1) })?;
         if found != HEADER_OK {
             return Err(truncated());
@@ -130,20 +157,20 @@ impl Decompressor {
         cinfo.out_color_space = match cinfo.num_components {
             1 | 3 => sys::J_COLOR_SPACE::JCS_RGB,
             4 => sys::J_COLOR_SPACE::JCS_CMYK,
-            n => return Err(Failure(format!("an image of {n} components has no RGB"))),
+            n => return Err(LibjpegError(format!("an image of {n} components has no RGB"))),
         };
-        Ok(opened)
+        Ok(())
     }
-}
 
-/// An image whose header has been read.
-#[derive(Debug)]
-pub struct Opened<'a> {
-    context: &'a mut Decompressor,
-    bytes: &'a [u8],
-}
+    /// Destroys the decompressor.
+    fn close(&mut self) {
+        // SAFETY: legal in every state, also after an error and of a struct that could not be
+        // created: it releases all memory. The pointer to the bytes goes with it.
+        unsafe { sys::jpeg_destroy_decompress(&mut self.context.cinfo) };
+        self.context.source.manager.bytes_in_buffer = 0;
+        self.context.source.manager.next_input_byte = ptr::null();
+    }
 
-impl Opened<'_> {
     /// Height and width in pixels.
     pub fn shape(&self) -> (u32, u32) {
         (self.context.cinfo.image_height, self.context.cinfo.image_width)
@@ -154,7 +181,7 @@ impl Opened<'_> {
         self.context.cinfo.out_color_space == sys::J_COLOR_SPACE::JCS_CMYK
     }
 
-    /// Begins decoding; of a file in several scans, reads them all.
+    /// Begins decoding. If the file has several scans, this reads them all.
     pub fn start(&mut self) -> Result<()> {
         let cinfo = &mut *self.context.cinfo;
         // SAFETY: the header has been read, and the source's bytes are borrowed by `self`.
@@ -162,8 +189,8 @@ impl Opened<'_> {
         if started == 0 { Err(truncated()) } else { Ok(()) }
     }
 
-    /// Restricts the rows to come to at least the columns `left..left + width`; returns where they
-    /// really begin and how many there are. Call it before the first row.
+    /// Restricts all rows to at least the columns `left..left + width`. Returns the first column
+    /// that libjpeg will decode and how many there are. Call it before the first row.
     pub fn crop(&mut self, mut left: u32, mut width: u32) -> Result<(u32, u32)> {
         let cinfo = &mut *self.context.cinfo;
         // SAFETY: decoding has started; libjpeg checks its state and the range itself.
@@ -171,7 +198,7 @@ impl Opened<'_> {
         Ok((left, width))
     }
 
-    /// Skips `rows` rows; never the last of the image.
+    /// Skips `rows` rows. The image's last row can't be skipped.
     pub fn skip(&mut self, rows: u32) -> Result<()> {
         let cinfo = &mut *self.context.cinfo;
         // SAFETY: decoding has started; libjpeg checks its state itself.
@@ -179,7 +206,7 @@ impl Opened<'_> {
         Ok(())
     }
 
-    /// Reads as many rows of `stride` bytes as `rows` holds, or fewer if the source has
+    /// Reads as many rows of `stride` bytes as `rows` holds, or fewer if the bytes have
     /// [run out](Self::ran_out).
     ///
     /// # Panics
@@ -201,29 +228,26 @@ impl Opened<'_> {
         Ok(())
     }
 
-    /// Whether the bytes have run out and libjpeg was told that the image ends there: all further rows
-    /// would be made up.
+    /// Whether the bytes have run out and libjpeg was told that the image ends there. It would make
+    /// up all further rows.
     pub fn ran_out(&self) -> bool {
         self.context.source.gave_up()
     }
 
-    /// Whether the bytes ran out before the image did, or lack its end behind what has been read.
+    /// Whether the bytes ran out before the image did, or have no end marker after what has been
+    /// read.
     pub fn ended_early(&self) -> bool {
         let source = &self.context.source;
-        // The decoder may have looked at the end marker already; then it stands right behind it.
+        // libjpeg may have read the end marker already. Then its position is just after the marker.
         let read = self.bytes.len() - source.manager.bytes_in_buffer.min(self.bytes.len());
         let ahead = &self.bytes[read.saturating_sub(END_OF_IMAGE.len())..];
         source.ended || memmem::rfind(ahead, &END_OF_IMAGE).is_none()
     }
 }
 
-impl Drop for Opened<'_> {
+impl Drop for Decompression<'_> {
     fn drop(&mut self) {
-        // SAFETY: legal in every state, also after an error and of a struct that could not be created:
-        // it releases all memory. The pointer to the bytes goes with it.
-        unsafe { sys::jpeg_destroy_decompress(&mut self.context.cinfo) };
-        self.context.source.manager.bytes_in_buffer = 0;
-        self.context.source.manager.next_input_byte = ptr::null();
+        self.close();
     }
 }
 
@@ -237,36 +261,39 @@ pub fn simd() -> bool {
     unsafe { jsimd_can_idct_islow() != 0 }
 }
 
-fn truncated() -> Failure {
-    Failure("the file is truncated".into())
+fn truncated() -> LibjpegError {
+    LibjpegError("the file is truncated".into())
 }
 
 /// Runs a libjpeg call and turns the unwinding of `error_exit` into a failure.
 fn guard<T>(call: impl FnOnce() -> T) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(call)).map_err(|payload| match payload.downcast::<Failure>() {
-        Ok(failure) => *failure,
-        Err(other) => resume_unwind(other),
+    catch_unwind(AssertUnwindSafe(call)).map_err(|payload| {
+        match payload.downcast::<LibjpegError>() {
+            Ok(failure) => *failure,
+            Err(other) => resume_unwind(other),
+        }
     })
 }
 
 unsafe extern "C-unwind" fn error_exit(cinfo: &mut sys::jpeg_common_struct) {
-    /// What `format_message` really is: the binding has it read 80 bytes where it writes.
-    type Format = unsafe extern "C-unwind" fn(*mut sys::jpeg_common_struct, *mut [u8; 200]);
+    /// The real type of `format_message`, which writes up to 200 bytes. The binding declares an
+    /// argument of 80 bytes that is read.
+    type FormatMessage = unsafe extern "C-unwind" fn(*mut sys::jpeg_common_struct, *mut [u8; 200]);
     let mut message = [0; 200];
-    // SAFETY: `err` is the error manager that `new` gave to this context.
+    // SAFETY: `err` is the error manager of this context.
     if let Some(format) = unsafe { (*cinfo.err).format_message } {
         // SAFETY: two function pointers whose arguments are pointers to sized types.
-        let format = unsafe { mem::transmute::<*const (), Format>(format as *const ()) };
+        let format = unsafe { mem::transmute::<*const (), FormatMessage>(format as *const ()) };
         // SAFETY: libjpeg's own formatter, on the context that it passed; it writes at most
         // JMSG_LENGTH_MAX = 200 bytes.
         unsafe { format(cinfo, &raw mut message) };
     }
     let text = message.split(|&byte| byte == 0).next().unwrap_or_default();
-    // Not `panic!`: a broken file is no defect, and the panic hook must stay silent.
-    resume_unwind(Box::new(Failure(String::from_utf8_lossy(text).into_owned())));
+    // Not `panic!`: a broken file is not a bug, and the panic hook must stay silent.
+    resume_unwind(Box::new(LibjpegError(String::from_utf8_lossy(text).into_owned())));
 }
 
-/// Pillow ignores libjpeg's warnings, so the pixels that it gives despite them are the ones to equal.
+/// Ignores libjpeg's warnings, as Pillow does: its pixels despite a warning are the ones to equal.
 unsafe extern "C-unwind" fn emit_message(_: &mut sys::jpeg_common_struct, _level: c_int) {}
 
 unsafe extern "C-unwind" fn no_op(_: &mut sys::jpeg_decompress_struct) {}
@@ -276,13 +303,13 @@ unsafe extern "C-unwind" fn progress_monitor(cinfo: &mut sys::jpeg_common_struct
     // SAFETY: this monitor is only ever given to decompressors, which begin with the common struct.
     let scans = unsafe { (*cinfo.cast::<sys::jpeg_decompress_struct>()).input_scan_number };
     if scans > MAX_SCANS {
-        resume_unwind(Box::new(Failure(format!("more than {MAX_SCANS} scans"))));
+        resume_unwind(Box::new(LibjpegError(format!("more than {MAX_SCANS} scans"))));
     }
 }
 
 unsafe extern "C-unwind" fn fill_input_buffer(cinfo: &mut sys::jpeg_decompress_struct) -> c_int {
-    // SAFETY: `src` was set by `open` to a `Source`, which begins with libjpeg's struct.
-    let source = unsafe { &mut *cinfo.src.cast::<Source>() };
+    // SAFETY: `src` was set by `open` to a `SourceManager`, which begins with libjpeg's struct.
+    let source = unsafe { &mut *cinfo.src.cast::<SourceManager>() };
     source.ended = true;
     match source.on_end {
         OnEnd::Suspend => 0,
@@ -296,7 +323,7 @@ unsafe extern "C-unwind" fn fill_input_buffer(cinfo: &mut sys::jpeg_decompress_s
 
 unsafe extern "C-unwind" fn skip_input_data(cinfo: &mut sys::jpeg_decompress_struct, n: c_long) {
     // SAFETY: as in `fill_input_buffer`.
-    let source = unsafe { &mut *cinfo.src.cast::<Source>() };
+    let source = unsafe { &mut *cinfo.src.cast::<SourceManager>() };
     let skip = usize::try_from(n).unwrap_or(0).min(source.manager.bytes_in_buffer);
     // SAFETY: at most as many bytes as the buffer still holds.
     source.manager.next_input_byte = unsafe { source.manager.next_input_byte.add(skip) };

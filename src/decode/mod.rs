@@ -1,85 +1,160 @@
 //! Bytes of an image file to RGB8, equal to Pillow's `Image.open(...).convert('RGB')`.
 //!
-//! Imports [`crate::image`] and [`crate::error`]. JPEG goes through libjpeg and decodes only the part
-//! that is asked for; the other formats (`raster`) go through a crate each and are decoded whole.
-//! What a crate would not give Pillow's pixels for is refused.
+//! Decoding has two steps, so that a plan can be drawn between them:
+//!
+//! 1. [`Decoder::open`] reads the header. It decodes no pixels. Now the shape is known.
+//! 2. [`Opened::read`] decodes at least the region that is asked for, and says which region it
+//!    decoded.
+//!
+//! JPEG goes through libjpeg-turbo, which Pillow uses as well, and decodes little more than the
+//! region. Rows above it must still be entropy-decoded, so one read of the union of two crops is
+//! cheaper than two reads. The other formats go through one crate each and are decoded whole. Where
+//! a crate would not give Pillow's pixels, the file is refused.
+//!
+//! A damaged file never panics: libjpeg's fatal errors and the crates' panics become
+//! [`Error::Decode`]. A [`Decoder`] keeps memory from one file to the next, but nothing that a file
+//! said.
+//!
+//! To add a format, implement `ImageFile` in a file of its own and add a line to [`Decoder::open`].
+//!
+//! ```
+//! use tied_augment::decode::{Decoder, Limits};
+//! use tied_augment::image::{Image, Rect};
+//!
+//! let mut jpeg = Vec::new();
+//! let encoder = jpeg_encoder::Encoder::new(&mut jpeg, 90);
+//! encoder.encode(&[128; 60 * 40 * 3], 60, 40, jpeg_encoder::ColorType::Rgb)?;
+//!
+//! let mut decoder = Decoder::default();
+//! let mut image = Image::default();
+//! let opened = decoder.open(&jpeg, Limits::default())?;
+//! assert_eq!(opened.shape(), (40, 60));
+//! let wanted = Rect { x: 20, y: 10, w: 30, h: 20 };
+//! let decoded = opened.read(wanted, &mut image)?;
+//! // At least what was wanted.
+//! let pixels = image.as_ref().crop(wanted.relative_to(decoded.x, decoded.y));
+//! assert_eq!(pixels.row(0)[..3], [128; 3]);
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
 
 mod bmp;
 mod cmyk;
 mod gif;
+mod image_file;
 mod jpeg;
 mod libjpeg;
+mod limits;
 mod png;
-mod raster;
 mod tiff;
 mod webp;
 
-pub use libjpeg::simd as jpeg_simd;
-use raster::Raster;
 #[cfg(feature = "python")]
-pub(crate) use raster::panic_is_the_files;
+pub(crate) use image_file::panic_is_the_files;
+pub use libjpeg::simd as jpeg_simd;
+pub use limits::Limits;
 
+use self::bmp::Bmp;
+use self::gif::Gif;
+use self::image_file::{Cause, ImageFile, contained};
+use self::jpeg::{Jpeg, JpegDecoder};
+use self::png::Png;
+use self::tiff::Tiff;
+use self::webp::WebP;
 use crate::error::{Error, Result};
 use crate::image::{Image, Rect};
 
-/// The pixels beyond which Pillow refuses an image as a decompression bomb.
-pub const MAX_PIXELS: u64 = 178_956_970;
-
-/// Decodes images. Keeps memory between them, and nothing of what a file said.
+/// Decodes images; reuses its memory between them.
 #[derive(Debug, Default)]
 pub struct Decoder {
-    jpeg: jpeg::Decoder,
+    jpeg: JpegDecoder,
 }
 
 impl Decoder {
-    /// Decodes at least the part of the image that `part` names, into `image`, and returns where in
-    /// the whole image that lies.
-    ///
-    /// `part` is called once, with the whole image's (height, width), before any pixel is decoded; its
-    /// error is returned.
+    /// Reads the header of the file whose content is `bytes`.
     ///
     /// # Errors
-    /// [`Error::Unidentified`], [`Error::Decode`], [`Error::TooLarge`] beyond `max_pixels`, and those
-    /// of `part`.
-    ///
-    /// # Panics
-    /// If what `part` names reaches outside the image.
-    pub fn decode(
-        &mut self,
-        bytes: &[u8],
-        max_pixels: u64,
-        part: impl FnOnce((u32, u32)) -> Result<Rect>,
-        image: &mut Image,
-    ) -> Result<Rect> {
-        let part = |(height, width)| {
-            let part = part((height, width))?;
-            let inside = part.clip(width, height) == Some(part);
-            assert!(inside, "{part:?} reaches outside {width} x {height}");
-            Ok(part)
+    /// [`Error::Unidentified`], [`Error::Decode`], or [`Error::TooLarge`] beyond `limits`.
+    pub fn open<'a>(&'a mut self, bytes: &'a [u8], limits: Limits) -> Result<Opened<'a>> {
+        let file = match bytes {
+            [0xFF, 0xD8, 0xFF, ..] => File::Jpeg(self.jpeg.open(bytes)?),
+            [b'B', b'M', ..] => whole("BMP", || Bmp::open(bytes))?,
+            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => {
+                whole("GIF", || Gif::open(bytes, limits))?
+            }
+            [0x89, b'P', b'N', b'G', 0x0D, 0x0A, 0x1A, 0x0A, ..] => {
+                whole("PNG", || Png::open(bytes))?
+            }
+            [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => {
+                whole("TIFF", || Tiff::open(bytes))?
+            }
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => {
+                whole("WebP", || WebP::open(bytes, limits))?
+            }
+            [] => return Err(Error::Unidentified("the file is empty".into())),
+            _ => {
+                let (n, start) = (bytes.len(), bytes[..bytes.len().min(16)].escape_ascii());
+                return Err(Error::Unidentified(format!("{n} bytes that begin with '{start}'")));
+            }
         };
-        if bytes.starts_with(&[0xFF, 0xD8, 0xFF]) {
-            return self.jpeg.decode(bytes, max_pixels, part, image);
+        let opened = Opened { file };
+        let (height, width) = opened.shape();
+        if width == 0 || height == 0 {
+            return Err(Error::decode("the image", format!("its size is {width} x {height}")));
         }
-        let raster = Raster::open(bytes, max_pixels).ok_or_else(|| {
-            Error::Unidentified(match bytes.len() {
-                0 => "the file is empty".into(),
-                n => format!("{n} bytes that begin with '{}'", bytes[..n.min(16)].escape_ascii()),
-            })
-        })??;
-        let (height, width) = raster.shape();
-        check_pixels((height, width), max_pixels)?;
-        part((height, width))?;
-        raster.read(image)?;
-        Ok(Rect { x: 0, y: 0, w: image.width, h: image.height })
+        if u64::from(width) * u64::from(height) > limits.max_pixels {
+            return Err(Error::TooLarge { width, height, limit: limits.max_pixels });
+        }
+        Ok(opened)
     }
 }
 
-fn check_pixels((height, width): (u32, u32), limit: u64) -> Result<()> {
-    if width == 0 || height == 0 {
-        return Err(Error::decode("the image", format!("its size is {width} x {height}")));
+/// An image whose header has been read.
+pub struct Opened<'a> {
+    file: File<'a>,
+}
+
+enum File<'a> {
+    /// Not boxed: opening a JPEG allocates nothing of ours.
+    Jpeg(Jpeg<'a>),
+    /// A file of a format that is decoded whole.
+    Whole { format: &'static str, file: Box<dyn ImageFile + 'a> },
+}
+
+fn whole<'a, T: ImageFile + 'a>(
+    format: &'static str,
+    open: impl FnOnce() -> Cause<T>,
+) -> Result<File<'a>> {
+    Ok(File::Whole { format, file: Box::new(contained(format, open)?) })
+}
+
+impl Opened<'_> {
+    /// Height and width in pixels.
+    #[must_use]
+    pub fn shape(&self) -> (u32, u32) {
+        match &self.file {
+            File::Jpeg(jpeg) => jpeg.shape(),
+            File::Whole { file, .. } => file.shape(),
+        }
     }
-    if u64::from(width) * u64::from(height) > limit {
-        return Err(Error::TooLarge { width, height, limit });
+
+    /// Decodes at least the pixels of `region` into `image`; returns where `image` lies in the
+    /// file's.
+    ///
+    /// # Errors
+    /// [`Error::Decode`].
+    ///
+    /// # Panics
+    /// If `region` reaches outside the image.
+    pub fn read(self, region: Rect, image: &mut Image) -> Result<Rect> {
+        let (height, width) = self.shape();
+        let inside = region.clip(width, height) == Some(region);
+        assert!(inside, "{region:?} reaches outside {width} x {height}");
+        match self.file {
+            File::Jpeg(jpeg) => jpeg.read(region, image),
+            File::Whole { format, file } => {
+                contained(format, || file.read(image))?;
+                Ok(Rect { x: 0, y: 0, w: width, h: height })
+            }
+        }
     }
-    Ok(())
 }

@@ -4,8 +4,7 @@ use std::io::Cursor;
 
 use png::{BitDepth, ColorType, Decoder, Reader, Transformations};
 
-use super::raster::check_ratio;
-use crate::error::{Error, Result};
+use super::image_file::{Cause, ImageFile, check_ratio};
 use crate::image::Image;
 
 /// Bytes that one byte of a deflate stream can stand for, at most.
@@ -19,28 +18,29 @@ pub struct Png<'a> {
 
 impl<'a> Png<'a> {
     /// Reads the chunks before the pixels.
-    pub fn open(bytes: &'a [u8]) -> Result<Self> {
+    pub fn open(bytes: &'a [u8]) -> Cause<Self> {
         let open = || {
             let mut decoder = Decoder::new(Cursor::new(bytes));
             let indexed = decoder.read_header_info()?.color_type == ColorType::Indexed;
-            // The crate panics at a palette whose last colour is incomplete, which Pillow ignores.
+            // The crate panics if a palette's last colour is incomplete. Pillow ignores that
+            // colour.
             decoder.set_transformations(match indexed {
                 true => Transformations::IDENTITY,
                 false => Transformations::EXPAND,
             });
             decoder.read_info()
         };
-        let reader = open().map_err(|error| Error::decode("PNG", error))?;
+        let reader = open().map_err(|error: png::DecodingError| error.to_string())?;
         Ok(Self { reader, length: bytes.len() })
     }
+}
 
-    /// Height and width in pixels.
-    pub fn shape(&self) -> (u32, u32) {
+impl ImageFile for Png<'_> {
+    fn shape(&self) -> (u32, u32) {
         (self.reader.info().height, self.reader.info().width)
     }
 
-    /// Decodes the pixels; alpha is dropped, as Pillow does.
-    pub fn read(mut self, image: &mut Image) -> std::result::Result<(), String> {
+    fn read(mut self: Box<Self>, image: &mut Image) -> Cause<()> {
         let (height, width) = self.shape();
         let info = self.reader.info();
         let packed = info.raw_row_length() as u64 * u64::from(height);
@@ -77,7 +77,7 @@ impl<'a> Png<'a> {
     }
 }
 
-/// The colours of packed indices; those that the palette lacks are black, as in Pillow.
+/// The colours of packed indices. Indices beyond the palette are black, as in Pillow.
 fn look_up(packed: &[u8], depth: BitDepth, palette: &[u8], image: &mut Image) {
     let mut colors = [[0; 3]; 256];
     for (color, rgb) in colors.iter_mut().zip(palette.chunks_exact(3)) {

@@ -1,5 +1,5 @@
-//! TIFF, first page, through the crate `tiff`: also turned as its orientation tag says, which Pillow
-//! does for this format alone.
+//! TIFF, first page, through the crate `tiff`. The image is turned as its orientation tag says;
+//! Pillow does so for this format only.
 
 use std::io::Cursor;
 use std::mem;
@@ -12,10 +12,8 @@ use tiff::tags::{SampleFormat, Tag};
 use tiff::{ColorType, TiffError, TiffResult};
 
 use super::cmyk::to_rgb;
-use crate::error::{Error, Result};
+use super::image_file::{Cause, ImageFile};
 use crate::image::Image;
-
-type Cause<T> = std::result::Result<T, String>;
 
 /// A TIFF whose first directory has been read.
 pub struct Tiff<'a> {
@@ -27,10 +25,10 @@ pub struct Tiff<'a> {
 
 impl<'a> Tiff<'a> {
     /// Reads the first directory.
-    pub fn open(bytes: &'a [u8]) -> Result<Self> {
+    pub fn open(bytes: &'a [u8]) -> Cause<Self> {
         let open = || -> TiffResult<Self> {
             let mut limits = Limits::default();
-            // What is compressed is in memory already.
+            // Compressed data is in memory already.
             limits.intermediate_buffer_size = bytes.len();
             let mut decoder = Decoder::new(Cursor::new(bytes))?.with_limits(limits);
             let (width, height) = decoder.dimensions()?;
@@ -38,38 +36,10 @@ impl<'a> Tiff<'a> {
             let orientation = orientation.and_then(Orientation::from_exif);
             Ok(Self { decoder, width, height, orientation })
         };
-        open().map_err(|error| Error::decode("TIFF", cause(error)))
+        open().map_err(cause)
     }
 
-    /// Height and width in pixels, of the image as it is turned.
-    pub fn shape(&self) -> (u32, u32) {
-        match self.orientation.map(Orientation::to_exif) {
-            Some(5..) => (self.width, self.height),
-            _ => (self.height, self.width),
-        }
-    }
-
-    /// Decodes the pixels; alpha is dropped, as Pillow does.
-    pub fn read(mut self, image: &mut Image) -> Cause<()> {
-        let planar = self.tag(Tag::PlanarConfiguration, 1)? == 2;
-        let color = self.color(planar)?;
-        let size = self.decoder.image_buffer_layout().map_err(cause)?.complete_len;
-        let mut samples = vec![0; size];
-        self.decoder.read_image_bytes(&mut samples).map_err(cause)?;
-        image.reshape(self.width, self.height);
-        convert(bytes(samples, color, self.width as usize), color, planar, image);
-        if let Some(orientation) = self.orientation {
-            let pixels = mem::take(&mut image.data);
-            let pixels = RgbImage::from_raw(self.width, self.height, pixels);
-            let mut turned = DynamicImage::from(pixels.ok_or("the image exceeds the memory")?);
-            turned.apply_orientation(orientation);
-            (image.width, image.height) = (turned.width(), turned.height());
-            image.data = turned.into_bytes();
-        }
-        Ok(())
-    }
-
-    /// What the samples are; refuses what the crate does not read, or otherwise than Pillow.
+    /// What the samples are. Refuses what the crate does not read, or reads otherwise than Pillow.
     fn color(&mut self, planar: bool) -> Cause<ColorType> {
         let photometric = self.tag(Tag::PhotometricInterpretation, 0)?;
         if photometric == 3 {
@@ -98,8 +68,8 @@ impl<'a> Tiff<'a> {
             (self.tag(Tag::FillOrder, 1)? != 1, "a reversed order of bits is"),
             (samples != u32::from(color.num_samples()), "samples beyond colour and alpha are"),
             (planar && (tiled || color != ColorType::RGB(8)), "planes but of RGB8 in strips are"),
-            // What Pillow reads otherwise: it divides by alpha, does not invert, ignores the predictor
-            // and obeys XMP.
+            // What Pillow reads otherwise: it divides by alpha, does not invert, ignores the
+            // predictor and obeys XMP.
             (extra.is_some_and(|extra| extra.first() == Some(&1)), "premultiplied alpha is"),
             (photometric == 0 && color == ColorType::Gray(16), "inverted grey of 16 bits is"),
             (predicted && !compressed, "a predictor without LZW or Deflate is"),
@@ -116,8 +86,36 @@ impl<'a> Tiff<'a> {
     }
 }
 
-/// Samples of 8 bits: grey of 16 bits is clipped, colour keeps its high byte, and grey of less is
-/// widened, all as in Pillow.
+impl ImageFile for Tiff<'_> {
+    fn shape(&self) -> (u32, u32) {
+        match self.orientation.map(Orientation::to_exif) {
+            Some(5..) => (self.width, self.height),
+            _ => (self.height, self.width),
+        }
+    }
+
+    fn read(mut self: Box<Self>, image: &mut Image) -> Cause<()> {
+        let planar = self.tag(Tag::PlanarConfiguration, 1)? == 2;
+        let color = self.color(planar)?;
+        let size = self.decoder.image_buffer_layout().map_err(cause)?.complete_len;
+        let mut samples = vec![0; size];
+        self.decoder.read_image_bytes(&mut samples).map_err(cause)?;
+        image.reshape(self.width, self.height);
+        convert(bytes(samples, color, self.width as usize), color, planar, image);
+        if let Some(orientation) = self.orientation {
+            let pixels = mem::take(&mut image.data);
+            let pixels = RgbImage::from_raw(self.width, self.height, pixels);
+            let mut turned = DynamicImage::from(pixels.ok_or("the image exceeds the memory")?);
+            turned.apply_orientation(orientation);
+            (image.width, image.height) = (turned.width(), turned.height());
+            image.data = turned.into_bytes();
+        }
+        Ok(())
+    }
+}
+
+/// Samples of 8 bits, as Pillow makes them: grey of 16 bits is clipped, colour of 16 bits keeps its
+/// high byte, and grey of fewer than 8 bits is widened.
 fn bytes(samples: Vec<u8>, color: ColorType, width: usize) -> Vec<u8> {
     let words = samples.chunks_exact(2).map(|word| u16::from_ne_bytes([word[0], word[1]]));
     match usize::from(color.bit_depth()) {

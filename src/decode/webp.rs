@@ -1,13 +1,13 @@
-//! WebP through the crate `image-webp`, which is given still images only: of an animation, the first
-//! frame's.
+//! WebP through the crate `image-webp`. The crate is given still images only; of an animation, a
+//! file made of the first frame.
 
 use std::borrow::Cow;
 use std::io::Cursor;
 
 use image_webp::{UpsamplingMethod, WebPDecodeOptions, WebPDecoder};
 
-use super::raster::drop_alpha;
-use crate::error::{Error, Result};
+use super::image_file::{Cause, ImageFile, drop_alpha};
+use super::limits::Limits;
 use crate::image::Image;
 
 /// A WebP whose header has been read. Of an animation, its first frame.
@@ -26,10 +26,10 @@ struct Canvas {
 
 impl<'a> WebP<'a> {
     /// Reads the header.
-    pub fn open(bytes: &'a [u8], max_pixels: u64) -> Result<Self> {
+    pub fn open(bytes: &'a [u8], limits: Limits) -> Cause<Self> {
         let (canvas, still) = if is_animated(bytes) {
             let frame = first_frame(bytes);
-            let (canvas, still) = frame.ok_or_else(|| Error::decode("WebP", "it has no frame"))?;
+            let (canvas, still) = frame.ok_or("it has no frame")?;
             (Some(canvas), still.into())
         } else {
             (None, bytes.into())
@@ -37,18 +37,32 @@ impl<'a> WebP<'a> {
         let mut options = WebPDecodeOptions::default();
         options.lossy_upsampling = UpsamplingMethod::Bilinear;
         let mut decoder = WebPDecoder::new_with_options(Cursor::new(still), options)
-            .map_err(|error| Error::decode("WebP", error))?;
-        decoder
-            .set_memory_limit(usize::try_from(max_pixels.saturating_mul(4)).unwrap_or(usize::MAX));
+            .map_err(|error| error.to_string())?;
+        let bytes = limits.max_pixels.saturating_mul(4);
+        decoder.set_memory_limit(usize::try_from(bytes).unwrap_or(usize::MAX));
         let (width, height) = decoder.dimensions();
         if canvas.as_ref().is_some_and(|c| c.x + width > c.width || c.y + height > c.height) {
-            return Err(Error::decode("WebP", "the first frame reaches outside the canvas"));
+            return Err("the first frame reaches outside the canvas".into());
         }
         Ok(Self { decoder, canvas })
     }
 
-    /// Height and width in pixels.
-    pub fn shape(&self) -> (u32, u32) {
+    /// Decodes the picture that the crate was given.
+    fn still(&mut self, image: &mut Image) -> Cause<()> {
+        let (width, height) = self.decoder.dimensions();
+        image.reshape(width, height);
+        if !self.decoder.has_alpha() {
+            return self.decoder.read_image(&mut image.data).map_err(|error| error.to_string());
+        }
+        let mut rgba = vec![0; height as usize * width as usize * 4];
+        self.decoder.read_image(&mut rgba).map_err(|error| error.to_string())?;
+        drop_alpha(&rgba, image);
+        Ok(())
+    }
+}
+
+impl ImageFile for WebP<'_> {
+    fn shape(&self) -> (u32, u32) {
         let (width, height) = match &self.canvas {
             Some(canvas) => (canvas.width, canvas.height),
             None => self.decoder.dimensions(),
@@ -56,8 +70,7 @@ impl<'a> WebP<'a> {
         (height, width)
     }
 
-    /// Decodes the pixels; alpha is dropped, as Pillow does.
-    pub fn read(mut self, image: &mut Image) -> std::result::Result<(), String> {
+    fn read(mut self: Box<Self>, image: &mut Image) -> Cause<()> {
         let Some(canvas) = self.canvas.take() else { return self.still(image) };
         let mut frame = Image::default();
         self.still(&mut frame)?;
@@ -68,18 +81,6 @@ impl<'a> WebP<'a> {
         for (row, pixels) in rows.zip(frame.data.chunks_exact(frame.width as usize * 3)) {
             row[start..start + pixels.len()].copy_from_slice(pixels);
         }
-        Ok(())
-    }
-
-    fn still(&mut self, image: &mut Image) -> std::result::Result<(), String> {
-        let (width, height) = self.decoder.dimensions();
-        image.reshape(width, height);
-        if !self.decoder.has_alpha() {
-            return self.decoder.read_image(&mut image.data).map_err(|error| error.to_string());
-        }
-        let mut rgba = vec![0; height as usize * width as usize * 4];
-        self.decoder.read_image(&mut rgba).map_err(|error| error.to_string())?;
-        drop_alpha(&rgba, image);
         Ok(())
     }
 }
@@ -94,10 +95,10 @@ fn is_animated(bytes: &[u8]) -> bool {
 
 /// An animation's canvas, and its first frame as a file of its own; `None` if it has no frame.
 ///
-/// libwebp, which Pillow uses, puts the first frame on a canvas of zeros as it is, and takes its size
-/// from its picture (`WebPAnimDecoderGetNext` and `StoreFrame` of libwebp 1.6). The crate blends it,
-/// which scales colours by their alpha and back, and panics if the frame's header gives another size.
-/// Alpha, which is dropped anyway, is left out.
+/// Pillow uses libwebp, which copies the first frame to a canvas of zeros and takes its size from
+/// its picture (`WebPAnimDecoderGetNext` and `StoreFrame` of libwebp 1.6). The crate would blend
+/// the frame, which scales colours by their alpha and back, and it panics if the frame's header
+/// gives another size. The file made here has no alpha, which is dropped anyway.
 fn first_frame(bytes: &[u8]) -> Option<(Canvas, Vec<u8>)> {
     let number = |bytes: &[u8], at: usize| {
         let bytes = bytes.get(at..at + 3)?;
@@ -120,7 +121,7 @@ fn first_frame(bytes: &[u8]) -> Option<(Canvas, Vec<u8>)> {
     Some((canvas, [b"RIFF", &whole[..], b"WEBP", name, &len, picture].concat()))
 }
 
-/// The chunks of a RIFF file, as (name, content); one that is cut ends where the bytes do.
+/// The chunks of a RIFF file, as (name, content). A truncated chunk ends where the bytes end.
 struct Chunks<'a>(&'a [u8]);
 
 impl<'a> Iterator for Chunks<'a> {

@@ -1,4 +1,5 @@
-//! The one map from the core's errors to Python's, and the one door out of the GIL.
+//! The only map from the core's errors to Python's exceptions, and the only place that releases the
+//! GIL.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -11,8 +12,8 @@ pyo3::create_exception!(
     tied_augment,
     DecodeError,
     PyOSError,
-    "A file is not an image, or a broken one, one beyond `max_pixels` or too long and thin for the view; the \
-     message names the sample.\n\n\
+    "A file is not an image, is broken, exceeds `max_pixels`, or is too long and thin for the view. \
+     The message names the sample.\n\n\
      A subclass of OSError, as Pillow's `UnidentifiedImageError` is."
 );
 

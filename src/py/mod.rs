@@ -1,8 +1,9 @@
 //! The Python module `tied_augment._core`: validate, release the GIL, call the core, convert.
 //!
-//! The only code that knows Python. Holds no logic of its own, and no argument defaults: those are in
-//! the Python package, which is the only caller.
+//! Only this module knows Python. It has no logic of its own and no defaults for arguments: both
+//! are in the Python package, which is its only caller.
 
+mod catalog;
 mod dlpack;
 mod errors;
 mod loader;
@@ -30,7 +31,8 @@ fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     Ok(info)
 }
 
-/// Keeps panics of decoders off the terminal: each becomes a `DecodeError` that says what it said.
+/// Stops the panics of decoders from being printed: each becomes a `DecodeError` with the same
+/// message.
 fn quiet_decoders() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -47,9 +49,11 @@ mod _core {
     #[pymodule_export]
     use super::build_info;
     #[pymodule_export]
+    use super::catalog::Catalog;
+    #[pymodule_export]
     use super::errors::DecodeError;
     #[pymodule_export]
-    use super::loader::{Catalog, Loader};
+    use super::loader::Loader;
     #[pymodule_export]
     use super::loss::tied_loss;
     #[pymodule_export]

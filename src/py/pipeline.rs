@@ -1,11 +1,8 @@
 //! `Pipeline`: the core's pipeline for Python; `decode` and `render`.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
-use numpy::{
-    PyArray1, PyArray3, PyArray5, PyArrayMethods, PyReadonlyArray1, PyReadwriteArray5,
-    PyUntypedArrayMethods,
-};
+use numpy::{PyArray1, PyArray3, PyArray5, PyArrayMethods, PyReadonlyArray1, PyReadwriteArray5};
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -16,15 +13,15 @@ use super::pools;
 use super::replay;
 use super::samples::Held;
 use super::views::View;
-use crate::batch::{self, Run, Sample};
-use crate::error::Error;
-use crate::image::Image;
+use crate::batch::{self, Sample};
+use crate::decode::Limits;
 use crate::plan::Shared;
 use crate::rng::Key;
+use crate::view;
 
 /// Makes all views of samples.
 #[pyclass(frozen, module = "tied_augment._core")]
-pub struct Pipeline(pub(super) batch::Pipeline);
+pub struct Pipeline(pub(super) Arc<batch::Pipeline>);
 
 #[pymethods]
 impl Pipeline {
@@ -41,7 +38,8 @@ impl Pipeline {
             (true, true) => Shared::Crop,
             (true, false) => Shared::CropAndFlips,
         };
-        batch::Pipeline::new(specs, shared, max_pixels).map(Self).map_err(to_python)
+        let pipeline = batch::Pipeline::new(specs, shared).map_err(to_python)?;
+        Ok(Self(Arc::new(pipeline.with_limits(limits(max_pixels)))))
     }
 
     /// The plans of all views of an image, the first being number `view`.
@@ -49,9 +47,9 @@ impl Pipeline {
         &self,
         py: Python<'py>,
         shape: (u32, u32),
-        index: u64,
-        epoch: u32,
         seed: u64,
+        epoch: u32,
+        index: u64,
         view: u16,
     ) -> PyResult<Bound<'py, PyList>> {
         let key = Key { seed, epoch, index, view };
@@ -66,60 +64,53 @@ impl Pipeline {
         &self,
         py: Python<'py>,
         samples: Vec<Bound<'py, PyAny>>,
-        indices: PyReadonlyArray1<'py, u64>,
-        epoch: u32,
         seed: u64,
+        epoch: u32,
+        indices: PyReadonlyArray1<'py, u64>,
         view: u16,
         threads: Option<usize>,
         out: &Bound<'py, PyAny>,
     ) -> PyResult<()> {
-        let indices = indices.as_slice()?;
         let held = hold(&samples)?;
-        let pairs = held.iter().zip(indices);
-        let samples: Vec<Sample<'_>> =
-            pairs.map(|(held, &index)| held.sample(index)).collect::<PyResult<_>>()?;
-        let mut out = self.output(out, samples.len())?;
-        let out = out.as_slice_mut()?;
+        let pairs = held.iter().zip(indices.as_slice()?);
+        let samples: Vec<_> = pairs
+            .map(|(held, &index)| Sample {
+                source: held.source.as_source(),
+                key: Key { seed, epoch, index, view },
+            })
+            .collect();
+        let mut out = output(out)?;
+        let out = out.as_array_mut();
         // Threads that samples leave idle share the views of one.
-        let pool = pools::get(threads, samples.len() * self.0.len()).map_err(to_python)?;
-        detached(py, || self.0.run(&samples, Run { seed, epoch, view }, &pool, out))
+        let pool = pools::get(threads, samples.len() * self.0.num_views()).map_err(to_python)?;
+        let workspaces = pools::workspaces();
+        detached(py, || self.0.run(&samples, &pool, &workspaces, out))
     }
 }
 
-impl Pipeline {
-    /// Checks the caller's buffer.
-    fn output<'py>(
-        &self,
-        out: &Bound<'py, PyAny>,
-        samples: usize,
-    ) -> PyResult<PyReadwriteArray5<'py, u8>> {
-        let (height, width) = self.0.size();
-        let wanted = [self.0.len(), samples, 3, height as usize, width as usize];
-        let refuse = |what: Cow<'_, str>| {
-            let message = format!(
-                "out must be a C-contiguous, writable uint8 array of shape {wanted:?}; {what}"
-            );
-            PyErr::new::<PyValueError, _>(message)
+/// The caller's buffer.
+fn output<'py>(out: &Bound<'py, PyAny>) -> PyResult<PyReadwriteArray5<'py, u8>> {
+    let Ok(array) = out.cast::<PyArray5<u8>>() else {
+        let shape = out.getattr("shape").and_then(|shape| shape.str()).ok();
+        let dtype = out.getattr("dtype").and_then(|dtype| dtype.str()).ok();
+        let got = match (shape, dtype) {
+            (Some(shape), Some(dtype)) => format!("{shape} of {dtype}"),
+            _ => out.get_type().name()?.to_string(),
         };
-        let Ok(array) = out.cast::<PyArray5<u8>>() else {
-            let shape = out.getattr("shape").and_then(|shape| shape.str()).ok();
-            let dtype = out.getattr("dtype").and_then(|dtype| dtype.str()).ok();
-            return Err(match (shape, dtype) {
-                (Some(shape), Some(dtype)) => refuse(format!("got {shape} of {dtype}").into()),
-                _ => refuse(format!("got {}", out.get_type().name()?).into()),
-            });
-        };
-        if array.shape() != wanted {
-            return Err(refuse(format!("got shape {:?}", array.shape()).into()));
+        let message = "out must be a uint8 array of shape (views, samples, 3, height, width)";
+        return Err(PyValueError::new_err(format!("{message}; got {got}")));
+    };
+    array.try_readwrite().map_err(|error| match error {
+        numpy::BorrowError::NotWriteable => {
+            PyValueError::new_err("out must be writable; it is read-only")
         }
-        if !array.is_c_contiguous() {
-            return Err(refuse("it is not contiguous".into()));
-        }
-        array.try_readwrite().map_err(|error| match error {
-            numpy::BorrowError::NotWriteable => refuse("it is read-only".into()),
-            _ => PyBufferError::new_err("out must not share memory with a sample"),
-        })
-    }
+        _ => PyBufferError::new_err("out must not share memory with a sample"),
+    })
+}
+
+fn limits(max_pixels: Option<u64>) -> Limits {
+    let limits = Limits::default();
+    max_pixels.map_or(limits, |max_pixels| limits.with_max_pixels(max_pixels))
 }
 
 fn hold<'py>(samples: &[Bound<'py, PyAny>]) -> PyResult<Vec<Held<'py>>> {
@@ -141,12 +132,8 @@ pub fn decode<'py>(
     max_pixels: Option<u64>,
 ) -> PyResult<Bound<'py, PyArray3<u8>>> {
     let held = Held::new(sample)?;
-    let sample = held.sample(0)?;
-    let image = detached(py, || {
-        let mut image = Image::default();
-        batch::decode(&sample, max_pixels, &mut image)?;
-        Ok::<_, Error>(image)
-    })?;
+    let source = held.source.as_source();
+    let image = detached(py, || source.decode(limits(max_pixels)))?;
     let shape = [image.height as usize, image.width as usize, 3];
     PyArray1::from_vec(py, image.data).reshape(shape)
 }
@@ -161,7 +148,7 @@ pub fn render<'py>(
 ) -> PyResult<Bound<'py, PyArray3<u8>>> {
     let plan = replay::plan(ops)?;
     let held = Held::new(sample)?;
-    let sample = held.sample(0)?;
-    let out = detached(py, || batch::render(&sample, &plan, max_pixels))?;
+    let source = held.source.as_source();
+    let out = detached(py, || view::render(source, &plan, limits(max_pixels)))?;
     PyArray1::from_vec(py, out).reshape([3, plan.size.0 as usize, plan.size.1 as usize])
 }

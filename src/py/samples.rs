@@ -1,42 +1,46 @@
 //! What Python may pass as a sample, and what the core sees of it.
 
 use std::path::PathBuf;
+use std::ptr::NonNull;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use numpy::{
-    PyArray3, PyArrayDescrMethods, PyArrayMethods, PyReadonlyArray3, PyUntypedArray,
+    PyArray, PyArray3, PyArrayDescrMethods, PyArrayMethods, PyReadonlyArray3, PyUntypedArray,
     PyUntypedArrayMethods,
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyByteArray, PyBytes, PyList, PyMemoryView, PyString, PyTuple};
 
-use crate::batch::{Sample, Source};
-use crate::image::{Image, ImageRef};
-use crate::loader::Stored;
+use crate::source::OwnedSource;
 
-/// A sample, kept alive while the core reads it.
-pub enum Held<'py> {
-    Bytes(Bound<'py, PyBytes>),
-    Copied(Vec<u8>),
-    Path(PathBuf),
-    Array(PyReadonlyArray3<'py, u8>),
+/// A sample while the core reads it.
+pub struct Held<'py> {
+    pub source: OwnedSource,
+    /// Marks an array as read, so that it can't be borrowed as an output at the same time.
+    borrow: Option<PyReadonlyArray3<'py, u8>>,
 }
 
 impl<'py> Held<'py> {
-    /// Takes a file's bytes, a path, a PIL image, or an (H, W, 3) uint8 array.
+    /// Takes a file's bytes, a path, a PIL image, or an (H, W, 3) uint8 array. Bytes and arrays are
+    /// not copied.
     pub fn new(sample: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let owned = |source| Ok(Self { source, borrow: None });
         if let Ok(bytes) = sample.cast::<PyBytes>() {
-            return Ok(Self::Bytes(bytes.clone()));
+            let bytes = PyBackedBytes::from(bytes.clone());
+            return owned(OwnedSource::Bytes(Bytes::from_owner(bytes)));
         }
         if let Ok(bytes) = sample.cast::<PyByteArray>() {
-            return Ok(Self::Copied(bytes.to_vec()));
+            return owned(OwnedSource::Bytes(bytes.to_vec().into()));
         }
         if sample.is_instance_of::<PyString>() || sample.hasattr("__fspath__")? {
             let path: PathBuf = sample.extract()?;
             if path.as_os_str().is_empty() {
                 return Err(PyValueError::new_err("a sample's path is empty"));
             }
-            return Ok(Self::Path(path));
+            return owned(OwnedSource::Path(Arc::from(path)));
         }
         if let Ok(array) = sample.cast::<PyUntypedArray>() {
             return Self::array(array);
@@ -55,58 +59,71 @@ impl<'py> Held<'py> {
         let Ok(pixels) = array.cast::<PyArray3<u8>>() else {
             return Err(wrong_array(array));
         };
-        let shape = pixels.shape();
-        if shape[2] != 3 || shape[0] == 0 || shape[1] == 0 {
+        let &[height, width, 3] = pixels.shape() else { return Err(wrong_array(array)) };
+        if height == 0 || width == 0 {
             return Err(wrong_array(array));
         }
-        if pixels.is_c_contiguous() {
-            return Ok(Self::Array(pixels.try_readonly()?));
-        }
-        let copy = array.call_method0("copy")?;
-        Ok(Self::Array(copy.cast::<PyArray3<u8>>()?.try_readonly()?))
-    }
-
-    /// A copy of the sample that needs no Python.
-    pub fn stored(&self) -> PyResult<Stored> {
-        Ok(match self.sample(0)?.source {
-            Source::Bytes(bytes) => Stored::Bytes(bytes.to_vec()),
-            Source::Path(path) => Stored::Path(path.into()),
-            Source::Pixels(pixels) => {
-                let mut image = Image::default();
-                image.copy_from(pixels);
-                Stored::Pixels(image)
-            }
-        })
-    }
-
-    /// The sample as the core takes it.
-    pub fn sample(&self, index: u64) -> PyResult<Sample<'_>> {
-        let source = match self {
-            Self::Bytes(bytes) => Source::Bytes(bytes.as_bytes()),
-            Self::Copied(bytes) => Source::Bytes(bytes),
-            Self::Path(path) => Source::Path(path),
-            Self::Array(array) => {
-                let shape = array.shape();
-                let side = |n: usize| {
-                    u32::try_from(n).map_err(|_| {
-                        let message = format!("an image of shape {shape:?} is too large");
-                        PyValueError::new_err(message)
-                    })
-                };
-                Source::Pixels(ImageRef::new(side(shape[1])?, side(shape[0])?, array.as_slice()?))
-            }
+        let side = |n: usize| {
+            u32::try_from(n).map_err(|_| {
+                let message = format!("an image of shape {:?} is too large", pixels.shape());
+                PyValueError::new_err(message)
+            })
         };
-        Ok(Sample { source, index })
+        let (width, height) = (side(width)?, side(height)?);
+        let pixels = if pixels.is_c_contiguous() {
+            pixels.clone()
+        } else {
+            array.call_method0("copy")?.cast_into::<PyArray3<u8>>()?
+        };
+        let source = OwnedSource::Pixels { width, height, data: bytes_of(&pixels) };
+        Ok(Self { source, borrow: Some(pixels.try_readonly()?) })
+    }
+
+    /// The sample for later, when Python code may have changed an array: that is copied.
+    pub fn into_owned(self) -> OwnedSource {
+        match (self.source, self.borrow) {
+            (OwnedSource::Pixels { width, height, data }, Some(_)) => {
+                OwnedSource::Pixels { width, height, data: Bytes::copy_from_slice(&data) }
+            }
+            (source, _) => source,
+        }
     }
 }
 
-/// The refusal of what is not an image, with what to pass instead where that can be told.
+/// The bytes of a C-contiguous array, which is not copied.
+///
+/// As with every array that is read without the GIL, nobody may write it meanwhile.
+pub fn bytes_of<D: numpy::ndarray::Dimension>(array: &Bound<'_, PyArray<u8, D>>) -> Bytes {
+    let start = NonNull::new(array.data()).filter(|_| array.len() > 0);
+    let (start, len) = (start.unwrap_or(NonNull::dangling()), array.len());
+    Bytes::from_owner(ArrayBytes { start, len, _array: array.clone().unbind().into_any() })
+}
+
+/// An array's memory.
+struct ArrayBytes {
+    start: NonNull<u8>,
+    len: usize,
+    _array: Py<PyAny>,
+}
+
+// SAFETY: the bytes are only read, and live as long as the array that is held. That nobody writes
+// them meanwhile is the user's duty; the docs say so.
+unsafe impl Send for ArrayBytes {}
+
+impl AsRef<[u8]> for ArrayBytes {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: the bytes of a contiguous array, or none; see above.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
+/// The error for something that is not an image; says what to pass instead where that is known.
 fn wrong_type(sample: &Bound<'_, PyAny>) -> PyResult<PyErr> {
     let kind = sample.get_type();
     let name = kind.name()?;
     let remedy = if kind.module().is_ok_and(|module| module.to_string().starts_with("torch")) {
-        "; if a transform made the tensor, take ToTensor out of it (views are made from images), else \
-         pass tensor.permute(1, 2, 0).numpy(), of uint8"
+        "; if a transform made the tensor, take ToTensor out of it (views are made from images), \
+         else pass tensor.permute(1, 2, 0).numpy(), of uint8"
     } else if sample.is_none() {
         "; the data set gave no image"
     } else if sample.is_instance_of::<PyTuple>() || sample.is_instance_of::<PyList>() {
@@ -119,12 +136,12 @@ fn wrong_type(sample: &Bound<'_, PyAny>) -> PyResult<PyErr> {
         ""
     };
     Ok(PyTypeError::new_err(format!(
-        "expected the bytes of an image file, a path, a PIL image or an (H, W, 3) uint8 numpy array, \
-         got {name}{remedy}"
+        "expected the bytes of an image file, a path, a PIL image or an (H, W, 3) uint8 numpy \
+         array, got {name}{remedy}"
     )))
 }
 
-/// The refusal of an array of another shape or dtype, with what makes it an image.
+/// The error for an array of another shape or dtype; says how to make it an image.
 fn wrong_array(array: &Bound<'_, PyUntypedArray>) -> PyErr {
     let (shape, dtype) = (array.shape(), array.dtype());
     let form = match *shape {

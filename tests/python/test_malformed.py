@@ -299,9 +299,9 @@ def test_an_archive_that_became_a_pipe_is_refused_at_once(tmp_path: Path) -> Non
     catalog = Catalog.members([str(path)], np.array([[0, 0, len(FILES["PNG"])]], np.uint64))
     path.unlink()
     os.mkfifo(path)
-    loader = Loader(1, [two._pipeline], None, None, False)
+    loader = Loader(1, [two._pipeline], 0, 0, None, None, False)
     out = np.empty(2 * 3 * 32 * 32, np.uint8)
-    loader.submit(catalog, [], np.zeros(1, "u8"), np.zeros(1, "u2"), 0, (0, 0), out)
+    loader.submit(catalog, [], np.zeros(1, "u8"), np.zeros(1, "u2"), 0, out)
     [(position, error)] = loader.wait(10) or []
     loader.close()
     assert position == 0

@@ -72,14 +72,12 @@ class Submission:
     Attributes:
         core: the core's threads.
         shapes: for each choice: the number of views, and their (height, width).
-        key: (epoch, seed).
     """
 
     core: _core.Loader
     shapes: Sequence[tuple[int, tuple[int, int]]]
     output: Output
     buffers: Buffers
-    key: tuple[int, int]
 
     def begin(
         self, batch: Pending, catalog: _core.Catalog | None, samples: Sequence[Any] = ()
@@ -94,7 +92,6 @@ class Submission:
                 batch.indices,
                 batch.first_views,
                 batch.choice,
-                self.key,
                 cast("NDArray[np.uint8]", batch.memory.numpy()),
             )
         batch.begun.set()

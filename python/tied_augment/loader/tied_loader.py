@@ -316,6 +316,8 @@ class TiedLoader(Iterable[Any]):
         core = _core.Loader(
             self.threads,
             pipelines,
+            self.seed,
+            progress.epoch,
             self._output.table(),
             (self._output.mean, self._output.std),
             self._output.channels_last,
@@ -323,8 +325,7 @@ class TiedLoader(Iterable[Any]):
         shapes = [
             (arguments.count(views), cast("tuple[int, int]", views.size)) for views in self.views
         ]
-        key = (progress.epoch, self.seed)
-        submission = Submission(core, shapes, self._output, self._buffers, key)
+        submission = Submission(core, shapes, self._output, self._buffers)
         deliver = Delivery(
             self._output, shapes, self.repeat_targets, self._index_targets, self.collate_fn
         )

@@ -1,0 +1,82 @@
+//! `Catalog`: a data set whose samples the core finds by index.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use numpy::ndarray::ArrayView1;
+use numpy::{PyArray4, PyReadonlyArray2, PyUntypedArrayMethods};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use super::errors::to_python;
+use super::samples::bytes_of;
+use crate::source::{Archive, OwnedSource};
+
+/// A data set whose samples the core finds by index, without Python.
+#[pyclass(frozen, module = "tied_augment._core")]
+pub struct Catalog(Vec<OwnedSource>);
+
+#[pymethods]
+impl Catalog {
+    /// One image file per sample.
+    #[staticmethod]
+    fn files(paths: Vec<PathBuf>) -> Self {
+        Self(paths.into_iter().map(|path| OwnedSource::Path(path.into())).collect())
+    }
+
+    /// Members of archives; `members` has a row (archive, first byte, number of bytes) per sample.
+    #[staticmethod]
+    fn members(archives: Vec<PathBuf>, members: PyReadonlyArray2<'_, u64>) -> PyResult<Self> {
+        let open = |path| Archive::new(path).map(Arc::new).map_err(to_python);
+        let archives = archives.into_iter().map(open).collect::<PyResult<Vec<_>>>()?;
+        let member = |row: ArrayView1<'_, u64>| {
+            let archive = archives.get(usize::try_from(row[0]).ok()?)?;
+            Some(OwnedSource::Member { archive: Arc::clone(archive), start: row[1], len: row[2] })
+        };
+        let members = members.as_array();
+        if members.ncols() != 3 {
+            let message = format!("members must have 3 columns, not {}", members.ncols());
+            return Err(PyValueError::new_err(message));
+        }
+        let member = |row: ArrayView1<'_, u64>| {
+            member(row).ok_or_else(|| {
+                let count = archives.len();
+                PyValueError::new_err(format!("{row} is no member of {count} archives"))
+            })
+        };
+        members.rows().into_iter().map(member).collect::<PyResult<_>>().map(Self)
+    }
+
+    /// The images of an (N, height, width, 3) uint8 array, which is not copied.
+    #[staticmethod]
+    fn pixels(array: &Bound<'_, PyArray4<u8>>) -> PyResult<Self> {
+        let shape = array.shape();
+        if shape[3] != 3 || shape[1] == 0 || shape[2] == 0 || !array.is_c_contiguous() {
+            let message = format!("a C-contiguous (N, H, W, 3) array is needed, not {shape:?}");
+            return Err(PyValueError::new_err(message));
+        }
+        let (count, len) = (shape[0], 3 * shape[1] * shape[2]);
+        let (height, width) = (u32::try_from(shape[1])?, u32::try_from(shape[2])?);
+        let data = bytes_of(array);
+        let image = |i| {
+            let data = data.slice(i * len..(i + 1) * len);
+            OwnedSource::Pixels { width, height, data }
+        };
+        Ok(Self((0..count).map(image).collect()))
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl Catalog {
+    /// The source of sample `index`.
+    pub fn source(&self, index: u64) -> PyResult<OwnedSource> {
+        let source = usize::try_from(index).ok().and_then(|index| self.0.get(index));
+        source.cloned().ok_or_else(|| {
+            let message = format!("index {index} of a data set of {} samples", self.0.len());
+            PyValueError::new_err(message)
+        })
+    }
+}
