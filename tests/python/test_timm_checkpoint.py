@@ -12,6 +12,11 @@ from timm_launch import BY_TASK, launch
 from tied_augment.cli import main
 from tied_augment.timm import plain_checkpoint
 
+UNREADABLE = (
+    "is not a checkpoint that torch can read: it must hold tensors, plain Python values and "
+    "train.py's arguments only\n"
+)
+
 
 @pytest.fixture(scope="module")
 def trained(train_folder, tmp_path_factory):
@@ -62,7 +67,12 @@ def test_all_else_is_kept(trained, tmp_path):
     [
         ("plain", "other", "it is plain already, use it as is"),
         ("TRAINED", "TRAINED", "which --resume needs: name another"),
-        ("text", "other", "text is not a checkpoint that torch can read: "),
+        ("text", "other", f"text {UNREADABLE}"),
+        ("empty", "other", f"empty {UNREADABLE}"),
+        ("cut", "other", f"cut {UNREADABLE}"),
+        ("path", "other", f"path {UNREADABLE}"),
+        ("ARGS", "other", f"args.yaml {UNREADABLE}"),
+        ("SCRIPT", "other", f"by_task.py {UNREADABLE}"),
         ("list", "other", "list is not a checkpoint of train.py: it has no state_dict"),
         ("none", "other", "none: No such file or directory"),
         (".", "other", ".: Is a directory"),
@@ -75,6 +85,10 @@ def test_what_cannot_be_converted_is_refused(
     monkeypatch.chdir(tmp_path)
     plain_checkpoint(trained, "plain")
     Path("text").write_text("no checkpoint")
+    Path("empty").touch()
+    Path("cut").write_bytes(trained.read_bytes()[:-1000])
+    torch.save({"state_dict": {}, "args": Path("path")}, "path")
     torch.save([1], "list")
-    source, target = (str(trained) if name == "TRAINED" else name for name in (source, target))
+    named = {"TRAINED": trained, "ARGS": trained.parent / "args.yaml", "SCRIPT": BY_TASK}
+    source, target = (named.get(name, name) for name in (source, target))
     assert message in error_of(capsys, "plain", source, target)

@@ -7,7 +7,6 @@ from argparse import Namespace
 from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -63,6 +62,10 @@ def _loaded(path: Path) -> Any:
     try:
         with nullcontext() if safe is None else safe([Namespace]):
             return torch.load(path, map_location="cpu", weights_only=safe is not None)
-    except (RuntimeError, UnpicklingError, EOFError) as error:
-        cause = str(error).strip().partition("\n")[0]
-        raise ValueError(f"{path} is not a checkpoint that torch can read: {cause}") from error
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # unpickling a file of another kind can raise anything
+        raise ValueError(
+            f"{path} is not a checkpoint that torch can read: it must hold tensors, plain Python "
+            "values and train.py's arguments only"
+        ) from error
