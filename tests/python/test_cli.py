@@ -25,15 +25,19 @@ from tied_augment.cli.errors import CommandError, needs_extra
         (["preview", "--color-jitter", "1", "a.jpg"], "argument --color-jitter: 'a.jpg' is not "),
         (["bench", "--threads", "1", "a"], "argument --threads/-j/--workers: 'a' is not a number"),
         (["preview", "a.jpg", "--size", "64", "b.jpg"], "unexpected 'b.jpg': give files "),
+        (["bench", "a", "b"], "unexpected 'b'\n"),
+        (["demo", "a"], "unexpected 'a'\n"),
     ],
 )
 def test_usage_errors_exit_with_two(capsys, argv, says):
     with pytest.raises(SystemExit) as exit_:
         main(argv)
     assert exit_.value.code == 2
-    usage, error = capsys.readouterr().err.rsplit("\n", 2)[:2]
+    usage, error = capsys.readouterr().err.split("\ntied-augment", 1)
     assert usage.startswith("usage: tied-augment")
     assert f"error: {says}" in error
+    assert error.endswith("\n")
+    assert error.count("\n") == 1
 
 
 def test_a_missing_package_names_the_extra():

@@ -37,7 +37,9 @@ class Parser(argparse.ArgumentParser):
     def refuse(self, unknown: str) -> NoReturn:
         """Exit with code 2, because of an argument that `parse_known_args` left over."""
         if not unknown.startswith("-"):
-            self.error(f"unexpected {unknown!r}: give files and folders together, before options")
+            several = any(action.nargs == "+" for action in self._get_positional_actions())
+            remedy = ": give files and folders together, before options" if several else ""
+            self.error(f"unexpected {unknown!r}{remedy}")
         option = unknown.partition("=")[0]
         known = set(re.findall(r"(?<=[\s,])--?[a-z][a-z-]*", self.format_help()))
         self.error(f"there is no option {option}{meant(option, known)}")
