@@ -208,7 +208,7 @@ def test_two_ranks_see_disjoint_complete_sets(image_folder):
 @pytest.mark.parametrize("output", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_normalised_output_is_torchvisions(image_folder, output, channels_last):
-    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    mean, std = View.mean, View.std
     normalise = transforms.Compose([transforms.ToTensor(), transforms.Normalize(mean, std)])
     dataset = ImageFolder(image_folder)
     arguments = {"output": output, "mean": mean, "std": std, "channels_last": channels_last}

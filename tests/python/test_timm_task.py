@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from timm.data import FastCollateMixup, Mixup
 from timm.utils import ModelEmaV3
 
-from tied_augment import TiedLoss, TiedModel
+from tied_augment import TiedLoss, TiedModel, View
 from tied_augment.timm import TiedTask
 from tied_augment.timm.criterion import PARTS, TiedCriterion
 from tied_augment.timm.mixup import TwoViewFastCollateMixup, TwoViewMixup, pack, unpack
@@ -303,7 +303,7 @@ def test_pairs_are_put_view_by_view(pairs):
 def test_normalised_pairs_are_those_of_torchvision(pairs):
     from torchvision.transforms.functional import normalize, to_tensor
 
-    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    mean, std = View.mean, View.std
     images, _ = NormalizedPairs(mean, std, None)(pairs)
     for number, (views, _) in enumerate(pairs):
         for view in (0, 1):
