@@ -115,8 +115,8 @@ def test_args_yaml_is_a_config_file_that_the_command_line_overrides(script, trai
         ("tied_weight: [1, 2]", "--tied-weight takes finite numbers, got [1, 2]"),
         ("tied_weight: true", "--tied-weight takes finite numbers, got True"),
         ("tied_layer_weights: [x]", "--tied-layer-weights takes finite numbers, got 'x'"),
-        ("tied_threads: 0", "--tied-threads must be a whole number of at least 1, got 0"),
-        ("tied_threads: 1.5", "--tied-threads must be a whole number of at least 1, got 1.5"),
+        ("tied_threads: 0", "--tied-threads must be a whole number from 1 to 65535, got 0"),
+        ("tied_threads: 1.5", "--tied-threads must be a whole number from 1 to 65535, got 1.5"),
         ("tied_same_crop: 'false'", "--tied-same-crop must be true or false, got 'false'"),
         ("tied_aa2: no", "--tied-aa2 must be text, got False: put it in quotes"),
         ("tied_feature_module: 3", "--tied-feature-module must be text, got 3"),
@@ -147,6 +147,7 @@ def test_a_config_file_is_checked(text, message, train_folder, tmp_path):
         ("--tied-layer-weights 1 2", "--tied-layer-weights has 2 weights for 0 modules"),
         ("--tied-similarity dot", "--tied-similarity must be one of mse, l1, "),
         ("--tied-similarity MSE", "got 'MSE'; did you mean mse?"),
+        ("--tied-similarity l2", "got 'l2'; did you mean mse?"),
         ("--tied-schedule step", "--tied-schedule must be one of constant, "),
         ("--tied-schedule linear", "got 'linear'; did you mean linear_up?"),
         ("--tied-similarity js --tied-feature-module layer3", "has no effect with --tied-sim"),
@@ -154,6 +155,8 @@ def test_a_config_file_is_checked(text, message, train_folder, tmp_path):
         ("--tied-similarity cka -b 1", "needs batches of 2 or more: got -b 1"),
         ("--tied-similarity vicreg -b 1", "use a larger -b or another similarity"),
         ("--tied-own-flips", "--tied-own-flips has no effect without --tied-same-crop"),
+        ("--tied-threads 65536", "--tied-threads must be a whole number from 1 to 65535, got 65"),
+        ("--workers 65536", "--workers must be from 0 to 2**16 - 1, got 65536"),
         ("--tied-loader timm --tied-threads 2", "give --workers instead"),
         (
             "--tied-threads 2 --train-img-sizes 32 48 --tied-aa2 v0",
@@ -287,6 +290,33 @@ def test_warnings_of_the_loss_are_in_the_log(script, train_folder, tmp_path, mon
     monkeypatch.setattr("tied_augment.timm.tied_run.TiedLoss", Doubtful)
     run = launch(script, train_folder, tmp_path)
     assert "Tied-Augment: this ties nothing\n" in run.text
+
+
+@pytest.mark.parametrize("loader", ["native", "timm"])
+@pytest.mark.parametrize(
+    ("options", "option"),
+    [
+        ("--aa rand-m9-foo", "--aa"),
+        ("--tied-aa2 rand-m9-foo", "--tied-aa2"),
+        ("--aa rand-m9-foo --tied-aa2 none", "--aa"),
+        ("--aa rand-m9-foo --tied-clean-first", "--aa"),
+    ],
+)
+def test_warnings_of_the_views_are_in_the_log(loader, options, option, train_folder, tmp_path):
+    run = launch(BY_TASK, train_folder, tmp_path, "--tied-loader", loader, *options.split())
+    said = f"WARNING: Tied-Augment: {option} 'rand-m9-foo': timm ignores 'foo'"
+    assert [line[: len(said)] for line in run.text.splitlines() if "'foo'" in line] == [said]
+
+
+@pytest.mark.parametrize("loader", ["native", "timm"])
+@pytest.mark.parametrize(("options", "warns"), [("", True), ("--mixup 1", False)])
+def test_the_log_says_that_without_augmentation_the_views_are_equal(
+    loader, options, warns, train_folder, tmp_path
+):
+    options = ["--no-aug", "--tied-loader", loader, *options.split()]
+    run = launch(BY_TASK, train_folder, tmp_path, *options)
+    assert ("Tied-Augment: with --no-aug both views of an image are equal" in run.text) == warns
+    assert all(("Sim: 0.00 " in line) == warns for line in run.steps)
 
 
 def test_wandb_gets_the_parts(train_folder, tmp_path, monkeypatch):

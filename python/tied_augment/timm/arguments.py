@@ -11,12 +11,14 @@ from __future__ import annotations
 import argparse
 import math
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from tied_augment.arguments import nearest
 from tied_augment.loss import SCHEDULES, SIMILARITIES
+from tied_augment.similarity import known_aliases
 from tied_augment.timm.errors import LaunchError
 
 __all__ = ["DEFAULTS", "add_options", "check", "parse"]
@@ -129,6 +131,9 @@ _REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "mixup_mode": (("batch", "pair", "elem"), "choose batch, pair or elem"),
 }
 
+# The most that a TiedLoader takes.
+_MOST_THREADS = 2**16 - 1
+
 # Options for how the views are augmented, which --no-aug does not do.
 _AUGMENTING = ("tied_aa2", "tied_clean_first", "tied_same_crop", "tied_own_flips")
 
@@ -238,16 +243,18 @@ def _check_value(name: str, kind: type | tuple[str, ...], value: Any) -> None:
         raise LaunchError(f"{_flag(name)} must be true or false, got {value!r}")
     elif kind is str and not isinstance(value, str):
         raise LaunchError(f"{_flag(name)} must be text, got {value!r}: put it in quotes")
-    elif kind is int and (type(value) is not int or value < 1):
-        raise LaunchError(f"{_flag(name)} must be a whole number of at least 1, got {value!r}")
+    elif kind is int and (type(value) is not int or not 1 <= value <= _MOST_THREADS):
+        raise LaunchError(
+            f"{_flag(name)} must be a whole number from 1 to {_MOST_THREADS}, got {value!r}"
+        )
     elif kind is float and (type(value) not in (int, float) or not math.isfinite(value)):
         raise LaunchError(f"{_flag(name)} takes finite numbers, got {value!r}")
 
 
-def _check_choice(name: str, value: Any, names: Iterable[str]) -> None:
+def _check_choice(name: str, value: Any, names: tuple[str, ...]) -> None:
     if value not in names:
-        close = get_close_matches(value.lower(), names, n=1) if isinstance(value, str) else []
-        hint = f"; did you mean {close[0]}?" if close else ""
+        near = nearest(value, names, known_aliases()) if isinstance(value, str) else None
+        hint = f"; did you mean {near}?" if near else ""
         raise LaunchError(f"{_flag(name)} must be one of {', '.join(names)}, got {value!r}{hint}")
 
 

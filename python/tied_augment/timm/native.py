@@ -15,7 +15,7 @@ from timm.data.transforms_factory import create_transform
 from tied_augment.loader import TiedLoader
 from tied_augment.located import locate
 from tied_augment.timm.loader import create_loader
-from tied_augment.timm.views import first_options, refused, second_view
+from tied_augment.timm.views import first_options, in_options, second_view
 
 __all__ = ["native_loader", "tied_loader", "why_not"]
 
@@ -52,7 +52,7 @@ def native_loader(args: Namespace, dataset: Any, options: dict[str, Any]) -> Any
     known = inspect.signature(create_transform).parameters
     transform = {name: value for name, value in options.items() if name in known}
     transform["re_num_splits"] = 2 if options.get("re_split", False) else 0
-    try:
+    with in_options(args):
         return create_loader(
             dataset,
             **first_options(args, options) | {"num_workers": threads},
@@ -61,8 +61,6 @@ def native_loader(args: Namespace, dataset: Any, options: dict[str, Any]) -> Any
             own_flips=args.tied_own_flips,
             seed=args.seed,
         )
-    except (TypeError, ValueError) as error:
-        raise refused(error) from error
 
 
 def tied_loader(loader: Any) -> TiedLoader | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import warnings
 from argparse import Namespace
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 
 from tied_augment.loss import SIMILARITIES, Schedule, TiedLoss
 from tied_augment.timm.criterion import TiedCriterion
-from tied_augment.timm.errors import LaunchError
+from tied_augment.timm.errors import LaunchError, warnings_in_log
 from tied_augment.timm.loader import refuse_no_batches
 from tied_augment.timm.mixup import TwoViewFastCollateMixup, TwoViewMixup
 from tied_augment.timm.native import native_loader, tied_loader, why_not
@@ -30,7 +29,7 @@ from tied_augment.timm.pairs import pair_loader
 from tied_augment.timm.report import averages, in_log_lines
 from tied_augment.timm.seeds import EpochSeeds
 from tied_augment.timm.tap import FeatureTap, forward_separately
-from tied_augment.timm.views import refused
+from tied_augment.timm.views import in_options
 
 __all__ = ["TiedRun"]
 
@@ -63,10 +62,10 @@ class TiedRun:
     def _rank(self) -> int:
         return getattr(self._args, "rank", 0)  # set once the script has made its process group
 
-    def _say(self, message: str, *values: Any) -> None:
+    def _say(self, message: str, *values: Any, level: int = logging.INFO) -> None:
         """Log from the first process only."""
         if self._rank == 0:
-            self._logger.info(f"Tied-Augment: {message}", *values)
+            self._logger.log(level, f"Tied-Augment: {message}", *values)
 
     def create_model(self, original: Callable[..., nn.Module], *args: Any, **kw: Any) -> nn.Module:
         """Create the model and put a tap on its features."""
@@ -128,6 +127,12 @@ class TiedRun:
         else:
             loader = pair_loader(self._args, original, dataset, kw)
             self._say("timm's loader, since %s", reason)
+        if kw.get("no_aug", False) and not self._mixes:
+            self._say(
+                "with --no-aug both views of an image are equal: only dropout and drop path can "
+                "make their features differ",
+                level=logging.WARNING,
+            )
         self._batches = len(loader)
         self._check_batches(loader, kw)
         return loader
@@ -135,10 +140,8 @@ class TiedRun:
     def _check_batches(self, loader: Any, options: dict[str, Any]) -> None:
         """Refuse batches that can't be trained on, before training begins."""
         size = self._args.batch_size
-        try:
+        with in_options(self._args):
             refuse_no_batches(loader, size)
-        except ValueError as error:
-            raise refused(error) from error
         sizes = options.get("batch_size_choices") or [size]
         odd = [size for size in sizes if size % 2]
         if self._mixes and odd:
@@ -208,14 +211,10 @@ class TiedRun:
         if self._criterion is None:
             if self._tap is None:
                 raise LaunchError("the script made its model without create_model")
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
+            with warnings_in_log(self._args):
                 loss = _loss(self._args, criterion, self._args.epochs * self._batches)
             self._criterion = TiedCriterion(loss.to(self._args.device), self._tap)
             self._say("%r, features: input of %s", loss, ", ".join(self._tap.names))
-            for warning in caught:
-                if self._rank == 0:
-                    self._logger.warning("Tied-Augment: %s", warning.message)
         return self._criterion
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
 
-from tied_augment.timm.errors import LaunchError
+from tied_augment.timm.errors import LaunchError, warnings_in_log
 from tied_augment.transforms import TwoView, View
 
-__all__ = ["first_options", "refused", "second_view", "two_view"]
+__all__ = ["first_options", "in_options", "second_view", "two_view"]
 
 # The options of a view that is only cropped and flipped, as the first of timm's AugMix splits.
 _CLEAN = {
@@ -50,7 +52,7 @@ def two_view(args: Namespace, options: dict[str, Any]) -> TwoView:
         LaunchError: `View` refuses an option.
     """
     options = {name: value for name, value in options.items() if name not in _ERASING}
-    try:
+    with in_options(args):
         first = View.from_timm(**first_options(args, options))
         return TwoView(
             first,
@@ -58,14 +60,29 @@ def two_view(args: Namespace, options: dict[str, Any]) -> TwoView:
             same_crop=args.tied_same_crop,
             own_flips=args.tied_own_flips,
         )
-    except (TypeError, ValueError) as error:
-        raise refused(error) from error
 
 
-def refused(error: Exception) -> LaunchError:
-    """`error`, whose message begins with an argument's name, with train.py's option instead."""
-    text = str(error)
-    return LaunchError(re.sub(r"^[a-z_]+\b", lambda name: _FLAGS.get(name[0], name[0]), text))
+@contextmanager
+def in_options(args: Namespace, **flags: str) -> Iterator[None]:
+    """Report errors and warnings of the block by train.py's options; log the warnings.
+
+    Args:
+        args: train.py's.
+        **flags: options, by argument name, where this block has others than `_FLAGS`.
+
+    Raises:
+        LaunchError: a TypeError or ValueError in the block.
+    """
+    names = _FLAGS | flags
+
+    def reworded(text: str) -> str:
+        return re.sub(r"^[a-z_]+\b", lambda name: names.get(name[0], name[0]), text)
+
+    with warnings_in_log(args, reworded):
+        try:
+            yield
+        except (TypeError, ValueError) as error:
+            raise LaunchError(reworded(str(error))) from error
 
 
 def first_options(args: Namespace, options: dict[str, Any]) -> dict[str, Any]:
@@ -75,15 +92,8 @@ def first_options(args: Namespace, options: dict[str, Any]) -> dict[str, Any]:
 
 def second_view(args: Namespace, options: dict[str, Any]) -> View | None:
     """View 2; None if it is another draw of view 1."""
-    if args.tied_aa2 is None and not args.tied_clean_first:
-        return None
     if args.tied_aa2 is None:
-        return View.from_timm(**options)
+        return View.from_timm(**options) if args.tied_clean_first else None
     policy = None if args.tied_aa2 == "none" else args.tied_aa2
-    try:
+    with in_options(args, auto_augment="--tied-aa2"):
         return View.from_timm(**options | {"auto_augment": policy})
-    except (TypeError, ValueError) as error:
-        text = str(error)
-        if not text.startswith("auto_augment"):
-            raise
-        raise LaunchError(text.replace("auto_augment", "--tied-aa2", 1)) from error
