@@ -1,4 +1,4 @@
-//! The Python class `View`, read into the core's `ViewSpec`.
+//! The Python class `View`, read as the core's [`ViewSpec`].
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;

@@ -10,7 +10,8 @@ use multiversion::multiversion;
 pub const PRECISION_BITS: u32 = 22;
 
 /// Pillow's resampling filters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Filter {
     /// The nearest pixel.
     Nearest,

@@ -1,6 +1,5 @@
 //! Bilinear and bicubic for any machine: Pillow's formulas as they stand, and the oracle of the others.
 
-use super::super::float::byte_f64;
 use super::Pixel;
 use super::coordinates::Places;
 use super::smooth::Kernels;
@@ -46,7 +45,7 @@ fn each(places: &Places, line: &mut [Pixel], value: impl Fn(usize, f64, f64, usi
     let places = places.at.iter().zip(&places.dx).zip(&places.dy);
     for (pixel, ((&at, &dx), &dy)) in line.iter_mut().zip(places) {
         for (channel, v) in pixel[..3].iter_mut().enumerate() {
-            *v = byte_f64(value(at as usize, dx, dy, channel));
+            *v = value(at as usize, dx, dy, channel) as u8;
         }
     }
 }

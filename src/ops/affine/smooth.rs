@@ -1,7 +1,8 @@
 //! Bilinear and bicubic: row by row, with the kernel that the transform needs and the machine allows.
 
 use super::coordinates::{Map, Places};
-use super::{Buffers, PAD, Pixel, each_row, portable};
+use super::{PAD, Pixel, Transformer, each_row, portable};
+use crate::image::Planes;
 
 /// Writes the pixels at `places` of `source`, whose rows are `stride` apart, into `line`.
 pub type Kernel = fn(source: &[Pixel], stride: usize, places: &Places, line: &mut [Pixel]);
@@ -16,7 +17,7 @@ pub struct Kernels {
     pub along_y: Kernel,
 }
 
-impl Buffers {
+impl Transformer {
     /// Transforms with bilinear or bicubic interpolation.
     ///
     /// A transform that lies on the input's rows or columns is interpolated in the other direction
@@ -25,20 +26,20 @@ impl Buffers {
         &mut self,
         matrix: &[f64; 6],
         fill: Pixel,
-        (height, width): (usize, usize),
-        planes: &mut [u8],
+        planes: &mut Planes<'_>,
         kernels: Kernels,
     ) {
+        let (height, width) = (planes.height(), planes.width());
         let map = Map { matrix, height, width };
         let kernel = match map.aligned() {
             (_, true) => kernels.along_x,
             (true, false) => kernels.along_y,
             (false, false) => kernels.both,
         };
-        self.load((height, width), planes);
+        self.load(planes);
         let Self { source, line, places, .. } = self;
         let stride = width + 2 * PAD;
-        each_row(line, (height, width), planes, |y, line| {
+        each_row(line, planes, |y, line| {
             let span = map.span(y);
             map.places(y, span.clone(), places);
             line[..span.start].fill(fill);
