@@ -11,12 +11,12 @@ const ATTEMPTS: usize = 10;
 
 /// The box of `RandomResizedCropAndInterpolation.get_params` (timm 1.0 `data/transforms.py`).
 ///
-/// Draws an area (`scale` times the image's) and an aspect ratio (width over height, log-uniform over
-/// `ratio`) up to ten times. The first box that fits is placed uniformly. If none fits, the box is the
-/// largest central one within `ratio`.
+/// Draws an area (`scale` times the image's) and an aspect ratio (width over height, log-uniform
+/// over `ratio`) up to ten times. The first box that fits is placed uniformly. If none fits, the
+/// box is the largest central one within `ratio`.
 ///
-/// As in torchvision, a box without width or height does not fit. In timm it does and fails later, but
-/// only images of a few pixels can have such a box.
+/// As in torchvision, a box without width or height does not fit. In timm it does and fails later,
+/// but only images of a few pixels can have such a box.
 pub fn random_resized(
     stream: &mut Stream,
     (height, width): (u32, u32),
@@ -51,9 +51,9 @@ fn central((height, width): (u32, u32), ratio: (f64, f64)) -> Rect {
     Rect { x: ((width - w) / 2) as i32, y: ((height - h) / 2) as i32, w, h }
 }
 
-/// The box of torchvision's `RandomCrop(size, padding=padding)`, in coordinates of the image without
-/// its padding. The box may reach outside the image by up to `padding` pixels. `None` if the padded
-/// image is smaller than `size`.
+/// The box of torchvision's `RandomCrop(size, padding=padding)`, in coordinates of the image
+/// without its padding. The box may reach outside the image by up to `padding` pixels. `None` if
+/// the padded image is smaller than `size`.
 pub fn padded(
     stream: &mut Stream,
     (height, width): (u32, u32),
@@ -70,8 +70,9 @@ pub fn padded(
 /// The (height, width) that timm's `ResizeKeepRatio` resizes an image to, with the arguments that
 /// timm's training transform gives it (timm 1.0.31 `data/transforms.py`).
 ///
-/// The side that is shorter relative to `size` is made to fit. Then follow, each with probability one
-/// half, a zoom by an area from `scale` and a log-uniform change of the aspect ratio from `ratio`.
+/// The side that is shorter relative to `size` is made to fit. Then follow, each with probability
+/// one half, a zoom by an area from `scale` and a log-uniform change of the aspect ratio from
+/// `ratio`.
 pub fn keep_ratio(
     stream: &mut Stream,
     (height, width): (u32, u32),
@@ -108,8 +109,8 @@ pub fn random_corner(stream: &mut Stream, resized: (u32, u32), size: (u32, u32))
     (place(resized.0, size.0), place(resized.1, size.1))
 }
 
-/// The (y, x) at which timm's `CenterCropOrPad` and torchvision's `CenterCrop` place an output of `size`
-/// in an image of size `resized`.
+/// The (y, x) at which timm's `CenterCropOrPad` and torchvision's `CenterCrop` place an output of
+/// `size` in an image of size `resized`.
 pub fn central_corner(resized: (u32, u32), size: (u32, u32)) -> (i32, i32) {
     let place = |image: u32, output: u32| {
         if image < output {

@@ -1,8 +1,8 @@
 //! RGB8 images, planes, and boxes in them: the only pixel types that the modules exchange.
 //!
-//! Decoders and callers have interleaved pixels ([`Image`] owns them, [`ImageRef`] borrows them, a box
-//! of them without a copy). Models want one plane per channel, so a view is made as [`Planes`] and its
-//! ops work on planes.
+//! Decoders and callers have interleaved pixels ([`Image`] owns them, [`ImageRef`] borrows them, a
+//! box of them without a copy). Models want one plane per channel, so a view is made as [`Planes`]
+//! and its ops work on planes.
 //!
 //! ```
 //! use tied_augment::image::{ImageRef, Planes, Rect};
@@ -92,8 +92,8 @@ impl Image {
         self.height = height;
         let size = width as usize * height as usize * 3;
         if size > self.data.capacity() {
-            // New memory from the system is zero already. Unlike `resize`, `vec!` does not touch it, so
-            // a file that lies about its size costs nothing.
+            // New memory from the system is zero already. Unlike `resize`, `vec!` does not touch
+            // it, so a file that lies about its size costs nothing.
             self.data = vec![0; size];
         }
         self.data.resize(size, 0);

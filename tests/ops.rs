@@ -1,7 +1,8 @@
-//! Every op against golden pixels of Pillow, timm and torchvision, which `golden/generate_ops.py` wrote.
+//! Every op against golden pixels of Pillow, timm and torchvision, which `golden/generate_ops.py`
+//! wrote.
 //!
-//! `ops.png` is a strip of tiles: the image that all ops are applied to, then the result of each op in
-//! `ops.json`, in its order.
+//! `ops.png` is a strip of tiles: the image that all ops are applied to, then the result of each op
+//! in `ops.json`, in its order.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -49,7 +50,8 @@ fn ops_make_the_golden_pixels() {
         let mut ours = image.clone();
         let size = (HEIGHT as u32, WIDTH as u32);
         apply(std::slice::from_ref(op), &mut Planes::new(size, &mut ours), &mut scratch);
-        // torchvision's sums of floats have another order, so that a few values are rounded otherwise.
+        // torchvision's sums of floats have another order, so that a few values are rounded
+        // otherwise.
         let most = if matches!(op, Op::GaussianKernel(_)) { 1 } else { 0 };
         let apart = ours.iter().zip(expected).map(|(a, b)| a.abs_diff(*b)).max();
         assert!(apart <= Some(most), "{op:?}: values are up to {apart:?} apart");
@@ -73,14 +75,6 @@ fn every_op_is_golden() {
 fn ops_are_written_as_they_were_read() {
     let stored: Vec<serde_json::Value> = serde_json::from_reader(open("ops.json")).expect("JSON");
     for (op, stored) in ops().iter().zip(stored) {
-        // By way of text, in which an f32 has as many digits as it needs.
-        let written = serde_json::to_string(op).expect("an op is plain data");
-        assert_eq!(serde_json::from_str::<Op>(&written).expect("an op"), *op);
-        let written: serde_json::Value = serde_json::from_str(&written).expect("JSON");
-        assert_eq!(written[0], stored[0]);
-        let keys = |value: &serde_json::Value| -> Vec<String> {
-            value[1].as_object().expect("arguments").keys().cloned().collect()
-        };
-        assert_eq!(keys(&written), keys(&stored));
+        assert_eq!(serde_json::to_value(op).expect("an op is plain data"), stored);
     }
 }

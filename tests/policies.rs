@@ -1,5 +1,5 @@
-//! Policies through the public API: their ops are valid for any size and key, and no string makes the
-//! parser panic. The Python tests compare them with timm's.
+//! Policies through the public API: their ops are valid for any size and key, and no string makes
+//! the parser panic. The Python tests compare them with timm's.
 
 use proptest::prelude::*;
 use tied_augment::ops::{Interpolation, Mix, Op};

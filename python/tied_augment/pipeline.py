@@ -53,13 +53,13 @@ class Plan(TypedDict):
 
 def plan_of(ops: Sequence[Step]) -> Plan:
     """The plan with these steps."""
-    geometry = dict(ops)
-    crop, resize = geometry.get("crop", {}), geometry.get("resize", {})
+    steps = dict(ops)
+    crop = steps["crop"]
     return {
-        "crop": (crop.get("x"), crop.get("y"), crop.get("w"), crop.get("h")),
-        "interpolation": resize.get("interpolation"),
-        "hflip": "hflip" in geometry,
-        "vflip": "vflip" in geometry,
+        "crop": (crop["x"], crop["y"], crop["w"], crop["h"]),
+        "interpolation": steps.get("resize", {}).get("interpolation"),
+        "hflip": "hflip" in steps,
+        "vflip": "vflip" in steps,
         "ops": list(ops),
     }
 

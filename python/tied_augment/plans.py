@@ -47,7 +47,8 @@ def render(sample: Sample, plan: Plan | Mapping[str, Any], max_pixels: int | Non
     steps = [_step(entry) for entry in ops]
     pixels = _core.render(sample, steps, max_pixels)
     for name, said in plan_of(steps).items():
-        value = plan.get(name, said)
+        value: Any = plan.get(name, said)
+        # In JSON the crop is a list.
         if name != "ops" and (tuple(value) if name == "crop" else value) != said:
             raise ValueError(
                 f"the plan's {name} is {value!r}, but its ops say {said!r}: change both, or leave "

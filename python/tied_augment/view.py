@@ -1,4 +1,4 @@
-"""`View`: one view of an image, declared. timm calls it a training transform; here it is plain data.
+"""`View`: one view of an image, declared. It is timm's training transform, as plain data.
 
 Thin and typed over the Rust core. Never needs torch, and needs timm for `View.from_args` only.
 """
@@ -302,7 +302,8 @@ def _or_none(check: Callable[[str, object], object]) -> Callable[[str, object], 
     return lambda name, value: None if value is None else check(name, value)
 
 
-# What a field must be, by its annotation, as written above. The other fields have checks of their own.
+# The check of a field, by its annotation as it is written above. Other fields have checks of their
+# own.
 _CHECKS: dict[str, Callable[[str, object], object]] = {
     "bool": check_bool,
     "float": check_number,

@@ -9,8 +9,8 @@ use crate::image::Planes;
 
 /// Pillow's `ImageOps.autocontrast(image)`: each channel's range stretched to 0..=255.
 ///
-/// With `scale = 255 / (hi - lo)` a value v becomes `clamp(trunc(v * scale - lo * scale))`, in f64. A
-/// channel of one value stays as it is.
+/// With `scale = 255 / (hi - lo)` a value v becomes `clamp(trunc(v * scale - lo * scale))`, in f64.
+/// A channel of one value stays as it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AutoContrast {}

@@ -1,5 +1,5 @@
-//! [`Brightness`], [`Color`] and [`Contrast`]: three of Pillow's `ImageEnhance`, which blend the image
-//! with a degenerate one. The fourth is [`Sharpness`](super::Sharpness).
+//! [`Brightness`], [`Color`] and [`Contrast`]: three of Pillow's `ImageEnhance`, which blend the
+//! image with a degenerate one. The fourth is [`Sharpness`](super::Sharpness).
 
 use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
@@ -48,8 +48,8 @@ impl Kernel for Color {
     }
 }
 
-/// Pillow's `ImageEnhance.Contrast(image).enhance(factor)`: the blend of the mean luma, rounded, and
-/// the image.
+/// Pillow's `ImageEnhance.Contrast(image).enhance(factor)`: the blend of the mean luma, rounded,
+/// and the image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Contrast {

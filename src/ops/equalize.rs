@@ -9,8 +9,8 @@ use crate::image::Planes;
 /// Pillow's `ImageOps.equalize(image)`: each channel's histogram made even.
 ///
 /// In integers, `step = (pixels - pixels of the highest value used) / 255`, and a value v becomes
-/// `(step / 2 + pixels below v) / step`. A channel of one value, or with a step of 0, stays as it is.
-/// Entries of Pillow's table above 255 belong to values that no pixel has.
+/// `(step / 2 + pixels below v) / step`. A channel of one value, or with a step of 0, stays as it
+/// is. Entries of Pillow's table above 255 belong to values that no pixel has.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Equalize {}

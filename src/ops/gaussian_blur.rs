@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 use super::{Kernel, Scratch};
 use crate::image::Planes;
 
-/// Pillow's `image.filter(ImageFilter.GaussianBlur(radius))`: three box blurs of a fractional radius in
-/// each direction.
+/// Pillow's `image.filter(ImageFilter.GaussianBlur(radius))`: three box blurs of a fractional
+/// radius in each direction.
 ///
-/// A box blur keeps one sum per column and moves down the rows: it adds the row that enters the window
-/// and subtracts the row that leaves it. Its cost does not depend on the radius, and all columns of a
-/// row are independent, so compilers vectorise it. To blur along the rows the plane is transposed.
+/// A box blur keeps one sum per column and moves down the rows: it adds the row that enters the
+/// window and subtracts the row that leaves it. Its cost does not depend on the radius, and all
+/// columns of a row are independent, so compilers vectorise it. To blur along the rows the plane is
+/// transposed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GaussianBlur {
@@ -48,8 +49,8 @@ impl Kernel for GaussianBlur {
 /// Pillow's passes in each direction.
 const PASSES: usize = 3;
 
-/// The radius of a box blur that, applied three times, has the standard deviation `sigma` (Gwosdek et
-/// al. 2011, equations 7, 11 and 14), in Pillow's mix of f32 and f64.
+/// The radius of a box blur that, applied three times, has the standard deviation `sigma` (Gwosdek
+/// et al. 2011, equations 7, 11 and 14), in Pillow's mix of f32 and f64.
 fn box_radius(sigma: f32) -> f32 {
     let variance = sigma * sigma / PASSES as f32;
     let length = (12.0 * f64::from(variance) + 1.0).sqrt() as f32;
@@ -88,7 +89,8 @@ fn blur_thrice(a: &mut [u8], b: &mut [u8], width: usize, weights: Weights, sums:
 
 /// One box blur along the columns of rows of `width`: Pillow's `ImagingHorizontalBoxBlur`, turned.
 ///
-/// `(inner pixels * inner weight + outer two * outer weight + 2^23) >> 24`, with the edges repeated.
+/// `(inner pixels * inner weight + outer two * outer weight + 2^23) >> 24`, with the edges
+/// repeated.
 fn blur(input: &[u8], out: &mut [u8], width: usize, weights: Weights, sums: &mut Vec<u32>) {
     let last = (input.len() / width) as isize - 1;
     let row = |y: isize| &input[y.clamp(0, last) as usize * width..][..width];

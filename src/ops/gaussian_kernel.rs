@@ -8,10 +8,10 @@ use crate::image::{Planes, mirrored};
 
 /// torchvision's `gaussian_blur(image, kernel_size, sigma)`, mirrored at the edges.
 ///
-/// torchvision convolves with the two-dimensional kernel in f32, sums in an order that depends on the
-/// machine, and rounds. Here the columns are convolved first and then the rows, which needs fewer
-/// products. A value whose sum is within about 1e-4 of a half may be rounded the other way, so results
-/// are at most 1 apart.
+/// torchvision convolves with the two-dimensional kernel in f32, sums in an order that depends on
+/// the machine, and rounds. Here the columns are convolved first and then the rows, which needs
+/// fewer products. A value whose sum is within about 1e-4 of a half may be rounded the other way,
+/// so results are at most 1 apart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GaussianKernel {

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::{Kernel, Scratch};
 use crate::image::Planes;
 
-/// torchvision's `adjust_hue(image, factor)` on a PIL image: to Pillow's HSV, a shift of H, and back.
+/// torchvision's `adjust_hue(image, factor)` on a PIL image: to Pillow's HSV, a shift of H, and
+/// back.
 ///
 /// H is in 256ths of a turn and wraps around. The shift is `trunc(255 factor)`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,8 +97,8 @@ fn round(t: f64) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    /// `round` adds a half and truncates. That differs from C's `round` where the sum is inexact, which
-    /// happens for none of the products that `to_rgb` rounds.
+    /// `round` adds a half and truncates. That differs from C's `round` where the sum is inexact,
+    /// which happens for none of the products that `to_rgb` rounds.
     #[test]
     fn a_half_added_rounds() {
         for h in 0..=255u8 {

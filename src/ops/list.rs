@@ -1,6 +1,7 @@
 //! `ops!`, which writes [`Op`](super::Op) from the list of ops.
 
-/// Declares `Op` and all that depends on the whole list of ops, which are given as `module::Struct`.
+/// Declares `Op` and all that depends on the whole list of ops, which are given as
+/// `module::Struct`.
 ///
 /// A struct without [`Kernel`](super::Kernel) or serde's traits does not compile.
 macro_rules! ops {
@@ -9,11 +10,15 @@ macro_rules! ops {
 
         /// One operation, decided.
         ///
-        /// The names are timm's where timm has one. The doc of each op says which function it equals.
+        /// The names are timm's where timm has one. The doc of each op says which function it
+        /// equals.
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
         pub enum Op {
-            $(#[doc = concat!("[`", stringify!($op), "`](struct@", stringify!($op), ").")] $op($op),)+
+            $(
+                #[doc = concat!("[`", stringify!($op), "`](type@", stringify!($op), ").")]
+                $op($op),
+            )+
         }
 
         impl Op {

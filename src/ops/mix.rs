@@ -16,8 +16,8 @@ use crate::image::Planes;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "mixing", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Mix {
-    /// `_apply_basic` of timm's `AugMixAugment`: the weighted sum in f32, clipped and truncated, then
-    /// Pillow's blend of the image and that sum.
+    /// `_apply_basic` of timm's `AugMixAugment`: the weighted sum in f32, clipped and truncated,
+    /// then Pillow's blend of the image and that sum.
     Sum {
         /// The sum's share of the blend, timm's `m`.
         amount: f32,
@@ -29,7 +29,8 @@ pub enum Mix {
         /// The chains. The weight of each is its share of its blend.
         chains: Vec<Chain>,
     },
-    /// torchvision's `AugMix`: the image and the results are weighted and summed in f32, then truncated.
+    /// torchvision's `AugMix`: the image and the results are weighted and summed in f32, then
+    /// truncated.
     Weighted {
         /// The image's own weight.
         image: f32,

@@ -1,20 +1,20 @@
 //! What may happen to a view after its crop, resize and flips: Pillow's, timm's and torchvision's
 //! operations on three planes, bit for bit.
 //!
-//! An [`Op`] is fully decided. It holds plain numbers and draws none, so that a plan can be stored and
-//! executed again. Which op is applied, how often and how strongly is decided by
-//! [`policy`](crate::policy), of which nothing here knows. The one op with random pixels, [`Erase`] with
-//! noise, has the seed of its noise among its arguments.
+//! An [`Op`] is fully decided. It holds plain numbers and draws none, so that a plan can be stored
+//! and executed again. Which op is applied, how often and how strongly is decided by
+//! [`policy`](crate::policy), of which nothing here knows. The one op with random pixels, [`Erase`]
+//! with noise, has the seed of its noise among its arguments.
 //!
 //! # One op, one file
 //!
-//! An op is a struct with its arguments, and what it does is its [`Kernel`]. `Op` is the enum of all
-//! these structs. It is written by the macro `ops!` from the list below, with everything that needs to
-//! know all ops: their names, the dispatch and the form in which plans store them. A new op is a new
-//! file, a `mod` line and an entry in that list.
+//! An op is a struct with its arguments, and what it does is its `Kernel`. `Op` is the enum of
+//! all these structs. It is written by the macro `ops!` from the list below, with everything that
+//! needs to know all ops: their names, the dispatch and the form in which plans store them. A new
+//! op is a new file, a `mod` line and an entry in that list.
 //!
-//! serde reads and writes an op as a pair of its name and its arguments, which have the names of the
-//! struct's fields:
+//! serde reads and writes an op as a pair of its name and its arguments, which have the names of
+//! the struct's fields:
 //!
 //! ```
 //! use tied_augment::image::Planes;
@@ -131,8 +131,8 @@ pub fn apply(ops: &[Op], planes: &mut Planes<'_>, scratch: &mut Scratch) {
     }
 }
 
-/// How a geometric op interpolates: the filters of Pillow's `Image.transform`. Unlike the filters of a
-/// resize, they do not antialias.
+/// How a geometric op interpolates: the filters of Pillow's `Image.transform`. Unlike the filters
+/// of a resize, they do not antialias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Interpolation {

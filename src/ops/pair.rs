@@ -1,5 +1,5 @@
-//! Pairs of a name and arguments, where the name decides which arguments there are: the form in which
-//! plans store each step.
+//! Pairs of a name and arguments, where the name decides which arguments there are: the form in
+//! which plans store each step.
 //!
 //! serde can derive an enum as a map, `{"Posterize": {"bits": 3}}`, but not as a pair,
 //! `["Posterize", {"bits": 3}]`. The pairs are what Python code loops over.

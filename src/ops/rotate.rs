@@ -44,7 +44,8 @@ impl Kernel for Rotate {
 
 impl Rotate {
     fn turn(&self, degrees: f64, planes: &mut Planes<'_>, affine: &mut Transformer) {
-        // The system's sine and cosine, as Python's. The matrix maps output to input: it turns back.
+        // The system's sine and cosine, as Python's. The matrix maps output to input: it turns
+        // back.
         let angle = -degrees.to_radians();
         let (cos, sin) = (round15(angle.cos()), round15(angle.sin()));
         let (x, y) = (planes.width() as f64 / 2.0, planes.height() as f64 / 2.0);

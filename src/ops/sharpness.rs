@@ -7,11 +7,11 @@ use super::blend::{blend, byte};
 use super::{Kernel, Scratch, check_finite};
 use crate::image::Planes;
 
-/// Pillow's `ImageEnhance.Sharpness(image).enhance(factor)`: the blend of the smoothed image and the
-/// image.
+/// Pillow's `ImageEnhance.Sharpness(image).enhance(factor)`: the blend of the smoothed image and
+/// the image.
 ///
-/// The smoothing is `ImageFilter.SMOOTH`, the kernel (1,1,1; 1,5,1; 1,1,1) / 13. Each of its rows is
-/// summed in f32. The sums of the rows are added to 0.5, the lowest row first, and the total is
+/// The smoothing is `ImageFilter.SMOOTH`, the kernel (1,1,1; 1,5,1; 1,1,1) / 13. Each of its rows
+/// is summed in f32. The sums of the rows are added to 0.5, the lowest row first, and the total is
 /// truncated. The outermost pixels are not smoothed, so the blend leaves them as they are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

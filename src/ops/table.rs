@@ -35,7 +35,8 @@ fn scalar(plane: &mut [u8], table: &[u8; 256]) {
 mod x86 {
     use std::arch::x86_64::*;
 
-    /// The table in four registers: 64 values in three instructions, ten times as fast as one by one.
+    /// The table in four registers: 64 values in three instructions, ten times as fast as one by
+    /// one.
     #[target_feature(enable = "avx512bw,avx512vbmi")]
     pub fn map(plane: &mut [u8], table: &[u8; 256]) {
         let quarter = |i: usize| load(table[64 * i..].first_chunk().expect("four quarters"));

@@ -5,8 +5,8 @@ use crate::image::Rect;
 use crate::ops::Op;
 use crate::resize::Filter;
 
-/// The longest side of a crop that is resized, and of what it is resized to. No photo has one so long.
-/// The resize transposes 64 rows at once, which takes 200 MB for rows of this length.
+/// The longest side of a crop that is resized, and of what it is resized to. No photo has one so
+/// long. The resize transposes 64 rows at once, which takes 200 MB for rows of this length.
 const MAX_SIDE: u32 = 1 << 20;
 
 /// The most pixels that a crop of a resized image may need.
@@ -19,8 +19,8 @@ pub(super) fn resizable(crop: Rect, frame: Option<Frame>) -> bool {
         && u64::from(h) * u64::from(w) <= MAX_RESIZED
 }
 
-/// Where the output lies in a resized image that has another size: what timm's `ResizeKeepRatio` and
-/// `CenterCropOrPad` or `RandomCropOrPad` decide.
+/// Where the output lies in a resized image that has another size: what timm's `ResizeKeepRatio`
+/// and `CenterCropOrPad` or `RandomCropOrPad` decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// Height and width that the crop is resized to.

@@ -9,13 +9,13 @@
 //! Plan + pixels                        --Renderer---->  the view   (touches pixels, draws nothing)
 //! ```
 //!
-//! A plan is data. It says which box to crop, with which filter to resize it, whether to flip, and which
-//! ops follow with which numbers. So the decoder can be told which part of the image is needed before any
-//! pixel exists, two views can share a decode, a plan can be stored and executed again, and a test can
-//! execute the same plan with Pillow.
+//! A plan is data. It says which box to crop, with which filter to resize it, whether to flip, and
+//! which ops follow with which numbers. So the decoder can be told which part of the image is
+//! needed before any pixel exists, two views can share a decode, a plan can be stored and executed
+//! again, and a test can execute the same plan with Pillow.
 //!
-//! All numbers come from a [`Stream`] that is keyed by seed, epoch, index and view ([`Key`]). A plan
-//! therefore depends neither on threads nor on batches nor on what was planned before.
+//! All numbers come from a [`Stream`] that is keyed by seed, epoch, index and view ([`Key`]). A
+//! plan therefore depends neither on threads nor on batches nor on what was planned before.
 //!
 //! ```
 //! use tied_augment::plan::{Crop, Plan, Shared, ViewSpec, plan_views};
@@ -56,7 +56,8 @@ pub use spec::{Crop, ViewSpec};
 use crate::error::Result;
 use crate::rng::{Key, Stream};
 
-/// What the views of a sample share of the first view's geometry. Each view always draws its own ops.
+/// What the views of a sample share of the first view's geometry. Each view always draws its own
+/// ops.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Shared {
     /// Nothing: each view draws its own.
@@ -91,8 +92,8 @@ impl Shared {
 /// The plans replace the content of `plans`, whose buffers are reused.
 ///
 /// # Errors
-/// [`Error::Argument`] if a padded image is smaller than the output, or an image that is resized as a
-/// whole would become huge.
+/// [`Error::Argument`](crate::error::Error::Argument) if a padded image is smaller than the output,
+/// or an image that is resized as a whole would become huge.
 pub fn plan_views(
     specs: &[ViewSpec],
     shared: Shared,

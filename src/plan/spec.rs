@@ -24,7 +24,8 @@ pub enum Crop {
         /// Pixels on each side.
         padding: u32,
     },
-    /// timm's `ResizeKeepRatio` of the whole image, then its `CenterCropOrPad` or `RandomCropOrPad`.
+    /// timm's `ResizeKeepRatio` of the whole image, then its `CenterCropOrPad` or
+    /// `RandomCropOrPad`.
     KeepRatio {
         /// Bounds of the random zoom's area; below 1 zooms in.
         scale: (f64, f64),
@@ -33,8 +34,8 @@ pub enum Crop {
         /// Whether the output is placed at random, not in the centre.
         random: bool,
     },
-    /// torchvision's `Resize` of the shorter side to the output's, then `CenterCrop`: timm's `no_aug`
-    /// with a square size.
+    /// torchvision's `Resize` of the shorter side to the output's, then `CenterCrop`: timm's
+    /// `no_aug` with a square size.
     Center,
     /// The whole image, whatever its aspect ratio: timm's `no_aug` with a size of two sides.
     Squash,
@@ -108,8 +109,8 @@ impl ViewSpec {
     /// Decides where the pixels of a view of an image of (height, width) `shape` come from.
     ///
     /// # Errors
-    /// [`Error::Argument`] if a padded image is smaller than the output, or an image that is resized
-    /// as a whole would become huge.
+    /// [`Error::Argument`] if a padded image is smaller than the output, or an image that is
+    /// resized as a whole would become huge.
     pub(super) fn geometry(&self, shape: (u32, u32), stream: &mut Stream) -> Result<Geometry> {
         let whole = Rect { x: 0, y: 0, w: shape.1, h: shape.0 };
         let (crop, frame) = match self.crop {

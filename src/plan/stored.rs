@@ -8,9 +8,9 @@
 //!  ["Solarize", {"threshold": 128.0}]]
 //! ```
 //!
-//! First come the steps of the geometry: `crop`, then if at all `resize`, `frame`, `hflip` and `vflip`.
-//! The ops follow, under their own names. A list can be edited by hand, so everything unknown or out of
-//! order is refused.
+//! First come the steps of the geometry: `crop`, then if at all `resize`, `frame`, `hflip` and
+//! `vflip`. The ops follow, under their own names. A list can be edited by hand, so everything
+//! unknown or out of order is refused.
 
 use serde::de::Error;
 use serde::ser::SerializeSeq;

@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 use crate::ops::{Interpolation, Op};
 use crate::rng::Stream;
 
-/// The rest of timm's training transform, declared: a policy, colour jitter, grayscale, blur, Cutout
-/// and random erasing. The default does nothing.
+/// The rest of timm's training transform, declared: a policy, colour jitter, grayscale, blur,
+/// Cutout and random erasing. The default does nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Augment {
     /// The augmentation policy.

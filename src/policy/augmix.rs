@@ -104,8 +104,8 @@ impl AugMix {
     }
 }
 
-/// Replaces the weights by the shares of the blends: after all blends, which follow one another, each
-/// chain has its weight times `m` (timm's `_calc_blended_weights`, in f32 as with NumPy 2).
+/// Replaces the weights by the shares of the blends: after all blends, which follow one another,
+/// each chain has its weight times `m` (timm's `_calc_blended_weights`, in f32 as with NumPy 2).
 fn blended_shares(weights: &mut [f32], m: f32) {
     let mut rest = 1f32;
     for weight in weights.iter_mut().rev() {

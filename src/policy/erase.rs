@@ -32,7 +32,8 @@ impl EraseMode {
     }
 }
 
-/// timm's `RandomErasing` (`data/random_erasing.py`, timm 1.0.31) with its default areas and aspects.
+/// timm's `RandomErasing` (`data/random_erasing.py`, timm 1.0.31) with its default areas and
+/// aspects.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RandomErasing {
     /// The probability of erasing at all.
@@ -124,8 +125,8 @@ fn place((height, width): (u32, u32), count: u32, stream: &mut Stream) -> Option
 
 /// Appends Cutout: a square with sides of `length` about a random pixel, filled with the mean.
 ///
-/// `Cutout(length=length)` of the code of Kurtulus et al. 2023: an odd length is one less, and the part
-/// outside the image is cut off.
+/// `Cutout(length=length)` of the code of Kurtulus et al. 2023: an odd length is one less, and the
+/// part outside the image is cut off.
 pub(super) fn cutout(
     length: u32,
     size: (u32, u32),

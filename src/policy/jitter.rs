@@ -8,8 +8,8 @@ use crate::rng::Stream;
 /// The taps of timm's blur in each direction.
 const KERNEL: u32 = 23;
 
-/// torchvision's `RandomApply([ColorJitter(...)], prob)`: the bounds of each factor, or `None` for what
-/// is not changed.
+/// torchvision's `RandomApply([ColorJitter(...)], prob)`: the bounds of each factor, or `None` for
+/// what is not changed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ColorJitter {
     brightness: Option<(f64, f64)>,

@@ -1,8 +1,9 @@
 //! What happens to a view's colours and shape after the crop: declared as data ([`Augment`], with a
 //! [`Policy`]), drawn into a list of [`Op`]s. Draws numbers, touches no pixels.
 //!
-//! A policy is named by a string. timm's strings mean what timm 1.0.31 means by them, and `tv-...` are
-//! torchvision's policies. What is drawn has their joint distribution. The order of the draws is our own.
+//! A policy is named by a string. timm's strings mean what timm 1.0.31 means by them, and `tv-...`
+//! are torchvision's policies. What is drawn has their joint distribution. The order of the draws
+//! is our own.
 //!
 //! ```
 //! use tied_augment::policy::Policy;

@@ -112,8 +112,8 @@ impl RandAugment {
     }
 }
 
-/// One of the ops that are not `chosen`, with chances in proportion to the weights: the distribution of
-/// `numpy.random.choice(..., replace=False, p=weights)`.
+/// One of the ops that are not `chosen`, with chances in proportion to the weights: the
+/// distribution of `numpy.random.choice(..., replace=False, p=weights)`.
 fn weighted(set: &[(Name, f64)], chosen: &mut u32, stream: &mut Stream) -> Name {
     let left = || set.iter().enumerate().filter(|&(i, _)| *chosen >> i & 1 == 0);
     let total: f64 = left().map(|(_, (_, weight))| weight).sum();

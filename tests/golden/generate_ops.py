@@ -1,9 +1,9 @@
 """Writes ops.json and ops.png: the pixels of every op, by Pillow, timm and torchvision.
 
-Run ``python tests/golden/generate_ops.py`` to add cases. A tile that changes means that the installed
-libraries make other pixels than before.
+Run ``python tests/golden/generate_ops.py`` to add cases. If a tile changes, the installed libraries
+make other pixels than before.
 
-ops.png is a strip of tiles that can be looked at: the image, then the result of each op in ops.json.
+ops.png is a strip of tiles, to be looked at too: the image, then the result of each op in ops.json.
 """
 
 import json
@@ -42,7 +42,10 @@ def geometric(name, argument, *values):
     ]
 
 
-CHAINS = [(0.5, [("Invert", {})]), (0.375, [("Posterize", {"bits": 3}), ("Color", {"factor": 1.7})])]
+CHAINS = [
+    (0.5, [("Invert", {})]),
+    (0.375, [("Posterize", {"bits": 3}), ("Color", {"factor": 1.7})]),
+]
 BOX = {"x": 5, "y": 3, "w": 9, "h": 7}
 NOISE = {"fill": "noise", "mean": (124.0, 116.0, 104.0), "std": (58.0, 57.0, 57.0)}
 

@@ -77,9 +77,10 @@ fn fill(map: Map<'_>, y: usize, start: usize, at: &mut [u32], dx: &mut [f64], dy
 /// The largest integer that is not above `v`, and the rest. `v` lies in the image.
 #[inline(always)]
 fn split(v: f64) -> (i32, f64) {
-    // SAFETY: `v` is half a pixel less than a coordinate in [0, 2^15], and so fits an i32. `span` returns
-    // only columns with such coordinates: it is a binary search on `at`, which is monotone in x for every
-    // finite matrix. With infinities there may be a tail of NaN, for which `span` is empty.
+    // SAFETY: `v` is half a pixel less than a coordinate in [0, 2^15], and so fits an i32. `span`
+    // returns only columns with such coordinates: it is a binary search on `at`, which is monotone
+    // in x for every finite matrix. With infinities there may be a tail of NaN, for which `span` is
+    // empty.
     let whole = unsafe { v.to_int_unchecked::<i32>() };
     let whole = whole - i32::from(f64::from(whole) > v);
     (whole, v - f64::from(whole))
@@ -87,8 +88,8 @@ fn split(v: f64) -> (i32, f64) {
 
 /// The `x` below `len` for which a value that is monotone in `x` lies in its range.
 ///
-/// `rising` is the direction. The two tests say whether the value is not below the range, and whether it
-/// is not beyond it. Two binary searches find the ends.
+/// `rising` is the direction. The two tests say whether the value is not below the range, and
+/// whether it is not beyond it. Two binary searches find the ends.
 pub fn interval(
     len: usize,
     rising: bool,

@@ -3,14 +3,14 @@
 //!
 //! For each output row:
 //!
-//! 1. [`coordinates`] finds the span of columns whose source lies inside the image. Everything outside
-//!    the span is filled, so that the inner loops need no tests.
+//! 1. [`coordinates`] finds the span of columns whose source lies inside the image. The rest of the
+//!    row is filled, so that the inner loops need no tests.
 //! 2. It computes where in the image each pixel of the span lies.
 //! 3. A kernel interpolates there ([`smooth`]), or [`nearest`] copies a pixel.
 //!
 //! The kernels read a copy of the image with the three channels of a pixel side by side: one load
-//! fetches a pixel. The copy is two pixels larger on each side, with the edges repeated, so that no tap
-//! is out of bounds. All coordinates are f64 as in Pillow, without fused operations.
+//! fetches a pixel. The copy is two pixels larger on each side, with the edges repeated, so that no
+//! tap is out of bounds. All coordinates are f64 as in Pillow, without fused operations.
 
 mod coordinates;
 mod nearest;
@@ -44,7 +44,8 @@ pub struct Transformer {
 impl Transformer {
     /// Pillow's `transform(size, AFFINE, matrix, filter, fillcolor=fill)`.
     ///
-    /// The matrix maps output to input: `x = m[0] x' + m[1] y' + m[2]`, `y = m[3] x' + m[4] y' + m[5]`.
+    /// The matrix maps output to input: `x = m[0] x' + m[1] y' + m[2]`,
+    /// `y = m[3] x' + m[4] y' + m[5]`.
     pub fn transform(
         &mut self,
         matrix: &[f64; 6],

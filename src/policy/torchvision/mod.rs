@@ -1,4 +1,5 @@
-//! torchvision's policies (`transforms/autoaugment.py`, torchvision 0.29), as they treat PIL images.
+//! torchvision's policies (`transforms/autoaugment.py`, torchvision 0.29), as they treat PIL
+//! images.
 //!
 //! [`parse`] reads the config string, [`space`] has the magnitudes and their ops, [`tables`] what
 //! `AutoAugment` learned.

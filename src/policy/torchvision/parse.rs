@@ -51,7 +51,8 @@ struct Keys<'a, 'b> {
 }
 
 impl<'b> Keys<'_, 'b> {
-    /// Calls `set` with each section whose key is known. The section `i...`, the filter, is read here.
+    /// Calls `set` with each section whose key is known. The section `i...`, the filter, is read
+    /// here.
     fn read(
         &mut self,
         sections: impl Iterator<Item = Section<'b>>,

@@ -1,7 +1,7 @@
 //! torchvision's ops by name, and what their magnitudes are.
 //!
-//! Magnitudes are f32, since torchvision keeps them in tensors. They are used as f64, as `item()` returns
-//! them.
+//! Magnitudes are f32, since torchvision keeps them in tensors. They are used as f64, as `item()`
+//! returns them.
 
 use crate::ops::{
     AutoContrast, Brightness, Color, Contrast, Equalize, Interpolation, Invert, Op, Posterize,
@@ -44,8 +44,8 @@ impl Name {
     }
 }
 
-/// An `_augmentation_space`: the magnitudes of the ops. A magnitude is chosen by the number of its bin.
-/// The first bin is 0, or the weakest magnitude, and the last has the values in the fields.
+/// An `_augmentation_space`: the magnitudes of the ops. A magnitude is chosen by the number of its
+/// bin. The first bin is 0, or the weakest magnitude, and the last has the values in the fields.
 pub struct Space {
     bins: u32,
     shear: f64,
@@ -130,7 +130,8 @@ impl Space {
     }
 }
 
-/// `torch.linspace(start, end, steps)[i]` in f32, each value rounded once, as torch's compiled code does.
+/// `torch.linspace(start, end, steps)[i]` in f32, each value rounded once, as torch's compiled code
+/// does.
 fn linspace(start: f32, end: f32, steps: u32, i: u32) -> f32 {
     let step = (end - start) / (steps - 1) as f32;
     if i < steps / 2 {
@@ -140,8 +141,8 @@ fn linspace(start: f32, end: f32, steps: u32, i: u32) -> f32 {
     }
 }
 
-/// The factors of a shear in x and in y. torchvision passes them as degrees, which changes their last
-/// bits.
+/// The factors of a shear in x and in y. torchvision passes them as degrees, which changes their
+/// last bits.
 fn sheared(factor: f64) -> (f64, f64) {
     let radians = libm::atan(factor).to_degrees().to_radians();
     (libm::tan(radians), libm::sin(radians) / libm::cos(radians))

@@ -1,5 +1,6 @@
-//! The tables that torchvision's `AutoAugment` learned, by data set (`_get_policies`, torchvision 0.29):
-//! each op with its probability and the bin of its magnitude, 0 for an op without a magnitude.
+//! The tables that torchvision's `AutoAugment` learned, by data set (`_get_policies`, torchvision
+//! 0.29): each op with its probability and the bin of its magnitude, 0 for an op without a
+//! magnitude.
 
 use super::space::Name;
 use super::space::Name::{
