@@ -123,6 +123,7 @@ impl Stream {
     }
 
     /// Two standard normal numbers (Box and Muller 1958), from two uniform ones.
+    #[inline]
     pub(crate) fn normals(&mut self) -> [f64; 2] {
         // 1 - unit is in (0, 1], where the logarithm is finite.
         let radius = (-2.0 * libm::log(1.0 - self.unit())).sqrt();

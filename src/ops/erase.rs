@@ -58,11 +58,8 @@ impl Kernel for Erase {
                         // not depend on how much of the box is outside the image.
                         let index = (y as i64 - i64::from(self.area.y)) as u64;
                         let key = Key { seed, epoch: 0, index, view: channel as u16 };
-                        let noise = Normal::new(key).skip(skipped);
                         let (mean, std) = (f64::from(mean[channel]), f64::from(std[channel]));
-                        for (v, normal) in row.iter_mut().zip(noise) {
-                            *v = (mean + std * normal).round() as u8;
-                        }
+                        noise(row, skipped, Stream::new(key), mean, std);
                     }
                 }
             }
@@ -70,27 +67,22 @@ impl Kernel for Erase {
     }
 }
 
-/// Standard normal numbers without end, two from each pair of uniform ones.
-struct Normal {
-    stream: Stream,
-    spare: Option<f64>,
-}
-
-impl Normal {
-    fn new(key: Key) -> Self {
-        Self { stream: Stream::new(key), spare: None }
-    }
-}
-
-impl Iterator for Normal {
-    type Item = f64;
-
-    fn next(&mut self) -> Option<f64> {
-        self.spare.take().or_else(|| {
-            let [first, second] = self.stream.normals();
-            self.spare = Some(second);
-            Some(first)
+/// Fills `row` with normal numbers, without the first `skipped` of them.
+fn noise(row: &mut [u8], skipped: usize, mut stream: Stream, mean: f64, std: f64) {
+    // They come in pairs.
+    let mut second = None;
+    let mut normal = || {
+        second.take().unwrap_or_else(|| {
+            let pair = stream.normals();
+            second = Some(pair[1]);
+            pair[0]
         })
+    };
+    for _ in 0..skipped {
+        normal();
+    }
+    for v in row {
+        *v = (mean + std * normal()).round() as u8;
     }
 }
 
