@@ -82,7 +82,8 @@ fn noise(row: &mut [u8], skipped: usize, mut stream: Stream, mean: f64, std: f64
         normal();
     }
     for v in row {
-        *v = (mean + std * normal()).round() as u8;
+        // The half rounds, as the cast truncates. The cast also clamps.
+        *v = (mean + std * normal() + 0.5) as u8;
     }
 }
 
