@@ -39,13 +39,15 @@ Crop = Literal["rrc", "rkrc", "rkrr", "center", "squash", "pad"]
 class View(Views):
     """One augmented view: timm's training transform, equal to what timm and Pillow make.
 
-    The order of work is timm's: crop and resize, flips, policy, colour jitter, grayscale, blur, and
-    what is erased. By default only crops and flips are drawn; `from_timm` has timm's defaults.
+    The order of the steps is timm's: crop and resize, flips, policy, colour jitter, grayscale,
+    blur, Cutout, random erasing. By default only crops and flips are drawn. `from_timm` has timm's
+    defaults.
 
-    A value: immutable, comparable, hashable, picklable. Called with an index, all randomness
-    follows from (index, epoch, seed, view) and nothing else. Called without one, as data sets call
-    their ``transform``, every call draws anew from torch's random state if torch is loaded, else
-    from numpy's: repeatable by ``torch.manual_seed``, different in each worker of a DataLoader.
+    A view is a value: immutable, comparable, hashable, picklable. With an index, the randomness of
+    a call depends on (seed, epoch, index, view) only. Without an index, as data sets call their
+    ``transform``, each call draws a new seed from torch's random state if torch is loaded, else
+    from numpy's. ``torch.manual_seed`` makes that repeatable, and the workers of a DataLoader
+    differ.
 
     Args:
         size: side of the square output, or (height, width), in pixels, up to 32768.
@@ -55,36 +57,38 @@ class View(Views):
             (0.9, 1/0.9) for the change of it by ``'rkrc'`` and ``'rkrr'``.
         interpolation: ``'random'`` (bilinear or bicubic, with equal chances, as in timm),
             ``'nearest'``, ``'box'``, ``'bilinear'``, ``'hamming'``, ``'bicubic'`` or ``'lanczos'``;
-            all antialiased as in Pillow. Also for the geometric ops of timm's policies, which know
-            nearest, bilinear and bicubic only, and draw a filter each with ``'random'``.
+            all antialiased as in Pillow. The geometric ops of timm's policies use it too. They know
+            nearest, bilinear and bicubic only, and with ``'random'`` each op draws its own.
         hflip: probability of a left-right flip.
         vflip: probability of a top-bottom flip.
-        crop: timm's `train_crop_mode`: ``'rrc'``, a random resized crop, ``'rkrc'`` or ``'rkrr'``,
-            the image resized keeping its ratio, then cropped in the centre or at random, mirrored
-            where it is smaller. Or timm's `no_aug`: ``'center'`` (the shorter side resized to
-            `size`, central crop) or ``'squash'`` (all resized to `size`). Or ``'pad'``, a crop of
-            `size` from the image padded with black, as in CIFAR recipes, which uses neither
-            `scale` nor `ratio` and does not resize.
+        crop: ``'rrc'``, ``'rkrc'`` and ``'rkrr'`` are timm's `train_crop_mode`: a random resized
+            crop, or the image resized with its ratio kept, then cropped in the centre (``'rkrc'``)
+            or at random (``'rkrr'``) and mirrored where it is smaller than the crop. ``'center'``
+            and ``'squash'`` are timm's `no_aug`: the shorter side resized to `size` and cropped in
+            the centre, or the whole image resized to `size`. ``'pad'`` is a crop of `size` from
+            the image padded with black, as in CIFAR recipes. It does not resize, and uses neither
+            `scale` nor `ratio`.
         padding: pixels of black on each side for ``crop='pad'``.
-        auto_augment: a policy: timm's config string (``'rand-m9-mstd0.5-inc1'``, ``'augmix-m5'``,
-            ``'original'``, ``'v0'``, ``'3a'``, ...) with timm's meaning, or one of torchvision's
-            (``'tv-rand-n2-m9'``, ``'tv-trivial'``, ``'tv-auto-imagenet'``, ``'tv-augmix'``).
+        auto_augment: a policy: a config string of timm's (``'rand-m9-mstd0.5-inc1'``,
+            ``'augmix-m5'``, ``'original'``, ``'v0'``, ``'3a'``, ...) or one of torchvision's
+            policies (``'tv-rand-n2-m9'``, ``'tv-trivial'``, ``'tv-auto-imagenet'``,
+            ``'tv-augmix'``).
         color_jitter: strengths of brightness, contrast, saturation and, as a fourth, hue (at most
-            0.5); one number for the first three; None for none. As in timm, not applied beside
-            `auto_augment`, unless that has ``'3a'`` in it.
+            0.5); one number for the first three; None for none. As in timm, it is not applied with
+            an `auto_augment`, except one with ``'3a'`` in it.
         color_jitter_prob: probability of colour jitter; None for always.
-        force_color_jitter: apply colour jitter beside any `auto_augment`.
+        force_color_jitter: apply colour jitter with any `auto_augment`.
         grayscale_prob: probability of a gray image.
         gaussian_blur_prob: probability of a blur with a 23-pixel kernel and sigma from 0.1 to 2.
         cutout: side of a square at a random place, filled with `mean`, in pixels; 0 for none.
-        re_prob: probability of random erasing, on bytes: the mean is rounded, noise is rounded and
-            clamped, where timm erases normalised floats.
+        re_prob: probability of random erasing. It works on bytes, so the mean and noise are
+            rounded; timm erases normalised floats.
         re_mode: ``'const'`` (the mean), ``'rand'`` (one colour per box) or ``'pixel'`` (noise).
         re_count: the greatest number of boxes.
         re_num_splits: above 1, view number 0 is not erased, as timm spares the first split.
-        mean: the model's normalisation, per channel, in 0 to 1: the colour of what moves in from
-            outside in timm's policies, and of what is erased.
-        std: the same, for `re_mode`.
+        mean: the mean of the model's normalisation, per channel, in 0 to 1. It is the colour
+            outside the image in timm's policies, and of what is erased.
+        std: the standard deviation of that normalisation, for the noise of `re_mode`.
 
     Raises:
         ValueError: a value out of its range, or a config string that timm refuses.
@@ -188,9 +192,9 @@ class View(Views):
     def from_timm(cls, **options: Any) -> View:
         """The view that ``timm.data.create_transform(is_training=True, **options)`` makes.
 
-        The same names, defaults and meaning as in timm 1.0.31. The view is uint8: normalisation is
-        the loader's. As in timm, nothing is erased with `use_prefetcher` or without `normalize`,
-        and what only evaluation reads (`crop_pct`, ...) has no effect; so
+        Names, defaults and meaning are those of timm 1.0.31. The view is uint8, so normalisation is
+        left to the loader. As in timm, nothing is erased with `use_prefetcher` or without
+        `normalize`. Options for evaluation only (`crop_pct`, ...) have no effect, so that
         ``View.from_timm(**resolve_data_config(model=model))`` works.
 
         Raises:
@@ -204,8 +208,8 @@ class View(Views):
         """The view that timm's train.py trains on when called with `args`.
 
         Args:
-            args: what train.py's parser gives, of any release since 0.9.16.
-            model: the model, for its input size and normalisation where `args` gives none.
+            args: what the parser of train.py returns, of any release since 0.9.16.
+            model: the model, whose input size and normalisation are used where `args` has none.
 
         Raises:
             ValueError: an option that is not supported, named.

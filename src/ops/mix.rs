@@ -15,6 +15,7 @@ use crate::image::Planes;
 // deserializer's type: the ops of a chain are read from the buffer, whatever the plan is read from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "mixing", rename_all = "lowercase", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum Mix {
     /// `_apply_basic` of timm's `AugMixAugment`: the weighted sum in f32, clipped and truncated,
     /// then Pillow's blend of the image and that sum.

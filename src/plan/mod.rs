@@ -59,6 +59,7 @@ use crate::rng::{Key, Stream};
 /// What the views of a sample share of the first view's geometry. Each view always draws its own
 /// ops.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Shared {
     /// Nothing: each view draws its own.
     #[default]
