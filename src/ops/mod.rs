@@ -11,7 +11,8 @@
 //! An op is a struct with its arguments, and what it does is its `Kernel`. `Op` is the enum of
 //! all these structs. It is written by the macro `ops!` from the list below, with everything that
 //! needs to know all ops: their names, the dispatch and the form in which plans store them. A new
-//! op is a new file, a `mod` line and an entry in that list.
+//! op is a new file, a `mod` line and an entry in that list. `tests/ops.rs` then asks for golden
+//! pixels: a case in `tests/golden/generate_ops.py`.
 //!
 //! serde reads and writes an op as a pair of its name and its arguments, which have the names of
 //! the struct's fields:

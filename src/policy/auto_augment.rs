@@ -26,23 +26,17 @@ pub struct AutoAugment {
     std: f64,
 }
 
-/// The table with this name, and whether every posterize is increasing.
-pub(super) fn table(name: &str) -> Option<(&'static [SubPolicy], bool)> {
-    match name {
-        "original" => Some((ORIGINAL, false)),
-        "originalr" => Some((ORIGINAL, true)),
-        "v0" => Some((V0, false)),
-        "v0r" => Some((V0, true)),
-        "3a" => Some((THREE, false)),
-        _ => None,
-    }
-}
-
 impl AutoAugment {
-    pub(super) fn parse(
-        (table, increasing_posterize): (&'static [SubPolicy], bool),
-        config: &mut Config<'_>,
-    ) -> Result<Self> {
+    /// The policy that `config` begins with; `None` if it is none of these.
+    pub(super) fn parse(config: &mut Config<'_>) -> Result<Option<Self>> {
+        let (table, increasing_posterize) = match config.head() {
+            "original" => (ORIGINAL, false),
+            "originalr" => (ORIGINAL, true),
+            "v0" => (V0, false),
+            "v0r" => (V0, true),
+            "3a" => (THREE, false),
+            _ => return Ok(None),
+        };
         let mut std = None;
         for section in config.sections() {
             if config.skips(section) {
@@ -53,7 +47,7 @@ impl AutoAugment {
                 _ => return config.unknown(section, "mstd (the magnitudes' standard deviation)"),
             }
         }
-        Ok(Self { table, increasing_posterize, std: std.unwrap_or(0.0) })
+        Ok(Some(Self { table, increasing_posterize, std: std.unwrap_or(0.0) }))
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = Name> {

@@ -93,8 +93,8 @@ impl Policy {
             "rand" => Kind::RandAugment(RandAugment::parse(&mut config)?),
             "augmix" => Kind::AugMix(AugMix::parse(&mut config)?),
             "tv" | "trivial" => Kind::Torchvision(Torchvision::parse(&config)?),
-            head => match auto_augment::table(head) {
-                Some(table) => Kind::AutoAugment(AutoAugment::parse(table, &mut config)?),
+            head => match AutoAugment::parse(&mut config)? {
+                Some(policy) => Kind::AutoAugment(policy),
                 None => {
                     return config.refuse(&format!(
                         "no policy is called '{head}'; there are rand, augmix, v0, v0r, original, \

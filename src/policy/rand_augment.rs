@@ -72,15 +72,16 @@ impl RandAugment {
         if let Some(max) = max.filter(|&max| max > 0.0) {
             magnitude.max = max;
         }
+        let plain = Choice::Even(if increasing { INCREASING } else { PLAIN });
         let choice = match set {
             Some(("weights", _)) => Choice::Weighted(WEIGHTED),
             Some(("3aw", _)) => Choice::Weighted(WEIGHTED_3A),
             Some(("3a", _)) => Choice::Even(THREE),
             Some((_, section)) => {
                 config.ignored(section, "as the sets are weights, 3a and 3aw");
-                Choice::Even(if increasing { INCREASING } else { PLAIN })
+                plain
             }
-            None => Choice::Even(if increasing { INCREASING } else { PLAIN }),
+            None => plain,
         };
         match choice {
             Choice::Weighted(set) if num_ops as usize > set.len() => config.refuse(&format!(
