@@ -90,7 +90,7 @@ impl Error {
     }
 
     /// A decoding failure of `format`.
-    pub fn decode(format: &'static str, cause: impl ToString) -> Self {
+    pub(crate) fn decode(format: &'static str, cause: impl ToString) -> Self {
         Self::Decode { format, cause: cause.to_string() }
     }
 }

@@ -20,7 +20,7 @@
 
 use crate::decode::{Decoder, Limits};
 use crate::error::Result;
-use crate::image::{Image, ImageRef, Rect, mirrored};
+use crate::image::{Image, ImageRef, Planes, Rect, mirrored};
 use crate::ops::{self, Scratch};
 use crate::pack::{self, Flips};
 use crate::plan::{Frame, Plan};
@@ -100,7 +100,7 @@ impl Renderer {
                 window(resized, frame, plan.size, flips, out);
             }
         }
-        ops::apply(&plan.ops, plan.size, out, &mut self.scratch);
+        ops::apply(&plan.ops, &mut Planes::new(plan.size, out), &mut self.scratch);
     }
 }
 

@@ -1,13 +1,12 @@
-"""One view of an image, declared: what timm calls a training transform, as plain data.
+"""`View`: one view of an image, declared. It is timm's training transform, as plain data.
 
-Lives here: `View`, thin and typed over the Rust core. Touches no pixels itself. Never needs torch,
-and timm for `View.from_args` only.
+Thin and typed over the Rust core. Never needs torch, and needs timm for `View.from_args` only.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -30,26 +29,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "View"]
 
-# Fields of a `View` that are strings, with an example.
-_TEXTS = {
-    "interpolation": "bicubic",
-    "crop": "rrc",
-    "auto_augment": "rand-m9-mstd0.5-inc1",
-    "re_mode": "pixel",
-}
+Crop = Literal["rrc", "rkrc", "rkrr", "center", "squash", "pad"]
 
 
 @dataclass(frozen=True, repr=False)
 class View(Views):
     """One augmented view: timm's training transform, equal to what timm and Pillow make.
 
-    The order of work is timm's: crop and resize, flips, policy, colour jitter, grayscale, blur, and
-    what is erased. By default only crops and flips are drawn; `from_timm` has timm's defaults.
+    The order of the steps is timm's: crop and resize, flips, policy, colour jitter, grayscale,
+    blur, Cutout, random erasing. By default only crops and flips are drawn. `from_timm` has timm's
+    defaults.
 
-    A value: immutable, comparable, hashable, picklable. Called with an index, all randomness
-    follows from (index, epoch, seed, view) and nothing else. Called without one, as data sets call
-    their ``transform``, every call draws anew from torch's random state if torch is loaded, else
-    from numpy's: repeatable by ``torch.manual_seed``, different in each worker of a DataLoader.
+    A view is a value: immutable, comparable, hashable, picklable. With an index, the randomness of
+    a call depends on (seed, epoch, index, view) only. Without an index, as data sets call their
+    ``transform``, each call draws a new seed from torch's random state if torch is loaded, else
+    from numpy's. ``torch.manual_seed`` makes that repeatable, and the workers of a DataLoader
+    differ.
 
     Args:
         size: side of the square output, or (height, width), in pixels, up to 32768.
@@ -59,36 +54,38 @@ class View(Views):
             (0.9, 1/0.9) for the change of it by ``'rkrc'`` and ``'rkrr'``.
         interpolation: ``'random'`` (bilinear or bicubic, with equal chances, as in timm),
             ``'nearest'``, ``'box'``, ``'bilinear'``, ``'hamming'``, ``'bicubic'`` or ``'lanczos'``;
-            all antialiased as in Pillow. Also for the geometric ops of timm's policies, which know
-            nearest, bilinear and bicubic only, and draw a filter each with ``'random'``.
+            all antialiased as in Pillow. The geometric ops of timm's policies use it too. They know
+            nearest, bilinear and bicubic only, and with ``'random'`` each op draws its own.
         hflip: probability of a left-right flip.
         vflip: probability of a top-bottom flip.
-        crop: timm's `train_crop_mode`: ``'rrc'``, a random resized crop, ``'rkrc'`` or ``'rkrr'``,
-            the image resized keeping its ratio, then cropped in the centre or at random, mirrored
-            where it is smaller. Or timm's `no_aug`: ``'center'`` (the shorter side resized to
-            `size`, central crop) or ``'squash'`` (all resized to `size`). Or ``'pad'``, a crop of
-            `size` from the image padded with black, as in CIFAR recipes, which uses neither
-            `scale` nor `ratio` and does not resize.
+        crop: ``'rrc'``, ``'rkrc'`` and ``'rkrr'`` are timm's `train_crop_mode`: a random resized
+            crop, or the image resized with its ratio kept, then cropped in the centre (``'rkrc'``)
+            or at random (``'rkrr'``) and mirrored where it is smaller than the crop. ``'center'``
+            and ``'squash'`` are timm's `no_aug`: the shorter side resized to `size` and cropped in
+            the centre, or the whole image resized to `size`. ``'pad'`` is a crop of `size` from
+            the image padded with black, as in CIFAR recipes. It does not resize, and uses neither
+            `scale` nor `ratio`.
         padding: pixels of black on each side for ``crop='pad'``.
-        auto_augment: a policy: timm's config string (``'rand-m9-mstd0.5-inc1'``, ``'augmix-m5'``,
-            ``'original'``, ``'v0'``, ``'3a'``, ...) with timm's meaning, or one of torchvision's
-            (``'tv-rand-n2-m9'``, ``'tv-trivial'``, ``'tv-auto-imagenet'``, ``'tv-augmix'``).
+        auto_augment: a policy: a config string of timm's (``'rand-m9-mstd0.5-inc1'``,
+            ``'augmix-m5'``, ``'original'``, ``'v0'``, ``'3a'``, ...) or one of torchvision's
+            policies (``'tv-rand-n2-m9'``, ``'tv-trivial'``, ``'tv-auto-imagenet'``,
+            ``'tv-augmix'``).
         color_jitter: strengths of brightness, contrast, saturation and, as a fourth, hue (at most
-            0.5); one number for the first three; None for none. As in timm, not applied beside
-            `auto_augment`, unless that has ``'3a'`` in it.
+            0.5); one number for the first three; None for none. As in timm, it is not applied with
+            an `auto_augment`, except one with ``'3a'`` in it.
         color_jitter_prob: probability of colour jitter; None for always.
-        force_color_jitter: apply colour jitter beside any `auto_augment`.
+        force_color_jitter: apply colour jitter with any `auto_augment`.
         grayscale_prob: probability of a gray image.
         gaussian_blur_prob: probability of a blur with a 23-pixel kernel and sigma from 0.1 to 2.
         cutout: side of a square at a random place, filled with `mean`, in pixels; 0 for none.
-        re_prob: probability of random erasing, on bytes: the mean is rounded, noise is rounded and
-            clamped, where timm erases normalised floats.
+        re_prob: probability of random erasing. It works on bytes, so the mean and noise are
+            rounded; timm erases normalised floats.
         re_mode: ``'const'`` (the mean), ``'rand'`` (one colour per box) or ``'pixel'`` (noise).
         re_count: the greatest number of boxes.
         re_num_splits: above 1, view number 0 is not erased, as timm spares the first split.
-        mean: the model's normalisation, per channel, in 0 to 1: the colour of what moves in from
-            outside in timm's policies, and of what is erased.
-        std: the same, for `re_mode`.
+        mean: the mean of the model's normalisation, per channel, in 0 to 1. It is the colour
+            outside the image in timm's policies, and of what is erased.
+        std: the standard deviation of that normalisation, for the noise of `re_mode`.
 
     Raises:
         ValueError: a value out of its range, or a config string that timm refuses.
@@ -107,7 +104,7 @@ class View(Views):
     interpolation: str = "random"
     hflip: float = 0.5
     vflip: float = 0.0
-    crop: Literal["rrc", "rkrc", "rkrr", "center", "squash", "pad"] = "rrc"
+    crop: Crop = "rrc"
     padding: int = 4
     auto_augment: str | None = None
     color_jitter: float | Sequence[float] | None = None
@@ -124,25 +121,14 @@ class View(Views):
     std: tuple[float, float, float] = view_from_timm.IMAGENET_STD
 
     def __post_init__(self) -> None:
-        for name, example in _TEXTS.items():
-            value = getattr(self, name)
-            if not isinstance(value, str) and not (name == "auto_augment" and value is None):
-                raise TypeError(f"{name} must be a string such as {example!r}, got {value!r}")
+        for field in fields(self):
+            if check := _CHECKS.get(cast("str", field.type)):
+                self._set(field.name, check(field.name, getattr(self, field.name)))
         size = (self.size, self.size) if listed(self.size) is None else self.size
         height, width = check_pair("size", size, "(height, width)")
         self._set("size", (check_unsigned("size", height, 32), check_unsigned("size", width, 32)))
         self._set_bounds()
-        for name in ("hflip", "vflip", "grayscale_prob", "gaussian_blur_prob", "re_prob"):
-            self._set(name, check_number(name, getattr(self, name)))
-        for name in ("padding", "cutout", "re_count", "re_num_splits"):
-            self._set(name, check_unsigned(name, getattr(self, name), 32))
         self._set("color_jitter", _jitter(self.color_jitter))
-        if self.color_jitter_prob is not None:
-            prob = check_number("color_jitter_prob", self.color_jitter_prob)
-            self._set("color_jitter_prob", prob)
-        check_bool("force_color_jitter", self.force_color_jitter)
-        for name in ("mean", "std"):
-            self._set(name, check_channels(name, getattr(self, name)))
         self._set("auto_augment", self.auto_augment or None)
         self._refuse_idle()
         _ = self._pipeline  # the core checks the rest
@@ -164,7 +150,7 @@ class View(Views):
             self._set(name, bounds)
 
     def _refuse_idle(self) -> None:
-        """Refuse what was given but has no effect without another field."""
+        """Refuse a field that has no effect without another one."""
         if self.padding != View.padding and self.crop != "pad":
             raise ValueError(f"padding={self.padding} has no effect without crop='pad'")
         if self.color_jitter is None:
@@ -173,7 +159,7 @@ class View(Views):
                     raise ValueError(f"{name}={value} has no effect without color_jitter: give it")
 
     def _remarks(self) -> Iterator[str]:
-        """What is ignored, as in timm, and should be known."""
+        """What timm ignores without a word, and this view too."""
         if self.auto_augment is None:
             return
         yield from _core.policy_remarks(self.auto_augment)
@@ -185,11 +171,11 @@ class View(Views):
 
     @property
     def _jitters(self) -> bool:
-        """Whether colour jitter is applied if there is any."""
+        """Whether `color_jitter` is applied, if it is given."""
         return self.force_color_jitter or view_from_timm.keeps_color_jitter(self.auto_augment)
 
     def __repr__(self) -> str:
-        """Only what differs from the defaults, those of this crop."""
+        """Only the fields that differ from the defaults for this crop."""
         default = View(crop=self.crop)
         shown = [
             f"{field.name}={value!r}"
@@ -203,9 +189,9 @@ class View(Views):
     def from_timm(cls, **options: Any) -> View:
         """The view that ``timm.data.create_transform(is_training=True, **options)`` makes.
 
-        The same names, defaults and meaning as in timm 1.0.31. The view is uint8: normalisation is
-        the loader's. As in timm, nothing is erased with `use_prefetcher` or without `normalize`,
-        and what only evaluation reads (`crop_pct`, ...) has no effect; so
+        Names, defaults and meaning are those of timm 1.0.31. The view is uint8, so normalisation is
+        left to the loader. As in timm, nothing is erased with `use_prefetcher` or without
+        `normalize`. Options for evaluation only (`crop_pct`, ...) have no effect, so that
         ``View.from_timm(**resolve_data_config(model=model))`` works.
 
         Raises:
@@ -219,8 +205,8 @@ class View(Views):
         """The view that timm's train.py trains on when called with `args`.
 
         Args:
-            args: what train.py's parser gives, of any release since 0.9.16.
-            model: the model, for its input size and normalisation where `args` gives none.
+            args: what the parser of train.py returns, of any release since 0.9.16.
+            model: the model, whose input size and normalisation are used where `args` has none.
 
         Raises:
             ValueError: an option that is not supported, named.
@@ -232,12 +218,12 @@ class View(Views):
 
     @property
     def filters(self) -> tuple[str, ...]:
-        """The resize filters that are drawn from, with equal chances."""
+        """The resize filters. One is drawn per view, with equal chances."""
         return ("bilinear", "bicubic") if self.interpolation == "random" else (self.interpolation,)
 
     @cached_property
     def _pipeline(self) -> _core.Pipeline:
-        return _core.Pipeline([cast("_core._View", self)], False, False, None)
+        return _core.Pipeline([self], False, False, None)
 
     def plan(
         self,
@@ -299,6 +285,36 @@ class View(Views):
         self._run(samples, indices, epoch, seed, view, threads, out)
         pixels: Pixels = out[0]
         return pixels
+
+
+def _check_text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        # Only `auto_augment` has None for a default.
+        example = getattr(View, name) or "rand-m9-mstd0.5-inc1"
+        raise TypeError(f"{name} must be a string such as {example!r}, got {value!r}")
+    return value
+
+
+def _check_count(name: str, value: object) -> int:
+    return check_unsigned(name, value, 32)
+
+
+def _or_none(check: Callable[[str, object], object]) -> Callable[[str, object], object]:
+    return lambda name, value: None if value is None else check(name, value)
+
+
+# The check of a field, by its annotation as it is written above. Other fields have checks of their
+# own.
+_CHECKS: dict[str, Callable[[str, object], object]] = {
+    "bool": check_bool,
+    "float": check_number,
+    "float | None": _or_none(check_number),
+    "int": _check_count,
+    "str": _check_text,
+    "Crop": _check_text,
+    "str | None": _or_none(_check_text),
+    "tuple[float, float, float]": check_channels,
+}
 
 
 def _jitter(value: float | Sequence[float] | None) -> tuple[float, ...] | None:

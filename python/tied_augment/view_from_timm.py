@@ -1,8 +1,8 @@
-"""What timm's options mean for a `View`.
+"""timm's options as fields of a `View`.
 
-Lives here: the fields of a `View` that follow from the options of ``timm.data.create_transform``,
-and those options from the arguments of timm's train.py. Imports timm lazily, and only for the
-latter. Drops nothing silently: every option of timm is listed here, by what becomes of it.
+`fields_from_options` maps the options of ``timm.data.create_transform`` to fields.
+`options_from_args` maps the arguments of timm's train.py to those options. It alone imports timm.
+No option is dropped silently: each one is listed as used, without effect, or refused.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _DEFAULTS: dict[str, Any] = {
     "normalize": True,
 }
 
-# What `create_transform` reads for evaluation, or with one of `_REFUSED`, only.
+# Options that `create_transform` reads for evaluation only, or only with one of `_REFUSED`.
 _WITHOUT_EFFECT = frozenset(
     {
         "crop_pct",
@@ -102,7 +102,7 @@ def fields_from_options(options: dict[str, Any]) -> dict[str, Any]:
     same = ("hflip", "vflip", "color_jitter", "color_jitter_prob", "auto_augment", "interpolation")
     fields |= {name: given[name] for name in (*same, "mean", "std")}
     if given["color_jitter"] is None or not keeps_color_jitter(given["auto_augment"]):
-        # timm leaves it out without a word; `View` warns.
+        # timm ignores it silently, while `View` would warn.
         fields |= {"color_jitter": None, "color_jitter_prob": None}
     # With the prefetcher timm erases on the device, and without normalisation not at all.
     if (given["re_prob"] or 0) > 0 and given["normalize"] and not given["use_prefetcher"]:
@@ -111,13 +111,13 @@ def fields_from_options(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def keeps_color_jitter(auto_augment: object) -> bool:
-    """Whether timm applies colour jitter beside this policy: beside none, or 3-Augment."""
+    """Whether timm applies colour jitter with this policy: with none and with 3-Augment it does."""
     named = isinstance(auto_augment, str) and auto_augment != ""
     return not named or "3a" in cast("str", auto_augment)
 
 
 def options_from_args(args: Namespace, model: object = None) -> dict[str, Any]:
-    """The options that train.py gives to ``create_transform``, by way of ``create_loader``."""
+    """The options that train.py passes to ``create_transform``, through ``create_loader``."""
     from timm.data.config import resolve_data_config
 
     if not hasattr(args, "train_interpolation"):
@@ -171,7 +171,7 @@ def _size(input_size: int | Sequence[int]) -> int | Sequence[int]:
 
 
 def _unaugmented(size: int | Sequence[int], interpolation: str) -> dict[str, Any]:
-    """``transforms_noaug_train``: a pair of sides makes it squash, a single one keep the ratio."""
+    """``transforms_noaug_train``: two sides squash the image, a single one keeps its ratio."""
     return {
         "size": size,
         "crop": "squash" if isinstance(size, Sequence) else "center",

@@ -1,12 +1,13 @@
 //! timm's AutoAugment policies (`auto_augment_transform`, timm 1.0.31 `data/auto_augment.py`).
 
+use super::Scope;
+use super::name::Magnitude;
 use super::name::Name::{
     self, AutoContrast, Color, Contrast, Desaturate, Equalize, GaussianBlurRand, Invert, Posterize,
     PosterizeIncreasing, PosterizeOriginal, Rotate, Sharpness, ShearX, ShearY, Solarize,
     SolarizeAdd, TranslateYRel,
 };
 use super::parse::Config;
-use super::{Level, Scope};
 use crate::error::Result;
 use crate::ops::Op;
 use crate::rng::Stream;
@@ -18,30 +19,24 @@ pub type SubPolicy = &'static [(Name, f64, u8)];
 #[derive(Clone, Debug, PartialEq)]
 pub struct AutoAugment {
     /// The sub-policies.
-    pub table: &'static [SubPolicy],
+    table: &'static [SubPolicy],
     /// Whether every posterize is [`PosterizeIncreasing`]: timm's variants `v0r` and `originalr`.
-    pub increasing_posterize: bool,
+    increasing_posterize: bool,
     /// The standard deviation of every magnitude.
-    pub std: f64,
-}
-
-/// The table that `name` stands for, and whether with increasing posterize.
-pub(super) fn table(name: &str) -> Option<(&'static [SubPolicy], bool)> {
-    match name {
-        "original" => Some((ORIGINAL, false)),
-        "originalr" => Some((ORIGINAL, true)),
-        "v0" => Some((V0, false)),
-        "v0r" => Some((V0, true)),
-        "3a" => Some((THREE, false)),
-        _ => None,
-    }
+    std: f64,
 }
 
 impl AutoAugment {
-    pub(super) fn parse(
-        (table, increasing_posterize): (&'static [SubPolicy], bool),
-        config: &mut Config<'_>,
-    ) -> Result<Self> {
+    /// The policy that `config` begins with; `None` if it is none of these.
+    pub(super) fn parse(config: &mut Config<'_>) -> Result<Option<Self>> {
+        let (table, increasing_posterize) = match config.head() {
+            "original" => (ORIGINAL, false),
+            "originalr" => (ORIGINAL, true),
+            "v0" => (V0, false),
+            "v0r" => (V0, true),
+            "3a" => (THREE, false),
+            _ => return Ok(None),
+        };
         let mut std = None;
         for section in config.sections() {
             if config.skips(section) {
@@ -52,7 +47,7 @@ impl AutoAugment {
                 _ => return config.unknown(section, "mstd (the magnitudes' standard deviation)"),
             }
         }
-        Ok(Self { table, increasing_posterize, std: std.unwrap_or(0.0) })
+        Ok(Some(Self { table, increasing_posterize, std: std.unwrap_or(0.0) }))
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = Name> {
@@ -65,9 +60,9 @@ impl AutoAugment {
                 Posterize | PosterizeOriginal if self.increasing_posterize => PosterizeIncreasing,
                 _ => name,
             };
-            let level =
-                Level { magnitude: magnitude.into(), std: self.std, max: Level::DENOMINATOR };
-            name.draw(prob, level, scope, stream, ops);
+            let magnitude =
+                Magnitude { value: magnitude.into(), std: self.std, max: Magnitude::FULL };
+            name.draw(prob, magnitude, scope, stream, ops);
         }
     }
 }

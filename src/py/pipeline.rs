@@ -8,9 +8,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::errors::{detached, to_python};
-use super::plans::dict;
+use super::plans;
 use super::pools;
-use super::replay;
 use super::samples::Held;
 use super::views::View;
 use crate::batch::{self, Sample};
@@ -42,7 +41,7 @@ impl Pipeline {
         Ok(Self(Arc::new(pipeline.with_limits(limits(max_pixels)))))
     }
 
-    /// The plans of all views of an image, the first being number `view`.
+    /// The steps of the plans of all views of an image. The first view has number `view`.
     fn plan<'py>(
         &self,
         py: Python<'py>,
@@ -54,8 +53,9 @@ impl Pipeline {
     ) -> PyResult<Bound<'py, PyList>> {
         let key = Key { seed, epoch, index, view };
         let plans = detached(py, || self.0.plan(shape, key))?;
-        let dicts = plans.iter().map(|plan| dict(py, plan)).collect::<PyResult<Vec<_>>>()?;
-        PyList::new(py, dicts)
+        let plans =
+            plans.iter().map(|plan| plans::steps(py, plan)).collect::<PyResult<Vec<_>>>()?;
+        PyList::new(py, plans)
     }
 
     /// Writes all views of `samples` into `out`, (views, samples, 3, height, width) uint8.
@@ -146,7 +146,7 @@ pub fn render<'py>(
     ops: &Bound<'py, PyAny>,
     max_pixels: Option<u64>,
 ) -> PyResult<Bound<'py, PyArray3<u8>>> {
-    let plan = replay::plan(ops)?;
+    let plan = plans::plan(ops)?;
     let held = Held::new(sample)?;
     let source = held.source.as_source();
     let out = detached(py, || view::render(source, &plan, limits(max_pixels)))?;

@@ -3,7 +3,8 @@
 use std::f64::consts::PI;
 
 /// Pillow's resampling filters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Filter {
     /// The nearest pixel.
     Nearest,

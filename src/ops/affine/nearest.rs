@@ -5,42 +5,32 @@ use std::ops::Range;
 use multiversion::multiversion;
 
 use super::coordinates::interval;
-use super::{Buffers, PAD, Pixel, each_row};
+use super::{PAD, Pixel, Transformer, each_row};
+use crate::image::Planes;
 
 /// Outside the image, in a table of columns.
 const OUTSIDE: u32 = u32::MAX;
 
-impl Buffers {
+impl Transformer {
     /// Pillow's `ImagingTransformAffine` without a filter.
-    pub(super) fn nearest(
-        &mut self,
-        matrix: &[f64; 6],
-        fill: Pixel,
-        size: (usize, usize),
-        planes: &mut [u8],
-    ) {
+    pub(super) fn nearest(&mut self, matrix: &[f64; 6], fill: Pixel, planes: &mut Planes<'_>) {
         let [a, b, c, d, e, f] = *matrix;
-        let (h, w) = (size.0 as f64, size.1 as f64);
+        let (h, w) = (planes.height() as f64, planes.width() as f64);
         let small = |x: f64, y: f64| {
             (x * a + y * b + c).abs() < 32768.0 && (x * d + y * e + f).abs() < 32768.0
         };
         if b == 0.0 && d == 0.0 {
-            self.scaled(matrix, fill, size, planes);
+            self.scaled(matrix, fill, planes);
         } else if small(0.0, 0.0) && small(w, h) && small(0.0, h) && small(w, 0.0) {
-            self.fixed(matrix, fill, size, planes);
+            self.fixed(matrix, fill, planes);
         } else {
-            self.walked(matrix, fill, size, planes);
+            self.walked(matrix, fill, planes);
         }
     }
 
     /// `ImagingScaleAffine`: columns and rows apart, each by repeated addition.
-    fn scaled(
-        &mut self,
-        &[a, _, c, _, e, f]: &[f64; 6],
-        fill: Pixel,
-        (height, width): (usize, usize),
-        planes: &mut [u8],
-    ) {
+    fn scaled(&mut self, &[a, _, c, _, e, f]: &[f64; 6], fill: Pixel, planes: &mut Planes<'_>) {
+        let (height, width) = (planes.height(), planes.width());
         let mut x = c + a * 0.5;
         self.columns.clear();
         self.columns.extend((0..width).map(|_| {
@@ -56,12 +46,12 @@ impl Buffers {
         };
         if let Some((span, first)) = neighbours(&self.columns) {
             let place = |_| next_row().map(|row| (row, span.clone(), first));
-            return self.move_rows(fill, (height, width), planes, place);
+            return self.move_rows(fill, planes, place);
         }
-        self.load((height, width), planes);
+        self.load(planes);
         let Self { source, line, columns, .. } = self;
         let stride = width + 2 * PAD;
-        each_row(line, (height, width), planes, |_, line| {
+        each_row(line, planes, |_, line| {
             let Some(row) = next_row() else { return line.fill(fill) };
             let row = &source[(row + PAD) * stride + PAD..][..width];
             for (pixel, &column) in line.iter_mut().zip(&*columns) {
@@ -71,13 +61,8 @@ impl Buffers {
     }
 
     /// `affine_fixed`: 16.16 fixed point.
-    fn fixed(
-        &mut self,
-        matrix: &[f64; 6],
-        fill: Pixel,
-        (height, width): (usize, usize),
-        planes: &mut [u8],
-    ) {
+    fn fixed(&mut self, matrix: &[f64; 6], fill: Pixel, planes: &mut Planes<'_>) {
+        let (height, width) = (planes.height(), planes.width());
         let map = Fixed::new(matrix);
         if map.right == (1 << 16, 0) {
             // A row of the output is a piece of a row of the input.
@@ -86,12 +71,12 @@ impl Buffers {
                 let (x, y) = map.at(span.start, y);
                 (!span.is_empty()).then_some(((y >> 16) as usize, span, (x >> 16) as usize))
             };
-            return self.move_rows(fill, (height, width), planes, place);
+            return self.move_rows(fill, planes, place);
         }
-        self.load((height, width), planes);
+        self.load(planes);
         let Self { source, line, columns, .. } = self;
         let stride = width + 2 * PAD;
-        each_row(line, (height, width), planes, |y, line| {
+        each_row(line, planes, |y, line| {
             let span = map.span(y, (height, width));
             line[..span.start].fill(fill);
             line[span.end..].fill(fill);
@@ -111,14 +96,14 @@ impl Buffers {
     fn move_rows(
         &mut self,
         fill: Pixel,
-        (height, width): (usize, usize),
-        planes: &mut [u8],
+        planes: &mut Planes<'_>,
         mut place: impl FnMut(usize) -> Option<(usize, Range<usize>, usize)>,
     ) {
+        let (height, width) = (planes.height(), planes.width());
         let Self { plane: copy, rows, .. } = self;
         rows.clear();
         rows.extend((0..height).map(|y| place(y).unwrap_or((0, 0..0, 0))));
-        for (plane, fill) in planes.chunks_exact_mut(height * width).zip(fill) {
+        for (plane, fill) in planes.channels().into_iter().zip(fill) {
             copy.clear();
             copy.extend_from_slice(plane);
             for (line, (row, span, first)) in plane.chunks_exact_mut(width).zip(&*rows) {
@@ -131,18 +116,13 @@ impl Buffers {
     }
 
     /// Pillow's last resort, for coordinates beyond 16 bits: repeated addition in f64.
-    fn walked(
-        &mut self,
-        &[a, b, c, d, e, f]: &[f64; 6],
-        fill: Pixel,
-        (height, width): (usize, usize),
-        planes: &mut [u8],
-    ) {
-        self.load((height, width), planes);
+    fn walked(&mut self, &[a, b, c, d, e, f]: &[f64; 6], fill: Pixel, planes: &mut Planes<'_>) {
+        let (height, width) = (planes.height(), planes.width());
+        self.load(planes);
         let Self { source, line, .. } = self;
         let stride = width + 2 * PAD;
         let mut start = (c + b * 0.5 + a * 0.5, f + e * 0.5 + d * 0.5);
-        each_row(line, (height, width), planes, |_, line| {
+        each_row(line, planes, |_, line| {
             let (mut x, mut y) = start;
             for pixel in line {
                 let place = whole(x, width).zip(whole(y, height));
