@@ -46,8 +46,10 @@ WHEN_IMPORTED = {
     "tied_augment.timm.__init__": ".lazy",
     "tied_augment.timm.errors": "",
     "tied_augment.timm.launcher": "",
+    "tied_augment.timm.views": ".transforms",  # the command line imports it
     # Help is instant and works without the extras.
     "tied_augment.cli": "numpy .",
+    "tied_augment.cli.views": ". .timm",
     "tied_augment.cli.sheet": "numpy PIL .",
     "tied_augment.cli.baseline": "PIL timm torch",
     "tied_augment.cli.demo.digits": "numpy PIL sklearn",

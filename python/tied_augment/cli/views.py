@@ -1,7 +1,7 @@
 """The options that declare the views on the command line: one for each field of `View`.
 
 An option is one entry of `_OPTIONS`. Its name and default are the field's. Where timm's train.py
-has another name for it, `_TIMMS_NAMES` has that as well.
+has another name for the option, that works as well.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from tied_augment import TwoView, View
 from tied_augment.cli.errors import CommandError
 from tied_augment.cli.options import Typed, among_others, typed
+from tied_augment.timm.views import TIMMS_NAMES
 
 __all__ = ["add_view_option", "add_view_options", "in_options", "two_view"]
 
@@ -71,18 +72,6 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-# The names in timm's train.py, where they differ.
-_TIMMS_NAMES = {
-    "size": "--img-size",
-    "interpolation": "--train-interpolation",
-    "crop": "--train-crop-mode",
-    "auto_augment": "--aa",
-    "re_prob": "--reprob",
-    "re_mode": "--remode",
-    "re_count": "--recount",
-}
-
-
 def add_view_options(parser: argparse.ArgumentParser) -> None:
     """Add an option for every field of `View`, and those of `TwoView`."""
     group = parser.add_argument_group("views")
@@ -120,7 +109,7 @@ def add_view_option(group: argparse._ActionsContainer, name: str, **changes: Any
     shown = " ".join(f"{x:.3g}" for x in default) if isinstance(default, tuple) else default
     if default is not None and option["action"] is Typed:
         option["help"] += f" (default: {shown})"
-    flags = [f"--{name.replace('_', '-')}", *filter(None, [_TIMMS_NAMES.get(name)])]
+    flags = [f"--{name.replace('_', '-')}", *filter(None, [TIMMS_NAMES.get(name)])]
     group.add_argument(*flags, dest=f"view_{name}", **option)
 
 

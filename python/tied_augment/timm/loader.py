@@ -31,7 +31,7 @@ from tied_augment.transforms import TwoView
 from tied_augment.view import View
 from tied_augment.view_from_timm import IMAGENET_MEAN, IMAGENET_STD
 
-__all__ = ["create_loader", "refuse_no_batches"]
+__all__ = ["create_loader", "erasing_splits", "refuse_no_batches"]
 
 Size = int | tuple[int, int] | tuple[int, int, int]
 
@@ -216,15 +216,15 @@ def _views(
 ) -> TwoView:
     first = View.from_timm(
         input_size=size,
-        re_num_splits=_splits(options),
+        re_num_splits=erasing_splits(options),
         use_prefetcher=options.get("use_prefetcher", True),
         **{name: options[name] for name in _TRANSFORM if name in options},
     )
     return TwoView(first, second or first, same_crop=same_crop, own_flips=own_flips)
 
 
-def _splits(options: dict[str, Any]) -> int:
-    """The ``re_num_splits`` of timm: 2 to erase in view 2 only."""
+def erasing_splits(options: dict[str, Any]) -> int:
+    """``re_num_splits`` by ``re_split``: 2 to erase in view 2 only, 0 for both views."""
     return 2 if options.get("re_split", False) else 0
 
 
@@ -318,7 +318,7 @@ def _prefetched(loader: TiedLoader, options: dict[str, Any]) -> Any:
         loader,
         mean=options["mean"],
         std=options["std"],
-        re_num_splits=_splits(options),
+        re_num_splits=erasing_splits(options),
         **device,
         **erase,
     )

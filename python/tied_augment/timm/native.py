@@ -14,7 +14,7 @@ from timm.data.transforms_factory import create_transform
 
 from tied_augment.loader import TiedLoader
 from tied_augment.located import locate
-from tied_augment.timm.loader import create_loader
+from tied_augment.timm.loader import create_loader, erasing_splits
 from tied_augment.timm.views import first_options, in_options, second_view
 
 __all__ = ["native_loader", "tied_loader", "why_not"]
@@ -51,7 +51,7 @@ def native_loader(args: Namespace, dataset: Any, options: dict[str, Any]) -> Any
     threads = args.tied_threads or options.get("num_workers", 1)
     known = inspect.signature(create_transform).parameters
     transform = {name: value for name, value in options.items() if name in known}
-    transform["re_num_splits"] = 2 if options.get("re_split", False) else 0
+    transform["re_num_splits"] = erasing_splits(options)
     with in_options(args):
         return create_loader(
             dataset,

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, default_collate
 
 from tied_augment.timm.errors import LaunchError
+from tied_augment.timm.loader import erasing_splits
 from tied_augment.timm.views import two_view
 from tied_augment.transforms import TwoView
 
@@ -106,7 +107,7 @@ def _normalized_pairs(options: dict[str, Any]) -> NormalizedPairs:
             "probability": options["re_prob"],
             "mode": options.get("re_mode", "const"),
             "max_count": options.get("re_count", 1),
-            "num_splits": 2 if options.get("re_split", False) else 0,
+            "num_splits": erasing_splits(options),
         }
     return NormalizedPairs(options["mean"], options["std"], erasing)
 

@@ -1,4 +1,8 @@
-"""The two views that train.py's augmentation options and the tied options declare."""
+"""The two views that train.py's augmentation options and the tied options declare.
+
+The command line takes train.py's names of options from here, so this must import neither timm nor
+torch.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,31 @@ from typing import Any
 from tied_augment.timm.errors import LaunchError, warnings_in_log
 from tied_augment.transforms import TwoView, View
 
-__all__ = ["first_options", "in_options", "second_view", "two_view"]
+__all__ = ["TIMMS_NAMES", "first_options", "in_options", "second_view", "two_view"]
+
+# train.py's option for a field of `View`, where its name is not the field's.
+TIMMS_NAMES = {
+    "size": "--img-size",
+    "interpolation": "--train-interpolation",
+    "crop": "--train-crop-mode",
+    "auto_augment": "--aa",
+    "re_prob": "--reprob",
+    "re_mode": "--remode",
+    "re_count": "--recount",
+}
+# The same for arguments of timm's `create_loader`.
+_OF_LOADER = {
+    "input_size": "--img-size",
+    "input_size_choices": "--train-img-sizes",
+    "batch_size": "--batch-size",
+    "batch_size_choices": "--train-batch-sizes",
+    "num_aug_repeats": "--aug-repeats",
+    "num_workers": "--workers",
+    "train_crop_mode": "--train-crop-mode",
+}
+# All options, by the names with which messages of `View` and `create_loader` begin.
+_FLAGS = {field.name: f"--{field.name.replace('_', '-')}" for field in fields(View)}
+_FLAGS |= TIMMS_NAMES | _OF_LOADER
 
 # The options of a view that is only cropped and flipped, as the first of timm's AugMix splits.
 _CLEAN = {
@@ -20,22 +48,6 @@ _CLEAN = {
     "color_jitter": None,
     "grayscale_prob": 0.0,
     "gaussian_blur_prob": 0.0,
-}
-# train.py's options, by the names in the messages of `View` and `create_loader`.
-_FLAGS = {field.name: f"--{field.name.replace('_', '-')}" for field in fields(View)} | {
-    "auto_augment": "--aa",
-    "batch_size": "--batch-size",
-    "size": "--img-size",
-    "input_size": "--img-size",
-    "input_size_choices": "--train-img-sizes",
-    "batch_size_choices": "--train-batch-sizes",
-    "interpolation": "--train-interpolation",
-    "num_aug_repeats": "--aug-repeats",
-    "num_workers": "--workers",
-    "train_crop_mode": "--train-crop-mode",
-    "re_prob": "--reprob",
-    "re_mode": "--remode",
-    "re_count": "--recount",
 }
 # The loader erases, after mixing, in normalised images.
 _ERASING = ("re_prob", "re_mode", "re_count", "re_num_splits")
@@ -68,7 +80,7 @@ def in_options(args: Namespace, **flags: str) -> Iterator[None]:
 
     Args:
         args: train.py's.
-        **flags: options, by argument name, where this block has others than `_FLAGS`.
+        **flags: options by argument name, where this block has others than `_FLAGS`.
 
     Raises:
         LaunchError: a TypeError or ValueError in the block.
