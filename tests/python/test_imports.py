@@ -44,14 +44,14 @@ WHEN_IMPORTED = {
     ".similarity .skips .sources .tap .transforms .view .view_from_timm",
     # A train.py that runs in a clone of timm's repository must import that timm.
     "tied_augment.timm.__init__": ".lazy",
+    "tied_augment.timm.views": ".transforms",  # the command line imports it
     "tied_augment.timm.errors": "",
     "tied_augment.timm.launcher": "",
-    "tied_augment.timm.views": ".transforms",  # the command line imports it
     # Help is instant and works without the extras.
     "tied_augment.cli": "numpy .",
-    "tied_augment.cli.views": ". .timm",
     "tied_augment.cli.sheet": "numpy PIL .",
     "tied_augment.cli.baseline": "PIL timm torch",
+    "tied_augment.cli.views": ". .timm",
     "tied_augment.cli.demo.digits": "numpy PIL sklearn",
     "tied_augment.cli.demo.report": "matplotlib .",
     "tied_augment.cli.demo.measure": "torch torchvision .",
