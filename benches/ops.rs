@@ -3,7 +3,12 @@
 //! Run with `cargo bench --bench ops`, and compare lines of one run only.
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use tied_augment::ops::{Interpolation, Op, Sampling, Scratch, apply};
+use tied_augment::image::Planes;
+use tied_augment::ops::{
+    AutoContrast, Brightness, Color, Contrast, Equalize, GaussianBlur, GaussianKernel, Grayscale,
+    Hue, Interpolation, Invert, Op, Posterize, Rotate, Scratch, Sharpness, ShearX, ShearY,
+    Solarize, SolarizeAdd, TranslateX, TranslateY, apply,
+};
 
 const SIDE: usize = 224;
 
@@ -20,34 +25,33 @@ fn planes() -> Vec<u8> {
 }
 
 fn cases() -> Vec<(String, Op)> {
-    let mut ops = vec![
-        Op::AutoContrast,
-        Op::Equalize,
-        Op::Invert,
-        Op::Posterize { bits: 3 },
-        Op::Solarize { threshold: 100.0 },
-        Op::SolarizeAdd { add: 40, threshold: 128 },
-        Op::Color { factor: 0.6 },
-        Op::Contrast { factor: 0.6 },
-        Op::Brightness { factor: 0.6 },
-        Op::Sharpness { factor: 1.6 },
-        Op::Grayscale,
-        Op::Hue { factor: 0.1 },
-        Op::GaussianBlur { radius: 1.3 },
-        Op::GaussianKernel { kernel_size: 23, sigma: 1.3 },
+    let ops: Vec<Op> = vec![
+        AutoContrast {}.into(),
+        Equalize {}.into(),
+        Invert {}.into(),
+        Posterize { bits: 3 }.into(),
+        Solarize { threshold: 100.0 }.into(),
+        SolarizeAdd { add: 40, threshold: 128 }.into(),
+        Color { factor: 0.6 }.into(),
+        Contrast { factor: 0.6 }.into(),
+        Brightness { factor: 0.6 }.into(),
+        Sharpness { factor: 1.6 }.into(),
+        Grayscale {}.into(),
+        Hue { factor: 0.1 }.into(),
+        GaussianBlur { radius: 1.3 }.into(),
+        GaussianKernel { kernel_size: 23, sigma: 1.3 }.into(),
     ];
-    let mut cases: Vec<_> = ops.drain(..).map(|op| (op.name().to_string(), op)).collect();
-    for filter in Interpolation::ALL {
-        let sampling = Sampling { filter, fill: [124, 116, 104] };
-        for op in [
-            Op::ShearX { factor: 0.27, sampling },
-            Op::ShearY { factor: 0.27, sampling },
-            Op::TranslateX { pixels: 13.37, sampling },
-            Op::TranslateY { pixels: 13.37, sampling },
-            Op::Rotate { degrees: 27.1, sampling },
-        ] {
-            cases.push((format!("{} {}", op.name(), filter.name()), op));
-        }
+    let mut cases: Vec<_> = ops.into_iter().map(|op| (op.name().to_string(), op)).collect();
+    for interpolation in Interpolation::ALL {
+        let fill = [124, 116, 104];
+        let ops: [Op; 5] = [
+            ShearX { factor: 0.27, interpolation, fill }.into(),
+            ShearY { factor: 0.27, interpolation, fill }.into(),
+            TranslateX { pixels: 13.37, interpolation, fill }.into(),
+            TranslateY { pixels: 13.37, interpolation, fill }.into(),
+            Rotate { degrees: 27.1, interpolation, fill }.into(),
+        ];
+        cases.extend(ops.map(|op| (format!("{} {}", op.name(), interpolation.name()), op)));
     }
     cases
 }
@@ -61,7 +65,10 @@ fn ops(c: &mut Criterion) {
         group.bench_function(name, |b| {
             b.iter_batched_ref(
                 || planes.clone(),
-                |planes| apply(&ops, (SIDE as u32, SIDE as u32), planes, &mut scratch),
+                |data| {
+                    let size = (SIDE as u32, SIDE as u32);
+                    apply(&ops, &mut Planes::new(size, data), &mut scratch);
+                },
                 BatchSize::SmallInput,
             );
         });

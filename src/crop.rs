@@ -1,4 +1,7 @@
-//! Where a view's crop lies. Draws numbers, touches no pixels.
+//! Where a view's crop lies: timm's and torchvision's algorithms. Draws numbers, touches no pixels.
+//!
+//! Sizes are (height, width), as in timm. Numbers that decide a box come from `libm`, not from the
+//! system's mathematical functions, so that a key gives the same box on every platform.
 
 use crate::image::Rect;
 use crate::rng::Stream;
@@ -8,10 +11,12 @@ const ATTEMPTS: usize = 10;
 
 /// The box of `RandomResizedCropAndInterpolation.get_params` (timm 1.0 `data/transforms.py`).
 ///
-/// Ten times an area (`scale` x the image's) and an aspect ratio (log-uniform over `ratio`, width over
-/// height) are drawn, and the first box that fits is placed uniformly; else the largest central box
-/// within `ratio`. Unlike timm, and like torchvision, a box of no width or height does not fit:
-/// timm would fail later on such a box, which only images of a few pixels can give.
+/// Draws an area (`scale` times the image's) and an aspect ratio (width over height, log-uniform
+/// over `ratio`) up to ten times. The first box that fits is placed uniformly. If none fits, the
+/// box is the largest central one within `ratio`.
+///
+/// As in torchvision, a box without width or height does not fit. In timm it does and fails later,
+/// but only images of a few pixels can have such a box.
 pub fn random_resized(
     stream: &mut Stream,
     (height, width): (u32, u32),
@@ -19,7 +24,6 @@ pub fn random_resized(
     ratio: (f64, f64),
 ) -> Rect {
     let area = f64::from(width) * f64::from(height);
-    // libm, not the system's: the same boxes on every platform.
     let log_ratio = (libm::log(ratio.0), libm::log(ratio.1));
     for _ in 0..ATTEMPTS {
         let target = stream.uniform(scale.0, scale.1) * area;
@@ -47,9 +51,9 @@ fn central((height, width): (u32, u32), ratio: (f64, f64)) -> Rect {
     Rect { x: ((width - w) / 2) as i32, y: ((height - h) / 2) as i32, w, h }
 }
 
-/// The box of torchvision's `RandomCrop(size, padding=padding)`, in coordinates of the image without
-/// its padding: it may reach outside the image by up to `padding` pixels. `None` if the padded image
-/// is smaller than `size` (height, width).
+/// The box of torchvision's `RandomCrop(size, padding=padding)`, in coordinates of the image
+/// without its padding. The box may reach outside the image by up to `padding` pixels. `None` if
+/// the padded image is smaller than `size`.
 pub fn padded(
     stream: &mut Stream,
     (height, width): (u32, u32),
@@ -66,8 +70,9 @@ pub fn padded(
 /// The (height, width) that timm's `ResizeKeepRatio` resizes an image to, with the arguments that
 /// timm's training transform gives it (timm 1.0.31 `data/transforms.py`).
 ///
-/// The shorter side, relative to `size`, fits; then, each with probability one half, a zoom by an
-/// area from `scale` and a log-uniform change of the aspect ratio from `ratio`.
+/// The side that is shorter relative to `size` is made to fit. Then follow, each with probability
+/// one half, a zoom by an area from `scale` and a log-uniform change of the aspect ratio from
+/// `ratio`.
 pub fn keep_ratio(
     stream: &mut Stream,
     (height, width): (u32, u32),
@@ -94,8 +99,8 @@ pub fn short_side((height, width): (u32, u32), side: u32) -> (u32, u32) {
     if width <= height { (long(height, width), side) } else { (side, long(width, height)) }
 }
 
-/// The (y, x) at which timm's `RandomCropOrPad` puts an output of `size` in an image of (height,
-/// width) `resized`: within a larger image, or with a smaller one somewhere in its margin.
+/// The (y, x) at which timm's `RandomCropOrPad` places an output of `size` in an image of size
+/// `resized`. A larger output contains the image at a random place.
 pub fn random_corner(stream: &mut Stream, resized: (u32, u32), size: (u32, u32)) -> (i32, i32) {
     let mut place = |image: u32, output: u32| {
         let offset = stream.below(image.abs_diff(output) + 1) as i32;
@@ -104,7 +109,8 @@ pub fn random_corner(stream: &mut Stream, resized: (u32, u32), size: (u32, u32))
     (place(resized.0, size.0), place(resized.1, size.1))
 }
 
-/// The (y, x) at which timm's `CenterCropOrPad` puts it, as torchvision's `CenterCrop` does.
+/// The (y, x) at which timm's `CenterCropOrPad` and torchvision's `CenterCrop` place an output of
+/// `size` in an image of size `resized`.
 pub fn central_corner(resized: (u32, u32), size: (u32, u32)) -> (i32, i32) {
     let place = |image: u32, output: u32| {
         if image < output {

@@ -1,11 +1,34 @@
-//! RGB8 images and boxes in them: the only pixel types that the modules exchange.
+//! RGB8 images, planes, and boxes in them: the only pixel types that the modules exchange.
+//!
+//! Decoders and callers have interleaved pixels ([`Image`] owns them, [`ImageRef`] borrows them, a
+//! box of them without a copy). Models want one plane per channel, so a view is made as [`Planes`]
+//! and its ops work on planes.
+//!
+//! ```
+//! use tied_augment::image::{ImageRef, Planes, Rect};
+//!
+//! // Two rows of three pixels: red, green and blue, interleaved.
+//! let pixels: Vec<u8> = (0..18).collect();
+//! let image = ImageRef::new(3, 2, &pixels);
+//! let corner = image.crop(Rect { x: 1, y: 1, w: 2, h: 1 });
+//! assert_eq!(corner.row(0), [12, 13, 14, 15, 16, 17]);
+//!
+//! // The same size as planes, the second channel filled.
+//! let mut data = vec![0; 18];
+//! let mut planes = Planes::new((2, 3), &mut data);
+//! planes.channels()[1].fill(9);
+//! assert_eq!(data[6..12], [9; 6]);
+//! ```
 //!
 //! Imports nothing from the crate.
+
+use serde::{Deserialize, Serialize};
 
 /// A box of pixels: `x`, `y` of the upper left corner, `w` columns, `h` rows.
 ///
 /// The corner may lie outside the image (a padded crop); what is outside is filled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rect {
     /// Leftmost column.
     pub x: i32,
@@ -69,8 +92,8 @@ impl Image {
         self.height = height;
         let size = width as usize * height as usize * 3;
         if size > self.data.capacity() {
-            // New memory from the system is zero: unlike `resize`, this touches none of it, so that a
-            // file which lies about its size costs nothing.
+            // New memory from the system is zero already. Unlike `resize`, `vec!` does not touch
+            // it, so a file that lies about its size costs nothing.
             self.data = vec![0; size];
         }
         self.data.resize(size, 0);
@@ -124,9 +147,8 @@ impl<'a> ImageRef<'a> {
         &self.data[y as usize * self.stride..][..self.width as usize * 3]
     }
 
-    /// All bytes from the first pixel on, and how many of them lie between the starts of two rows.
-    #[must_use]
-    pub fn bytes(&self) -> (&'a [u8], usize) {
+    /// All bytes from the first pixel on, and the number of bytes between the starts of two rows.
+    pub(crate) fn bytes(&self) -> (&'a [u8], usize) {
         (self.data, self.stride)
     }
 
@@ -143,10 +165,56 @@ impl<'a> ImageRef<'a> {
     }
 }
 
-/// Index `i` of a line of `len` elements, mirrored at the first and the last as often as it takes:
-/// numpy's padding mode `reflect`.
-#[must_use]
-pub fn mirrored(i: i64, len: usize) -> usize {
+/// A borrowed RGB image as three planes of bytes, one after another: red, green, blue.
+#[derive(Debug)]
+pub struct Planes<'a> {
+    height: usize,
+    width: usize,
+    data: &'a mut [u8],
+}
+
+impl<'a> Planes<'a> {
+    /// Planes of `size` (height, width) over `3 * height * width` bytes.
+    ///
+    /// # Panics
+    /// If `data` has another length.
+    #[must_use]
+    pub fn new((height, width): (u32, u32), data: &'a mut [u8]) -> Self {
+        let (height, width) = (height as usize, width as usize);
+        assert_eq!(data.len(), 3 * height * width, "the planes must be 3 x {height} x {width}");
+        Self { height, width, data }
+    }
+
+    /// Rows of a plane.
+    #[must_use]
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Columns of a plane.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The bytes of all three planes.
+    #[must_use]
+    pub fn data(&mut self) -> &mut [u8] {
+        self.data
+    }
+
+    /// Red, green and blue, `height * width` bytes each.
+    #[must_use]
+    pub fn channels(&mut self) -> [&mut [u8]; 3] {
+        let (red, rest) = self.data.split_at_mut(self.height * self.width);
+        let (green, blue) = rest.split_at_mut(self.height * self.width);
+        [red, green, blue]
+    }
+}
+
+/// Index `i` of a line of `len` elements, mirrored at both ends as often as needed: numpy's padding
+/// mode `reflect`.
+pub(crate) fn mirrored(i: i64, len: usize) -> usize {
     let last = len as i64 - 1;
     let i = i.rem_euclid((2 * last).max(1));
     i.min(2 * last - i).max(0) as usize

@@ -122,12 +122,18 @@ impl Stream {
         items[self.below(items.len() as u32) as usize]
     }
 
-    /// Standard normal (Box and Muller 1958). Two uniform draws a value: the other half is not kept,
-    /// so that a stream's state is its position.
-    pub fn normal(&mut self) -> f64 {
+    /// Two standard normal numbers (Box and Muller 1958), from two uniform ones.
+    pub(crate) fn normals(&mut self) -> [f64; 2] {
         // 1 - unit is in (0, 1], where the logarithm is finite.
         let radius = (-2.0 * libm::log(1.0 - self.unit())).sqrt();
-        radius * libm::cos(std::f64::consts::TAU * self.unit())
+        let (sin, cos) = libm::sincos(std::f64::consts::TAU * self.unit());
+        [radius * cos, radius * sin]
+    }
+
+    /// A standard normal number. The second one of the pair is not kept, so that a stream's state is
+    /// its position.
+    pub fn normal(&mut self) -> f64 {
+        self.normals()[0]
     }
 
     /// Gamma with `shape` > 0 and scale 1 (Marsaglia and Tsang 2000).

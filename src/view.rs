@@ -1,6 +1,6 @@
 //! Executes plans: pixels in, planes out, nothing drawn.
 
-use crate::image::{ImageRef, Rect, mirrored};
+use crate::image::{ImageRef, Planes, Rect, mirrored};
 use crate::ops::{self, Scratch};
 use crate::pack::{self, Flips};
 use crate::plan::{Frame, Plan};
@@ -57,7 +57,7 @@ impl Renderer {
                 window(resized, frame, plan.size, flips, out);
             }
         }
-        ops::apply(&plan.ops, plan.size, out, &mut self.scratch);
+        ops::apply(&plan.ops, &mut Planes::new(plan.size, out), &mut self.scratch);
     }
 }
 

@@ -5,7 +5,11 @@ use std::cell::Cell;
 
 use tied_augment::batch::{Pipeline, Run, Sample, Source};
 use tied_augment::image::{ImageRef, Rect};
-use tied_augment::ops::{Chain, Fill, Interpolation, Mixing, Op, Sampling};
+use tied_augment::ops::{
+    AutoContrast, Brightness, Chain, Color, Contrast, Equalize, Erase, Fill, GaussianBlur,
+    GaussianKernel, Grayscale, Hue, Interpolation, Invert, Mix, Op, Posterize, Rotate, Sharpness,
+    ShearX, ShearY, Solarize, SolarizeAdd, TranslateX, TranslateY,
+};
 use tied_augment::plan::{Crop, Geometry, Plan, Shared, ViewSpec};
 use tied_augment::policy::{Augment, Policy};
 use tied_augment::pool::Pool;
@@ -37,39 +41,41 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 fn ops() -> Vec<Op> {
-    let mut ops = vec![
-        Op::AutoContrast,
-        Op::Equalize,
-        Op::Invert,
-        Op::Posterize { bits: 3 },
-        Op::Solarize { threshold: 100.0 },
-        Op::SolarizeAdd { add: 40, threshold: 128 },
-        Op::Color { factor: 0.6 },
-        Op::Contrast { factor: 0.6 },
-        Op::Brightness { factor: 0.6 },
-        Op::Sharpness { factor: 1.6 },
-        Op::Hue { factor: 0.1 },
-        Op::GaussianBlur { radius: 1.3 },
-        Op::GaussianKernel { kernel_size: 23, sigma: 1.3 },
-        Op::Grayscale,
-        Op::Erase { x: 5, y: 5, w: 9, h: 9, fill: Fill::Colour([1, 2, 3]) },
-        Op::Mix {
-            mixing: Mixing::Sum { amount: 0.4 },
-            chains: vec![
-                Chain { weight: 0.7, ops: vec![Op::Invert, Op::Equalize] },
-                Chain { weight: 0.3, ops: vec![Op::Sharpness { factor: 1.6 }] },
-            ],
-        },
+    let mix = Mix::Sum {
+        amount: 0.4,
+        chains: vec![
+            Chain { weight: 0.7, ops: vec![Invert {}.into(), Equalize {}.into()] },
+            Chain { weight: 0.3, ops: vec![Sharpness { factor: 1.6 }.into()] },
+        ],
+    };
+    let area = Rect { x: 5, y: 5, w: 9, h: 9 };
+    let mut ops: Vec<Op> = vec![
+        AutoContrast {}.into(),
+        Equalize {}.into(),
+        Invert {}.into(),
+        Posterize { bits: 3 }.into(),
+        Solarize { threshold: 100.0 }.into(),
+        SolarizeAdd { add: 40, threshold: 128 }.into(),
+        Color { factor: 0.6 }.into(),
+        Contrast { factor: 0.6 }.into(),
+        Brightness { factor: 0.6 }.into(),
+        Sharpness { factor: 1.6 }.into(),
+        Hue { factor: 0.1 }.into(),
+        GaussianBlur { radius: 1.3 }.into(),
+        GaussianKernel { kernel_size: 23, sigma: 1.3 }.into(),
+        Grayscale {}.into(),
+        Erase { area, fill: Fill::Colour([1, 2, 3]) }.into(),
+        mix.into(),
     ];
-    for filter in Interpolation::ALL {
-        let sampling = Sampling { filter, fill: [124, 116, 104] };
+    for interpolation in Interpolation::ALL {
+        let fill = [124, 116, 104];
         ops.extend([
-            Op::ShearX { factor: 0.27, sampling },
-            Op::ShearY { factor: 0.27, sampling },
-            Op::TranslateX { pixels: 13.37, sampling },
-            Op::TranslateY { pixels: 13.37, sampling },
-            Op::Rotate { degrees: 27.1, sampling },
-            Op::Rotate { degrees: 90.0, sampling },
+            ShearX { factor: 0.27, interpolation, fill }.into(),
+            ShearY { factor: 0.27, interpolation, fill }.into(),
+            TranslateX { pixels: 13.37, interpolation, fill }.into(),
+            TranslateY { pixels: 13.37, interpolation, fill }.into(),
+            Rotate { degrees: 27.1, interpolation, fill }.into(),
+            Rotate { degrees: 90.0, interpolation, fill }.into(),
         ]);
     }
     ops

@@ -1,10 +1,12 @@
-//! Policies through the crate's public API: what they draw makes sense for any size and key, and no
-//! string brings the parser down. That they mean what timm's do is shown from Python, beside timm.
+//! Policies through the public API: their ops are valid for any size and key, and no string makes
+//! the parser panic. The Python tests compare them with timm's.
 
 use proptest::prelude::*;
-use tied_augment::ops::{Chain, Interpolation, Mixing, Op};
-use tied_augment::policy::{Choice, Level, Name, Policy, RandAugment, Scope};
-use tied_augment::rng::{Key, Stream};
+use tied_augment::ops::{Interpolation, Mix, Op};
+use tied_augment::plan::{Crop, Shared, ViewSpec, plan_views};
+use tied_augment::policy::{Augment, Policy};
+use tied_augment::resize::Filter;
+use tied_augment::rng::Key;
 
 const POLICIES: [&str; 16] = [
     "rand-m9-mstd0.5-inc1",
@@ -25,21 +27,32 @@ const POLICIES: [&str; 16] = [
     "tv-augmix-m10-a0.01",
 ];
 
+/// The ops of a view with this policy.
 fn draw(policy: &Policy, size: (u32, u32), index: u64) -> Vec<Op> {
-    let filters = [Interpolation::Bilinear, Interpolation::Bicubic];
-    let scope = Scope { size, fill: [124, 116, 104], filters: &filters, translate_pct: 0.45 };
-    let mut ops = Vec::new();
+    let view = ViewSpec {
+        size,
+        crop: Crop::Squash,
+        interpolation: vec![Filter::Bilinear],
+        hflip: 0.0,
+        vflip: 0.0,
+        augment: Augment {
+            policy: Some(policy.clone()),
+            filters: vec![Interpolation::Bilinear, Interpolation::Bicubic],
+            ..Augment::default()
+        },
+    };
     let key = Key { seed: 0, epoch: 0, index, view: 0 };
-    policy.draw(&scope, &mut Stream::new(key), &mut ops);
-    ops
+    let mut plans = Vec::new();
+    plan_views(&[view], Shared::Nothing, size, key, &mut plans).expect("any image will do");
+    plans.remove(0).ops
 }
 
-/// How much of the mixed image each chain makes up, and of blends also the image itself.
+/// The share of each chain in the mixed image, and with blends the share of the image itself.
 ///
-/// A blend's own weight may lie above 1 by rounding, as timm's: it is a quotient of what hardly
-/// anything is left of.
-fn shares(mixing: Mixing, chains: &[Chain]) -> Vec<f32> {
-    if mixing != Mixing::Blends {
+/// Rounding may make a blend's weight exceed 1, as in timm: it is a quotient of two small numbers.
+fn shares(mix: &Mix) -> Vec<f32> {
+    let chains = mix.chains();
+    if !matches!(mix, Mix::Blends { .. }) {
         return chains.iter().map(|chain| chain.weight).collect();
     }
     let mut rest = 1.0;
@@ -54,14 +67,14 @@ fn shares(mixing: Mixing, chains: &[Chain]) -> Vec<f32> {
 
 proptest! {
     #[test]
-    fn ops_make_sense(which in 0..POLICIES.len(), height in 1u32..500, width in 1u32..500, index: u64) {
+    fn ops_are_valid_and_repeatable(which in 0..POLICIES.len(), height in 1u32..500, width in 1u32..500, index: u64) {
         let (policy, remarks) = Policy::parse(POLICIES[which]).unwrap();
         prop_assert!(remarks.is_empty());
         let ops = draw(&policy, (height, width), index);
         for op in &ops {
             prop_assert!(op.validate().is_ok(), "{op:?}");
-            if let Op::Mix { mixing, chains } = op {
-                for share in shares(*mixing, chains) {
+            if let Op::Mix(mix) = op {
+                for share in shares(mix) {
                     prop_assert!((-1e-6..=1.0 + 1e-6).contains(&share), "{op:?}");
                 }
             }
@@ -78,34 +91,14 @@ proptest! {
 }
 
 #[test]
-fn a_policy_may_be_declared_without_a_string() {
-    // timm's absolute translations, which no config string of timm's names: 45% of the shorter side.
-    let policy = Policy::RandAugment(RandAugment {
-        num_ops: 1,
-        prob: 1.0,
-        level: Level { magnitude: 10.0, std: 0.0, max: Level::DENOMINATOR },
-        choice: Choice::Even(&[Name::TranslateX, Name::TranslateY]),
-    });
-    let mut seen = [0; 2];
-    for index in 0..100 {
-        match draw(&policy, (49, 300), index)[..] {
-            [Op::TranslateX { pixels, .. }] if pixels.abs() == 22.0 => seen[0] += 1,
-            [Op::TranslateY { pixels, .. }] if pixels.abs() == 22.0 => seen[1] += 1,
-            ref ops => panic!("{ops:?}"),
-        }
-    }
-    assert!(seen[0] > 20 && seen[1] > 20, "{seen:?}");
-}
-
-#[test]
 fn blended_chains_leave_the_image_its_share() {
     let (policy, _) = Policy::parse("augmix-b1-w4").unwrap();
     for index in 0..100 {
-        let [Op::Mix { ref chains, .. }] = draw(&policy, (32, 32), index)[..] else {
+        let [Op::Mix(ref mix)] = draw(&policy, (32, 32), index)[..] else {
             panic!("one mix");
         };
-        // The image keeps 1 - m: what every blend leaves of it. m has the distribution of a uniform.
-        let rest: f32 = chains.iter().map(|chain| 1.0 - chain.weight).product();
-        assert!((0.0..=1.0).contains(&rest), "{chains:?}");
+        // The image keeps 1 - m, the part that all blends leave of it. m is from 0 to 1.
+        let rest: f32 = mix.chains().iter().map(|chain| 1.0 - chain.weight).product();
+        assert!((0.0..=1.0).contains(&rest), "{mix:?}");
     }
 }

@@ -1,10 +1,12 @@
 """The Rust core. Private: use the names that `tied_augment` exports."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol, TypedDict, final
+from typing import Any, TypedDict, final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tied_augment.view import View
 
 __all__ = [
     "Catalog",
@@ -25,50 +27,6 @@ class _BuildInfo(TypedDict):
     jpeg_simd: bool
     resize_simd: str
     threads: int
-
-class _View(Protocol):
-    @property
-    def size(self) -> tuple[int, int]: ...
-    @property
-    def scale(self) -> tuple[float, float]: ...
-    @property
-    def ratio(self) -> tuple[float, float]: ...
-    @property
-    def filters(self) -> Sequence[str]: ...
-    @property
-    def hflip(self) -> float: ...
-    @property
-    def vflip(self) -> float: ...
-    @property
-    def crop(self) -> str: ...
-    @property
-    def padding(self) -> int: ...
-    @property
-    def auto_augment(self) -> str | None: ...
-    @property
-    def color_jitter(self) -> tuple[float, float, float, float] | None: ...
-    @property
-    def color_jitter_prob(self) -> float | None: ...
-    @property
-    def _jitters(self) -> bool: ...
-    @property
-    def grayscale_prob(self) -> float: ...
-    @property
-    def gaussian_blur_prob(self) -> float: ...
-    @property
-    def cutout(self) -> int: ...
-    @property
-    def re_prob(self) -> float: ...
-    @property
-    def re_mode(self) -> str: ...
-    @property
-    def re_count(self) -> int: ...
-    @property
-    def re_num_splits(self) -> int: ...
-    @property
-    def mean(self) -> tuple[float, float, float]: ...
-    @property
-    def std(self) -> tuple[float, float, float]: ...
 
 class _Counts(TypedDict):
     images: int
@@ -147,15 +105,15 @@ class Pipeline:
 
     def __new__(
         cls,
-        views: Sequence[_View],
+        views: Sequence[View],
         same_crop: bool,
         own_flips: bool,
         max_pixels: int | None,
     ) -> Pipeline: ...
     def plan(
         self, shape: tuple[int, int], index: int, epoch: int, seed: int, view: int
-    ) -> list[dict[str, Any]]:
-        """The plans of all views of an image, the first being number `view`."""
+    ) -> list[list[tuple[str, dict[str, Any]]]]:
+        """The steps of the plans of all views of an image. The first view has number `view`."""
 
     def run(
         self,
@@ -176,7 +134,7 @@ def decode(sample: object, max_pixels: int | None) -> NDArray[np.uint8]:
     """Decodes a whole image to (height, width, 3)."""
 
 def policy_remarks(auto_augment: str) -> list[str]:
-    """What timm accepts in a config string and ignores, as sentences."""
+    """Sentences about the parts of a config string that timm accepts and ignores."""
 
 def render(sample: object, ops: object, max_pixels: int | None) -> NDArray[np.uint8]:
     """Executes a plan's `ops` on one sample, to (3, height, width)."""

@@ -1,7 +1,7 @@
 """What `View` and `TwoView` share: how they call the core's pipeline.
 
-Lives here: what a sample and a plan are in Python, and the seed that a call without an index draws.
-Touches no pixels and never needs torch.
+This module has the Python types of a sample and of a plan, and draws the seed of a call without an
+index. It touches no pixels and never needs torch.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from tied_augment.arguments import check_pair, check_unsigned
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Indices", "Pixels", "Plan", "Sample", "Views", "count_samples"]
+__all__ = ["Indices", "Pixels", "Plan", "Sample", "Step", "Views", "count_samples", "plan_of"]
 
 Sample: TypeAlias = "bytes | bytearray | str | os.PathLike[str] | Image | NDArray[np.uint8]"
 Pixels: TypeAlias = NDArray[np.uint8]
 Indices: TypeAlias = "Sequence[int] | NDArray[np.integer[Any]]"
+Step: TypeAlias = tuple[str, dict[str, Any]]
 
 
 class Plan(TypedDict):
@@ -33,24 +34,38 @@ class Plan(TypedDict):
 
     Attributes:
         crop: the part of the image that is seen: (x, y, w, h) in pixels. With ``crop='pad'`` it may
-            reach outside the image, where black is seen.
-        interpolation: the resize filter; None with ``crop='pad'``, which doesn't resize.
+            reach outside the image, which is black.
+        interpolation: the resize filter; None with ``crop='pad'``, which does not resize.
         hflip: whether left and right are exchanged.
         vflip: whether top and bottom are exchanged.
-        ops: all that is done, in order: pairs of a name and its arguments. Crop, resize, frame
-            (where the output lies in what was resized) and flips in lower case, then the policy's
-            and the other ops by timm's or torchvision's names.
+        ops: all steps in the order of execution, each a pair of a name and its arguments. The
+            geometry comes first, in lower case: crop, resize, frame (where the output lies in the
+            resized image) and flips. The ops of the policy and the others follow, under timm's or
+            torchvision's names. The other attributes only repeat steps of the geometry.
     """
 
     crop: tuple[int, int, int, int]
     interpolation: str | None
     hflip: bool
     vflip: bool
-    ops: list[tuple[str, dict[str, Any]]]
+    ops: list[Step]
+
+
+def plan_of(ops: Sequence[Step]) -> Plan:
+    """The plan with these steps."""
+    steps = dict(ops)
+    crop = steps["crop"]
+    return {
+        "crop": (crop["x"], crop["y"], crop["w"], crop["h"]),
+        "interpolation": steps.get("resize", {}).get("interpolation"),
+        "hflip": "hflip" in steps,
+        "vflip": "vflip" in steps,
+        "ops": list(ops),
+    }
 
 
 class Views(ABC):
-    """What `View` and `TwoView` share: a pipeline of the core that follows from their fields."""
+    """The base of `View` and `TwoView`, which make a pipeline of the core from their fields."""
 
     @property
     @abstractmethod
@@ -72,7 +87,7 @@ class Views(ABC):
         epoch, seed = _epoch_and_seed("index", index, epoch, seed)
         index = check_unsigned("index", 0 if index is None else index, 64)
         plans = self._pipeline.plan(sides, index, epoch, seed, check_unsigned("view", view, 16))
-        return cast("list[Plan]", plans)
+        return [plan_of(ops) for ops in plans]
 
     def _one(
         self,
@@ -114,7 +129,7 @@ class Views(ABC):
 
 
 def count_samples(samples: object) -> int:
-    """The number of `samples`; refuses one sample where a sequence of them is wanted."""
+    """The number of `samples`. A single sample is refused."""
     single = isinstance(samples, str | bytes | bytearray | Mapping) or (
         isinstance(samples, np.ndarray) and samples.dtype.kind not in "OUS" and samples.ndim != 4
     )
@@ -129,10 +144,10 @@ def count_samples(samples: object) -> int:
 def _epoch_and_seed(
     name: str, index: object, epoch: int | None, seed: int | None
 ) -> tuple[int, int]:
-    """What a call's randomness depends on besides the index; without one a new draw.
+    """The epoch and seed of a call.
 
-    The draw is a seed. It comes from where training scripts and DataLoader's workers seed: torch's
-    random state if torch is loaded, else numpy's.
+    Without an index the seed is drawn anew, from the random state that training scripts and
+    DataLoader's workers seed: torch's if torch is loaded, else numpy's.
     """
     if index is not None:
         return (

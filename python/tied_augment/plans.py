@@ -1,43 +1,40 @@
-"""Plans executed: what `View.plan` decided, or what somebody edited or stored, made into pixels.
+"""`render`: plans made into pixels.
 
-Lives here: `render`. May import the core and `view`. Draws nothing.
+A plan is what `View.plan` returned, or a copy that was stored or edited. Nothing is drawn here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tied_augment import _core
 from tied_augment.arguments import check_unsigned
-from tied_augment.pipeline import Pixels, Plan, Sample
+from tied_augment.pipeline import Pixels, Plan, Sample, Step, plan_of
 
 __all__ = ["render"]
 
-_SUMMARY = ("crop", "interpolation", "hflip", "vflip")
-
 
 def render(sample: Sample, plan: Plan | Mapping[str, Any], max_pixels: int | None = None) -> Pixels:
-    """Make the view that a plan decided: the pixels that the planning `View` makes of `sample`.
+    """Execute a plan: make the pixels that the `View` of the plan makes of `sample`.
 
-    A plan is data: it may be stored (also as JSON), edited and replayed. Its ``ops`` are what is
-    done, in order: ``crop``, then ``resize``, ``frame``, ``hflip`` and ``vflip`` if at all, then
-    any others as often as wanted. The other entries of a plan say the same in short; leave them out
-    of a plan that you edit, or change both.
+    A plan is data. It may be stored (also as JSON), edited and executed again. Its ``ops`` are
+    executed in order: ``crop``, then optionally ``resize``, ``frame``, ``hflip`` and ``vflip``,
+    then any number of other ops. The other entries of a plan repeat the first of the ``ops``. When
+    you edit a plan, change both or leave the other entries out.
 
     Args:
         sample: as in `TwoView.__call__`.
-        plan: what `View.plan` gave, or a mapping with ``ops`` in the same form.
+        plan: what `View.plan` returned, or a mapping with ``ops`` in the same form.
         max_pixels: as in `TwoView`.
 
     Returns:
         ``(3, height, width)`` uint8.
 
     Raises:
-        ValueError: an op that is not known, out of order, without an argument, with one too many or
-            with a value out of its range; a crop outside `sample`; a summary that contradicts the
-            ``ops``.
-        TypeError: an entry of ``ops`` that is no pair of a name and a mapping.
+        ValueError: an op that is unknown or out of order, or has a missing, unknown or wrong
+            argument; a crop outside `sample`; an entry of the plan that contradicts the ``ops``.
+        TypeError: an entry of ``ops`` that is not a pair of a name and a dict.
         OSError, DecodeError, TypeError: as `TwoView.__call__`, for `sample`.
     """
     if not isinstance(plan, Mapping) or "ops" not in plan:
@@ -47,25 +44,22 @@ def render(sample: Sample, plan: Plan | Mapping[str, Any], max_pixels: int | Non
         raise TypeError(f"a plan's ops must be a list of (name, arguments) pairs, got {ops!r}")
     if max_pixels is not None:
         max_pixels = check_unsigned("max_pixels", max_pixels, 64, least=1)
-    pixels = _core.render(sample, ops, max_pixels)
-    _check_summary(plan, ops)
+    steps = [_step(entry) for entry in ops]
+    pixels = _core.render(sample, steps, max_pixels)
+    for name, said in plan_of(steps).items():
+        value: Any = plan.get(name, said)
+        # In JSON the crop is a list.
+        if name != "ops" and (tuple(value) if name == "crop" else value) != said:
+            raise ValueError(
+                f"the plan's {name} is {value!r}, but its ops say {said!r}: change both, or leave "
+                f"{name} out"
+            )
     return pixels
 
 
-def _check_summary(plan: Mapping[str, Any], ops: Iterable[tuple[str, Any]]) -> None:
-    """Refuse a plan that was edited in one place only."""
-    done = dict(ops)
-    crop, resize = done.get("crop", {}), done.get("resize", {})
-    said = {
-        "crop": [crop.get(name) for name in "xywh"],
-        "interpolation": resize.get("interpolation"),
-        "hflip": "hflip" in done,
-        "vflip": "vflip" in done,
-    }
-    for name in _SUMMARY:
-        value = plan.get(name, said[name])
-        if (list(value) if name == "crop" else value) != said[name]:
-            raise ValueError(
-                f"the plan's {name} is {value!r}, but its ops say {said[name]!r}: change both, or "
-                f"leave {name} out"
-            )
+def _step(entry: object) -> Step:
+    if isinstance(entry, Sequence) and len(entry) == 2:
+        name, arguments = entry
+        if isinstance(name, str) and isinstance(arguments, dict):
+            return name, arguments
+    raise TypeError(f"an entry of a plan's ops must be a pair of a name and a dict, got {entry!r}")

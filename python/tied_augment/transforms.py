@@ -91,7 +91,7 @@ class TwoView(Views):
 
     @cached_property
     def _pipeline(self) -> _core.Pipeline:
-        views = cast("list[_core._View]", [self.first, self.second])
+        views = [self.first, self.second]
         return _core.Pipeline(views, self.same_crop, self.own_flips, self.max_pixels)
 
     @property

@@ -1,13 +1,12 @@
-"""One view of an image, declared: what timm calls a training transform, as plain data.
+"""`View`: one view of an image, declared. It is timm's training transform, as plain data.
 
-Lives here: `View`, thin and typed over the Rust core. Touches no pixels itself. Never needs torch,
-and timm for `View.from_args` only.
+Thin and typed over the Rust core. Never needs torch, and needs timm for `View.from_args` only.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -33,13 +32,7 @@ __all__ = ["Plan", "View"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-# Fields of a `View` that are strings, with an example.
-_TEXTS = {
-    "interpolation": "bicubic",
-    "crop": "rrc",
-    "auto_augment": "rand-m9-mstd0.5-inc1",
-    "re_mode": "pixel",
-}
+Crop = Literal["rrc", "rkrc", "rkrr", "center", "squash", "pad"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -110,7 +103,7 @@ class View(Views):
     interpolation: str = "random"
     hflip: float = 0.5
     vflip: float = 0.0
-    crop: Literal["rrc", "rkrc", "rkrr", "center", "squash", "pad"] = "rrc"
+    crop: Crop = "rrc"
     padding: int = 4
     auto_augment: str | None = None
     color_jitter: float | Sequence[float] | None = None
@@ -127,25 +120,14 @@ class View(Views):
     std: tuple[float, float, float] = IMAGENET_STD
 
     def __post_init__(self) -> None:
-        for name, example in _TEXTS.items():
-            value = getattr(self, name)
-            if not isinstance(value, str) and not (name == "auto_augment" and value is None):
-                raise TypeError(f"{name} must be a string such as {example!r}, got {value!r}")
+        for field in fields(self):
+            if check := _CHECKS.get(cast("str", field.type)):
+                self._set(field.name, check(field.name, getattr(self, field.name)))
         size = (self.size, self.size) if listed(self.size) is None else self.size
         height, width = check_pair("size", size, "(height, width)")
         self._set("size", (check_unsigned("size", height, 32), check_unsigned("size", width, 32)))
         self._set_bounds()
-        for name in ("hflip", "vflip", "grayscale_prob", "gaussian_blur_prob", "re_prob"):
-            self._set(name, check_number(name, getattr(self, name)))
-        for name in ("padding", "cutout", "re_count", "re_num_splits"):
-            self._set(name, check_unsigned(name, getattr(self, name), 32))
         self._set("color_jitter", _jitter(self.color_jitter))
-        if self.color_jitter_prob is not None:
-            prob = check_number("color_jitter_prob", self.color_jitter_prob)
-            self._set("color_jitter_prob", prob)
-        check_bool("force_color_jitter", self.force_color_jitter)
-        for name in ("mean", "std"):
-            self._set(name, check_channels(name, getattr(self, name)))
         self._set("auto_augment", self.auto_augment or None)
         self._refuse_idle()
         _ = self._pipeline  # the core checks the rest
@@ -167,7 +149,7 @@ class View(Views):
             self._set(name, bounds)
 
     def _refuse_idle(self) -> None:
-        """Refuse what was given but has no effect without another field."""
+        """Refuse a field that has no effect without another one."""
         if self.padding != View.padding and self.crop != "pad":
             raise ValueError(f"padding={self.padding} has no effect without crop='pad'")
         if self.color_jitter is None:
@@ -176,7 +158,7 @@ class View(Views):
                     raise ValueError(f"{name}={value} has no effect without color_jitter: give it")
 
     def _remarks(self) -> Iterator[str]:
-        """What is ignored, as in timm, and should be known."""
+        """What timm ignores without a word, and this view too."""
         if self.auto_augment is None:
             return
         yield from _core.policy_remarks(self.auto_augment)
@@ -188,11 +170,11 @@ class View(Views):
 
     @property
     def _jitters(self) -> bool:
-        """Whether colour jitter is applied if there is any."""
+        """Whether `color_jitter` is applied, if it is given."""
         return self.force_color_jitter or view_from_timm.keeps_color_jitter(self.auto_augment)
 
     def __repr__(self) -> str:
-        """Only what differs from the defaults, those of this crop."""
+        """Only the fields that differ from the defaults for this crop."""
         default = View(crop=self.crop)
         shown = [
             f"{field.name}={value!r}"
@@ -235,12 +217,12 @@ class View(Views):
 
     @property
     def filters(self) -> tuple[str, ...]:
-        """The resize filters that are drawn from, with equal chances."""
+        """The resize filters. One is drawn per view, with equal chances."""
         return ("bilinear", "bicubic") if self.interpolation == "random" else (self.interpolation,)
 
     @cached_property
     def _pipeline(self) -> _core.Pipeline:
-        return _core.Pipeline([cast("_core._View", self)], False, False, None)
+        return _core.Pipeline([self], False, False, None)
 
     def plan(
         self,
@@ -302,6 +284,36 @@ class View(Views):
         self._run(samples, indices, epoch, seed, view, threads, out)
         pixels: Pixels = out[0]
         return pixels
+
+
+def _check_text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        # Only `auto_augment` has None for a default.
+        example = getattr(View, name) or "rand-m9-mstd0.5-inc1"
+        raise TypeError(f"{name} must be a string such as {example!r}, got {value!r}")
+    return value
+
+
+def _check_count(name: str, value: object) -> int:
+    return check_unsigned(name, value, 32)
+
+
+def _or_none(check: Callable[[str, object], object]) -> Callable[[str, object], object]:
+    return lambda name, value: None if value is None else check(name, value)
+
+
+# The check of a field, by its annotation as it is written above. Other fields have checks of their
+# own.
+_CHECKS: dict[str, Callable[[str, object], object]] = {
+    "bool": check_bool,
+    "float": check_number,
+    "float | None": _or_none(check_number),
+    "int": _check_count,
+    "str": _check_text,
+    "Crop": _check_text,
+    "str | None": _or_none(_check_text),
+    "tuple[float, float, float]": check_channels,
+}
 
 
 def _jitter(value: float | Sequence[float] | None) -> tuple[float, ...] | None:

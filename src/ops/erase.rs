@@ -1,45 +1,154 @@
-//! Boxes filled: timm's `RandomErasing`, cutout.
+//! [`Erase`].
 
-use super::Fill;
-use crate::image::Rect;
+use serde::{Deserialize, Serialize};
+
+use super::{Kernel, Scratch};
+use crate::image::{Planes, Rect};
 use crate::rng::{Key, Stream};
 
-/// Fills the part of `rect` that lies in the image.
-pub fn fill((height, width): (usize, usize), planes: &mut [u8], rect: Rect, fill: Fill) {
-    let Some(part) = rect.clip(width as u32, height as u32) else { return };
-    for (channel, plane) in planes.chunks_exact_mut(height * width).enumerate() {
-        for y in part.y as usize..part.y as usize + part.h as usize {
-            let row = &mut plane[y * width + part.x as usize..][..part.w as usize];
-            match fill {
-                Fill::Colour(colour) => row.fill(colour[channel]),
-                Fill::Noise { mean, std, seed } => {
-                    // A stream for each row and channel: what is seen doesn't depend on what is cut off.
-                    let index = (y as i64 - i64::from(rect.y)) as u64;
-                    let key = Key { seed, epoch: 0, index, view: channel as u16 };
-                    let skipped = (part.x - rect.x) as usize;
-                    noise(row, Stream::new(key), skipped, (mean[channel], std[channel]));
+/// A box filled: random erasing and Cutout. The part outside the image is ignored.
+///
+/// timm's `RandomErasing` fills normalised floats. Here bytes are filled, so noise is rounded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Arguments", into = "Arguments")]
+pub struct Erase {
+    /// The box.
+    pub area: Rect,
+    /// What it is filled with.
+    pub fill: Fill,
+}
+
+/// What an erased box is filled with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Fill {
+    /// One colour.
+    Colour([u8; 3]),
+    /// Normal noise, independent for each pixel and channel, rounded and clamped to 0..=255.
+    Noise {
+        /// The noise's mean per channel, in the image's 0 to 255.
+        mean: [f32; 3],
+        /// Its standard deviation per channel.
+        std: [f32; 3],
+        /// The seed of the noise. The plan draws it, so that the plan stays data.
+        seed: u64,
+    },
+}
+
+impl Kernel for Erase {
+    fn validate(&self) -> Result<(), String> {
+        let Rect { w, h, .. } = self.area;
+        if w.max(h) > 1 << 15 {
+            return Err(format!("w and h must be at most 32768, not {w} and {h}"));
+        }
+        Ok(())
+    }
+
+    fn apply(&self, planes: &mut Planes<'_>, _scratch: &mut Scratch) {
+        let (height, width) = (planes.height(), planes.width());
+        let Some(part) = self.area.clip(width as u32, height as u32) else { return };
+        let skipped = (part.x - self.area.x) as usize;
+        for (channel, plane) in planes.channels().into_iter().enumerate() {
+            for y in part.y as usize..part.y as usize + part.h as usize {
+                let row = &mut plane[y * width + part.x as usize..][..part.w as usize];
+                match self.fill {
+                    Fill::Colour(colour) => row.fill(colour[channel]),
+                    Fill::Noise { mean, std, seed } => {
+                        // A stream for each row and channel of the box: the noise that is seen does
+                        // not depend on how much of the box is outside the image.
+                        let index = (y as i64 - i64::from(self.area.y)) as u64;
+                        let key = Key { seed, epoch: 0, index, view: channel as u16 };
+                        let noise = Normal::new(key).skip(skipped);
+                        let (mean, std) = (f64::from(mean[channel]), f64::from(std[channel]));
+                        for (v, normal) in row.iter_mut().zip(noise) {
+                            *v = (mean + std * normal).round() as u8;
+                        }
+                    }
                 }
             }
         }
     }
 }
 
-/// Fills `row` with elements `skipped..` of a line of normal numbers (Box and Muller's).
-fn noise(row: &mut [u8], mut stream: Stream, skipped: usize, (mean, std): (f32, f32)) {
-    let mut spare = None;
-    let mut normal = || {
-        spare.take().unwrap_or_else(|| {
-            // 1 - unit() is never 0.
-            let radius = (-2.0 * libm::log(1.0 - stream.unit())).sqrt();
-            let (sin, cos) = libm::sincos(std::f64::consts::TAU * stream.unit());
-            spare = Some(radius * sin);
-            radius * cos
-        })
-    };
-    for _ in 0..skipped {
-        normal();
+/// Standard normal numbers without end, two from each pair of uniform ones.
+struct Normal {
+    stream: Stream,
+    spare: Option<f64>,
+}
+
+impl Normal {
+    fn new(key: Key) -> Self {
+        Self { stream: Stream::new(key), spare: None }
     }
-    for v in row {
-        *v = (f64::from(mean) + f64::from(std) * normal()).round() as u8;
+}
+
+impl Iterator for Normal {
+    type Item = f64;
+
+    fn next(&mut self) -> Option<f64> {
+        self.spare.take().or_else(|| {
+            let [first, second] = self.stream.normals();
+            self.spare = Some(second);
+            Some(first)
+        })
+    }
+}
+
+/// The op as plans store it: the fields of the box and of the noise stand side by side.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Arguments {
+    x: i32,
+    y: i32,
+    w: u32,
+    h: u32,
+    fill: FillArgument,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mean: Option<[f32; 3]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    std: Option<[f32; 3]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged, expecting = "must be a colour (three integers from 0 to 255) or 'noise'")]
+enum FillArgument {
+    Colour([u8; 3]),
+    Name(Name),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Name {
+    Noise,
+}
+
+impl TryFrom<Arguments> for Erase {
+    type Error = &'static str;
+
+    fn try_from(arguments: Arguments) -> Result<Self, Self::Error> {
+        let Arguments { x, y, w, h, fill, mean, std, seed } = arguments;
+        let fill = match (fill, mean, std, seed) {
+            (FillArgument::Colour(colour), None, None, None) => Fill::Colour(colour),
+            (FillArgument::Colour(_), ..) => return Err("a colour has no mean, std or seed"),
+            (FillArgument::Name(Name::Noise), Some(mean), Some(std), Some(seed)) => {
+                Fill::Noise { mean, std, seed }
+            }
+            (FillArgument::Name(Name::Noise), ..) => return Err("noise needs mean, std and seed"),
+        };
+        Ok(Self { area: Rect { x, y, w, h }, fill })
+    }
+}
+
+impl From<Erase> for Arguments {
+    fn from(Erase { area: Rect { x, y, w, h }, fill }: Erase) -> Self {
+        let (fill, mean, std, seed) = match fill {
+            Fill::Colour(colour) => (FillArgument::Colour(colour), None, None, None),
+            Fill::Noise { mean, std, seed } => {
+                (FillArgument::Name(Name::Noise), Some(mean), Some(std), Some(seed))
+            }
+        };
+        Self { x, y, w, h, fill, mean, std, seed }
     }
 }

@@ -1,28 +1,48 @@
-//! torchvision's `adjust_hue` on PIL images: to Pillow's HSV, a shift of H, and back.
+//! [`Hue`].
 
 use multiversion::multiversion;
+use serde::{Deserialize, Serialize};
 
-/// torchvision's `adjust_hue(image, factor)`: H, in 256ths of a turn, plus `trunc(255 factor)`,
-/// around the circle.
-pub fn shift((height, width): (usize, usize), planes: &mut [u8], factor: f64) {
-    shift_by(height * width, planes, (factor * 255.0) as i32 as u8);
+use super::{Kernel, Scratch};
+use crate::image::Planes;
+
+/// torchvision's `adjust_hue(image, factor)` on a PIL image: to Pillow's HSV, a shift of H, and
+/// back.
+///
+/// H is in 256ths of a turn and wraps around. The shift is `trunc(255 factor)`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hue {
+    /// The shift in turns, -0.5 to 0.5.
+    pub factor: f64,
+}
+
+impl Kernel for Hue {
+    fn validate(&self) -> Result<(), String> {
+        if !(-0.5..=0.5).contains(&self.factor) {
+            return Err(format!("factor must be from -0.5 to 0.5, not {}", self.factor));
+        }
+        Ok(())
+    }
+
+    fn apply(&self, planes: &mut Planes<'_>, _scratch: &mut Scratch) {
+        shift(planes.channels(), (self.factor * 255.0) as i32 as u8);
+    }
 }
 
 #[multiversion(targets = "simd")]
-fn shift_by(plane: usize, planes: &mut [u8], by: u8) {
-    let (r, rest) = planes.split_at_mut(plane);
-    let (g, b) = rest.split_at_mut(plane);
+fn shift([r, g, b]: [&mut [u8]; 3], by: u8) {
     for ((r, g), b) in r.iter_mut().zip(g).zip(b) {
         let (h, s, v) = to_hsv(*r, *g, *b);
         [*r, *g, *b] = to_rgb(h.wrapping_add(by), s, v);
     }
 }
 
-/// Pillow's `rgb2hsv_row`, with its mix of f32 and f64; without branches. A gray has no S.
+/// Pillow's `rgb2hsv_row` without branches, with its mix of f32 and f64. The S of a gray is 0.
 #[inline(always)]
 fn to_hsv(r: u8, g: u8, b: u8) -> (u8, u8, u8) {
     let (max, min) = (r.max(g).max(b), r.min(g).min(b));
-    // A gray's quotients are never used; 1 keeps them finite.
+    // The quotients of a gray are not used. A range of 1 keeps them finite.
     let range = f32::from((max - min).max(1));
     let s = range / f32::from(max.max(1));
     let to_max = |v: u8| f32::from(max - v) / range;
@@ -39,7 +59,7 @@ fn to_hsv(r: u8, g: u8, b: u8) -> (u8, u8, u8) {
     (truncate(f64::from(h) * 255.0), s, max)
 }
 
-/// Pillow's `hsv2rgb`, likewise.
+/// Pillow's `hsv2rgb`, also without branches.
 #[inline(always)]
 fn to_rgb(h: u8, s: u8, v: u8) -> [u8; 3] {
     let turn = f64::from(h) * 6.0 / 255.0;
@@ -58,7 +78,7 @@ fn to_rgb(h: u8, s: u8, v: u8) -> [u8; 3] {
         let upper = if sector < 4 { middle } else { high };
         if sector < 2 { low } else { upper }
     };
-    // A colour without S is its value: p, q and t are v then.
+    // If S is 0, p, q and t are v, as they must be.
     [pick([v, q, p, p, t, v]), pick([t, v, v, q, p, p]), pick([p, p, t, v, v, q])]
 }
 
@@ -69,7 +89,7 @@ fn truncate(t: f64) -> u8 {
     unsafe { t.to_int_unchecked::<i32>() as u8 }
 }
 
-/// C's `round` of `t`, from 0 to 255: a tie is rounded up.
+/// C's `round` of `t`, from 0 to 255. Ties are rounded up.
 #[inline(always)]
 fn round(t: f64) -> u8 {
     truncate(t + 0.5)
@@ -77,8 +97,8 @@ fn round(t: f64) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    /// Adding a half rounds as `round` does for all that `to_rgb` can round: no product comes so near
-    /// below a half that the sum is inexact.
+    /// `round` adds a half and truncates. That differs from C's `round` where the sum is inexact,
+    /// which happens for none of the products that `to_rgb` rounds.
     #[test]
     fn a_half_added_rounds() {
         for h in 0..=255u8 {

@@ -1,58 +1,141 @@
-//! AugMix: chains of ops on copies of the image, mixed with it.
+//! [`Mix`].
 
 use std::mem;
 
 use multiversion::multiversion;
+use serde::{Deserialize, Serialize};
 
-use super::float::{blend, byte};
-use super::{Chain, Mixing, Scratch, apply_one};
+use super::blend::{blend, byte};
+use super::{Kernel, Op, Scratch, check_finite};
+use crate::image::Planes;
 
-/// What mixing reuses.
+/// AugMix: chains of ops are applied to copies of the image, and the results are mixed with it.
+//
+// A derived enum with a tag is read by way of serde's buffer. This also ends the recursion of the
+// deserializer's type: the ops of a chain are read from the buffer, whatever the plan is read from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "mixing", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Mix {
+    /// `_apply_basic` of timm's `AugMixAugment`: the weighted sum in f32, clipped and truncated,
+    /// then Pillow's blend of the image and that sum.
+    Sum {
+        /// The sum's share of the blend, timm's `m`.
+        amount: f32,
+        /// The chains with their weights, in the order of summation.
+        chains: Vec<Chain>,
+    },
+    /// `_apply_blended` of timm's `AugMixAugment`: one Pillow blend after another.
+    Blends {
+        /// The chains. The weight of each is its share of its blend.
+        chains: Vec<Chain>,
+    },
+    /// torchvision's `AugMix`: the image and the results are weighted and summed in f32, then
+    /// truncated.
+    Weighted {
+        /// The image's own weight.
+        image: f32,
+        /// The chains with their weights, in the order of summation.
+        chains: Vec<Chain>,
+    },
+}
+
+/// A chain of ops whose result is mixed with others. Plans store it as a pair.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "StoredChain", into = "StoredChain")]
+pub struct Chain {
+    /// The chain's weight. Its meaning depends on the [`Mix`].
+    pub weight: f32,
+    /// What is done to the image, in order.
+    pub ops: Vec<Op>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(expecting = "a pair of a chain's weight and its ops")]
+struct StoredChain(f32, Vec<Op>);
+
+impl From<StoredChain> for Chain {
+    fn from(StoredChain(weight, ops): StoredChain) -> Self {
+        Self { weight, ops }
+    }
+}
+
+impl From<Chain> for StoredChain {
+    fn from(Chain { weight, ops }: Chain) -> Self {
+        Self(weight, ops)
+    }
+}
+
+/// The images between the ops of a mix.
 #[derive(Debug, Default)]
-pub struct Buffers {
-    image: Vec<u8>,
-    chain: Vec<u8>,
+pub struct Images {
+    original: Vec<u8>,
+    result: Vec<u8>,
     sum: Vec<f32>,
 }
 
-/// Applies each chain to the image and mixes the results into `planes`.
-pub fn apply(
-    mixing: Mixing,
-    chains: &[Chain],
-    size: (usize, usize),
-    planes: &mut [u8],
-    scratch: &mut Scratch,
-) {
-    // Taken, since the chains' ops use the rest of the scratch.
-    let Buffers { mut image, mut chain, mut sum } = mem::take(&mut scratch.mix);
-    image.clear();
-    image.extend_from_slice(planes);
-    chain.resize(planes.len(), 0);
-    sum.clear();
-    sum.resize(planes.len(), 0.0);
-    if let Mixing::Weighted { image: weight } = mixing {
-        add(&mut sum, &image, weight);
-    }
-    for Chain { weight, ops } in chains {
-        chain.clear();
-        chain.extend_from_slice(&image);
-        for op in ops {
-            apply_one(op, size, &mut chain, scratch);
-        }
-        match mixing {
-            Mixing::Blends => blend_into(planes, &chain, *weight),
-            Mixing::Sum { .. } | Mixing::Weighted { .. } => add(&mut sum, &chain, *weight),
+impl Mix {
+    /// The chains.
+    #[must_use]
+    pub fn chains(&self) -> &[Chain] {
+        match self {
+            Self::Sum { chains, .. } | Self::Blends { chains } | Self::Weighted { chains, .. } => {
+                chains
+            }
         }
     }
-    match mixing {
-        Mixing::Blends => {}
-        Mixing::Weighted { .. } => truncate(&sum, planes),
-        Mixing::Sum { amount } => {
-            truncate(&sum, &mut chain);
-            blend_into(planes, &chain, amount);
+}
+
+impl Kernel for Mix {
+    fn validate(&self) -> Result<(), String> {
+        match *self {
+            Self::Sum { amount, .. } => check_finite("amount", amount.into())?,
+            Self::Weighted { image, .. } => check_finite("image", image.into())?,
+            Self::Blends { .. } => {}
         }
+        for Chain { weight, ops } in self.chains() {
+            check_finite("weight", f64::from(*weight))?;
+            if ops.iter().any(|op| matches!(op, Op::Mix(_))) {
+                return Err("a chain cannot hold another Mix".into());
+            }
+            ops.iter().try_for_each(Op::validate).map_err(|error| error.to_string())?;
+        }
+        Ok(())
     }
-    scratch.mix = Buffers { image, chain, sum };
+
+    fn apply(&self, planes: &mut Planes<'_>, scratch: &mut Scratch) {
+        let size = (planes.height() as u32, planes.width() as u32);
+        // Taken, since the ops of the chains need the rest of the scratch.
+        let Images { mut original, mut result, mut sum } = mem::take(&mut scratch.mix);
+        let out = planes.data();
+        original.clear();
+        original.extend_from_slice(out);
+        result.resize(out.len(), 0);
+        sum.clear();
+        sum.resize(out.len(), 0.0);
+        if let Self::Weighted { image, .. } = *self {
+            add(&mut sum, &original, image);
+        }
+        for Chain { weight, ops } in self.chains() {
+            result.copy_from_slice(&original);
+            let mut planes = Planes::new(size, &mut result);
+            for op in ops {
+                op.kernel().apply(&mut planes, scratch);
+            }
+            match self {
+                Self::Blends { .. } => blend_into(out, &result, *weight),
+                Self::Sum { .. } | Self::Weighted { .. } => add(&mut sum, &result, *weight),
+            }
+        }
+        match *self {
+            Self::Blends { .. } => {}
+            Self::Weighted { .. } => truncate(&sum, out),
+            Self::Sum { amount, .. } => {
+                truncate(&sum, &mut result);
+                blend_into(out, &result, amount);
+            }
+        }
+        scratch.mix = Images { original, result, sum };
+    }
 }
 
 #[multiversion(targets = "simd")]
@@ -70,8 +153,8 @@ fn truncate(sum: &[f32], out: &mut [u8]) {
 }
 
 #[multiversion(targets = "simd")]
-fn blend_into(planes: &mut [u8], other: &[u8], alpha: f32) {
-    for (v, &other) in planes.iter_mut().zip(other) {
+fn blend_into(image: &mut [u8], other: &[u8], alpha: f32) {
+    for (v, &other) in image.iter_mut().zip(other) {
         *v = blend(*v, other, alpha);
     }
 }

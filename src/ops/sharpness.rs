@@ -1,31 +1,46 @@
-//! Pillow's `ImageEnhance.Sharpness`: the blend of a smoothed image and the image.
+//! [`Sharpness`].
 
 use multiversion::multiversion;
+use serde::{Deserialize, Serialize};
 
-use super::float::{blend, byte};
+use super::blend::{blend, byte};
+use super::{Kernel, Scratch, check_finite};
+use crate::image::Planes;
 
-/// Pillow's `Sharpness(image).enhance(factor)`.
+/// Pillow's `ImageEnhance.Sharpness(image).enhance(factor)`: the blend of the smoothed image and
+/// the image.
 ///
-/// Smoothed is `ImageFilter.SMOOTH`: (1,1,1; 1,5,1; 1,1,1) / 13 in f32, summed from 0.5 row by row, the
-/// lowest row first, each row by itself; then truncated. The outermost pixels are not smoothed, so that
-/// the blend leaves them as they are.
-pub fn sharpen(
-    (height, width): (usize, usize),
-    planes: &mut [u8],
-    factor: f32,
-    copy: &mut Vec<u8>,
-) {
-    // Pillow smooths nothing that is smaller than the kernel.
-    if factor == 1.0 || height < 3 || width < 3 {
-        return;
+/// The smoothing is `ImageFilter.SMOOTH`, the kernel (1,1,1; 1,5,1; 1,1,1) / 13. Each of its rows
+/// is summed in f32. The sums of the rows are added to 0.5, the lowest row first, and the total is
+/// truncated. The outermost pixels are not smoothed, so the blend leaves them as they are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sharpness {
+    /// 0 gives the smoothed image, 1 the image.
+    pub factor: f64,
+}
+
+impl Kernel for Sharpness {
+    fn validate(&self) -> Result<(), String> {
+        check_finite("factor", self.factor)
     }
-    for plane in planes.chunks_exact_mut(height * width) {
-        copy.clear();
-        copy.extend_from_slice(plane);
-        for y in 1..height - 1 {
-            let row = |y: usize| &copy[y * width..][..width];
-            let out = &mut plane[y * width + 1..][..width - 2];
-            sharpen_row(row(y - 1), row(y), row(y + 1), factor, out);
+
+    fn apply(&self, planes: &mut Planes<'_>, scratch: &mut Scratch) {
+        let (height, width) = (planes.height(), planes.width());
+        let factor = self.factor as f32;
+        // Pillow does not smooth an image that is smaller than the kernel.
+        if factor == 1.0 || height < 3 || width < 3 {
+            return;
+        }
+        let copy = &mut scratch.plane;
+        for plane in planes.channels() {
+            copy.clear();
+            copy.extend_from_slice(plane);
+            for y in 1..height - 1 {
+                let row = |y: usize| &copy[y * width..][..width];
+                let out = &mut plane[y * width + 1..][..width - 2];
+                sharpen_row(row(y - 1), row(y), row(y + 1), factor, out);
+            }
         }
     }
 }

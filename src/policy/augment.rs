@@ -7,13 +7,13 @@ use crate::error::{Error, Result};
 use crate::ops::{Interpolation, Op};
 use crate::rng::Stream;
 
-/// The rest of timm's training transform, declared: a policy, colour jitter, grayscale, blur, and
-/// what is erased.
+/// The rest of timm's training transform, declared: a policy, colour jitter, grayscale, blur,
+/// Cutout and random erasing. The default does nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Augment {
     /// The augmentation policy.
     pub policy: Option<Policy>,
-    /// The filters of timm's geometric ops, one drawn per op.
+    /// The filters of timm's geometric ops. Each op draws one.
     pub filters: Vec<Interpolation>,
     /// Colour jitter after the policy.
     pub color_jitter: Option<ColorJitter>,
@@ -25,11 +25,10 @@ pub struct Augment {
     pub cutout: u32,
     /// timm's random erasing.
     pub erasing: Option<RandomErasing>,
-    /// The model's normalisation, for colours that stand for 'nothing'.
+    /// The model's normalisation. Its mean is the colour of what is erased or outside the image.
     pub normalization: Normalization,
 }
 
-/// Nothing, with ImageNet's normalisation.
 impl Default for Augment {
     fn default() -> Self {
         Self {
@@ -49,11 +48,11 @@ impl Default for Augment {
 }
 
 impl Augment {
-    /// Says which value makes no sense for views of (height, width) `size`, if one does.
+    /// Checks the values, for views of (height, width) `size`.
     ///
     /// # Errors
-    /// [`Error::Argument`].
-    pub fn validate(&self, size: (u32, u32)) -> Result<()> {
+    /// [`Error::Argument`], with the value that makes no sense.
+    pub(crate) fn validate(&self, size: (u32, u32)) -> Result<()> {
         let refuse = |message: String| Err(Error::Argument(message));
         let re_prob = self.erasing.as_ref().map_or(0.0, |erasing| erasing.prob);
         for (name, p) in [
@@ -65,7 +64,7 @@ impl Augment {
                 return refuse(format!("{name} must be a probability from 0 to 1, not {p}"));
             }
         }
-        if self.filters.is_empty() && self.policy.as_ref().is_some_and(Policy::samples) {
+        if self.filters.is_empty() && self.policy.as_ref().is_some_and(Policy::needs_filters) {
             return refuse(
                 "interpolation must be 'random', 'nearest', 'bilinear' or 'bicubic' for the \
                  rotations, shears and translations of this auto_augment: Pillow knows no others there"
@@ -90,8 +89,8 @@ impl Augment {
         jitter::check_blur(self.gaussian_blur, size)
     }
 
-    /// Appends what happens to view number `view`, of (height, width) `size`.
-    pub fn draw(&self, size: (u32, u32), view: u16, stream: &mut Stream, ops: &mut Vec<Op>) {
+    /// Appends the ops of view number `view`, of (height, width) `size`.
+    pub(crate) fn draw(&self, size: (u32, u32), view: u16, stream: &mut Stream, ops: &mut Vec<Op>) {
         if let Some(policy) = &self.policy {
             let fill = self.normalization.fill();
             let scope = Scope { size, fill, filters: &self.filters, translate_pct: 0.45 };

@@ -1,31 +1,32 @@
 //! AugMix as timm has it (`augment_and_mix_transform`, timm 1.0.31 `data/auto_augment.py`).
 
+use super::Scope;
+use super::name::{Magnitude, Name};
 use super::parse::Config;
-use super::{Level, Name, Scope};
 use crate::error::Result;
-use crate::ops::{Chain, Mixing, Op};
+use crate::ops::{Chain, Mix, Op};
 use crate::rng::Stream;
 
 /// Chains of random ops, mixed with each other and with the image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AugMix {
     /// The magnitude of every op.
-    pub level: Level,
-    /// How many chains there are.
-    pub width: u32,
-    /// How many ops a chain has; 0 for 1 to 3 with equal chances.
-    pub depth: u32,
+    magnitude: Magnitude,
+    /// The number of chains.
+    width: u32,
+    /// The number of ops of a chain; 0 for 1 to 3 with equal chances.
+    depth: u32,
     /// The concentration of the mixing weights' Dirichlet and Beta distributions.
-    pub alpha: f64,
-    /// Whether each chain is blended into the result by itself (timm's `b1`).
-    pub blended: bool,
+    alpha: f64,
+    /// Whether the chains are blended one after another (timm's `b1`).
+    blended: bool,
 }
 
 const SECTIONS: &str = "m (magnitude, integer), w (number of chains, integer), d (ops a chain, \
                         integer; 0 for 1 to 3), a (the concentration of the weights, above 0), b (0 \
                         or 1, blend chain by chain) and mstd (the magnitude's standard deviation)";
 
-/// How far timm's AugMix translates at most, as a fraction of the side: its `translate_pct`.
+/// The longest translation of timm's AugMix, as a fraction of the side: its `translate_pct`.
 const TRANSLATE: f64 = 0.3;
 
 /// timm's `_AUGMIX_TRANSFORMS`.
@@ -47,9 +48,9 @@ const NAMES: &[Name] = &[
 
 impl AugMix {
     pub(super) fn parse(config: &mut Config<'_>) -> Result<Self> {
-        let (mut magnitude, mut std) = (3.0, None);
+        let mut std = None;
         let mut policy = Self {
-            level: Level { magnitude, std: f64::INFINITY, max: Level::DENOMINATOR },
+            magnitude: Magnitude { value: 3.0, std: f64::INFINITY, max: Magnitude::FULL },
             width: 3,
             depth: 0,
             alpha: 1.0,
@@ -61,7 +62,7 @@ impl AugMix {
             }
             match section.key {
                 "mstd" => config.once(section, &mut std, Config::number)?,
-                "m" => magnitude = config.integer(section)?,
+                "m" => policy.magnitude.value = config.integer(section)?,
                 "w" => policy.width = config.count(section)?,
                 "d" => policy.depth = config.count(section)?,
                 "a" => policy.alpha = config.number(section)?,
@@ -73,8 +74,7 @@ impl AugMix {
         if !(policy.alpha > 0.0 && policy.alpha.is_finite()) {
             return config.refuse("the concentration 'a' must be above 0 and finite");
         }
-        policy.level.magnitude = magnitude;
-        policy.level.std = std.unwrap_or(f64::INFINITY);
+        policy.magnitude.std = std.unwrap_or(f64::INFINITY);
         Ok(policy)
     }
 
@@ -94,22 +94,22 @@ impl AugMix {
             let mut ops = Vec::with_capacity(depth as usize);
             for _ in 0..depth {
                 let name = stream.choose(NAMES);
-                name.draw(1.0, self.level, &scope, stream, &mut ops);
+                name.draw(1.0, self.magnitude, &scope, stream, &mut ops);
             }
             Chain { weight, ops }
         };
         let chains = weights.into_iter().map(chain).collect();
-        let mixing = if self.blended { Mixing::Blends } else { Mixing::Sum { amount } };
-        ops.push(Op::Mix { mixing, chains });
+        let mix = if self.blended { Mix::Blends { chains } } else { Mix::Sum { amount, chains } };
+        ops.push(mix.into());
     }
 }
 
-/// The share of each chain when chains are blended in one after the other, so that in the end each
-/// has its weight times `m` (timm's `_calc_blended_weights`, in f32 as with NumPy 2).
+/// Replaces the weights by the shares of the blends: after all blends, which follow one another,
+/// each chain has its weight times `m` (timm's `_calc_blended_weights`, in f32 as with NumPy 2).
 fn blended_shares(weights: &mut [f32], m: f32) {
     let mut rest = 1f32;
     for weight in weights.iter_mut().rev() {
-        // All is taken: rounding may leave a 0 / 0.
+        // If nothing of the image is left, rounding may make this 0 / 0.
         *weight = if rest > 0.0 { *weight * m / rest } else { 0.0 };
         rest *= 1.0 - *weight;
     }

@@ -1,12 +1,13 @@
 //! timm's AutoAugment policies (`auto_augment_transform`, timm 1.0.31 `data/auto_augment.py`).
 
+use super::Scope;
+use super::name::Magnitude;
 use super::name::Name::{
     self, AutoContrast, Color, Contrast, Desaturate, Equalize, GaussianBlurRand, Invert, Posterize,
     PosterizeIncreasing, PosterizeOriginal, Rotate, Sharpness, ShearX, ShearY, Solarize,
     SolarizeAdd, TranslateYRel,
 };
 use super::parse::Config;
-use super::{Level, Scope};
 use crate::error::Result;
 use crate::ops::Op;
 use crate::rng::Stream;
@@ -18,14 +19,14 @@ pub type SubPolicy = &'static [(Name, f64, u8)];
 #[derive(Clone, Debug, PartialEq)]
 pub struct AutoAugment {
     /// The sub-policies.
-    pub table: &'static [SubPolicy],
+    table: &'static [SubPolicy],
     /// Whether every posterize is [`PosterizeIncreasing`]: timm's variants `v0r` and `originalr`.
-    pub increasing_posterize: bool,
+    increasing_posterize: bool,
     /// The standard deviation of every magnitude.
-    pub std: f64,
+    std: f64,
 }
 
-/// The table that `name` stands for, and whether with increasing posterize.
+/// The table with this name, and whether every posterize is increasing.
 pub(super) fn table(name: &str) -> Option<(&'static [SubPolicy], bool)> {
     match name {
         "original" => Some((ORIGINAL, false)),
@@ -65,9 +66,9 @@ impl AutoAugment {
                 Posterize | PosterizeOriginal if self.increasing_posterize => PosterizeIncreasing,
                 _ => name,
             };
-            let level =
-                Level { magnitude: magnitude.into(), std: self.std, max: Level::DENOMINATOR };
-            name.draw(prob, level, scope, stream, ops);
+            let magnitude =
+                Magnitude { value: magnitude.into(), std: self.std, max: Magnitude::FULL };
+            name.draw(prob, magnitude, scope, stream, ops);
         }
     }
 }

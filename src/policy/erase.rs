@@ -1,13 +1,15 @@
-//! Boxes that are erased: timm's `RandomErasing` and the paper's Cutout.
+//! Boxes that are erased: timm's `RandomErasing` and the Cutout of DeVries and Taylor 2017.
 //!
-//! Both work on normalised floats there, where 0 is the mean; here on bytes, where the mean is
+//! The originals fill normalised floats, where 0 is the mean. Here bytes are filled: the mean is
 //! rounded, and noise is rounded and clamped.
 
-use crate::ops::{Fill, Op};
+use crate::image::Rect;
+use crate::ops::{Erase, Fill, Op};
 use crate::rng::Stream;
 
 /// What timm's `RandomErasing` fills a box with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EraseMode {
     /// The mean.
     Const,
@@ -30,7 +32,8 @@ impl EraseMode {
     }
 }
 
-/// timm's `RandomErasing` (`data/random_erasing.py`, timm 1.0.31) with its default areas and aspects.
+/// timm's `RandomErasing` (`data/random_erasing.py`, timm 1.0.31) with its default areas and
+/// aspects.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RandomErasing {
     /// The probability of erasing at all.
@@ -39,7 +42,7 @@ pub struct RandomErasing {
     pub mode: EraseMode,
     /// The greatest number of boxes.
     pub max_count: u32,
-    /// Whether view 0 is left alone: timm's `num_splits`, for views.
+    /// Whether view 0 is spared, as timm's `num_splits` spares the first split.
     pub skip_first: bool,
 }
 
@@ -49,7 +52,7 @@ const AREA: (f64, f64) = (0.02, 1.0 / 3.0);
 const ASPECT: (f64, f64) = (0.3, 1.0 / 0.3);
 const ATTEMPTS: usize = 10;
 
-/// The normalisation that the model's input gets: means and standard deviations in 0 to 1.
+/// The normalisation of the model's input: means and standard deviations in 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Normalization {
     /// Per channel.
@@ -79,9 +82,9 @@ impl RandomErasing {
         }
         let count = 1 + stream.below(self.max_count);
         for _ in 0..count {
-            let Some((x, y, w, h)) = place(size, count, stream) else { continue };
+            let Some(area) = place(size, count, stream) else { continue };
             let fill = self.fill(normalization, stream);
-            ops.push(Op::Erase { x, y, w, h, fill });
+            ops.push(Erase { area, fill }.into());
         }
     }
 
@@ -102,12 +105,8 @@ impl RandomErasing {
     }
 }
 
-/// A box that fits, of one `count`th of a drawn area; `None` if ten draws don't fit.
-fn place(
-    (height, width): (u32, u32),
-    count: u32,
-    stream: &mut Stream,
-) -> Option<(i32, i32, u32, u32)> {
+/// A box of one `count`th of a drawn area; `None` if none of ten draws fits.
+fn place((height, width): (u32, u32), count: u32, stream: &mut Stream) -> Option<Rect> {
     let area = f64::from(height) * f64::from(width);
     let log_aspect = (libm::log(ASPECT.0), libm::log(ASPECT.1));
     for _ in 0..ATTEMPTS {
@@ -118,16 +117,16 @@ fn place(
         if w < width && h < height {
             let y = stream.below(height - h + 1) as i32;
             let x = stream.below(width - w + 1) as i32;
-            return Some((x, y, w, h));
+            return Some(Rect { x, y, w, h });
         }
     }
     None
 }
 
-/// The square of `length` about a random pixel, filled with the mean.
+/// Appends Cutout: a square with sides of `length` about a random pixel, filled with the mean.
 ///
-/// `Cutout(length=length)` of the paper's code, after DeVries and Taylor 2017: an odd length is one
-/// less, and what reaches outside is cut off.
+/// `Cutout(length=length)` of the code of Kurtulus et al. 2023: an odd length is one less, and the
+/// part outside the image is cut off.
 pub(super) fn cutout(
     length: u32,
     size: (u32, u32),
@@ -142,5 +141,6 @@ pub(super) fn cutout(
     let y = stream.below(size.0) as i32 - half as i32;
     let x = stream.below(size.1) as i32 - half as i32;
     let fill = Fill::Colour(normalization.fill());
-    ops.push(Op::Erase { x, y, w: 2 * half, h: 2 * half, fill });
+    let area = Rect { x, y, w: 2 * half, h: 2 * half };
+    ops.push(Erase { area, fill }.into());
 }

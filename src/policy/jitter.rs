@@ -2,13 +2,14 @@
 //! (`transforms_imagenet_train`, timm 1.0.31 `data/transforms_factory.py`).
 
 use crate::error::{Error, Result};
-use crate::ops::Op;
+use crate::ops::{Brightness, Color, Contrast, GaussianKernel, Grayscale, Hue, Op};
 use crate::rng::Stream;
 
-/// The kernel of timm's blur.
+/// The taps of timm's blur in each direction.
 const KERNEL: u32 = 23;
 
-/// Bounds of the factors; `None` for what is not changed.
+/// torchvision's `RandomApply([ColorJitter(...)], prob)`: the bounds of each factor, or `None` for
+/// what is not changed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ColorJitter {
     brightness: Option<(f64, f64)>,
@@ -19,10 +20,11 @@ pub struct ColorJitter {
 }
 
 impl ColorJitter {
-    /// `RandomApply([ColorJitter(brightness, contrast, saturation, hue)], prob)`.
+    /// Colour jitter with the strengths brightness, contrast, saturation and hue.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a negative value or a hue above 0.5, or no probability.
+    /// [`Error::Argument`] for a negative strength, a hue above 0.5, or a `prob` that is not a
+    /// probability.
     pub fn new(values: [f64; 4], prob: f64) -> Result<Self> {
         let refuse = |message| Err(Error::Argument(message));
         if let Some(value) = values.iter().find(|v| !(v.is_finite() && **v >= 0.0)) {
@@ -59,10 +61,10 @@ impl ColorJitter {
             let Some((low, high)) = bounds else { continue };
             let factor = stream.uniform(low, high);
             ops.push(match kind {
-                0 => Op::Brightness { factor },
-                1 => Op::Contrast { factor },
-                2 => Op::Color { factor },
-                _ => Op::Hue { factor },
+                0 => Brightness { factor }.into(),
+                1 => Contrast { factor }.into(),
+                2 => Color { factor }.into(),
+                _ => Hue { factor }.into(),
             });
         }
     }
@@ -71,18 +73,19 @@ impl ColorJitter {
 /// Appends `RandomGrayscale(prob)`.
 pub(super) fn grayscale(prob: f64, stream: &mut Stream, ops: &mut Vec<Op>) {
     if prob > 0.0 && stream.chance(prob) {
-        ops.push(Op::Grayscale);
+        ops.push(Grayscale {}.into());
     }
 }
 
 /// Appends `RandomApply([GaussianBlur(kernel_size=23)], prob)`.
 pub(super) fn gaussian_blur(prob: f64, stream: &mut Stream, ops: &mut Vec<Op>) {
     if prob > 0.0 && stream.chance(prob) {
-        ops.push(Op::GaussianKernel { kernel_size: KERNEL, sigma: stream.uniform(0.1, 2.0) });
+        let sigma = stream.uniform(0.1, 2.0);
+        ops.push(GaussianKernel { kernel_size: KERNEL, sigma }.into());
     }
 }
 
-/// Says whether an image of `size` is too small for the blur, which mirrors half a kernel.
+/// Refuses a `size` that is too small for the blur, which mirrors half a kernel at each edge.
 pub(super) fn check_blur(prob: f64, size: (u32, u32)) -> Result<()> {
     if prob > 0.0 && size.0.min(size.1) <= KERNEL / 2 {
         return Err(Error::Argument(format!(

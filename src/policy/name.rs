@@ -2,12 +2,14 @@
 //! 1.0.31 `data/auto_augment.py`).
 
 use super::Scope;
-use crate::ops::Op;
+use crate::ops::{
+    AutoContrast, Brightness, Color, Contrast, Equalize, GaussianBlur, Invert, Op, Posterize,
+    Rotate, Sharpness, ShearX, ShearY, Solarize, SolarizeAdd, TranslateX, TranslateY,
+};
 use crate::rng::Stream;
 
-/// An op by timm's name: a kind of [`Op`] and a meaning of magnitudes.
+/// An op by timm's name: a kind of [`Op`], and how its arguments follow from a magnitude.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are timm's")]
 pub enum Name {
     AutoContrast,
     Equalize,
@@ -29,8 +31,6 @@ pub enum Name {
     SharpnessIncreasing,
     ShearX,
     ShearY,
-    TranslateX,
-    TranslateY,
     TranslateXRel,
     TranslateYRel,
     Desaturate,
@@ -40,43 +40,37 @@ pub enum Name {
 
 /// How the magnitude of an op is drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Level {
-    /// Its mean, or its upper bound where it is uniform.
-    pub magnitude: f64,
-    /// Its standard deviation: 0 for none, infinite for uniform from 0.
+pub struct Magnitude {
+    /// Its mean, or its upper bound if it is uniform.
+    pub value: f64,
+    /// Its standard deviation. 0 makes it constant, infinity makes it uniform from 0.
     pub std: f64,
     /// The bound to which it is clamped.
     pub max: f64,
 }
 
-impl Level {
-    /// The magnitude that means 'in full'.
-    pub const DENOMINATOR: f64 = 10.0;
+impl Magnitude {
+    /// The magnitude at which an op has its full strength.
+    pub const FULL: f64 = 10.0;
 
     fn draw(self, stream: &mut Stream) -> f64 {
         let magnitude = if self.std == f64::INFINITY {
-            stream.uniform(0.0, self.magnitude)
+            stream.uniform(0.0, self.value)
         } else if self.std > 0.0 {
-            self.magnitude + self.std * stream.normal()
+            self.value + self.std * stream.normal()
         } else {
-            self.magnitude
+            self.value
         };
         magnitude.min(self.max).max(0.0)
     }
 }
 
 impl Name {
-    /// Whether it looks pixels up between pixels.
-    pub(super) fn samples(self) -> bool {
+    /// Whether it interpolates.
+    pub(super) fn interpolates(self) -> bool {
         matches!(
             self,
-            Self::Rotate
-                | Self::ShearX
-                | Self::ShearY
-                | Self::TranslateX
-                | Self::TranslateY
-                | Self::TranslateXRel
-                | Self::TranslateYRel
+            Self::Rotate | Self::ShearX | Self::ShearY | Self::TranslateXRel | Self::TranslateYRel
         )
     }
 
@@ -85,7 +79,7 @@ impl Name {
     pub(super) fn draw(
         self,
         prob: f64,
-        level: Level,
+        magnitude: Magnitude,
         scope: &Scope<'_>,
         stream: &mut Stream,
         ops: &mut Vec<Op>,
@@ -93,70 +87,61 @@ impl Name {
         if prob < 1.0 && !stream.chance(prob) {
             return;
         }
-        let part = level.draw(stream) / Level::DENOMINATOR;
+        let part = magnitude.draw(stream) / Magnitude::FULL;
         ops.push(self.op(part, scope, stream));
     }
 
     /// The op at a magnitude of `part` of the full one.
     fn op(self, part: f64, scope: &Scope<'_>, stream: &mut Stream) -> Op {
         let (height, width) = (f64::from(scope.size.0), f64::from(scope.size.1));
+        let fill = scope.fill;
         match self {
-            Self::AutoContrast => Op::AutoContrast,
-            Self::Equalize => Op::Equalize,
-            Self::Invert => Op::Invert,
+            Self::AutoContrast => AutoContrast {}.into(),
+            Self::Equalize => Equalize {}.into(),
+            Self::Invert => Invert {}.into(),
             Self::Posterize => posterize((part * 4.0).trunc()),
             Self::PosterizeIncreasing => posterize(4.0 - (part * 4.0).trunc()),
             Self::PosterizeOriginal => posterize((part * 4.0).trunc() + 4.0),
-            Self::Solarize => Op::Solarize { threshold: solarize(part) },
-            Self::SolarizeIncreasing => Op::Solarize { threshold: 256.0 - solarize(part) },
+            Self::Solarize => Solarize { threshold: solarize(part) }.into(),
+            Self::SolarizeIncreasing => Solarize { threshold: 256.0 - solarize(part) }.into(),
             Self::SolarizeAdd => {
-                Op::SolarizeAdd { add: (part * 110.0).trunc().min(128.0) as u8, threshold: 128 }
+                SolarizeAdd { add: (part * 110.0).trunc().min(128.0) as u8, threshold: 128 }.into()
             }
-            Self::Color => Op::Color { factor: enhance(part) },
-            Self::Contrast => Op::Contrast { factor: enhance(part) },
-            Self::Brightness => Op::Brightness { factor: enhance(part) },
-            Self::Sharpness => Op::Sharpness { factor: enhance(part) },
-            Self::ColorIncreasing => Op::Color { factor: enhance_increasing(part, stream) },
-            Self::ContrastIncreasing => Op::Contrast { factor: enhance_increasing(part, stream) },
-            Self::BrightnessIncreasing => {
-                Op::Brightness { factor: enhance_increasing(part, stream) }
-            }
-            Self::SharpnessIncreasing => Op::Sharpness { factor: enhance_increasing(part, stream) },
+            Self::Color => Color { factor: enhance(part) }.into(),
+            Self::Contrast => Contrast { factor: enhance(part) }.into(),
+            Self::Brightness => Brightness { factor: enhance(part) }.into(),
+            Self::Sharpness => Sharpness { factor: enhance(part) }.into(),
+            Self::ColorIncreasing => Color { factor: increasing(part, stream) }.into(),
+            Self::ContrastIncreasing => Contrast { factor: increasing(part, stream) }.into(),
+            Self::BrightnessIncreasing => Brightness { factor: increasing(part, stream) }.into(),
+            Self::SharpnessIncreasing => Sharpness { factor: increasing(part, stream) }.into(),
             Self::Rotate => {
                 let degrees = signed(part * 30.0, stream);
-                Op::Rotate { degrees, sampling: scope.sampling(stream) }
+                Rotate { degrees, interpolation: scope.filter(stream), fill }.into()
             }
             Self::ShearX => {
                 let factor = signed(part * 0.3, stream);
-                Op::ShearX { factor, sampling: scope.sampling(stream) }
+                ShearX { factor, interpolation: scope.filter(stream), fill }.into()
             }
             Self::ShearY => {
                 let factor = signed(part * 0.3, stream);
-                Op::ShearY { factor, sampling: scope.sampling(stream) }
-            }
-            Self::TranslateX => {
-                let pixels = signed(part * scope.translate_const(), stream);
-                Op::TranslateX { pixels, sampling: scope.sampling(stream) }
-            }
-            Self::TranslateY => {
-                let pixels = signed(part * scope.translate_const(), stream);
-                Op::TranslateY { pixels, sampling: scope.sampling(stream) }
+                ShearY { factor, interpolation: scope.filter(stream), fill }.into()
             }
             Self::TranslateXRel => {
                 let pixels = signed(part * scope.translate_pct, stream) * width;
-                Op::TranslateX { pixels, sampling: scope.sampling(stream) }
+                TranslateX { pixels, interpolation: scope.filter(stream), fill }.into()
             }
             Self::TranslateYRel => {
                 let pixels = signed(part * scope.translate_pct, stream) * height;
-                Op::TranslateY { pixels, sampling: scope.sampling(stream) }
+                TranslateY { pixels, interpolation: scope.filter(stream), fill }.into()
             }
             // timm's `desaturate` takes 0.5 to 1 and keeps the rest of the colour.
             Self::Desaturate => {
-                Op::Color { factor: (1.0 - within(0.5, 1.0, part)).clamp(0.0, 1.0) }
+                Color { factor: (1.0 - within(0.5, 1.0, part)).clamp(0.0, 1.0) }.into()
             }
-            Self::GaussianBlur => Op::GaussianBlur { radius: within(0.1, 2.0, part) },
+            Self::GaussianBlur => GaussianBlur { radius: within(0.1, 2.0, part) }.into(),
             Self::GaussianBlurRand => {
-                Op::GaussianBlur { radius: stream.uniform(0.1, 2.0 * within(0.0, 1.0, part)) }
+                GaussianBlur { radius: stream.uniform(0.1, 2.0 * within(0.0, 1.0, part)) }.into()
             }
         }
     }
@@ -167,9 +152,9 @@ fn signed(value: f64, stream: &mut Stream) -> f64 {
     if stream.chance(0.5) { -value } else { value }
 }
 
-/// 8 bits and more change nothing; 0 and less are black, as they were in Pillow before it refused.
+/// More than 8 bits change nothing, as 8 do. Fewer than 0 are black, as 0 are.
 fn posterize(bits: f64) -> Op {
-    Op::Posterize { bits: bits.clamp(0.0, 8.0) as u32 }
+    Posterize { bits: bits.clamp(0.0, 8.0) as u32 }.into()
 }
 
 fn solarize(part: f64) -> f64 {
@@ -180,7 +165,7 @@ fn enhance(part: f64) -> f64 {
     part * 1.8 + 0.1
 }
 
-fn enhance_increasing(part: f64, stream: &mut Stream) -> f64 {
+fn increasing(part: f64, stream: &mut Stream) -> f64 {
     (1.0 + signed(part * 0.9, stream)).max(0.1)
 }
 

@@ -1,12 +1,12 @@
-//! What timm's config strings and torchvision's policies say: sections between dashes, each a key and
-//! a number. Knows the grammar only; what a key means is its policy's matter.
+//! The grammar of config strings: sections between dashes, each with a key and a number. What a key
+//! means is known to its policy only.
 
 use crate::error::{Error, Result};
 
-/// More ops, chains or steps than this are a typing error, and would stall a worker.
+/// More ops, chains or bins than this are a typing error, and would stall a worker.
 const MAX_COUNT: u32 = 1000;
 
-/// A config string being read, and what its author should know about it.
+/// A config string while it is read, and remarks for its author.
 #[derive(Debug)]
 pub struct Config<'a> {
     text: &'a str,
@@ -27,7 +27,7 @@ impl<'a> Config<'a> {
         Self { text, remarks: Vec::new() }
     }
 
-    /// What stands before the first dash.
+    /// The part before the first dash.
     pub fn head(&self) -> &'a str {
         self.text.split('-').next().unwrap_or_default()
     }
@@ -41,13 +41,13 @@ impl<'a> Config<'a> {
         })
     }
 
-    /// Notes that timm drops `section` without a word.
+    /// Adds the remark that timm ignores `section`.
     pub fn ignored(&mut self, section: Section<'_>, why: &str) {
         let Self { text, remarks } = self;
         remarks.push(format!("auto_augment '{text}': timm ignores '{}', {why}", section.text));
     }
 
-    /// Notes a section without a number, which timm ignores; true if `section` is one.
+    /// Whether `section` has no number. timm ignores such a section, so this adds a remark.
     pub fn skips(&mut self, section: Section<'_>) -> bool {
         let skips = section.value.is_empty();
         if skips {
@@ -64,7 +64,7 @@ impl<'a> Config<'a> {
     /// The error for a key that the policy does not have.
     pub fn unknown<T>(&self, section: Section<'_>, known: &str) -> Result<T> {
         let Section { text, .. } = section;
-        self.refuse(&format!("'{text}' is no section of '{}'; it takes {known}", self.head()))
+        self.refuse(&format!("'{text}' is not a section of '{}'; it takes {known}", self.head()))
     }
 
     /// A non-negative integer of any size, as Python's `int` reads it.
@@ -95,7 +95,7 @@ impl<'a> Config<'a> {
         })
     }
 
-    /// Reads a key of which timm takes the first value.
+    /// Reads a section whose key counts the first time only, as in timm.
     pub fn once(
         &mut self,
         section: Section<'_>,

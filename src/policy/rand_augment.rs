@@ -1,31 +1,32 @@
 //! RandAugment as timm has it (`rand_augment_transform`, timm 1.0.31 `data/auto_augment.py`).
 
+use super::Scope;
+use super::name::{Magnitude, Name};
 use super::parse::Config;
-use super::{Level, Name, Scope};
 use crate::error::Result;
 use crate::ops::Op;
 use crate::rng::Stream;
 
 /// The ops to choose from.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Choice {
-    /// With equal chances, one op possibly several times.
+enum Choice {
+    /// With equal chances and with repetition.
     Even(&'static [Name]),
-    /// With chances in proportion to the weights, no op twice.
+    /// With chances in proportion to the weights, without repetition.
     Weighted(&'static [(Name, f64)]),
 }
 
 /// A number of random ops, each with its own magnitude.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RandAugment {
-    /// How many ops are chosen.
-    pub num_ops: u32,
+    /// The number of ops to choose.
+    num_ops: u32,
     /// The probability of applying a chosen op.
-    pub prob: f64,
-    /// The magnitude.
-    pub level: Level,
+    prob: f64,
+    /// The magnitude of every op.
+    magnitude: Magnitude,
     /// What is chosen from.
-    pub choice: Choice,
+    choice: Choice,
 }
 
 const SECTIONS: &str = "m (magnitude, integer), n (number of ops, integer), p (probability), mstd \
@@ -34,7 +35,7 @@ const SECTIONS: &str = "m (magnitude, integer), n (number of ops, integer), p (p
 
 impl RandAugment {
     pub(super) fn parse(config: &mut Config<'_>) -> Result<Self> {
-        let mut level = Level { magnitude: 10.0, std: 0.0, max: Level::DENOMINATOR };
+        let mut magnitude = Magnitude { value: 10.0, std: 0.0, max: Magnitude::FULL };
         let (mut num_ops, mut prob, mut increasing) = (2, 0.5, false);
         let (mut set, mut std, mut max) = (None, None, None);
         for section in config.sections() {
@@ -49,7 +50,7 @@ impl RandAugment {
                 continue;
             }
             match section.key {
-                "m" => level.magnitude = config.integer(section)?,
+                "m" => magnitude.value = config.integer(section)?,
                 "n" => num_ops = config.count(section)?,
                 "p" => prob = config.number(section)?,
                 "inc" => increasing = config.integer(section)? != 0.0,
@@ -65,11 +66,11 @@ impl RandAugment {
             }
         }
         if let Some(std) = std {
-            level.std = if std > 100.0 { f64::INFINITY } else { std };
+            magnitude.std = if std > 100.0 { f64::INFINITY } else { std };
         }
         // timm reads mmax0 as no mmax.
         if let Some(max) = max.filter(|&max| max > 0.0) {
-            level.max = max;
+            magnitude.max = max;
         }
         let choice = match set {
             Some(("weights", _)) => Choice::Weighted(WEIGHTED),
@@ -86,7 +87,7 @@ impl RandAugment {
                 "'n{num_ops}' is more than the {} ops of the set, which are chosen without repetition",
                 set.len()
             )),
-            _ => Ok(Self { num_ops, prob, level, choice }),
+            _ => Ok(Self { num_ops, prob, magnitude, choice }),
         }
     }
 
@@ -106,18 +107,18 @@ impl RandAugment {
                 Choice::Even(names) => stream.choose(names),
                 Choice::Weighted(set) => weighted(set, &mut chosen, stream),
             };
-            name.draw(self.prob, self.level, scope, stream, ops);
+            name.draw(self.prob, self.magnitude, scope, stream, ops);
         }
     }
 }
 
-/// One of the ops that are not `chosen`, with chances in proportion to the weights: what
-/// `numpy.random.choice(..., replace=False, p=weights)` comes to.
+/// One of the ops that are not `chosen`, with chances in proportion to the weights: the
+/// distribution of `numpy.random.choice(..., replace=False, p=weights)`.
 fn weighted(set: &[(Name, f64)], chosen: &mut u32, stream: &mut Stream) -> Name {
     let left = || set.iter().enumerate().filter(|&(i, _)| *chosen >> i & 1 == 0);
     let total: f64 = left().map(|(_, (_, weight))| weight).sum();
     let mut rest = total * stream.unit();
-    // The last one takes what rounding leaves.
+    // Rounding may leave a little: then the last op is picked.
     let mut pick = None;
     for (i, &(name, weight)) in left() {
         pick = Some((i, name));

@@ -10,7 +10,6 @@ mod loss;
 mod pipeline;
 mod plans;
 mod pools;
-mod replay;
 mod samples;
 mod views;
 

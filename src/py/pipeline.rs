@@ -11,9 +11,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::errors::{detached, to_python};
-use super::plans::dict;
+use super::plans;
 use super::pools;
-use super::replay;
 use super::samples::Held;
 use super::views::View;
 use crate::batch::{self, Run, Sample};
@@ -44,7 +43,7 @@ impl Pipeline {
         batch::Pipeline::new(specs, shared, max_pixels).map(Self).map_err(to_python)
     }
 
-    /// The plans of all views of an image, the first being number `view`.
+    /// The steps of the plans of all views of an image. The first view has number `view`.
     fn plan<'py>(
         &self,
         py: Python<'py>,
@@ -56,8 +55,9 @@ impl Pipeline {
     ) -> PyResult<Bound<'py, PyList>> {
         let key = Key { seed, epoch, index, view };
         let plans = detached(py, || self.0.plan(shape, key))?;
-        let dicts = plans.iter().map(|plan| dict(py, plan)).collect::<PyResult<Vec<_>>>()?;
-        PyList::new(py, dicts)
+        let plans =
+            plans.iter().map(|plan| plans::steps(py, plan)).collect::<PyResult<Vec<_>>>()?;
+        PyList::new(py, plans)
     }
 
     /// Writes all views of `samples` into `out`, (views, samples, 3, height, width) uint8.
@@ -159,7 +159,7 @@ pub fn render<'py>(
     ops: &Bound<'py, PyAny>,
     max_pixels: Option<u64>,
 ) -> PyResult<Bound<'py, PyArray3<u8>>> {
-    let plan = replay::plan(ops)?;
+    let plan = plans::plan(ops)?;
     let held = Held::new(sample)?;
     let sample = held.sample(0)?;
     let out = detached(py, || batch::render(&sample, &plan, max_pixels))?;

@@ -1,4 +1,4 @@
-//! The Python class `View`, read into the core's `ViewSpec`.
+//! The Python class `View`, read as the core's [`ViewSpec`].
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -9,7 +9,7 @@ use crate::plan::{Crop, ViewSpec};
 use crate::policy::{Augment, ColorJitter, EraseMode, Normalization, Policy, RandomErasing};
 use crate::resize::Filter;
 
-/// The fields of the Python class `View`.
+/// The fields of the Python class `View`. What each means is documented there.
 #[derive(FromPyObject)]
 pub struct View {
     size: (u32, u32),
@@ -106,7 +106,7 @@ impl View {
     }
 }
 
-/// What timm accepts in a config string and ignores, as sentences.
+/// Sentences about the parts of a config string that timm accepts and ignores.
 #[pyfunction]
 pub fn policy_remarks(auto_augment: &str) -> PyResult<Vec<String>> {
     Policy::parse(auto_augment).map(|(_, remarks)| remarks).map_err(to_python)

@@ -1,5 +1,7 @@
 """Every operation against the installed Pillow, timm and torchvision: whole arrays, `== 0`."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -160,19 +162,27 @@ def test_rotation_by_any_angle(images, interpolation):
         )
 
 
+# The largest are beyond the 16.16 fixed point of Pillow's nearest neighbour.
+STEPS = [1e-9, -1e-3, 0.5, -1.0, 3.7, -40.25, 4e4, -9e5, 1e6]
+MATRICES = {
+    "ShearX": lambda value: (1, value, 0, 0, 1, 0),
+    "ShearY": lambda value: (1, 0, 0, value, 1, 0),
+    "TranslateX": lambda value: (1, 0, value, 0, 1, 0),
+    "TranslateY": lambda value: (1, 0, 0, 0, 1, value),
+}
+
+
 @pytest.mark.parametrize("interpolation", RESAMPLE)
-def test_random_affine_maps(images, interpolation):
+@pytest.mark.parametrize("name", MATRICES)
+def test_moves_of_any_size(images, name, interpolation):
+    argument = "factor" if name.startswith("Shear") else "pixels"
     rng = np.random.default_rng(3)
-    maps = [rng.normal(size=6) * (1, 1, 20, 1, 1, 20) for _ in range(40)]
-    maps += [(0, 0, 3.5, 0, 0, 4.5), (1, 0, 0, 0, 1, 0), (2, 0, -7, 0, -3, 40), (0, 1, 0, 1, 0, 0)]
-    # Beyond the 16.16 fixed point of Pillow's nearest neighbour, and far outside.
-    maps += [(4e4, 1, 0, 1, 1, 0), (1, 0.5, 9e5, 0, 1, 0), (1e-3, 1e-4, 5, 2e-4, 1e-3, 5)]
-    for matrix in maps:
-        data = tuple(float(v) for v in matrix)
-        op = {"matrix": data, "interpolation": interpolation, "fill": FILL}
+    for value in [*STEPS, *rng.normal(size=20), *rng.normal(scale=20, size=20)]:
+        data = MATRICES[name](float(value))
+        op = {argument: float(value), "interpolation": interpolation, "fill": FILL}
         check(
             images,
-            ("Affine", op),
+            (name, op),
             lambda im, data=data: im.transform(
                 im.size, Image.Transform.AFFINE, data, RESAMPLE[interpolation], fillcolor=FILL
             ),
@@ -180,19 +190,27 @@ def test_random_affine_maps(images, interpolation):
 
 
 @pytest.mark.parametrize("interpolation", RESAMPLE)
-def test_affine_is_torchvisions(images, interpolation):
+def test_moves_are_torchvisions(images, interpolation):
+    """torchvision's `affine`, as its policies call it: the corner stays where it is in a shear."""
     mode = tv.InterpolationMode(interpolation)
-    for shear, translate in [((0.0, 0.0), (7, -3)), ((11.3, 0.0), (0, 0)), ((0.0, -16.7), (0, 0))]:
-        for image in images:
-            height, width = image.shape[:2]
-            centre = (width * 0.5, height * 0.5)
-            matrix = tv._get_inverse_affine_matrix(centre, 0.0, translate, 1.0, shear)
-            op = {"matrix": matrix, "interpolation": interpolation, "fill": (0, 0, 0)}
+    look_up = {"interpolation": interpolation, "fill": (0, 0, 0)}
+    for degrees in (11.3, -16.7):
+        radians = math.radians(degrees)
+        for name, factor, shear in [
+            ("ShearX", math.tan(radians), [degrees, 0.0]),
+            ("ShearY", math.sin(radians) / math.cos(radians), [0.0, degrees]),
+        ]:
             check(
-                [image],
-                ("Affine", op),
-                lambda im, t=translate, s=shear: tv.affine(im, 0.0, t, 1.0, s, mode),
+                images,
+                (name, {"factor": factor, **look_up}),
+                lambda im, s=shear: tv.affine(im, 0.0, [0, 0], 1.0, s, mode, center=[0, 0]),
             )
+    for name, translate in [("TranslateX", [7, 0]), ("TranslateY", [0, -3])]:
+        check(
+            images,
+            (name, {"pixels": float(-sum(translate)), **look_up}),
+            lambda im, t=translate: tv.affine(im, 0.0, t, 1.0, [0.0, 0.0], mode),
+        )
 
 
 @pytest.mark.parametrize("name", ["Color", "Contrast", "Brightness", "Sharpness"])

@@ -158,7 +158,7 @@ def test_a_config_file_is_checked(text, message, train_folder, tmp_path):
         ("--tied-feature-module head.fc", "has no module 'head.fc'"),
         ("--tied-feature-module layer5", "for example layer4, "),
         ("--num-classes 0", "name the module whose input are the features: --tied-feature-module"),
-        ("--aa rand-m99-q3 --tied-aa2 v0", "--aa 'rand-m99-q3': 'q3' is no section"),
+        ("--aa rand-m99-q3 --tied-aa2 v0", "--aa 'rand-m99-q3': 'q3' is not a section"),
         ("--tied-aa2 nonsense", "--tied-aa2 'nonsense': no policy is called 'nonsense'"),
         ("--hflip 2 --tied-aa2 v0", "--hflip must be a probability"),
         ("--workers -1", "--workers must be from 0"),

@@ -229,7 +229,7 @@ def test_refuses_other_buffers(photos):
         ({"size": "224"}, TypeError, "size must be an integer, got '224'"),
         ({"hflip": True}, TypeError, "hflip must be a number, got True"),
         ({"force_color_jitter": "no"}, TypeError, "force_color_jitter must be True or False"),
-        ({"interpolation": None}, TypeError, "interpolation must be a string such as 'bicubic'"),
+        ({"interpolation": None}, TypeError, "interpolation must be a string such as 'random'"),
         ({"crop": 224}, TypeError, "crop must be a string such as 'rrc', got 224"),
         (
             {"auto_augment": RandAugment()},

@@ -9,9 +9,9 @@ use super::PAD;
 /// Where the output pixels of a row are looked up.
 #[derive(Debug, Default)]
 pub struct Places {
-    /// The pixel at or before each, in the padded copy.
+    /// The index in the padded copy of the pixel at or before each.
     pub at: Vec<u32>,
-    /// How far it is from there, of the way to the next column.
+    /// The distance from there, as a fraction of the way to the next column.
     pub dx: Vec<f64>,
     /// The same to the next row.
     pub dy: Vec<f64>,
@@ -34,9 +34,9 @@ impl Map<'_> {
         (a * x + b * y + c, d * x + e * y + f)
     }
 
-    /// The columns of output row `y` that lie inside the image.
+    /// The columns of output row `y` whose source lies inside the image.
     ///
-    /// Rounded sums and products are monotone, so the columns are an interval.
+    /// Rounding keeps sums and products monotone, so the columns are an interval.
     pub fn span(&self, y: usize) -> Range<usize> {
         let [a, _, _, d, ..] = *self.matrix;
         let (height, width) = (self.height as f64, self.width as f64);
@@ -74,19 +74,22 @@ fn fill(map: Map<'_>, y: usize, start: usize, at: &mut [u32], dx: &mut [f64], dy
     }
 }
 
-/// The whole number below `v`, which lies in the image, and the rest.
+/// The largest integer that is not above `v`, and the rest. `v` lies in the image.
 #[inline(always)]
 fn split(v: f64) -> (i32, f64) {
-    // SAFETY: `span` holds only columns whose coordinates are in [0, 2^15], half a pixel more than `v`:
-    // it finds them by asking, and whatever the matrix, also of infinities, what it asks for is monotone
-    // along the row up to a tail of NaN, which makes the span empty.
+    // SAFETY: `v` is half a pixel less than a coordinate in [0, 2^15], and so fits an i32. `span`
+    // returns only columns with such coordinates: it is a binary search on `at`, which is monotone
+    // in x for every finite matrix. With infinities there may be a tail of NaN, for which `span` is
+    // empty.
     let whole = unsafe { v.to_int_unchecked::<i32>() };
     let whole = whole - i32::from(f64::from(whole) > v);
     (whole, v - f64::from(whole))
 }
 
-/// The `x` below `len` for which a monotone value, rising or falling, is neither below its range nor
-/// beyond it.
+/// The `x` below `len` for which a value that is monotone in `x` lies in its range.
+///
+/// `rising` is the direction. The two tests say whether the value is not below the range, and
+/// whether it is not beyond it. Two binary searches find the ends.
 pub fn interval(
     len: usize,
     rising: bool,

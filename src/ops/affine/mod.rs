@@ -1,8 +1,16 @@
-//! Pillow's `Image.transform(AFFINE)` and `Image.rotate`, within the image's own size.
+//! Pillow's `Image.transform(AFFINE)`, within the image's own size: what shears, translations and
+//! rotations have in common.
 //!
-//! A copy of the image with its three channels side by side is looked up in, its edges repeated, so that
-//! no tap is out of bounds; per output row the span that lies inside the image is found first, so that
-//! the inner loops test nothing. All coordinates are f64, as Pillow's, and without fused operations.
+//! For each output row:
+//!
+//! 1. [`coordinates`] finds the span of columns whose source lies inside the image. The rest of the
+//!    row is filled, so that the inner loops need no tests.
+//! 2. It computes where in the image each pixel of the span lies.
+//! 3. A kernel interpolates there ([`smooth`]), or [`nearest`] copies a pixel.
+//!
+//! The kernels read a copy of the image with the three channels of a pixel side by side: one load
+//! fetches a pixel. The copy is two pixels larger on each side, with the edges repeated, so that no
+//! tap is out of bounds. All coordinates are f64 as in Pillow, without fused operations.
 
 mod coordinates;
 mod kernel;
@@ -11,107 +19,55 @@ mod smooth;
 
 use multiversion::multiversion;
 
-use super::{Interpolation, Sampling};
+use super::Interpolation;
+use crate::image::Planes;
 use kernel::Smooth;
 
-/// A pixel, its channels side by side, and a byte that makes it a power of two.
+/// The channels of a pixel side by side, and a byte that makes it a power of two.
 type Pixel = [u8; 4];
 
 /// How far the copy reaches beyond the image on each side: what bicubic looks up.
 const PAD: usize = 2;
 
-/// What transforms reuse.
+/// Transforms images, and keeps its buffers between them.
 #[derive(Debug, Default)]
-pub struct Buffers {
+pub struct Transformer {
     source: Vec<Pixel>,
     line: Vec<Pixel>,
     places: coordinates::Places,
     columns: Vec<u32>,
-    rows: Vec<(usize, std::ops::Range<usize>, usize)>,
+    pieces: Vec<nearest::Piece>,
     plane: Vec<u8>,
 }
 
-impl Buffers {
+impl Transformer {
     /// Pillow's `transform(size, AFFINE, matrix, filter, fillcolor=fill)`.
+    ///
+    /// The matrix maps output to input: `x = m[0] x' + m[1] y' + m[2]`,
+    /// `y = m[3] x' + m[4] y' + m[5]`.
     pub fn transform(
         &mut self,
         matrix: &[f64; 6],
-        sampling: Sampling,
-        size: (usize, usize),
-        planes: &mut [u8],
+        filter: Interpolation,
+        fill: [u8; 3],
+        planes: &mut Planes<'_>,
     ) {
-        let [r, g, b] = sampling.fill;
+        let [r, g, b] = fill;
         let fill = [r, g, b, 0];
-        match sampling.filter {
-            Interpolation::Nearest => self.nearest(matrix, fill, size, planes),
-            Interpolation::Bilinear => self.smooth(matrix, fill, size, planes, Smooth::Bilinear),
-            Interpolation::Bicubic => self.smooth(matrix, fill, size, planes, Smooth::Bicubic),
-        }
-    }
-
-    /// Pillow's `rotate(degrees, filter, fillcolor=fill)`.
-    ///
-    /// Multiples of a right angle that keep the shape only move pixels. Else the matrix is that of the
-    /// turn by `-degrees` about the centre, sine and cosine rounded to 15 decimals.
-    pub fn rotate(
-        &mut self,
-        degrees: f64,
-        sampling: Sampling,
-        size: (usize, usize),
-        planes: &mut [u8],
-    ) {
-        let (height, width) = size;
-        // Python's %: the divisor's sign.
-        let degrees = degrees.rem_euclid(360.0);
-        let quarters = if degrees == 0.0 || degrees == 180.0 {
-            Some(degrees)
-        } else {
-            Some(degrees).filter(|d| (*d == 90.0 || *d == 270.0) && height == width)
-        };
-        if let Some(degrees) = quarters {
-            if degrees != 0.0 {
-                self.load(size, planes);
-                self.turn(degrees, size, planes);
-            }
-            return;
-        }
-        // The system's sine and cosine, as Python's.
-        let angle = -degrees.to_radians();
-        let (cos, sin) = (round15(angle.cos()), round15(angle.sin()));
-        let (x, y) = (width as f64 / 2.0, height as f64 / 2.0);
-        let matrix =
-            [cos, sin, cos * -x + sin * -y + 0.0 + x, -sin, cos, -sin * -x + cos * -y + 0.0 + y];
-        self.transform(&matrix, sampling, size, planes);
-    }
-
-    /// Turns by 90, 180 or 270 degrees counter-clockwise.
-    fn turn(&self, degrees: f64, (height, width): (usize, usize), planes: &mut [u8]) {
-        let stride = width + 2 * PAD;
-        let pixel = |y: usize, x: usize| self.source[(y + PAD) * stride + x + PAD];
-        let (last_y, last_x) = (height - 1, width - 1);
-        for (channel, plane) in planes.chunks_exact_mut(height * width).enumerate() {
-            for (y, row) in plane.chunks_exact_mut(width).enumerate() {
-                for (x, v) in row.iter_mut().enumerate() {
-                    let from = if degrees == 90.0 {
-                        pixel(x, last_x - y)
-                    } else if degrees == 180.0 {
-                        pixel(last_y - y, last_x - x)
-                    } else {
-                        pixel(last_y - x, y)
-                    };
-                    *v = from[channel];
-                }
-            }
+        match filter {
+            Interpolation::Nearest => self.nearest(matrix, fill, planes),
+            Interpolation::Bilinear => self.smooth(matrix, fill, planes, Smooth::Bilinear),
+            Interpolation::Bicubic => self.smooth(matrix, fill, planes, Smooth::Bicubic),
         }
     }
 
     /// Copies the planes into `source`, with their edges repeated.
-    fn load(&mut self, (height, width): (usize, usize), planes: &[u8]) {
+    fn load(&mut self, planes: &mut Planes<'_>) {
+        let (height, width) = (planes.height(), planes.width());
         let stride = width + 2 * PAD;
         self.source.resize((height + 2 * PAD) * stride, [0; 4]);
         self.line.resize(width, [0; 4]);
-        let (r, rest) = planes.split_at(height * width);
-        let (g, b) = rest.split_at(height * width);
+        let [r, g, b] = planes.channels();
         for y in 0..height {
             let part = y * width..(y + 1) * width;
             let line = &mut self.source[(y + PAD) * stride..][..stride];
@@ -129,15 +85,14 @@ impl Buffers {
     }
 }
 
-/// Lets `write` fill the line of each output row, and writes it into the planes.
+/// Calls `write(y, line)` for each output row, and writes the line that it fills into the planes.
 fn each_row(
     line: &mut [Pixel],
-    (height, width): (usize, usize),
-    planes: &mut [u8],
+    planes: &mut Planes<'_>,
     mut write: impl FnMut(usize, &mut [Pixel]),
 ) {
-    let (r, rest) = planes.split_at_mut(height * width);
-    let (g, b) = rest.split_at_mut(height * width);
+    let (height, width) = (planes.height(), planes.width());
+    let [r, g, b] = planes.channels();
     for y in 0..height {
         write(y, line);
         let part = y * width..(y + 1) * width;
@@ -145,7 +100,7 @@ fn each_row(
     }
 }
 
-/// Three rows to one of pixels.
+/// Makes one row of pixels from a row of each plane.
 #[multiversion(targets = "simd")]
 fn join(r: &[u8], g: &[u8], b: &[u8], line: &mut [Pixel]) {
     for (((pixel, &r), &g), &b) in line.iter_mut().zip(r).zip(g).zip(b) {
@@ -153,22 +108,11 @@ fn join(r: &[u8], g: &[u8], b: &[u8], line: &mut [Pixel]) {
     }
 }
 
-/// A row of pixels to three.
+/// Writes one row of pixels to a row of each plane.
 #[multiversion(targets = "simd")]
 fn separate(line: &[Pixel], [r, g, b]: [&mut [u8]; 3]) {
     for (((pixel, r), g), b) in line.iter().zip(r).zip(g).zip(b) {
         let pixel = u32::from_le_bytes(*pixel);
         [*r, *g, *b] = [pixel as u8, (pixel >> 8) as u8, (pixel >> 16) as u8];
     }
-}
-
-/// Python's `round(value, 15)`: to the nearest decimal, exactly.
-fn round15(value: f64) -> f64 {
-    use std::io::Write;
-    let mut digits = [0u8; 32];
-    let mut rest = &mut digits[..];
-    let written = write!(rest, "{value:.15}").is_ok();
-    let len = 32 - rest.len();
-    let text = std::str::from_utf8(&digits[..len]).ok().filter(|_| written);
-    text.and_then(|text| text.parse().ok()).unwrap_or(value)
 }

@@ -1,46 +1,52 @@
-//! The nearest pixel, by the three ways in which Pillow computes where it is.
+//! The nearest pixel, found in the three ways in which Pillow finds it.
+//!
+//! They differ in rounding, so each must be Pillow's: repeated addition for columns and rows apart,
+//! fixed point for most matrices, and repeated addition in both directions for coordinates that do
+//! not fit fixed point. Where a row of the output is a piece of a row of the input, the piece is
+//! copied.
 
 use std::ops::Range;
 
 use multiversion::multiversion;
 
 use super::coordinates::interval;
-use super::{Buffers, PAD, Pixel, each_row};
+use super::{PAD, Pixel, Transformer, each_row};
+use crate::image::Planes;
 
-/// Outside the image, in a table of columns.
+/// In a list of input columns: the output column lies outside the image.
 const OUTSIDE: u32 = u32::MAX;
 
-impl Buffers {
+/// An output row that is a piece of an input row.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Piece {
+    /// The input row.
+    row: usize,
+    /// The input column of the first pixel.
+    first: usize,
+    /// The output columns. All others are outside the image.
+    span: Range<usize>,
+}
+
+impl Transformer {
     /// Pillow's `ImagingTransformAffine` without a filter.
-    pub(super) fn nearest(
-        &mut self,
-        matrix: &[f64; 6],
-        fill: Pixel,
-        size: (usize, usize),
-        planes: &mut [u8],
-    ) {
+    pub(super) fn nearest(&mut self, matrix: &[f64; 6], fill: Pixel, planes: &mut Planes<'_>) {
         let [a, b, c, d, e, f] = *matrix;
-        let (h, w) = (size.0 as f64, size.1 as f64);
+        let (h, w) = (planes.height() as f64, planes.width() as f64);
         let small = |x: f64, y: f64| {
             (x * a + y * b + c).abs() < 32768.0 && (x * d + y * e + f).abs() < 32768.0
         };
         if b == 0.0 && d == 0.0 {
-            self.scaled(matrix, fill, size, planes);
+            self.scaled(matrix, fill, planes);
         } else if small(0.0, 0.0) && small(w, h) && small(0.0, h) && small(w, 0.0) {
-            self.fixed(matrix, fill, size, planes);
+            self.fixed(matrix, fill, planes);
         } else {
-            self.walked(matrix, fill, size, planes);
+            self.walked(matrix, fill, planes);
         }
     }
 
-    /// `ImagingScaleAffine`: columns and rows apart, each by repeated addition.
-    fn scaled(
-        &mut self,
-        &[a, _, c, _, e, f]: &[f64; 6],
-        fill: Pixel,
-        (height, width): (usize, usize),
-        planes: &mut [u8],
-    ) {
+    /// Pillow's `ImagingScaleAffine`: columns and rows apart, each by repeated addition.
+    fn scaled(&mut self, &[a, _, c, _, e, f]: &[f64; 6], fill: Pixel, planes: &mut Planes<'_>) {
+        let (height, width) = (planes.height(), planes.width());
         let mut x = c + a * 0.5;
         self.columns.clear();
         self.columns.extend((0..width).map(|_| {
@@ -55,13 +61,13 @@ impl Buffers {
             row
         };
         if let Some((span, first)) = neighbours(&self.columns) {
-            let place = |_| next_row().map(|row| (row, span.clone(), first));
-            return self.move_rows(fill, (height, width), planes, place);
+            let piece = |_| next_row().map(|row| Piece { row, first, span: span.clone() });
+            return self.copy_pieces(fill, planes, piece);
         }
-        self.load((height, width), planes);
+        self.load(planes);
         let Self { source, line, columns, .. } = self;
         let stride = width + 2 * PAD;
-        each_row(line, (height, width), planes, |_, line| {
+        each_row(line, planes, |_, line| {
             let Some(row) = next_row() else { return line.fill(fill) };
             let row = &source[(row + PAD) * stride + PAD..][..width];
             for (pixel, &column) in line.iter_mut().zip(&*columns) {
@@ -70,33 +76,29 @@ impl Buffers {
         });
     }
 
-    /// `affine_fixed`: 16.16 fixed point.
-    fn fixed(
-        &mut self,
-        matrix: &[f64; 6],
-        fill: Pixel,
-        (height, width): (usize, usize),
-        planes: &mut [u8],
-    ) {
+    /// Pillow's `affine_fixed`: fixed point, 16 bits before and 16 after the point.
+    fn fixed(&mut self, matrix: &[f64; 6], fill: Pixel, planes: &mut Planes<'_>) {
+        let (height, width) = (planes.height(), planes.width());
         let map = Fixed::new(matrix);
         if map.right == (1 << 16, 0) {
-            // A row of the output is a piece of a row of the input.
-            let place = |y| {
+            let piece = |y| {
                 let span = map.span(y, (height, width));
                 let (x, y) = map.at(span.start, y);
-                (!span.is_empty()).then_some(((y >> 16) as usize, span, (x >> 16) as usize))
+                let (row, first) = ((y >> 16) as usize, (x >> 16) as usize);
+                (!span.is_empty()).then_some(Piece { row, first, span })
             };
-            return self.move_rows(fill, (height, width), planes, place);
+            return self.copy_pieces(fill, planes, piece);
         }
-        self.load((height, width), planes);
+        self.load(planes);
         let Self { source, line, columns, .. } = self;
         let stride = width + 2 * PAD;
-        each_row(line, (height, width), planes, |y, line| {
+        each_row(line, planes, |y, line| {
             let span = map.span(y, (height, width));
             line[..span.start].fill(fill);
             line[span.end..].fill(fill);
             columns.resize(span.len(), 0);
-            // Inside, the coordinates are not negative and fit: below 2^31, as the image's sides do.
+            // Inside the image, coordinates are not negative. They fit, since its sides are at most
+            // 2^15.
             let (x, y) = map.at(span.start, y);
             let right = (map.right.0 as i32, map.right.1 as i32);
             indices((x as i32, y as i32), right, stride, columns);
@@ -106,22 +108,21 @@ impl Buffers {
         });
     }
 
-    /// Writes each output row from a piece of an input row: `place` gives the input row, the columns of
-    /// the output that it reaches and the input column of the first of them.
-    fn move_rows(
+    /// Writes output row `y` from `piece(y)`. A row without a piece lies outside the image.
+    fn copy_pieces(
         &mut self,
         fill: Pixel,
-        (height, width): (usize, usize),
-        planes: &mut [u8],
-        mut place: impl FnMut(usize) -> Option<(usize, Range<usize>, usize)>,
+        planes: &mut Planes<'_>,
+        mut piece: impl FnMut(usize) -> Option<Piece>,
     ) {
-        let Self { plane: copy, rows, .. } = self;
-        rows.clear();
-        rows.extend((0..height).map(|y| place(y).unwrap_or((0, 0..0, 0))));
-        for (plane, fill) in planes.chunks_exact_mut(height * width).zip(fill) {
+        let (height, width) = (planes.height(), planes.width());
+        let Self { plane: copy, pieces, .. } = self;
+        pieces.clear();
+        pieces.extend((0..height).map(|y| piece(y).unwrap_or_default()));
+        for (plane, fill) in planes.channels().into_iter().zip(fill) {
             copy.clear();
             copy.extend_from_slice(plane);
-            for (line, (row, span, first)) in plane.chunks_exact_mut(width).zip(&*rows) {
+            for (line, Piece { row, first, span }) in plane.chunks_exact_mut(width).zip(&*pieces) {
                 let from = &copy[row * width + first..][..span.len()];
                 line[..span.start].fill(fill);
                 line[span.end..].fill(fill);
@@ -131,18 +132,13 @@ impl Buffers {
     }
 
     /// Pillow's last resort, for coordinates beyond 16 bits: repeated addition in f64.
-    fn walked(
-        &mut self,
-        &[a, b, c, d, e, f]: &[f64; 6],
-        fill: Pixel,
-        (height, width): (usize, usize),
-        planes: &mut [u8],
-    ) {
-        self.load((height, width), planes);
+    fn walked(&mut self, &[a, b, c, d, e, f]: &[f64; 6], fill: Pixel, planes: &mut Planes<'_>) {
+        let (height, width) = (planes.height(), planes.width());
+        self.load(planes);
         let Self { source, line, .. } = self;
         let stride = width + 2 * PAD;
         let mut start = (c + b * 0.5 + a * 0.5, f + e * 0.5 + d * 0.5);
-        each_row(line, (height, width), planes, |_, line| {
+        each_row(line, planes, |_, line| {
             let (mut x, mut y) = start;
             for pixel in line {
                 let place = whole(x, width).zip(whole(y, height));
@@ -155,7 +151,7 @@ impl Buffers {
     }
 }
 
-/// Pillow's fixed point: where an output pixel is looked up, in 65,536ths of a pixel.
+/// A matrix in Pillow's fixed point: coordinates in 65,536ths of a pixel.
 struct Fixed {
     start: (i64, i64),
     right: (i64, i64),
@@ -200,7 +196,8 @@ impl Fixed {
     }
 }
 
-/// Where pixels lie in the padded copy that are a step to the right of each other.
+/// The indices, in the padded copy, of the pixel at `(x, y)` and of those at steps of `right` from
+/// it.
 #[multiversion(targets = "simd")]
 fn indices((x, y): (i32, i32), right: (i32, i32), stride: usize, indices: &mut [u32]) {
     let (stride, pad) = (stride as i32, PAD as i32);
@@ -211,7 +208,7 @@ fn indices((x, y): (i32, i32), right: (i32, i32), stride: usize, indices: &mut [
     }
 }
 
-/// The span of `columns` inside the image and its first column, if they are neighbours.
+/// The output columns inside the image and the first of their input columns, if these are adjacent.
 fn neighbours(columns: &[u32]) -> Option<(Range<usize>, usize)> {
     let start = columns.iter().position(|&column| column != OUTSIDE)?;
     let end = columns.iter().rposition(|&column| column != OUTSIDE)? + 1;
@@ -220,7 +217,7 @@ fn neighbours(columns: &[u32]) -> Option<(Range<usize>, usize)> {
     (!apart).then_some((start..end, first as usize))
 }
 
-/// `v` without its fraction, if it is in [0, limit).
+/// The integer part of `v`, if `v` is in [0, limit).
 fn whole(v: f64, limit: usize) -> Option<usize> {
     (v >= 0.0 && v < limit as f64).then_some(v as usize)
 }

@@ -2,10 +2,11 @@
 
 use super::coordinates::Map;
 use super::kernel::{self, Axes, Padded, Smooth};
-use super::{Buffers, PAD, Pixel, each_row};
+use super::{PAD, Pixel, Transformer, each_row};
+use crate::image::Planes;
 use crate::simd::Simd;
 
-impl Buffers {
+impl Transformer {
     /// Transforms with bilinear or bicubic interpolation.
     ///
     /// A transform whose places all lie on rows or on columns of the input is interpolated in the
@@ -14,10 +15,10 @@ impl Buffers {
         &mut self,
         matrix: &[f64; 6],
         fill: Pixel,
-        (height, width): (usize, usize),
-        planes: &mut [u8],
+        planes: &mut Planes<'_>,
         filter: Smooth,
     ) {
+        let (height, width) = (planes.height(), planes.width());
         let map = Map { matrix, height, width };
         let axes = match map.aligned() {
             (_, true) => Axes::X,
@@ -25,10 +26,10 @@ impl Buffers {
             (false, false) => Axes::Both,
         };
         let simd = Simd::best(kernel::ISAS);
-        self.load((height, width), planes);
+        self.load(planes);
         let Self { source, line, places, .. } = self;
         let stride = width + 2 * PAD;
-        each_row(line, (height, width), planes, |y, line| {
+        each_row(line, planes, |y, line| {
             let span = map.span(y);
             map.places(y, span.clone(), places);
             line[..span.start].fill(fill);

@@ -1,13 +1,17 @@
-//! The tables that torchvision's `AutoAugment` learned, by data set (`_get_policies`, torchvision 0.29):
-//! each op with its probability and the bin of its magnitude, which is 0 for ops that have none.
+//! The tables that torchvision's `AutoAugment` learned, by data set (`_get_policies`, torchvision
+//! 0.29): each op with its probability and the bin of its magnitude, 0 for an op without a
+//! magnitude.
 
-use super::Kind::{
+use super::space::Name;
+use super::space::Name::{
     AutoContrast, Brightness, Color, Contrast, Equalize, Invert, Posterize, Rotate, Sharpness,
     ShearX, ShearY, Solarize, TranslateX, TranslateY,
 };
-use super::Table;
 
-pub(super) static IMAGENET: Table = [
+/// Pairs of ops that go together: each with its probability and the bin of its magnitude.
+pub type Table = [[(Name, f64, u32); 2]; 25];
+
+pub static IMAGENET: Table = [
     [(Posterize, 0.4, 8), (Rotate, 0.6, 9)],
     [(Solarize, 0.6, 5), (AutoContrast, 0.6, 0)],
     [(Equalize, 0.8, 0), (Equalize, 0.6, 0)],
@@ -35,7 +39,7 @@ pub(super) static IMAGENET: Table = [
     [(Equalize, 0.8, 0), (Equalize, 0.6, 0)],
 ];
 
-pub(super) static CIFAR10: Table = [
+pub static CIFAR10: Table = [
     [(Invert, 0.1, 0), (Contrast, 0.2, 6)],
     [(Rotate, 0.7, 2), (TranslateX, 0.3, 9)],
     [(Sharpness, 0.8, 1), (Sharpness, 0.9, 3)],
@@ -63,7 +67,7 @@ pub(super) static CIFAR10: Table = [
     [(TranslateY, 0.7, 9), (AutoContrast, 0.9, 0)],
 ];
 
-pub(super) static SVHN: Table = [
+pub static SVHN: Table = [
     [(ShearX, 0.9, 4), (Invert, 0.2, 0)],
     [(ShearY, 0.9, 8), (Invert, 0.7, 0)],
     [(Equalize, 0.6, 0), (Solarize, 0.6, 6)],

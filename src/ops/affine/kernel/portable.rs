@@ -1,6 +1,5 @@
 //! Bilinear and bicubic in plain Rust: Pillow's formulas as they stand.
 
-use super::super::super::float::byte_f64;
 use super::{Axes, Padded, Pixel, Places, Smooth, each};
 
 /// As [`super::interpolate`].
@@ -42,7 +41,7 @@ pub fn interpolate(
 fn write(places: &Places, line: &mut [Pixel], value: impl Fn(usize, f64, f64, usize) -> f64) {
     for (pixel, (at, dx, dy)) in line.iter_mut().zip(each(places)) {
         for (channel, v) in pixel[..3].iter_mut().enumerate() {
-            *v = byte_f64(value(at, dx, dy, channel));
+            *v = value(at, dx, dy, channel) as u8;
         }
     }
 }

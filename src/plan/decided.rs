@@ -1,0 +1,97 @@
+//! A view, decided: [`Plan`].
+
+use crate::error::{Error, Result};
+use crate::image::Rect;
+use crate::ops::Op;
+use crate::resize::Filter;
+
+/// The longest side of a crop that is resized, and of what it is resized to. No photo has one so
+/// long. The resize transposes 64 rows at once, which takes 200 MB for rows of this length.
+const MAX_SIDE: u32 = 1 << 20;
+
+/// The most pixels that a crop of a resized image may need.
+const MAX_RESIZED: u64 = 1 << 28;
+
+/// Whether `crop` may be resized: to the size of `frame`, or else to that of an output.
+pub(super) fn resizable(crop: Rect, frame: Option<Frame>) -> bool {
+    let (h, w) = frame.map_or((1, 1), |frame| frame.resized);
+    [crop.h, crop.w, h, w].iter().all(|side| (1..=MAX_SIDE).contains(side))
+        && u64::from(h) * u64::from(w) <= MAX_RESIZED
+}
+
+/// Where the output lies in a resized image that has another size: what timm's `ResizeKeepRatio`
+/// and `CenterCropOrPad` or `RandomCropOrPad` decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Height and width that the crop is resized to.
+    pub resized: (u32, u32),
+    /// The output's leftmost column there. The part outside is mirrored (numpy's `reflect`).
+    pub x: i32,
+    /// The output's topmost row there.
+    pub y: i32,
+}
+
+/// Where a view's pixels come from: everything but the ops.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Geometry {
+    /// The part of the image that is seen.
+    pub crop: Rect,
+    /// The resize filter; `None` for a crop of the output's size, which is not resized.
+    pub interpolation: Option<Filter>,
+    /// Where the output lies in the resized crop; `None` if it is all of it.
+    pub frame: Option<Frame>,
+    /// Whether left and right are exchanged.
+    pub hflip: bool,
+    /// Whether top and bottom are exchanged.
+    pub vflip: bool,
+}
+
+/// One view of one image, decided.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Height and width of the output.
+    pub size: (u32, u32),
+    /// Where the pixels come from.
+    pub geometry: Geometry,
+    /// What is then done to them, in order.
+    pub ops: Vec<Op>,
+}
+
+impl Plan {
+    /// Checks that the plan can be executed for an image of (height, width) `shape`: plans may come
+    /// from outside.
+    ///
+    /// # Errors
+    /// [`Error::Argument`], with what makes it impossible.
+    pub fn validate(&self, (height, width): (u32, u32)) -> Result<()> {
+        let refuse = |message: String| Err(Error::Argument(message));
+        let Geometry { crop, interpolation, frame, .. } = self.geometry;
+        for side in [self.size.0, self.size.1] {
+            if side == 0 || side > 1 << 15 {
+                return refuse(format!("a plan's size must be from 1 to 32768 a side, not {side}"));
+            }
+        }
+        let near = [crop.x, crop.y].iter().all(|v| v.unsigned_abs() <= 1 << 30);
+        if crop.w == 0 || crop.h == 0 || crop.w.max(crop.h) > 1 << 30 || !near {
+            return refuse(format!("{crop:?} is not a part of an image"));
+        }
+        match interpolation {
+            Some(_) if !resizable(crop, frame) => {
+                let (height, width) = frame.map_or(self.size, |frame| frame.resized);
+                return refuse(format!("{crop:?} cannot be resized to {height} x {width} pixels"));
+            }
+            Some(_) if crop.clip(width, height) != Some(crop) => {
+                return refuse(format!(
+                    "the crop {crop:?} reaches outside the image of (height, width) {:?}; only a \
+                     crop that isn't resized may",
+                    (height, width)
+                ));
+            }
+            None if (crop.h, crop.w) != self.size || frame.is_some() => {
+                return refuse("a crop that isn't resized must have the output's size".into());
+            }
+            _ => {}
+        }
+        self.ops.iter().try_for_each(Op::validate)
+    }
+}
