@@ -1,24 +1,24 @@
-//! Instruction sets: which there are, which this machine has, and how code comes to use them.
+//! Instruction sets: which ones there are, which of them this machine has, and how code uses them.
 //!
-//! All of the crate computes the same numbers on every machine. Instruction sets only change how
-//! long it takes. A loop comes to its SIMD instructions in one of two ways.
+//! The crate computes the same numbers on every machine. Instruction sets only change how long it
+//! takes. There are two ways to SIMD instructions.
 //!
 //! # Loops that the compiler vectorises
 //!
 //! Most loops over pixels and over rows of logits are plain Rust that LLVM vectorises well. Their
 //! functions carry `#[multiversion(targets = "simd")]`. The crate `multiversion` compiles such a
 //! function for the levels of x86-64 (v4 has AVX-512, v3 AVX2, v2 SSE4) and for the plain target,
-//! and its first call chooses the best version that the machine has. NEON needs no version: every
-//! 64-bit ARM has it.
+//! and its first call chooses the best version that the machine can run. NEON needs no version of
+//! its own: every 64-bit ARM has it.
 //!
-//! There is one source for all versions, and Rust allows LLVM neither to reorder floating-point
-//! operations nor to fuse them. So the versions agree without a test of each.
+//! All versions have the same source, and Rust forbids LLVM to reorder or fuse floating-point
+//! operations. So they agree without a test of each.
 //!
 //! # Kernels with intrinsics
 //!
 //! Where LLVM finds no good form, the kernel is written by hand, once per instruction set. There
 //! are four of them: the resize, the interpolation of affine transforms, the look-up of bytes in a
-//! table, and the normalisation of batches. All have one layout:
+//! table, and the normalisation of batches. They have the same layout:
 //!
 //! ```text
 //! kernel/
@@ -42,11 +42,15 @@
 //! }
 //! ```
 //!
-//! Tests run each version in `Simd::available` on the same random input and compare it with
-//! `portable`.
+//! Tests run each version in `Simd::available` on the same random input and compare it with plain
+//! code.
 //!
-//! `multiversion` could choose among these as well, but only ever the best one: neither a test nor
-//! a benchmark could ask for another.
+//! `multiversion` could choose among these versions as well, but it always takes the best one. Here
+//! a test or a benchmark can ask for any of them.
+//!
+//! Two kernels differ in a detail. Without AVX2, normalised elements are looked up in a table, so
+//! `loader::normalise` has no `portable.rs`. The transposition of bytes within the resize uses
+//! instructions that every machine of the architecture has, and is chosen at compile time.
 //!
 //! # Adding an instruction set
 //!

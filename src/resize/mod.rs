@@ -13,18 +13,18 @@
 //! window of out 3                 \___/
 //! ```
 //!
-//! Pillow computes with weights in fixed point, 22 bits after the point, and 32-bit sums. So do the
-//! passes here, which makes them exact rather than close. They are also in Pillow's order: usually
-//! columns first, and rows first if that shrinks a tall image, because the bytes between them are
-//! rounded. The first pass skips rows that no window of the second one uses.
+//! Pillow computes with weights in fixed point, 22 bits after the point, and with 32-bit sums. The
+//! passes here do the same, and so get the same bytes. Their order matters as well, because the
+//! bytes between them are rounded. As in Pillow 13, columns come first, unless a tall image
+//! shrinks. The first pass skips rows that no window of the second pass uses.
 //!
 //! ```text
 //! columns first:  RGB rows ──horizontal──▶ three planes ──vertical──▶ three planes
 //! rows first:     RGB rows ──vertical────▶ RGB rows ────horizontal──▶ three planes
 //! ```
 //!
-//! Either way, interleaved pixels become planes within the horizontal pass. A flip costs nothing:
-//! it reverses the order of the windows. The module `kernel` has the passes themselves and their
+//! In both orders, interleaved pixels become planes within the horizontal pass. A flip costs
+//! nothing: it reverses the order of the windows. The module `kernel` has the passes and their
 //! SIMD.
 //!
 //! Imports [`crate::image`], [`crate::pack`] and [`crate::simd`]. Draws nothing: the filter and the

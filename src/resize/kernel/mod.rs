@@ -8,22 +8,29 @@
 //! out = clamp((2^21 + sum of byte * weight) >> 22)
 //! ```
 //!
-//! The sums are exact in i32. A byte has 8 bits and a weight has 22 after the point, so 255 times
-//! the weights' sum of 1 has 30. Negative weights make the positive ones sum to more than 1, for
-//! which one bit remains, and one is the sign. A sum of integers does not depend on its order, so
-//! that every version below computes the same bytes.
+//! The sums are exact in i32. This is how Pillow uses its bits:
+//!
+//! ```text
+//!  8   a byte
+//! 22   a weight after the point; the weights of a window sum to 1
+//!  1   before the point: if some weights are negative, the others sum to more than 1
+//!  1   the sign
+//! ```
+//!
+//! A sum of integers does not depend on its order, so every version below computes the same bytes.
 //!
 //! # The vertical pass
 //!
 //! An output row is a weighted sum of input rows. All its bytes have the same weights, and adjacent
 //! bytes are independent, so vector instructions apply directly: `BLOCK` adjacent sums stay in
-//! registers while the rows of the window are added. What the bytes of a row mean does not matter.
+//! registers while the rows of the window are added. Whether a row has pixels or one channel makes
+//! no difference.
 //!
 //! # The horizontal pass
 //!
-//! Here adjacent bytes need different weights: those of different columns, and of the three
-//! channels in turn. So the versions without dot products of bytes transpose `BLOCK` rows, to have
-//! the bytes of a column adjacent, and weigh columns as the vertical pass weighs rows
+//! Here adjacent bytes belong to different channels, and adjacent sums need different weights. So
+//! the bytes are rearranged first. Without dot products of bytes, `BLOCK` rows are transposed: then
+//! the bytes of a column are adjacent, and the vertical pass can weigh columns as if they were rows
 //! ([`transposed`]):
 //!
 //! ```text
@@ -35,7 +42,7 @@
 //! ...                       R1 R1 R1 ...                     ...
 //! ```
 //!
-//! The way back transposes each channel into a plane of its own.
+//! The result is transposed back, each channel into its own plane.
 //!
 //! # Dot products of bytes
 //!
@@ -47,10 +54,10 @@
 //! sum    = (sum of byte * low) + (sum of byte * middle << 8) + (sum of byte * high << 16)
 //! ```
 //!
-//! All of it is modulo 2^32, and the sum of the weighted bytes fits an i32, so it is the same sum.
-//! The vertical pass needs four rows interleaved byte by byte. The horizontal pass needs four
-//! adjacent pixels of a channel in the 32 bits of a lane ([`Quad`]), which takes half the shuffles
-//! of a transposition of bytes.
+//! The three parts may overflow, but all of it is modulo 2^32 and the result fits an i32, so it is
+//! the same sum. Four adjacent bytes must be the samples of one window. For the vertical pass, the
+//! bytes of four rows are interleaved. For the horizontal pass, four adjacent pixels of a channel
+//! are brought together ([`Quad`]), which takes half the shuffles of a transposition of bytes.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -67,8 +74,8 @@ use crate::simd::{Isa, Simd};
 
 /// The instruction sets that the passes are written for, best first.
 ///
-/// AVX-512 without VNNI has none: its 32-bit multiplication takes two steps on Intel's machines,
-/// and AVX2 is as fast.
+/// There is no version for AVX-512 without VNNI. It was half as fast as VNNI, since its 32-bit
+/// multiplication takes Intel's machines two steps.
 pub const ISAS: &[Isa] = &[Isa::Avx512Vnni, Isa::Avx2];
 
 /// The bytes that the vector kernels sum at once.
