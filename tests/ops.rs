@@ -78,3 +78,24 @@ fn ops_are_written_as_they_were_read() {
         assert_eq!(serde_json::to_value(op).expect("an op is plain data"), stored);
     }
 }
+
+#[test]
+fn arguments_are_neither_missing_nor_unknown() {
+    let stored: Vec<serde_json::Value> = serde_json::from_reader(open("ops.json")).expect("JSON");
+    for op in stored {
+        let name = op[0].as_str().expect("a name").to_string();
+        let refused = |changed: serde_json::Value| {
+            let error =
+                serde_json::from_value::<Op>(changed.clone()).expect_err(&changed.to_string());
+            assert!(error.to_string().starts_with(&format!("{name}: ")), "{error}");
+        };
+        let mut more = op.clone();
+        more[1]["colour"] = 1.into();
+        refused(more);
+        for argument in op[1].as_object().expect("arguments").keys() {
+            let mut fewer = op.clone();
+            fewer[1].as_object_mut().expect("arguments").remove(argument);
+            refused(fewer);
+        }
+    }
+}

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -212,6 +213,12 @@ def test_refuses_other_buffers(photos):
     out = image.reshape(-1)[: 2 * 3 * 8 * 8].reshape(shape)
     with pytest.raises(BufferError, match="share memory"):
         two.batch([image], out=out)
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(View)])
+def test_every_field_is_checked(name):
+    with pytest.raises((TypeError, ValueError), match=name):
+        View(**{name: object()})
 
 
 @pytest.mark.parametrize(

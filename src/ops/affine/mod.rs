@@ -36,7 +36,7 @@ pub struct Transformer {
     line: Vec<Pixel>,
     places: coordinates::Places,
     columns: Vec<u32>,
-    rows: Vec<(usize, std::ops::Range<usize>, usize)>,
+    pieces: Vec<nearest::Piece>,
     plane: Vec<u8>,
 }
 

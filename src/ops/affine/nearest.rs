@@ -1,4 +1,9 @@
-//! The nearest pixel, by the three ways in which Pillow computes where it is.
+//! The nearest pixel, found in the three ways in which Pillow finds it.
+//!
+//! They differ in rounding, so each must be Pillow's: repeated addition for columns and rows apart,
+//! fixed point for most matrices, and repeated addition in both directions for coordinates that do
+//! not fit fixed point. Where a row of the output is a piece of a row of the input, the piece is
+//! copied.
 
 use std::ops::Range;
 
@@ -8,8 +13,19 @@ use super::coordinates::interval;
 use super::{PAD, Pixel, Transformer, each_row};
 use crate::image::Planes;
 
-/// Outside the image, in a table of columns.
+/// In a list of input columns: the output column lies outside the image.
 const OUTSIDE: u32 = u32::MAX;
+
+/// An output row that is a piece of an input row.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Piece {
+    /// The input row.
+    row: usize,
+    /// The input column of the first pixel.
+    first: usize,
+    /// The output columns. All others are outside the image.
+    span: Range<usize>,
+}
 
 impl Transformer {
     /// Pillow's `ImagingTransformAffine` without a filter.
@@ -28,7 +44,7 @@ impl Transformer {
         }
     }
 
-    /// `ImagingScaleAffine`: columns and rows apart, each by repeated addition.
+    /// Pillow's `ImagingScaleAffine`: columns and rows apart, each by repeated addition.
     fn scaled(&mut self, &[a, _, c, _, e, f]: &[f64; 6], fill: Pixel, planes: &mut Planes<'_>) {
         let (height, width) = (planes.height(), planes.width());
         let mut x = c + a * 0.5;
@@ -45,8 +61,8 @@ impl Transformer {
             row
         };
         if let Some((span, first)) = neighbours(&self.columns) {
-            let place = |_| next_row().map(|row| (row, span.clone(), first));
-            return self.move_rows(fill, planes, place);
+            let piece = |_| next_row().map(|row| Piece { row, first, span: span.clone() });
+            return self.copy_pieces(fill, planes, piece);
         }
         self.load(planes);
         let Self { source, line, columns, .. } = self;
@@ -60,18 +76,18 @@ impl Transformer {
         });
     }
 
-    /// `affine_fixed`: 16.16 fixed point.
+    /// Pillow's `affine_fixed`: fixed point, 16 bits before and 16 after the point.
     fn fixed(&mut self, matrix: &[f64; 6], fill: Pixel, planes: &mut Planes<'_>) {
         let (height, width) = (planes.height(), planes.width());
         let map = Fixed::new(matrix);
         if map.right == (1 << 16, 0) {
-            // A row of the output is a piece of a row of the input.
-            let place = |y| {
+            let piece = |y| {
                 let span = map.span(y, (height, width));
                 let (x, y) = map.at(span.start, y);
-                (!span.is_empty()).then_some(((y >> 16) as usize, span, (x >> 16) as usize))
+                let (row, first) = ((y >> 16) as usize, (x >> 16) as usize);
+                (!span.is_empty()).then_some(Piece { row, first, span })
             };
-            return self.move_rows(fill, planes, place);
+            return self.copy_pieces(fill, planes, piece);
         }
         self.load(planes);
         let Self { source, line, columns, .. } = self;
@@ -81,7 +97,8 @@ impl Transformer {
             line[..span.start].fill(fill);
             line[span.end..].fill(fill);
             columns.resize(span.len(), 0);
-            // Inside, the coordinates are not negative and fit: below 2^31, as the image's sides do.
+            // Inside the image, coordinates are not negative. They fit, since its sides are at most
+            // 2^15.
             let (x, y) = map.at(span.start, y);
             let right = (map.right.0 as i32, map.right.1 as i32);
             indices((x as i32, y as i32), right, stride, columns);
@@ -91,22 +108,21 @@ impl Transformer {
         });
     }
 
-    /// Writes each output row from a piece of an input row: `place` gives the input row, the columns of
-    /// the output that it reaches and the input column of the first of them.
-    fn move_rows(
+    /// Writes output row `y` from `piece(y)`. A row without a piece lies outside the image.
+    fn copy_pieces(
         &mut self,
         fill: Pixel,
         planes: &mut Planes<'_>,
-        mut place: impl FnMut(usize) -> Option<(usize, Range<usize>, usize)>,
+        mut piece: impl FnMut(usize) -> Option<Piece>,
     ) {
         let (height, width) = (planes.height(), planes.width());
-        let Self { plane: copy, rows, .. } = self;
-        rows.clear();
-        rows.extend((0..height).map(|y| place(y).unwrap_or((0, 0..0, 0))));
+        let Self { plane: copy, pieces, .. } = self;
+        pieces.clear();
+        pieces.extend((0..height).map(|y| piece(y).unwrap_or_default()));
         for (plane, fill) in planes.channels().into_iter().zip(fill) {
             copy.clear();
             copy.extend_from_slice(plane);
-            for (line, (row, span, first)) in plane.chunks_exact_mut(width).zip(&*rows) {
+            for (line, Piece { row, first, span }) in plane.chunks_exact_mut(width).zip(&*pieces) {
                 let from = &copy[row * width + first..][..span.len()];
                 line[..span.start].fill(fill);
                 line[span.end..].fill(fill);
@@ -135,7 +151,7 @@ impl Transformer {
     }
 }
 
-/// Pillow's fixed point: where an output pixel is looked up, in 65,536ths of a pixel.
+/// A matrix in Pillow's fixed point: coordinates in 65,536ths of a pixel.
 struct Fixed {
     start: (i64, i64),
     right: (i64, i64),
@@ -180,7 +196,8 @@ impl Fixed {
     }
 }
 
-/// Where pixels lie in the padded copy that are a step to the right of each other.
+/// The indices, in the padded copy, of the pixel at `(x, y)` and of those at steps of `right` from
+/// it.
 #[multiversion(targets = "simd")]
 fn indices((x, y): (i32, i32), right: (i32, i32), stride: usize, indices: &mut [u32]) {
     let (stride, pad) = (stride as i32, PAD as i32);
@@ -191,7 +208,7 @@ fn indices((x, y): (i32, i32), right: (i32, i32), stride: usize, indices: &mut [
     }
 }
 
-/// The span of `columns` inside the image and its first column, if they are neighbours.
+/// The output columns inside the image and the first of their input columns, if these are adjacent.
 fn neighbours(columns: &[u32]) -> Option<(Range<usize>, usize)> {
     let start = columns.iter().position(|&column| column != OUTSIDE)?;
     let end = columns.iter().rposition(|&column| column != OUTSIDE)? + 1;
@@ -200,7 +217,7 @@ fn neighbours(columns: &[u32]) -> Option<(Range<usize>, usize)> {
     (!apart).then_some((start..end, first as usize))
 }
 
-/// `v` without its fraction, if it is in [0, limit).
+/// The integer part of `v`, if `v` is in [0, limit).
 fn whole(v: f64, limit: usize) -> Option<usize> {
     (v >= 0.0 && v < limit as f64).then_some(v as usize)
 }
