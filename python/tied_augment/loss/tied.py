@@ -169,6 +169,8 @@ class TiedLoss(nn.Module):
             ValueError: shapes do not fit, a criterion or similarity does not return a scalar, or
                 there is a step but no schedule. For a class index out of range the fused pass
                 raises a ValueError, and PyTorch on the CPU an IndexError.
+            RuntimeError: activation checkpointing runs the loss again, which has a schedule, and
+                no step was given (see `Schedule.forward`).
         """
         pairs = checks.check_logits(logits, self.num_views)
         layers = None if self.layer_weights is None else len(self.layer_weights)
