@@ -12,9 +12,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import nn
 from torch.autograd import forward_ad
 
-__all__ = ["in_backward", "in_dispatch_mode", "in_transform", "runs_plainly"]
+__all__ = ["in_backward", "in_dispatch_mode", "in_transform", "is_compiled", "runs_plainly"]
 
 
 def runs_plainly() -> bool:
@@ -49,6 +50,12 @@ def in_backward() -> bool:
     """
     number: int = _ask("_current_graph_task_id", otherwise=-1)  # -1 outside of a backward pass
     return number != -1
+
+
+def is_compiled(module: nn.Module) -> bool:
+    """Whether `module` itself is compiled: ``module.compile()`` or ``torch.compile(module)``."""
+    in_place = getattr(module, "_compiled_call_impl", None) is not None
+    return in_place or "_orig_mod" in module._modules
 
 
 def _ask(name: str, otherwise: Any) -> Any:

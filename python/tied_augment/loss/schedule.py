@@ -25,8 +25,8 @@ SCHEDULES = (
 )
 _is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)  # not in torch 2.2
 _NO_STEP_IN_BACKWARD = (
-    "the loss was called within a backward pass. Activation checkpointing does so to run the forward "
-    "pass again, but the schedule has gone on to a later step. Compute the loss outside of "
+    "the loss was called within a backward pass. Activation checkpointing does so to run the "
+    "forward pass again, but the schedule has gone on to a later step. Compute the loss outside of "
     "torch.utils.checkpoint, or pass the step of each call: loss(..., step=n)"
 )
 _ALIASES = {"linear": "linear_up", "cosine_decay": "cosine", "none": "constant"}
