@@ -11,12 +11,11 @@ from itertools import combinations
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tied_augment.arguments import check_int, check_name, check_number, described
 from tied_augment.fused.arrays import SUPERVISE
-from tied_augment.fused.function import TiedLossFunction, applies
+from tied_augment.fused.function import TiedLossFunction, applies, cross_entropy
 from tied_augment.loss import checks
 from tied_augment.loss.collapse import CollapseWatch, readable
 from tied_augment.loss.gather import gather
@@ -156,8 +155,8 @@ class TiedLoss(nn.Module):
                 one per layer.
             target: class indices ``(B,)`` or ``(2B,)`` of any integer dtype, or soft targets ``(B,
                 C)`` or ``(2B, C)``, floating. B rows serve both views. The default criterion leaves
-                out rows with the index -100, so that unlabelled images are only tied. With your own
-                criterion only the number of rows is checked.
+                out rows with the index -100, so that unlabelled images are only tied, and is 0 for
+                a batch without labels. With your own criterion only the number of rows is checked.
             step: which step of the schedule this is; None for the one after the previous call's.
 
         Returns:
@@ -290,7 +289,7 @@ class TiedLoss(nn.Module):
     def _supervised(self, logits: Tensor, target: Tensor) -> Tensor:
         if self.criterion is not None:
             return self.criterion(logits, target)
-        return F.cross_entropy(logits, target, label_smoothing=self.label_smoothing)
+        return cross_entropy(logits, target, self.label_smoothing)
 
     def _similarity(self, logits: Tensor, features: list[Tensor]) -> Tensor:
         entry = entry_of(self.similarity)
