@@ -57,8 +57,8 @@ class TiedLoss(nn.Module):
         label_smoothing: in [0, 1], for the default criterion only.
         num_views: V, views of each sample, at least 2. With more than two the similarity is the
             mean over all pairs of views, and ``2B`` below means ``V * B``.
-        layer_weights: finite weights of the layers if `features` is a list. The similarity is the
-            weighted sum over the layers. None weights each with 1.
+        layer_weights: finite weights of the layers if `features` is a list: a list, or a 1-D array
+            or tensor. The similarity is the weighted sum over the layers. None weights each with 1.
         schedule: of `tied_weight`: a `Schedule`, or the name of one that needs no number of steps.
             Its step counts the calls in train mode and is in the state_dict.
         gather: whether to compare the features of all processes, for similarities that are not a
