@@ -146,12 +146,16 @@ class TiedModel(nn.Module):
             ValueError: the number of views is wrong, or their shapes differ.
             RuntimeError: a head was not called exactly once, its input is not ``(2B, D)``, or it is
                 not the last linear layer; the model is run by `nn.DataParallel`, or failed (if the
-                images are integers, with the remedy).
+                images are integers or, in eval mode, several views, with the remedy).
         """
         if self._is_replica:
             raise RuntimeError(_NO_DATA_PARALLEL)
         if not self.training:
-            return self._plain(*args, **kwargs)
+            try:
+                return self._plain(*args, **kwargs)
+            except (AttributeError, RuntimeError, TypeError) as error:
+                _explain(error, args[0] if args else None)
+                raise
         if not args:
             raise TypeError("in train mode TiedModel takes the images as its first argument")
         batch, rest = join_views(args[0], self._num_views), args[1:]
@@ -262,18 +266,32 @@ def join_views(images: Tensor | Sequence[Tensor], num_views: int) -> Tensor:
     return torch.cat(list(images))
 
 
-def _explain(error: RuntimeError, batch: Tensor) -> None:
-    """Raise an error with the remedy if the model probably failed because of integer images.
+def _explain(error: Exception, images: object) -> None:
+    """Raise an error with the remedy if the model probably failed because of what it was given.
 
-    Integers are not refused before: a model may normalise its images itself.
+    That is integer images, or in eval mode, where views are not joined, several views. Neither is
+    refused before: a model may normalise its images itself, or take lists.
     """
-    if batch.ndim != 4 or batch.is_floating_point() or isinstance(error, _OUT_OF_MEMORY):
+    if isinstance(error, _OUT_OF_MEMORY):
         return
-    raise RuntimeError(
-        f"the model failed on images of {batch.dtype}: {error}. Unless it normalises them itself, "
-        "give it floats: TiedLoader(..., output='float32'), or (images.float() / 255 - mean) / std "
-        "of each view"
-    ) from error
+    if _is_views(images):
+        raise RuntimeError(
+            "the model failed on several views, which TiedModel joins in train mode only: call "
+            f".train() to get (logits, features), or give it one view. The model's error: {error}"
+        ) from error
+    if isinstance(images, Tensor) and images.ndim == 4 and not images.is_floating_point():
+        raise RuntimeError(
+            f"the model failed on images of {images.dtype}: {error}. Unless it normalises them "
+            "itself, give it floats: TiedLoader(..., output='float32'), or (images.float() / 255 - "
+            "mean) / std of each view"
+        ) from error
+
+
+def _is_views(images: object) -> bool:
+    if isinstance(images, Tensor):
+        return images.ndim == 5
+    several = isinstance(images, list | tuple) and len(images) > 1
+    return several and all(isinstance(view, Tensor) for view in images)
 
 
 def _split_views(batch: Tensor, num_views: int) -> tuple[Tensor, ...]:
