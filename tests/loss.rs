@@ -230,6 +230,24 @@ fn rows_that_do_not_count_have_no_gradient() {
 }
 
 #[test]
+fn without_labels_the_cross_entropy_is_zero() {
+    let (logits, features) = (numbers(4, 3, 1), numbers(4, 2, 2));
+    let labels = array![IGNORED, IGNORED];
+    let inputs = Inputs {
+        logits: logits.view().into(),
+        features: features.view().into(),
+        target: Target::Classes(labels.view().into()),
+    };
+    let mut gradient = Array2::from_elem((4, 3), 9.0);
+    let gradients = Gradients { logits: Some(gradient.view_mut().into()), features: None };
+    let pool = Pool::new(1).expect("one thread");
+    let loss = TiedLoss::default();
+    let parts = loss.run(&inputs, gradients, &pool).expect("a valid batch");
+    assert_eq!((parts.ce, parts.loss), (0.0, parts.similarity));
+    assert_eq!(gradient, Array2::zeros((4, 3)));
+}
+
+#[test]
 fn names_are_read_back() {
     for &similarity in Similarity::ALL {
         assert_eq!(similarity.name().parse::<Similarity>().expect("its own name"), similarity);

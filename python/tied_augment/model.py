@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tied_augment.arguments import check_int, check_name, described
-from tied_augment.tap import Tap, find_heads, name_of, warn_of_constants
+from tied_augment.tap import LastLayerCheck, Tap, find_heads, name_of, warn_of_constants
 
 __all__ = ["TiedModel", "join_views"]
 
@@ -42,6 +42,10 @@ class TiedModel(nn.Module):
     `nn.Sequential`. Pooling, norms, activations and other linear layers in it come before the
     features. If there are several heads (distilled deit, crossvit, ...), their features are
     concatenated on dim 1. docs/models.md names the layer of each kind of model in timm.
+
+    This search goes by names and by the order of registration. The first forward pass in train mode
+    with grad checks it: it is an error if another linear layer computes on what the found layer
+    gives. Compiled models are not checked.
 
     The features are taken after the dropout that precedes the layer: a ``drop_rate`` above 0 adds
     noise to the similarity.
@@ -109,6 +113,8 @@ class TiedModel(nn.Module):
         self._layered = feature_module is not None and not isinstance(feature_module, str)
         named = feature_module is not None
         self._warned = False
+        self._heads = tuple(heads)
+        self._unchecked = not named  # a named module is the caller's choice
         self._taps = [Tap(name_of(head, model), flatten=named) for head in heads]
         for tap, head in zip(self._taps, heads, strict=True):
             head.register_forward_pre_hook(tap)
@@ -138,14 +144,18 @@ class TiedModel(nn.Module):
         Raises:
             TypeError: no positional argument in train mode, or the views are not tensors.
             ValueError: the number of views is wrong, or their shapes differ.
-            RuntimeError: a head was not called exactly once, or its input is not ``(2B, D)``; the
-                model is run by `nn.DataParallel`, or failed (if the images are integers, with the
-                remedy).
+            RuntimeError: a head was not called exactly once, its input is not ``(2B, D)``, or it is
+                not the last linear layer; the model is run by `nn.DataParallel`, or failed (if the
+                images are integers or, in eval mode, several views, with the remedy).
         """
         if self._is_replica:
             raise RuntimeError(_NO_DATA_PARALLEL)
         if not self.training:
-            return self._plain(*args, **kwargs)
+            try:
+                return self._plain(*args, **kwargs)
+            except (AttributeError, RuntimeError, TypeError) as error:
+                _explain(error, args[0] if args else None)
+                raise
         if not args:
             raise TypeError("in train mode TiedModel takes the images as its first argument")
         batch, rest = join_views(args[0], self._num_views), args[1:]
@@ -168,7 +178,20 @@ class TiedModel(nn.Module):
     def _run(
         self, batch: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Any, list[Tensor]]:
-        """Run the plain model with open taps; return its logits and the features of each tap."""
+        """Run the plain model; return its logits and the features of each tap."""
+        if self._unchecked and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            with LastLayerCheck(self._plain, self._heads) as check:
+                output, features = self._run_tapped(batch, args, kwargs)
+            check.finish()
+            self._unchecked = False
+        else:
+            output, features = self._run_tapped(batch, args, kwargs)
+        # Hugging Face's ModelOutput is a dict.
+        return output["logits"] if isinstance(output, Mapping) else output, features
+
+    def _run_tapped(
+        self, batch: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Any, list[Tensor]]:
         for tap in self._taps:
             tap.open()
         try:
@@ -177,12 +200,10 @@ class TiedModel(nn.Module):
             except RuntimeError as error:
                 _explain(error, batch)
                 raise
-            features = [tap.features() for tap in self._taps]
+            return output, [tap.features() for tap in self._taps]
         finally:
             for tap in self._taps:
                 tap.close()
-        # Hugging Face's ModelOutput is a dict.
-        return output["logits"] if isinstance(output, Mapping) else output, features
 
     def train(self, mode: bool = True) -> TiedModel:
         """Set the mode of this and of the plain model."""
@@ -245,18 +266,32 @@ def join_views(images: Tensor | Sequence[Tensor], num_views: int) -> Tensor:
     return torch.cat(list(images))
 
 
-def _explain(error: RuntimeError, batch: Tensor) -> None:
-    """Raise an error with the remedy if the model probably failed because of integer images.
+def _explain(error: Exception, images: object) -> None:
+    """Raise an error with the remedy if the model probably failed because of what it was given.
 
-    Integers are not refused before: a model may normalise its images itself.
+    That is integer images, or in eval mode, where views are not joined, several views. Neither is
+    refused before: a model may normalise its images itself, or take lists.
     """
-    if batch.ndim != 4 or batch.is_floating_point() or isinstance(error, _OUT_OF_MEMORY):
+    if isinstance(error, _OUT_OF_MEMORY):
         return
-    raise RuntimeError(
-        f"the model failed on images of {batch.dtype}: {error}. Unless it normalises them itself, "
-        "give it floats: TiedLoader(..., output='float32'), or (images.float() / 255 - mean) / std "
-        "of each view"
-    ) from error
+    if _is_views(images):
+        raise RuntimeError(
+            "the model failed on several views, which TiedModel joins in train mode only: call "
+            f".train() to get (logits, features), or give it one view. The model's error: {error}"
+        ) from error
+    if isinstance(images, Tensor) and images.ndim == 4 and not images.is_floating_point():
+        raise RuntimeError(
+            f"the model failed on images of {images.dtype}: {error}. Unless it normalises them "
+            "itself, give it floats: TiedLoader(..., output='float32'), or (images.float() / 255 - "
+            "mean) / std of each view"
+        ) from error
+
+
+def _is_views(images: object) -> bool:
+    if isinstance(images, Tensor):
+        return images.ndim == 5
+    several = isinstance(images, list | tuple) and len(images) > 1
+    return several and all(isinstance(view, Tensor) for view in images)
 
 
 def _split_views(batch: Tensor, num_views: int) -> tuple[Tensor, ...]:

@@ -1,7 +1,9 @@
 """Where a model's features are: the last linear layers, and the hooks that record their inputs.
 
-Lives here: `find_heads` and `Tap`, for `TiedModel` and for timm's train.py. May import torch and
-the checks of arguments. timm's models are recognised by their methods: timm need not be installed.
+Lives here: `find_heads` and `Tap`, for `TiedModel` and for timm's train.py, and `LastLayerCheck`,
+which finds out in a forward pass whether the heads are what `find_heads` takes them for. May import
+torch, tracing and the checks of arguments. timm's models are recognised by their methods: timm need
+not be installed.
 """
 
 from __future__ import annotations
@@ -12,10 +14,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import Node
+from torch.utils.hooks import RemovableHandle
 
 from tied_augment.arguments import described, nearest
+from tied_augment.tracing import is_compiled
 
-__all__ = ["Tap", "find_heads", "name_of", "warn_of_constants"]
+__all__ = ["LastLayerCheck", "Tap", "find_heads", "name_of", "warn_of_constants"]
 
 _REMEDY = (
     "name the module whose input are the features: TiedModel(model, feature_module='the.name')"
@@ -85,6 +90,83 @@ class Tap:
                 f"or (2B, D, 1, 1): features without pooling can't be tied; {_REMEDY}"
             )
         return value
+
+
+class LastLayerCheck:
+    """Checks in one forward pass that no linear layer computes on the output of a head.
+
+    A model may register its layers in another order than that in which it runs them, and may call
+    a hidden layer ``fc``. Then `find_heads` is wrong. A layer that runs after the head is no proof:
+    it may have an input of its own, like the auxiliary head of VOLO. Autograd's graph tells: the
+    check follows it from the input of the later layer back to the output of a head.
+
+    Within the ``with`` block there are hooks on the heads and on all linear layers. A model with
+    compiled parts gets none, because torch.compile would compile these parts again without them. A
+    layer whose output needs no gradient is not checked.
+
+    Args:
+        model: to which the heads belong.
+        heads: what `find_heads` has found.
+    """
+
+    def __init__(self, model: nn.Module, heads: Sequence[nn.Module]) -> None:
+        self._model = model
+        self._heads = heads
+        self._hooks: list[RemovableHandle] = []
+        self._outputs: dict[Node, nn.Module] = {}  # node that made the output of a head: the head
+        self._later: list[tuple[nn.Module, Node]] = []  # layers, and what made their inputs
+
+    def __enter__(self) -> LastLayerCheck:
+        if any(is_compiled(module) for module in self._model.modules()):
+            return self
+        for head in self._heads:
+            self._hooks.append(head.register_forward_hook(self._record_output))
+        for module in self._model.modules():
+            if _is_linear(module):
+                self._hooks.append(module.register_forward_pre_hook(self._record_input))
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def _record_output(self, head: nn.Module, _args: tuple[Any, ...], output: object) -> None:
+        if isinstance(output, Tensor) and output.grad_fn is not None:
+            self._outputs[output.grad_fn] = head
+
+    def _record_input(self, layer: nn.Module, args: tuple[Any, ...]) -> None:
+        if not self._outputs or not args or not isinstance(args[0], Tensor):
+            return
+        if args[0].grad_fn is not None:
+            self._later.append((layer, args[0].grad_fn))
+
+    def finish(self) -> None:
+        """Judge the forward pass.
+
+        Raises:
+            RuntimeError: a linear layer computed on the output of a head.
+        """
+        for layer, node in reversed(self._later):
+            head = self._head_before(node)
+            if head is not None:
+                tapped, last = name_of(head, self._model), name_of(layer, self._model)
+                raise RuntimeError(
+                    f"{tapped!r} was taken for the last linear layer, but {last!r} computes on its "
+                    f"output. Name the layer whose input is the features, perhaps "
+                    f"TiedModel(model, feature_module={last!r})"
+                )
+
+    def _head_before(self, node: Node) -> nn.Module | None:
+        """The head on whose output `node` depends; None if there is none."""
+        waiting, seen = [node], set()
+        while waiting:
+            node = waiting.pop()
+            if node in self._outputs:
+                return self._outputs[node]
+            if node not in seen:
+                seen.add(node)
+                waiting.extend(earlier for earlier, _ in node.next_functions if earlier is not None)
+        return None
 
 
 def find_heads(model: nn.Module, feature_module: str | Sequence[str] | None) -> list[nn.Module]:
@@ -157,6 +239,8 @@ def _is_linear(module: nn.Module) -> bool:
 
 def _expand(module: object) -> Iterator[nn.Module]:
     """Yield the classifiers in `module`, or itself if it has none inside; nothing for None."""
+    if isinstance(module, nn.ModuleDict):
+        module = list(module.values())
     if isinstance(module, tuple | list | nn.ModuleList):
         for item in module:
             yield from _expand(item)

@@ -94,7 +94,7 @@ pub enum Supervise {
 pub struct Parts {
     /// `ce + tied_weight * similarity`.
     pub loss: f64,
-    /// The mean cross entropy over the rows that count. NaN if none does.
+    /// The mean cross entropy over the rows that count; 0 if none does.
     pub ce: f64,
     /// The distance, not weighted.
     pub similarity: f64,
@@ -178,7 +178,7 @@ impl TiedLoss {
             Supervise::First => pairs,
         };
         let targets = RowTargets::new(inputs, supervised, self.ignore_index)?;
-        let counted = targets.counted() as f64;
+        let counted = targets.counted().max(1) as f64; // without labels the mean is 0, not 0 / 0
         let mean_factor = self.similarity.mean_factor(pairs, inputs.width());
 
         let (mut losses, mut distances) = (vec![0.0; 2 * pairs], vec![0.0; pairs]);

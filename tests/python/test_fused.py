@@ -231,8 +231,15 @@ def test_ignored_rows_count_for_nothing():
     target[2] = 5
     one = tied_loss(logits, features, target, ignore_index=5)
     assert (one[2][[2, 6]] == 0).all()
-    loss, _, grad, _ = tied_loss(logits, features, torch.full((4,), -100))
-    assert math.isnan(loss)  # as in PyTorch: the mean of nothing
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_without_labels_the_cross_entropy_is_zero(smoothing):
+    logits, features, target = batch(4, 6, 3)
+    target[:] = -100
+    loss, parts, grad, _ = tied_loss(logits, features, target, label_smoothing=smoothing)
+    assert parts["ce"] == 0
+    assert loss == parts["similarity"]
     assert (grad == 0).all()
 
 

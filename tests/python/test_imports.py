@@ -31,7 +31,7 @@ WHEN_IMPORTED = {
     "tied_augment.ranks": "torch .arguments",
     "tied_augment.dataset": "numpy torch .arguments .items .skips .sources .transforms .view",
     "tied_augment.shards": "numpy torch .arguments .ranks",
-    "tied_augment.tap": "torch .arguments",
+    "tied_augment.tap": "torch .arguments .tracing",
     "tied_augment.model": "torch .arguments .tap",
     "tied_augment.tracing": "torch",
     "tied_augment.similarity": "torch .arguments",

@@ -333,3 +333,28 @@ def test_refuses_parts_that_return_no_scalar(part, result, error, message):
     criterion = TiedLoss(**{part: lambda *_: result})
     with pytest.raises(error, match=message):
         criterion(LOGITS, FEATURES, TARGET)
+
+
+@pytest.mark.parametrize("gather", [False, True])  # with gather it is not the fused loss
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_batch_without_labels_is_only_tied(smoothing, gather):
+    logits, features, target = batch()
+    criterion = TiedLoss(label_smoothing=smoothing, gather=gather)
+    loss = criterion(logits, features, torch.full_like(target, -100))
+    assert criterion.last["ce"] == 0
+    assert_close(loss, mse(*features.chunk(2)), **EXACT)
+    of_logits, of_features = torch.autograd.grad(loss, (logits, features), create_graph=True)
+    assert not of_logits.any()
+    assert of_features.any()
+
+
+@pytest.mark.parametrize("gather", [False, True])  # with gather it is not the fused loss
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_images_without_labels_do_not_count(smoothing, gather):
+    logits, features, target = batch(4)
+    target[1] = -100
+    kept = [0, 2, 3, 4, 6, 7]
+    ce = cross_entropy(logits[kept], one_hot(target, 5).repeat(2, 1)[kept], smoothing)
+    criterion = TiedLoss(label_smoothing=smoothing, gather=gather)
+    expected = ce + mse(*features.chunk(2))
+    assert_same(criterion(logits, features, target), expected, logits, features)

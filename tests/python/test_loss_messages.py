@@ -2,6 +2,7 @@
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -69,6 +70,9 @@ def test_refuses_wrong_values(arguments, message):
         ({"num_views": 2.0}, "num_views must be an int, got 2.0"),
         ({"layer_weights": 3}, "layer_weights must be a list of numbers, .*, got 3"),
         ({"layer_weights": "1,2"}, "layer_weights must be a list of numbers, .*, got '1,2'"),
+        ({"layer_weights": {0: 1.0}}, "layer_weights must be a list of numbers, .*, got dict"),
+        ({"layer_weights": {1.0, 2.0}}, "layer_weights must be a list of numbers, .*, got set"),
+        ({"layer_weights": torch.ones(1, 1)}, r"a list of numbers, .* shape \(1, 1\)"),
         ({"schedule": None}, "schedule must be one of .*, got None"),
         ({"schedule": Schedule}, "schedule must be one of .*, got the class Schedule"),
         ({"gather": "no"}, "gather must be True or False, got 'no'"),
@@ -103,6 +107,11 @@ def test_refuses_inputs_with_a_hint(inputs, message):
     arguments = {"logits": LOGITS, "features": FEATURES, "target": TARGET} | inputs
     with pytest.raises(ValueError, match=message):
         TiedLoss()(**arguments)
+
+
+@pytest.mark.parametrize("make", [list, tuple, np.array, torch.tensor])
+def test_takes_layer_weights_as_a_list_or_an_array(make):
+    assert TiedLoss(layer_weights=make([1.0, 0.5])).layer_weights == (1.0, 0.5)
 
 
 @pytest.mark.parametrize("weight", [1.0, -1.0, 0.01, 99.0])

@@ -131,6 +131,37 @@ def test_raw_images_are_for_models_that_normalise_them(forward):
     assert all(tap.inputs is None for tap in tied._taps)
 
 
+@pytest.mark.parametrize("pack", [list, tuple, torch.stack])
+def test_in_eval_mode_views_are_for_models_that_take_them(pack):
+    both = pack(tuple(views()))
+    message = r"failed on several views, .* train mode only: call \.train\(\) to get \(logits"
+    tied = TiedModel(small_net()).eval()
+    with pytest.raises(RuntimeError, match=message):
+        tied(both)
+    with pytest.raises(RuntimeError, match=message):
+        TiedModel(Normalising()).eval()(both)
+    taking = nn.Sequential(Joining(), nn.Linear(8, 5))
+    assert TiedModel(taking).eval()(both).shape == (6, 5)
+
+
+class Joining(nn.Module):
+    """Takes a list of views."""
+
+    def forward(self, both):
+        return torch.cat(list(both)).flatten(1)[:, :8]
+
+
+def test_in_eval_mode_raw_images_are_for_models_that_normalise_them():
+    raw = (255 * views().sigmoid()).to(torch.uint8)[0]
+    assert TiedModel(Normalising()).eval()(raw).shape == (3, 5)
+    with pytest.raises(RuntimeError, match=r"images of torch.uint8: .*Byte.*output='float32'"):
+        TiedModel(small_net()).eval()(raw)
+    with pytest.raises(RuntimeError, match=r"^Given groups=1"):
+        TiedModel(small_net()).eval()(views()[0][:, :1])
+    with pytest.raises(TypeError, match="missing 1 required positional argument"):
+        TiedModel(small_net()).eval()()
+
+
 class Reentrant(nn.Module):
     """A model whose layers run without grad in the forward pass, and again in the backward pass."""
 

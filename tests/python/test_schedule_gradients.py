@@ -13,6 +13,7 @@ import torch.distributed as dist
 from loss_oracle import batch
 from torch import nn
 from torch.testing import assert_close
+from torch.utils.checkpoint import checkpoint
 
 from tied_augment import TiedLoss
 from tied_augment.loss import SCHEDULES, SIMILARITIES, Schedule
@@ -109,6 +110,49 @@ def test_inductor(name, budget):
     # 0: keep the inputs only, and compute all else again in the backward pass.
     with compiler_config.patch(activation_memory_budget=budget):
         assert assert_one_weight(name, "inductor") == 1
+
+
+@pytest.mark.parametrize("use_reentrant", [False, True])
+class TestActivationCheckpointing:
+    """It runs the loss again in the backward pass, when other calls have gone on with the step."""
+
+    def test_without_a_step_it_is_an_error(self, use_reentrant):
+        criterion = scheduled("linear_up")
+        logits, features, target = batch(4, 5, 3)
+        features.requires_grad_()
+        loss = checkpoint(criterion, logits, features, target, use_reentrant=use_reentrant)
+        with pytest.raises(RuntimeError, match=r"within a backward pass.*loss\(..., step=n\)"):
+            loss.backward()
+        assert criterion.schedule.step == 1
+
+    @pytest.mark.parametrize("given", [int, torch.tensor], ids=["int", "tensor"])
+    def test_a_given_step_is_kept(self, use_reentrant, given):
+        criterion = scheduled("linear_up")
+        logits, features, target = batch(4, 5, 3)
+        plain = feature_gradient("mse", features)
+        inputs, losses = [features.clone().requires_grad_() for _ in range(3)], []
+        for step, value in enumerate(inputs):
+            losses.append(
+                checkpoint(
+                    lambda value, step: criterion(logits, value, target, step=step),
+                    value,
+                    given(step),
+                    use_reentrant=use_reentrant,
+                )
+            )
+            assert_close(criterion.last["tied_weight"], 2 * factors("linear_up")[step])
+        for step, (loss, value) in enumerate(zip(losses, inputs, strict=True)):
+            loss.backward()
+            assert_close(value.grad, 2 * factors("linear_up")[step] * plain)
+        assert criterion.schedule.step == 3
+
+    def test_evaluation_and_a_constant_weight_need_no_step(self, use_reentrant):
+        for criterion in (scheduled("linear_up").eval(), TiedLoss(tied_weight=2.0)):
+            logits, features, target = batch(4, 5, 3)
+            features.requires_grad_()
+            checkpoint(criterion, logits, features, target, use_reentrant=use_reentrant).backward()
+            weight = criterion.last["tied_weight"]
+            assert_close(features.grad, weight * feature_gradient("mse", features))
 
 
 class NetWithLoss(nn.Module):

@@ -65,7 +65,7 @@ def tied_loss(
         label_smoothing: in [0, 1], as in `torch.nn.functional.cross_entropy`.
         supervise: ``'both'`` for the mean cross entropy over all 2B rows, ``'first'`` over view 1.
         ignore_index: a class index whose rows are left out of the cross entropy and of its mean. If
-            all rows are left out, the loss is NaN and the logits' gradient 0.
+            all rows are left out, the cross entropy and the logits' gradient are 0.
         grad: whether to compute gradients.
         out: where to write (the logits' gradient, the features' gradient). Both are writable,
             C-contiguous, of the shape and dtype of the input (or of float32 for half precision) and

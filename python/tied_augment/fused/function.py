@@ -1,9 +1,9 @@
 """The fused loss as an autograd function, for tensors on the CPU.
 
-Lives here: `TiedLossFunction`, and the rules of when it can replace plain operations (`applies`)
-and when it is faster (`worthwhile`). May import torch, and the similarities, whose plain formulas
-give the second derivatives. It must never run while a graph is traced: a compiler cannot look into
-it, and fuses the plain operations itself.
+Lives here: `TiedLossFunction`, the rules of when it can replace plain operations (`applies`) and
+when it is faster (`worthwhile`), and the cross entropy in plain operations. May import torch, and
+the similarities, whose plain formulas give the second derivatives. It must never run while a graph
+is traced: a compiler cannot look into it, and fuses the plain operations itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tied_augment.fused.arrays import compute
 from tied_augment.similarity import SIMILARITIES, widen
 from tied_augment.tracing import runs_plainly
 
-__all__ = ["TiedLossFunction", "applies", "worthwhile"]
+__all__ = ["TiedLossFunction", "applies", "cross_entropy", "worthwhile"]
 
 _HALF = (torch.float16, torch.bfloat16)
 _FLOATS = (*_HALF, torch.float32, torch.float64)
@@ -157,18 +157,32 @@ def _differentiable(
     needed = ctx.needs_input_grad[:2]
     wanted = [value for value, need in zip((logits, features), needed, strict=True) if need]
     distance = SIMILARITIES[similarity](*widen(features).chunk(2))
-    loss = _cross_entropy(logits, target, label_smoothing, supervise) + tied_weight * distance
+    loss = _supervised(logits, target, label_smoothing, supervise) + tied_weight * distance
     grads = iter(torch.autograd.grad(loss, wanted, grad_output.to(loss.dtype), create_graph=True))
     return tuple(next(grads) if need else None for need in needed)
 
 
-def _cross_entropy(logits: Tensor, target: Tensor, smoothing: float, supervise: str) -> Tensor:
+def cross_entropy(logits: Tensor, target: Tensor, label_smoothing: float) -> Tensor:
+    """The mean over the labelled rows, as in `torch.nn.functional`; but 0, not NaN, without any.
+
+    Args:
+        logits: ``(N, C)``.
+        target: int64 class indices ``(N,)``, -100 for no label, or soft targets ``(N, C)``.
+        label_smoothing: in [0, 1].
+    """
+    if target.is_floating_point():
+        return F.cross_entropy(logits, target, label_smoothing=label_smoothing)
+    total = F.cross_entropy(logits, target, label_smoothing=label_smoothing, reduction="sum")
+    return total / (target != _IGNORED).sum().clamp_min(1)
+
+
+def _supervised(logits: Tensor, target: Tensor, smoothing: float, supervise: str) -> Tensor:
     logits = widen(logits)
     rows = len(logits) // 2 if supervise == "first" else len(logits)
     if len(target) < rows:
         target = torch.cat((target, target))
     target = target.to(logits.dtype) if target.is_floating_point() else target.long()
-    return F.cross_entropy(logits[:rows], target[:rows], label_smoothing=smoothing)
+    return cross_entropy(logits[:rows], target[:rows], smoothing)
 
 
 def _gradient_of(value: Tensor) -> Tensor:

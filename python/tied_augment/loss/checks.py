@@ -8,14 +8,14 @@ similarities.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tied_augment.arguments import check_name, check_number, described, nearest
+from tied_augment.arguments import check_name, check_number, described, listed, nearest
 from tied_augment.similarity import SIMILARITIES, Distance, Similarity, known_aliases, name_of
 
 # With this weight, a similarity of at most 4 / (B * D) adds at most 0.025 to the loss for 32 pairs
@@ -58,11 +58,12 @@ def check_layer_weights(weights: object) -> tuple[float, ...] | None:
     """`weights` as a tuple of finite numbers, one for each layer; None stays None."""
     if weights is None:
         return None
-    if not isinstance(weights, Iterable) or isinstance(weights, str):
+    given = listed(weights)
+    if given is None:
         raise TypeError(
             f"layer_weights must be a list of numbers, one for each layer, got {described(weights)}"
         )
-    values = tuple(check_number("each of layer_weights", weight) for weight in weights)
+    values = tuple(check_number("each of layer_weights", weight) for weight in given)
     if not values:
         raise ValueError("layer_weights must have a number for each layer, got none")
     return values

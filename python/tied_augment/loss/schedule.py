@@ -1,9 +1,9 @@
 """Schedules of the tied weight, computed on tensors.
 
 Lives here: `Schedule`. Its step is a buffer: it is saved and moved with the loss, and torch.compile
-sees an input of one graph instead of a number that differs at each step. May import torch and the
-checks of arguments. A compiled graph must never change the step that it reads, because the backward
-pass may compute the factor from it again.
+sees an input of one graph instead of a number that differs at each step. May import torch, the
+checks of arguments and tracing. A compiled graph must never change the step that it reads, because
+the backward pass may compute the factor from it again.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tied_augment.arguments import check_int, check_name
+from tied_augment.tracing import in_backward
 
 _NEED_STEPS = ("linear_up", "linear_down", "warmup", "cosine")
 SCHEDULES = (
@@ -23,6 +24,11 @@ SCHEDULES = (
     "negate_odd",
 )
 _is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)  # not in torch 2.2
+_NO_STEP_IN_BACKWARD = (
+    "the loss was called within a backward pass. Activation checkpointing does so to run the "
+    "forward pass again, but the schedule has gone on to a later step. Compute the loss outside of "
+    "torch.utils.checkpoint, or pass the step of each call: loss(..., step=n)"
+)
 _ALIASES = {"linear": "linear_up", "cosine_decay": "cosine", "none": "constant"}
 
 
@@ -109,10 +115,16 @@ class Schedule(nn.Module):
         Raises:
             TypeError: `step` is not an integer.
             ValueError: `step` is negative, or a tensor that is not one integer.
+            RuntimeError: train mode, no `step`, and the call is within a backward pass, where
+                activation checkpointing repeats a call whose step has passed. A compiled call
+                cannot notice this.
         """
+        repeated = not torch.compiler.is_compiling() and in_backward()
+        if repeated and step is None and self.training:
+            raise RuntimeError(_NO_STEP_IN_BACKWARD)
         now = self.step if step is None else self._given(step)
         factor = self.factor(now)
-        if self.training or step is not None:
+        if (self.training or step is not None) and not repeated:
             following = now + int(self.training)
             if torch.compiler.is_compiling() and not _is_exporting():
                 # The backward pass may compute the factor from `now` again: do not change it.

@@ -11,12 +11,11 @@ from itertools import combinations
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tied_augment.arguments import check_int, check_name, check_number, described
 from tied_augment.fused.arrays import SUPERVISE
-from tied_augment.fused.function import TiedLossFunction, applies
+from tied_augment.fused.function import TiedLossFunction, applies, cross_entropy
 from tied_augment.loss import checks
 from tied_augment.loss.collapse import CollapseWatch, readable
 from tied_augment.loss.gather import gather
@@ -58,8 +57,8 @@ class TiedLoss(nn.Module):
         label_smoothing: in [0, 1], for the default criterion only.
         num_views: V, views of each sample, at least 2. With more than two the similarity is the
             mean over all pairs of views, and ``2B`` below means ``V * B``.
-        layer_weights: finite weights of the layers if `features` is a list. The similarity is the
-            weighted sum over the layers. None weights each with 1.
+        layer_weights: finite weights of the layers if `features` is a list: a list, or a 1-D array
+            or tensor. The similarity is the weighted sum over the layers. None weights each with 1.
         schedule: of `tied_weight`: a `Schedule`, or the name of one that needs no number of steps.
             Its step counts the calls in train mode and is in the state_dict.
         gather: whether to compare the features of all processes, for similarities that are not a
@@ -156,8 +155,8 @@ class TiedLoss(nn.Module):
                 one per layer.
             target: class indices ``(B,)`` or ``(2B,)`` of any integer dtype, or soft targets ``(B,
                 C)`` or ``(2B, C)``, floating. B rows serve both views. The default criterion leaves
-                out rows with the index -100, so that unlabelled images are only tied. With your own
-                criterion only the number of rows is checked.
+                out rows with the index -100, so that unlabelled images are only tied, and is 0 for
+                a batch without labels. With your own criterion only the number of rows is checked.
             step: which step of the schedule this is; None for the one after the previous call's.
 
         Returns:
@@ -169,6 +168,8 @@ class TiedLoss(nn.Module):
             ValueError: shapes do not fit, a criterion or similarity does not return a scalar, or
                 there is a step but no schedule. For a class index out of range the fused pass
                 raises a ValueError, and PyTorch on the CPU an IndexError.
+            RuntimeError: activation checkpointing runs the loss again, which has a schedule, and
+                no step was given (see `Schedule.forward`).
         """
         pairs = checks.check_logits(logits, self.num_views)
         layers = None if self.layer_weights is None else len(self.layer_weights)
@@ -288,7 +289,7 @@ class TiedLoss(nn.Module):
     def _supervised(self, logits: Tensor, target: Tensor) -> Tensor:
         if self.criterion is not None:
             return self.criterion(logits, target)
-        return F.cross_entropy(logits, target, label_smoothing=self.label_smoothing)
+        return cross_entropy(logits, target, self.label_smoothing)
 
     def _similarity(self, logits: Tensor, features: list[Tensor]) -> Tensor:
         entry = entry_of(self.similarity)
