@@ -1,15 +1,17 @@
-"""Tar shards in the layout of WebDataset, read as streams.
+"""Tar shards in the layout of WebDataset, read as one stream.
 
-Lives here: `TarShards`. May import torch and `ranks`. It must never decode an image, and never
-hold more than a sample and its shuffle buffer.
+An epoch is a chain: the order of the shards, this rank's and this worker's part of them, their
+samples (`webdataset`), and a buffer from which the next sample is drawn.
+
+Lives here: `TarShards`. May import torch. It never decodes an image, and never holds more than one
+sample besides the buffer.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 from typing import Any
 
@@ -19,12 +21,11 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from tied_augment.arguments import check_unsigned
 from tied_augment.ranks import Place
+from tied_augment.webdataset import Sample, SampleReader
 
 __all__ = ["TarShards"]
 
 _logger = logging.getLogger("tied_augment.loader")
-
-Sample = tuple[bytes, Any]
 
 
 class TarShards(IterableDataset[Sample]):
@@ -71,7 +72,7 @@ class TarShards(IterableDataset[Sample]):
         shards: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         samples: int | None = None,
         buffer: int = 0,
-        images: str | Sequence[str] = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff"),
+        images: str | Sequence[str] = ("jpg", "jpeg", "png", "gif", "webp", "bmp", "tif", "tiff"),
         target: str | None = "cls",
         seed: int = 0,
         *,
@@ -88,7 +89,7 @@ class TarShards(IterableDataset[Sample]):
         # Shared memory: set_epoch must reach workers that live on from epoch to epoch.
         self._epoch = torch.tensor(0, device="cpu")
         self._epoch.share_memory_()
-        self._cut: set[str] = set()
+        self._reader = SampleReader(self.images, self.target)
         self._warned_of_rest = False
 
     def __repr__(self) -> str:
@@ -160,7 +161,7 @@ class TarShards(IterableDataset[Sample]):
         while True:
             before = given
             for shard in shards:
-                for sample in self._samples(shard):
+                for sample in self._reader.samples(shard):
                     if given == samples:
                         if before == 0:
                             self._warn_of_rest(shards)
@@ -185,60 +186,6 @@ class TarShards(IterableDataset[Sample]):
             remedy,
         )
 
-    def _samples(self, shard: str) -> Iterator[Sample]:
-        try:
-            with tarfile.open(shard, "r|*") as archive:
-                yield from self._grouped(archive, shard)
-        except tarfile.ReadError as error:
-            raise tarfile.ReadError(f"{shard}: {error}") from error
-
-    def _grouped(self, archive: tarfile.TarFile, shard: str) -> Iterator[Sample]:
-        image: bytes | None = None
-        key, target = "", ""
-        for member in archive:
-            if not member.isfile():
-                continue
-            folder, name = os.path.split(member.name)
-            stem, _, ending = name.partition(".")
-            if os.path.join(folder, stem) != key:
-                if image is not None:
-                    yield image, self._number(target, key, shard)
-                key, image, target = os.path.join(folder, stem), None, ""
-            file = archive.extractfile(member)
-            assert file is not None
-            if ending.lower() in self.images:
-                image = file.read()
-            elif ending == self.target:
-                target = file.read().decode()
-        self._warn_if_cut(archive, shard)
-        if image is not None:
-            yield image, self._number(target, key, shard)
-
-    def _warn_if_cut(self, archive: tarfile.TarFile, shard: str) -> None:
-        """Say so, once, if an archive that has been read to its end lacks the block of zeros there.
-
-        No error, since a missing one is none for GNU tar.
-        """
-        assert archive.fileobj is not None
-        # A whole block has been read after the last member if there is one.
-        if shard in self._cut or archive.fileobj.tell() - archive.offset >= tarfile.BLOCKSIZE:
-            return
-        self._cut.add(shard)
-        _logger.warning(
-            "%s lacks the zeros at a tar file's end: if its writer or a copy was interrupted, "
-            "samples are missing, and it must be made again",
-            shard,
-        )
-
-    def _number(self, target: str, key: str, shard: str) -> int:
-        if self.target is None:
-            return -1
-        try:
-            return int(target)
-        except ValueError:
-            what = f"{target!r} in" if target else "no"
-            raise ValueError(f"{shard}: {what} {key}.{self.target} for the target") from None
-
     def _shuffled(self, samples: Iterator[Sample], rng: np.random.Generator) -> Iterator[Sample]:
         if not self.buffer:
             yield from samples
@@ -253,6 +200,8 @@ class TarShards(IterableDataset[Sample]):
 
 
 def _paths(shards: Any) -> list[str]:
+    if isinstance(shards, (Set, Mapping)):
+        raise TypeError(f"shards is a {type(shards).__name__}, which has no order: give a list")
     given = [shards] if isinstance(shards, (str, os.PathLike)) else shards
     if isinstance(given, bytes) or not isinstance(given, Iterable):
         raise TypeError(f"shards must be paths of tar files, got {shards!r}")
@@ -262,14 +211,21 @@ def _paths(shards: Any) -> list[str]:
     for path in paths:
         if not isinstance(path, (str, os.PathLike)):
             raise TypeError(f"shards must be paths of tar files, got {path!r} among them")
-        if os.path.isdir(path):
-            raise ValueError(f"shards must be tar files, {os.fspath(path)!r} is a folder")
-        if set("*?{") & set(str(path)) and not os.path.exists(path):
-            raise ValueError(
-                f"shards must be paths, patterns are not expanded: {os.fspath(path)!r}; "
-                "sorted(glob.glob(pattern)) gives them"
-            )
+        _refuse(os.fspath(path))
     return [os.fspath(path) for path in paths]
+
+
+def _refuse(path: str) -> None:
+    """Raise ValueError for a path that can't name a tar file. It need not exist yet."""
+    if os.path.isdir(path):
+        raise ValueError(f"shards must be tar files, {path!r} is a folder")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(f"shards must be tar files, {path!r} is not a regular file")
+    if set("*?{") & set(path) and not os.path.exists(path):
+        raise ValueError(
+            f"shards must be paths, patterns are not expanded: {path!r}; "
+            "sorted(glob.glob(pattern)) gives them"
+        )
 
 
 def _endings(name: str, endings: Any) -> list[str]:
