@@ -106,6 +106,21 @@ def test_samples_that_come_again_get_new_views(image_folder, native):
     assert len({index for index, _ in seen}) < len(seen)
 
 
+@pytest.mark.parametrize(("views", "most"), [(TwoView(View(8)), 1 << 15), (View(8), 1 << 16)])
+@pytest.mark.parametrize("place", [{}, {"rank": 0, "world_size": 2}])
+def test_views_do_not_repeat(views, most, place):
+    """The core has 16 bits for the number of a view."""
+    dataset = ArrayDataset(np.zeros((1, 9, 9, 3), np.uint8), [0])
+
+    def batches(draws):
+        options = {"batch_size": 1 << 12, "sampler": [0] * draws}
+        return list(TiedLoader(dataset, views, **options, **place))
+
+    assert batches(most)
+    with pytest.raises(ValueError, match=f"sample 0 comes more than {most} times in an epoch"):
+        batches(most + (2 if place else 1))
+
+
 def test_scheduled_batches_change_their_size(image_folder):
     dataset = ImageFolder(image_folder)
     choices = [TwoView(View(16)), TwoView(View(32))]

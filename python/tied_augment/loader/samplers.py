@@ -153,7 +153,7 @@ class Occurrences:
     """
 
     def __init__(self, length: int, views: int, sampler: Any) -> None:
-        self._seen = np.zeros(length, np.uint16)
+        self._seen = np.zeros(length, np.uint32)
         self._views = views
         across = hasattr(sampler, "num_repeats")
         self._rank = sampler.rank if across else 0
@@ -167,9 +167,19 @@ class Occurrences:
         Args:
             indices: the batch's.
             before: how often each came before; None to count here.
+
+        Raises:
+            ValueError: the number of a view would have more than 16 bits, so views would repeat.
         """
         times = np.asarray(before or [self.count(index) for index in indices.tolist()], np.int64)
-        return ((times * self._ranks + self._rank) * self._views).astype(np.uint16)
+        first = (times * self._ranks + self._rank) * self._views
+        most = int(first.argmax())
+        if first[most] + self._views > 1 << 16:
+            raise ValueError(
+                f"sample {indices[most]} comes more than {times[most]} times in an epoch: the "
+                "number of a view has 16 bits, so its views would repeat. Make epochs shorter"
+            )
+        return first.astype(np.uint16)
 
     def count(self, index: int) -> int:
         """How often an index came before; it is counted."""
