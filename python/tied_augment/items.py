@@ -72,6 +72,11 @@ def split(item: Any) -> tuple[Any, tuple[Any, ...]]:
             "got a torch tensor: remove the data set's own ToTensor, or use ArrayDataset for "
             "images in memory"
         )
+    if isinstance(item[0], (tuple, list)) and item[0] and all(map(_is_tensor, item[0])):
+        raise TypeError(
+            "expected an image, got several tensors, as a TiedDataset gives two views: split or "
+            "join data sets before TiedDataset, not after"
+        )
     return item[0], tuple(item[1:])
 
 

@@ -103,13 +103,19 @@ def reader_of(dataset: Any) -> Reader:
     ``loader`` of its own, is asked for its items as they are.
 
     Raises:
-        TypeError: `dataset` has no ``__getitem__`` and ``__len__``, or is iterable-style.
+        TypeError: `dataset` has no ``__getitem__`` and ``__len__``, is iterable-style, or has a
+            `TiedDataset` in it.
         ValueError: `dataset` has a transform of its own, which the views replace.
     """
     if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
         raise TypeError(
             f"the data set must be map-style, with __getitem__ and __len__, got "
             f"{type(dataset).__name__}"
+        )
+    if keeps(dataset, "tied_augment.dataset", "TiedDataset", "__getitem__"):
+        raise TypeError(
+            "the data set has a TiedDataset in it, which gives pairs of views and not images: "
+            "split or join data sets before TiedDataset, not after"
         )
     if keeps(dataset, "torch.utils.data", "Subset", "__getitem__"):
         read = reader_of(dataset.dataset)

@@ -47,7 +47,7 @@ _DATA_LOADERS = {
 def refuse(unknown: Mapping[str, object], known: Iterable[str]) -> None:
     """Raise TypeError for arguments that `TiedLoader` doesn't have, with what to do instead."""
     for name in unknown:
-        close = [f"do you mean {other}=?" for other in get_close_matches(name, known, 1)]
+        close = [f"do you mean {other}=?" for other in get_close_matches(name, known, 1, 0.75)]
         remedy = ": ".join(["", *([_DATA_LOADERS[name]] if name in _DATA_LOADERS else close)])
         raise TypeError(f"TiedLoader has no argument {name!r}{remedy}")
 

@@ -173,9 +173,18 @@ class _ThreadFeed(Feed):
     def begin(self, batch: Pending) -> None:
         """See `Feed.begin`."""
         if not self._started:
-            self._started = True
-            self._thread.start()
+            self._start()
         self._asked.put(batch)
+
+    def _start(self) -> None:
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"cannot start the thread that calls the data set: {error}; raise the limits on "
+                "memory and processes (ulimit -v, -u), or start fewer threads elsewhere"
+            ) from error
+        self._started = True
 
     def rest(self, batch: Pending) -> list[tuple[Any, ...]]:
         """See `Feed.rest`."""
