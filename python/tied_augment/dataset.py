@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset, IterableDataset
 
 from tied_augment.arguments import check_unsigned
-from tied_augment.items import data_set, split
+from tied_augment.items import data_set, item_of
 from tied_augment.skips import OnError, Skips
 from tied_augment.sources import ArrayDataset, reader_of
 from tied_augment.transforms import TwoView, View
@@ -174,12 +174,12 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
     def _items(
         self, read: Sequence[tuple[Any, ...]], indices: Sequence[int], epoch: int
     ) -> list[tuple[Any, ...]]:
-        items = [split(item) for item in read]
-        images = [image for image, _ in items]
+        items = [item_of(index, given) for index, given in zip(indices, read, strict=True)]
+        images = [item.image for item in items]
         pixels = self.views.batch(images, indices, epoch, self.seed, threads=self.threads)
         first, second = torch.from_numpy(pixels)
         pairs = zip(first, second, items, strict=True)
-        return [((one, two), *rest) for one, two, (_, rest) in pairs]
+        return [((one, two), *item.rest) for one, two, item in pairs]
 
     def _first_good(self, index: int, epoch: int) -> tuple[Any, ...]:
         read, skips = reader_of(self.dataset), Skips(self.on_error)

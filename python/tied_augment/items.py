@@ -1,8 +1,8 @@
 """What a data set and its items must be, in the same words for `TiedDataset` and `TiedLoader`.
 
-Lives here: `data_set`, which checks what is given for one and opens folders, and `split`, which
-takes an item apart. It imports neither torch nor torchvision, only asks whether they are loaded; a
-folder needs torchvision. It must never decode.
+Lives here: `data_set`, which checks what is given for one and opens folders, and `item_of`, which
+takes an item apart and names its index in every error. It imports neither torch nor torchvision,
+only asks whether they are loaded; a folder needs torchvision.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["data_set", "split"]
+from tied_augment import _core
+
+__all__ = ["Item", "data_set", "item_of"]
 
 _SPLITS = {"train", "training", "val", "valid", "validation", "test", "eval"}
 
@@ -54,30 +58,81 @@ def data_set(dataset: Any) -> Any:
     if isinstance(dataset, Sequence):
         if not dataset:
             raise ValueError(f"dataset is an empty {type(dataset).__name__}")
-        split(dataset[0])
+        _parts(dataset[0])
     return dataset
 
 
-def split(item: Any) -> tuple[Any, tuple[Any, ...]]:
-    """An item's image, and what follows it: target, ...
+@dataclass(frozen=True)
+class Item:
+    """What a data set gives for an index.
+
+    Attributes:
+        index: the index; in a stream, the number of the sample.
+        image: as `TwoView` takes it, but never a PIL image: that has become an array.
+        rest: what follows the image: target, ...
+        error: why the image can't be read; None if nothing is known to be wrong.
+    """
+
+    index: int
+    image: Any
+    rest: tuple[Any, ...]
+    error: OSError | None = None
+
+
+def item_of(index: int, given: Any) -> Item:
+    """Read what a data set gave for `index`.
+
+    A PIL image may have been opened without being read, and then fails here: so its error is about
+    this sample.
 
     Raises:
-        TypeError: it is no tuple or list that begins with an image that views can be made of.
+        TypeError, ValueError: not a tuple or list that begins with an image.
+        OSError: Pillow can't read the image.
     """
-    if not isinstance(item, (tuple, list)) or not item:
-        raise TypeError(f"a tuple (image, target) expected, got {_shown(item)}")
-    if _is_tensor(item[0]):
+    try:
+        image, *rest = _parts(given)
+        return Item(index, _image(image), tuple(rest))
+    except TypeError as error:
+        raise TypeError(f"index {index}: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"index {index}: {error}") from error
+    except OSError as error:
+        raise OSError(f"index {index}: {error}") from error
+
+
+def _parts(given: Any) -> Sequence[Any]:
+    """The parts of an item, of which the first may be an image."""
+    if not isinstance(given, (tuple, list)) or not given:
+        raise TypeError(f"a tuple (image, target) expected, got {_shown(given)}")
+    image = given[0]
+    if _is_tensor(image):
         raise TypeError(
             "expected the bytes of an image file, a path, a PIL image or a uint8 array (H, W, 3), "
             "got a torch tensor: remove the data set's own ToTensor, or use ArrayDataset for "
             "images in memory"
         )
-    if isinstance(item[0], (tuple, list)) and item[0] and all(map(_is_tensor, item[0])):
+    if isinstance(image, (tuple, list)) and image and all(map(_is_tensor, image)):
         raise TypeError(
             "expected an image, got several tensors, as a TiedDataset gives two views: split or "
             "join data sets before TiedDataset, not after"
         )
-    return item[0], tuple(item[1:])
+    return given
+
+
+def _image(image: Any) -> Any:
+    """`image` as the core takes it, without Pillow's or the user's code."""
+    if isinstance(image, (bytes, bytearray, os.PathLike)):
+        return image
+    if (isinstance(image, str) and image) or (isinstance(image, np.ndarray) and _is_rgb(image)):
+        return image
+    if hasattr(image, "convert") and hasattr(image, "size"):
+        return np.ascontiguousarray(image.convert("RGB"))
+    # All else is refused by the core, which says what to pass instead.
+    return _core.decode(image, None)
+
+
+def _is_rgb(array: NDArray[Any]) -> bool:
+    return array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3 and array.size > 0
 
 
 def _shown(item: Any) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from tarfile import TarInfo
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,14 @@ class Located:
     paths: Sequence[str] = ()
     members: NDArray[np.uint64] | None = None
     pixels: NDArray[np.uint8] | None = None
+
+    def lies_as(self, other: Located) -> bool:
+        """Whether the files, or the members of archives, are surely those of `other`."""
+        if self.pixels is not None or other.pixels is not None:
+            return False
+        if self.members is None or other.members is None:
+            return self.members is other.members and self.paths == other.paths
+        return self.paths == other.paths and np.array_equal(self.members, other.members)
 
     def catalog(self) -> _core.Catalog:
         """Hand the places to the core."""
@@ -116,11 +125,17 @@ def _changes(dataset: object, module: str, name: str) -> bool:
 
 
 def _listed(items: Sequence[Any]) -> Located | str:
-    pairs = [item for item in items if isinstance(item, (tuple, list)) and item]
-    paths = [os.fspath(pair[0]) for pair in pairs if isinstance(pair[0], (str, os.PathLike))]
-    if len(paths) < len(items):
-        return f"this {type(items).__name__} has images that are not paths"
-    return Located(lambda index: tuple(items[index][1:]), paths)
+    # Types are few: asked for each item, a list of a million would take half a second.
+    if all(items) and _all_of(items, (tuple, list)):
+        images = [item[0] for item in items]
+        if _all_of(images, (str, os.PathLike)):
+            rest = [item[1:] for item in items]
+            return Located(lambda index: tuple(rest[index]), list(map(os.fspath, images)))
+    return f"this {type(items).__name__} has images that are not paths"
+
+
+def _all_of(values: Iterable[Any], kinds: tuple[type, ...]) -> bool:
+    return all(issubclass(kind, kinds) for kind in set(map(type, values)))
 
 
 def _concatenated(parts: Sequence[Located | str], ends: Sequence[int]) -> Located | str:
@@ -170,28 +185,44 @@ def _timm_located(dataset: Any) -> Located | str:
         paths = [sample[0] for sample in samples]
         return Located(_timm_rest(dataset, [sample[1:] for sample in samples]), paths)
     if keeps(reader, "timm.data.readers.reader_image_tar", "ReaderImageTar", "__getitem__"):
-        places = [(reader.root, info, None) for info, _ in samples]
-        targets = [(target,) for _, target in samples]
-    elif keeps(reader, "timm.data.readers.reader_image_in_tar", "ReaderImageInTar", "__getitem__"):
-        root = reader.root
-        places = [
-            (os.path.join(root, archive) if archive else root, info, inner)
-            for info, archive, inner in samples
-        ]
-        targets = [(target,) for target in reader.targets]
-    else:
-        return f"timm's {type(reader).__name__} opens the files itself"
-    numbers: dict[str, int] = {}
-    members = np.empty((len(places), 3), np.uint64)
-    for row, (archive, info, inner) in zip(members, places, strict=True):
-        if info.issparse():
-            return f"{archive} has sparse members"
-        start = info.offset_data + (inner.offset_data if inner is not None else 0)
-        row[:] = numbers.setdefault(archive, len(numbers)), start, info.size
+        rest = _timm_rest(dataset, [(target,) for _, target in samples])
+        infos = [info for info, _ in samples]
+        return _members(rest, [reader.root] * len(infos), [0] * len(infos), infos)
+    if keeps(reader, "timm.data.readers.reader_image_in_tar", "ReaderImageInTar", "__getitem__"):
+        rest = _timm_rest(dataset, [(target,) for target in reader.targets])
+        names = {name for _, name, _ in samples}
+        path_of = {name: os.path.join(reader.root, name) if name else reader.root for name in names}
+        archives = [path_of[name] for _, name, _ in samples]
+        # Of an archive within an archive.
+        offsets = [0 if inner is None else inner.offset_data for _, _, inner in samples]
+        return _members(rest, archives, offsets, [info for info, _, _ in samples])
+    return f"timm's {type(reader).__name__} opens the files itself"
+
+
+def _members(
+    rest: Reader, archives: Sequence[str], offsets: Sequence[int], infos: Sequence[TarInfo]
+) -> Located | str:
+    """Where members of archives lie; the reason if an offset is not that of the image's bytes.
+
+    Args:
+        rest: index to what follows the image.
+        archives: of each member, the path.
+        offsets: of each member, where the archive that its TarInfo is about begins in the file.
+        infos: of each member.
+    """
+    sparse = next((n for n, info in enumerate(infos) if info.issparse()), None)
+    if sparse is not None:
+        return f"{archives[sparse]} has sparse members"
+    numbers = {archive: number for number, archive in enumerate(dict.fromkeys(archives))}
     compressed = next((archive for archive in numbers if not _plain_tar(archive)), None)
     if compressed is not None:
         return f"{compressed} is compressed, or not a tar file of POSIX"
-    return Located(_timm_rest(dataset, targets), list(numbers), members)
+    rows = np.empty((len(infos), 3), np.uint64)
+    rows[:, 0] = [numbers[archive] for archive in archives]
+    rows[:, 1] = [info.offset_data for info in infos]
+    rows[:, 1] += np.array(offsets, np.uint64)
+    rows[:, 2] = [info.size for info in infos]
+    return Located(rest, list(numbers), rows)
 
 
 def _timm_rest(dataset: Any, targets: Sequence[Sequence[Any]]) -> Reader:

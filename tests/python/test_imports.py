@@ -19,7 +19,7 @@ WHEN_IMPORTED = {
     "tied_augment.__main__": ".cli",
     "tied_augment.arguments": "",
     "tied_augment.skips": "",
-    "tied_augment.items": "numpy",
+    "tied_augment.items": "numpy ._core",
     "tied_augment.view_from_timm": "",
     "tied_augment.pipeline": "numpy ._core .arguments",
     "tied_augment.view": "numpy ._core .arguments .pipeline .view_from_timm",

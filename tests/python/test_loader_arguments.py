@@ -229,7 +229,11 @@ def test_wrong_arguments_of_a_data_set(image_folder):
 @pytest.mark.parametrize("make", [TiedLoader, TiedDataset])
 def test_a_tied_data_set_is_not_split_or_joined(make, image_folder):
     tied = TiedDataset(ImageFolder(image_folder), VIEWS)
-    for around in (Subset(tied, [1, 2]), ConcatDataset([tied, tied]), Subset(Subset(tied, [1]), [0])):
+    for around in (
+        Subset(tied, [1, 2]),
+        ConcatDataset([tied, tied]),
+        Subset(Subset(tied, [1]), [0]),
+    ):
         with pytest.raises(TypeError, match="split or join data sets before TiedDataset"):
             make(around, VIEWS)
     with pytest.raises(TypeError, match="split or join data sets before TiedDataset"):

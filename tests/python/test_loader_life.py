@@ -273,7 +273,7 @@ PRELUDE = """
             time.sleep(self.seconds)
             return paths[i % len(paths)], i
     from tied_augment.located import Located
-    import tied_augment.loader.tied_loader as module
+    import tied_augment.loader.indexed as module
     def native(n, seconds=0.0):
         dataset = Paths(n)
         located = Located(lambda i: (i,), [paths[i % len(paths)] for i in range(n)])

@@ -141,5 +141,7 @@ threading.Thread.start = start
 next(iter(loader(4)))
 """
     said = run(LOADER + code, fails=True)
-    assert said.startswith("RuntimeError: cannot start the thread that calls the data set: can't st")
+    assert said.startswith(
+        "RuntimeError: cannot start the thread that calls the data set: can't st"
+    )
     assert "raise the limits on memory and processes" in said

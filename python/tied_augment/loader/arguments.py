@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, cast
 
@@ -18,11 +18,9 @@ from tied_augment.view import IMAGENET_MEAN, IMAGENET_STD
 
 __all__ = [
     "can_pin",
-    "count",
     "function",
     "output",
     "refuse",
-    "sampler",
     "threads",
     "views",
 ]
@@ -79,23 +77,6 @@ def views(views: object, choosing: bool) -> list[TwoView | View]:
             "two different views of an image give TwoView(first, second)"
         )
     return cast("list[TwoView | View]", several)
-
-
-def sampler(name: str, sampler: object) -> None:
-    """Raise TypeError for what can't give an order in each epoch."""
-    if sampler is None:
-        return
-    gives = isinstance(sampler, Iterable) or hasattr(sampler, "__getitem__")
-    if not gives or isinstance(sampler, (str, type, Set, Mapping)):
-        raise TypeError(f"{name} must be a sampler or a list, got {sampler!r}")
-    if isinstance(sampler, Iterator) and not isinstance(sampler, torch.utils.data.Sampler):
-        kind = type(sampler).__name__
-        raise TypeError(f"{name} must begin anew in each epoch, got a {kind}: give a list of it")
-
-
-def count(views: TwoView | View) -> int:
-    """How many views are made of a sample."""
-    return 2 if isinstance(views, TwoView) else 1
 
 
 def output(output: str, mean: Any, std: Any, channels_last: bool, layout: Layout) -> Output:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Literal, TypedDict
 
+from tied_augment.loader.progress import Progress
 from tied_augment.ranks import Place, Ranks, forgotten_processes
 
-__all__ = ["Announcement", "Stats", "part", "reading"]
+__all__ = ["Announcement", "Stats", "part", "reading", "stats"]
 
 _logger = logging.getLogger("tied_augment.loader")
 
@@ -41,6 +43,31 @@ class Stats(TypedDict):
     reading: Literal["native", "python"]
 
 
+def stats(progress: Progress, *, threads: int, prefetch: int, skipped: int, native: bool) -> Stats:
+    """The figures of an iteration so far.
+
+    Args:
+        progress: the iteration's.
+        threads: see `Stats`, like all that follows.
+        prefetch: likewise.
+        skipped: likewise.
+        native: whether the threads read the samples by themselves.
+    """
+    seconds = max((progress.ended or time.perf_counter()) - progress.began, 1e-9)
+    return Stats(
+        images=progress.images,
+        images_per_second=progress.images / seconds,
+        data_seconds=progress.waited,
+        consumer_seconds=progress.consumed,
+        threads=threads,
+        busy=min(progress.busy / (seconds * threads), 1.0),
+        ready=progress.ready,
+        prefetch=prefetch,
+        skipped=skipped,
+        reading="native" if native else "python",
+    )
+
+
 def part(ranks: Ranks, split_by: str | None, stream: bool) -> str:
     """Which part of the data this process takes.
 
@@ -71,8 +98,15 @@ class Announcement:
     def __init__(self) -> None:
         self._made = False
 
-    def make(self, sentence: str, batches: int | None, place: Place, own: Ranks | None) -> None:
-        """Say once what is loaded, and warn of processes that don't know of one another."""
+    def make(self, sentence: str, batches: int, place: Place, own: Ranks | None) -> None:
+        """Say once what is loaded, and warn of processes that don't know of one another.
+
+        Args:
+            sentence: what is loaded.
+            batches: how many in an epoch; -1 if that is not known.
+            place: where this process stands.
+            own: the ranks that the data is split for already; None if the loader splits it.
+        """
         if self._made:
             return
         self._made = True
