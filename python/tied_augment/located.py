@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from tarfile import TarInfo
 from typing import Any
 
@@ -125,17 +126,19 @@ def _changes(dataset: object, module: str, name: str) -> bool:
 
 
 def _listed(items: Sequence[Any]) -> Located | str:
-    # Types are few: asked for each item, a list of a million would take half a second.
-    if all(items) and _all_of(items, (tuple, list)):
-        images = [item[0] for item in items]
-        if _all_of(images, (str, os.PathLike)):
-            rest = [item[1:] for item in items]
-            return Located(lambda index: tuple(rest[index]), list(map(os.fspath, images)))
+    # Types are few: to ask each of a million items for its own would take half a second.
+    if all(items) and _all_of(set(map(type, items)), (tuple, list)):
+        images = list(map(itemgetter(0), items))
+        kinds = set(map(type, images))
+        if _all_of(kinds, (str, os.PathLike)):
+            held = list(items)
+            paths = images if kinds <= {str} else list(map(os.fspath, images))
+            return Located(lambda index: tuple(held[index][1:]), paths)
     return f"this {type(items).__name__} has images that are not paths"
 
 
-def _all_of(values: Iterable[Any], kinds: tuple[type, ...]) -> bool:
-    return all(issubclass(kind, kinds) for kind in set(map(type, values)))
+def _all_of(kinds: Iterable[type], wanted: tuple[type, ...]) -> bool:
+    return all(issubclass(kind, wanted) for kind in kinds)
 
 
 def _concatenated(parts: Sequence[Located | str], ends: Sequence[int]) -> Located | str:
@@ -179,24 +182,25 @@ def _torchvision_rest(dataset: Any, targets: Sequence[Any]) -> Reader:
 
 def _timm_located(dataset: Any) -> Located | str:
     reader = dataset.reader
-    samples = reader.samples if hasattr(reader, "samples") else ()
-
     if keeps(reader, "timm.data.readers.reader_image_folder", "ReaderImageFolder", "__getitem__"):
-        paths = [sample[0] for sample in samples]
-        return Located(_timm_rest(dataset, [sample[1:] for sample in samples]), paths)
+        files = list(reader.samples)
+        paths = [file[0] for file in files]
+        return Located(lambda index: timm_targets(dataset, *files[index][1:]), paths)
     if keeps(reader, "timm.data.readers.reader_image_tar", "ReaderImageTar", "__getitem__"):
-        rest = _timm_rest(dataset, [(target,) for _, target in samples])
-        infos = [info for info, _ in samples]
-        return _members(rest, [reader.root] * len(infos), [0] * len(infos), infos)
-    if keeps(reader, "timm.data.readers.reader_image_in_tar", "ReaderImageInTar", "__getitem__"):
-        rest = _timm_rest(dataset, [(target,) for target in reader.targets])
-        names = {name for _, name, _ in samples}
+        infos = [info for info, _ in reader.samples]
+        targets = [target for _, target in reader.samples]
+        archives, offsets = [reader.root] * len(infos), [0] * len(infos)
+    elif keeps(reader, "timm.data.readers.reader_image_in_tar", "ReaderImageInTar", "__getitem__"):
+        infos = [info for info, _, _ in reader.samples]
+        targets = list(reader.targets)
+        names = {name for _, name, _ in reader.samples}
         path_of = {name: os.path.join(reader.root, name) if name else reader.root for name in names}
-        archives = [path_of[name] for _, name, _ in samples]
+        archives = [path_of[name] for _, name, _ in reader.samples]
         # Of an archive within an archive.
-        offsets = [0 if inner is None else inner.offset_data for _, _, inner in samples]
-        return _members(rest, archives, offsets, [info for info, _, _ in samples])
-    return f"timm's {type(reader).__name__} opens the files itself"
+        offsets = [0 if inner is None else inner.offset_data for _, _, inner in reader.samples]
+    else:
+        return f"timm's {type(reader).__name__} opens the files itself"
+    return _members(lambda index: timm_targets(dataset, targets[index]), archives, offsets, infos)
 
 
 def _members(
@@ -223,10 +227,6 @@ def _members(
     rows[:, 1] += np.array(offsets, np.uint64)
     rows[:, 2] = [info.size for info in infos]
     return Located(rest, list(numbers), rows)
-
-
-def _timm_rest(dataset: Any, targets: Sequence[Sequence[Any]]) -> Reader:
-    return lambda index: timm_targets(dataset, *targets[index])
 
 
 def _plain_tar(path: str) -> bool:
