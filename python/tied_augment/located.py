@@ -127,7 +127,7 @@ def _changes(dataset: object, module: str, name: str) -> bool:
 
 def _listed(items: Sequence[Any]) -> Located | str:
     # Types are few: to ask each of a million items for its own would take half a second.
-    if all(items) and _all_of(set(map(type, items)), (tuple, list)):
+    if _all_of(set(map(type, items)), (tuple, list)) and all(items):
         images = list(map(itemgetter(0), items))
         kinds = set(map(type, images))
         if _all_of(kinds, (str, os.PathLike)):

@@ -21,14 +21,14 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from tied_augment.arguments import check_unsigned
 from tied_augment.ranks import Place
-from tied_augment.webdataset import Sample, SampleReader
+from tied_augment.webdataset import SampleReader, TarSample
 
 __all__ = ["TarShards"]
 
 _logger = logging.getLogger("tied_augment.loader")
 
 
-class TarShards(IterableDataset[Sample]):
+class TarShards(IterableDataset[TarSample]):
     """``(bytes of the image file, target)`` from tar files, read from front to back.
 
     In a shard, the files of a sample follow each other and share their path up to the first dot of
@@ -133,7 +133,7 @@ class TarShards(IterableDataset[Sample]):
         """The epoch that `set_epoch` has told; 0 before that."""
         return int(self._epoch)
 
-    def __iter__(self) -> Iterator[Sample]:
+    def __iter__(self) -> Iterator[TarSample]:
         rank, ranks = self.rank, self.world_size
         if len(self.shards) < ranks:
             raise ValueError(f"{len(self.shards)} shards can't be split among {ranks} ranks")
@@ -155,7 +155,7 @@ class TarShards(IterableDataset[Sample]):
         # Cut before it is shuffled: a worker that has just enough samples gives each once.
         return self._shuffled(self._read(mine, samples), np.random.default_rng(key))
 
-    def _read(self, shards: Sequence[str], samples: int | None) -> Iterator[Sample]:
+    def _read(self, shards: Sequence[str], samples: int | None) -> Iterator[TarSample]:
         """The samples of `shards`, again and again until there are `samples`; once if None."""
         given = 0
         while True:
@@ -186,7 +186,9 @@ class TarShards(IterableDataset[Sample]):
             remedy,
         )
 
-    def _shuffled(self, samples: Iterator[Sample], rng: np.random.Generator) -> Iterator[Sample]:
+    def _shuffled(
+        self, samples: Iterator[TarSample], rng: np.random.Generator
+    ) -> Iterator[TarSample]:
         if not self.buffer:
             yield from samples
             return

@@ -17,11 +17,11 @@ import tarfile
 from collections.abc import Iterator
 from itertools import groupby
 
-__all__ = ["Sample", "SampleReader"]
+__all__ = ["SampleReader", "TarSample"]
 
 _logger = logging.getLogger("tied_augment.loader")
 
-Sample = tuple[bytes, int]
+TarSample = tuple[bytes, int]
 
 
 class SampleReader:
@@ -39,7 +39,7 @@ class SampleReader:
         self._cut: set[str] = set()
         self._left_out: set[tuple[str, ...]] = set()
 
-    def samples(self, shard: str) -> Iterator[Sample]:
+    def samples(self, shard: str) -> Iterator[TarSample]:
         """The samples of an archive, in its order.
 
         Raises:
@@ -61,7 +61,7 @@ class SampleReader:
 
     def _sample(
         self, archive: tarfile.TarFile, members: Iterator[tarfile.TarInfo], key: str, shard: str
-    ) -> Iterator[Sample]:
+    ) -> Iterator[TarSample]:
         """The sample of the files with one key; nothing if there is no image among them."""
         image: bytes | None = None
         target = b""

@@ -51,11 +51,11 @@ class Streamed(Data):
             samples = ranks.part(samples, self.order.drop_last)
         part = StreamPart(
             samples,
-            self.order.batch_size,
-            self.order.drop_last,
-            done * self.order.batch_size,
-            ranks,
-            keep_first and ranks.world_size > 1,
+            batch_size=self.order.batch_size,
+            drop_last=self.order.drop_last,
+            done=done * self.order.batch_size,
+            ranks=ranks,
+            keep_first=keep_first and ranks.world_size > 1,
         )
         return StreamFeed(submission, part)
 

@@ -226,8 +226,9 @@ class TiedLoader(Iterable[Any]):
         key = (progress.epoch, self.seed)
         submission = Submission(core, shapes, self._output, self._memory, key)
         feed = data.feed(submission, start.batches, self._skips.on_error == "skip")
-        form = (self._output, shapes, self.repeat_targets, self._index_targets, self.collate_fn)
-        deliver = Delivery(*form)
+        deliver = Delivery(
+            self._output, shapes, self.repeat_targets, self._index_targets, self.collate_fn
+        )
         iteration = Iteration(core, feed, pending, deliver, self.prefetch, self._skips, progress)
         self._epochs.begun(progress, iteration)
         return iteration
