@@ -25,11 +25,11 @@ _SPLITS = {"train", "training", "val", "valid", "validation", "test", "eval"}
 
 
 def data_set(dataset: Any) -> Any:
-    """`dataset`, or the ``ImageFolder`` of a folder that it names.
+    """`dataset`, or the ``ImageFolder`` of the folder that it names.
 
     Raises:
-        TypeError: what is no data set, or one whose first item can be seen to be wrong.
-        ValueError: a path that is no folder of class folders, or an empty list.
+        TypeError: not a data set, or a list whose first item is not ``(image, target, ...)``.
+        ValueError: a path that is not a folder of class folders, or an empty list.
         FileNotFoundError: a path that does not exist.
         ImportError: a folder, and torchvision is missing.
     """
@@ -49,7 +49,7 @@ def data_set(dataset: Any) -> Any:
             f"dataset must give (image, target), got a bare {type(dataset).__name__}: for images "
             "in memory use ArrayDataset(images, targets)"
         )
-    # torch's data sets may be iterators of themselves that begin anew.
+    # An iterator may be a data set that begins anew when it is asked for items by index.
     if isinstance(dataset, Iterator) and not hasattr(dataset, "__getitem__"):
         raise TypeError(
             "dataset must be map-style, or begin anew in each epoch, got a "
@@ -80,10 +80,10 @@ class Item:
 
 
 def item_of(index: int, given: Any) -> Item:
-    """Read what a data set gave for `index`.
+    """Take apart what a data set gave for `index`.
 
-    A PIL image may have been opened without being read, and then fails here: so its error is about
-    this sample.
+    A PIL image is read here. Its file may have been opened only, and an error in it is about this
+    sample then.
 
     Raises:
         TypeError, ValueError: not a tuple or list that begins with an image.
@@ -120,7 +120,7 @@ def _parts(given: Any) -> Sequence[Any]:
 
 
 def _image(image: Any) -> Any:
-    """`image` as the core takes it, without Pillow's or the user's code."""
+    """`image` as the core takes it."""
     if isinstance(image, (bytes, bytearray, os.PathLike)):
         return image
     if (isinstance(image, str) and image) or (isinstance(image, np.ndarray) and _is_rgb(image)):

@@ -1,8 +1,8 @@
 """Where the images of a data set lie, so that the core can read them without Python.
 
-Lives here: `locate`, which knows the data sets of torch, torchvision and timm, and the reason where
-it can't serve. It imports none of them, only asks whether they are loaded. It must never go around
-code that a user has written.
+`locate` knows the data sets of torch, torchvision and timm: image files, members of uncompressed
+tar archives, arrays in memory. Of any other data set it says why only Python can read it. As in
+`sources`, a subclass that has replaced a method is not known, and no library is imported here.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ __all__ = ["Located", "locate"]
 
 @dataclass(frozen=True)
 class Located:
-    """Where the images of a data set lie, so that they can be read without Python.
+    """Where the images of a data set lie.
 
-    One of these: a path for every sample; or a row (archive, first byte, bytes) of `members` for
-    every sample; or all pixels.
+    Each sample has a path, or a row (archive, first byte, number of bytes) of `members`; or all are
+    in `pixels`.
 
     Attributes:
-        rest: index to what follows the image in an item: target, ...
-        paths: of image files, or of archives if there are `members`.
+        rest: from an index to what follows the image in its item: target, ...
+        paths: of the image files, or of the archives if there are `members`.
         members: ``(N, 3)`` uint64.
         pixels: ``(N, height, width, 3)`` uint8.
     """
@@ -53,7 +53,7 @@ class Located:
     pixels: NDArray[np.uint8] | None = None
 
     def lies_as(self, other: Located) -> bool:
-        """Whether the files, or the members of archives, are surely those of `other`."""
+        """Whether the files or members are those of `other`. Of arrays this is not known."""
         if self.pixels is not None or other.pixels is not None:
             return False
         if self.members is None or other.members is None:
@@ -70,12 +70,14 @@ class Located:
 
 
 def locate(dataset: Any) -> Located | str:
-    """Find where the images of `dataset` lie; the reason if only its own code can get at them.
+    """Find where the images of `dataset` lie; the reason if only Python can read them.
 
-    Known are lists of ``(path, target, ...)``, torchvision's ``ImageFolder`` and
-    ``CIFAR10``/``CIFAR100``, timm's ``ImageDataset`` over folders and uncompressed tar files,
-    `ArrayDataset`; and of all but images in memory a
-    ``Subset``, and a ``ConcatDataset`` whose parts all are files or all are members of archives.
+    Known are lists of ``(path, target, ...)``, torchvision's ``ImageFolder``, ``CIFAR10`` and
+    ``CIFAR100``, timm's ``ImageDataset`` over folders and uncompressed tar files, and
+    `ArrayDataset`. A ``Subset`` is known too, and a ``ConcatDataset`` whose parts are all files or
+    all members of archives; but not those of images in memory.
+
+    Later changes of the data set's lists don't change what has been found.
 
     Raises:
         ValueError: `dataset` has a transform of its own, which the views replace.
@@ -126,7 +128,7 @@ def _changes(dataset: object, module: str, name: str) -> bool:
 
 
 def _listed(items: Sequence[Any]) -> Located | str:
-    # Types are few: to ask each of a million items for its own would take half a second.
+    # Few types occur. Checking each of a million items by itself would take half a second.
     if _all_of(set(map(type, items)), (tuple, list)) and all(items):
         images = list(map(itemgetter(0), items))
         kinds = set(map(type, images))
@@ -230,7 +232,7 @@ def _members(
 
 
 def _plain_tar(path: str) -> bool:
-    """Whether an archive's offsets are the file's: not so in compressed ones."""
+    """Whether offsets in an archive are offsets in its file: not so if it is compressed."""
     with open(path, "rb") as file:
         file.seek(257)
         return file.read(5) == b"ustar"

@@ -1,10 +1,9 @@
 """Tar shards in the layout of WebDataset, read as one stream.
 
-An epoch is a chain: the order of the shards, this rank's and this worker's part of them, their
-samples (`webdataset`), and a buffer from which the next sample is drawn.
+An epoch is made in four steps: the order of the shards, the part of this rank and of this worker of
+a DataLoader, their samples (`webdataset`), and a buffer from which the next sample is drawn.
 
-Lives here: `TarShards`. May import torch. It never decodes an image, and never holds more than one
-sample besides the buffer.
+Lives here: `TarShards`. It never decodes an image, and holds one sample besides the buffer.
 """
 
 from __future__ import annotations
@@ -31,38 +30,39 @@ _logger = logging.getLogger("tied_augment.loader")
 class TarShards(IterableDataset[TarSample]):
     """``(bytes of the image file, target)`` from tar files, read from front to back.
 
-    In a shard, the files of a sample follow each other and share their path up to the first dot of
-    the file's name: ``a/0001.jpg``, ``a/0001.cls``. Every rank reads shards of its own, and so does
-    every worker of a DataLoader; workers beyond the number of the rank's shards give nothing. With
-    `buffer` the order follows from (`seed`, epoch): that of the shards, and that of the samples as
-    far as the buffer reaches.
+    In a shard, the files of a sample follow each other. They share their path up to the first dot
+    of the file's name, which begins the file's ending: ``a/0001.jpg``, ``a/0001.cls``.
+
+    Each rank reads its own shards, and so does each worker of a DataLoader; a worker without a
+    shard gives nothing. Without `buffer` the order is that of the shards. With `buffer` the order
+    of the shards follows from (`seed`, epoch), and samples are shuffled as far as the buffer
+    reaches.
 
     Args:
-        shards: path of a tar file or a list of them, in the same order on all ranks; gzip and the
-            like will do.
-        samples: how many samples each rank gives in an epoch, all workers together, of which each
-            gives an equal part. The ranks need one number if they are to end an epoch together; who
-            runs out of shards begins anew. With fewer than there are, every epoch ends at the same
-            sample if there is no `buffer`, or one shard only: a warning says so. None for all
-            samples of the rank's shards, whatever their number.
-        buffer: samples from among which the next one is drawn; 0 for the shards' own order.
-        images: endings of image files.
-        target: the ending of the file with the target, an integer in digits; None for no targets,
-            which are -1 then.
+        shards: the path of a tar file, or a list of paths in the same order on all ranks. The files
+            may be compressed with gzip, bzip2 or xz.
+        samples: how many samples each rank gives in an epoch; its workers give equal parts. Ranks
+            end an epoch together only if they give the same number. A rank whose shards have fewer
+            samples reads them again. If they have more, the rest is never given if there is no
+            `buffer`, or one shard only; a warning says so. None for all samples of the shards.
+        buffer: the number of samples from which the next one is drawn; 0 for the shards' order.
+        images: the endings of image files. A sample without one is left out, with a warning.
+        target: the ending of the file with the target, an integer in digits; None for targets
+            of -1.
         seed: the run's seed, 0 to 2**64 - 1.
         rank: this process's number; None to ask torch's process group at each iteration.
         world_size: how many processes share the shards; None to ask likewise, 1 for all shards.
 
     Attributes:
-        splits_by_rank: True: `TiedLoader` does not split what comes. An iterable data set of your
-            own that splits by rank says so by an attribute of this name.
+        splits_by_rank: True, so that `TiedLoader` doesn't split the samples again. An iterable data
+            set of your own that splits by rank says so by an attribute of this name.
 
     Raises:
         TypeError: an argument of the wrong type.
         ValueError: no shards, fewer shards than ranks, no sample in those of a rank, or an argument
             out of its range.
-        OSError, tarfile.TarError: a shard that can't be read, or ends within a member, when it is
-            reached. One that ends between two is warned of, by the logger `tied_augment.loader`.
+        OSError, tarfile.TarError: when it is reached, a shard that can't be read, is not a regular
+            file, or ends within a member. For one that ends between two members there is a warning.
     """
 
     splits_by_rank = True
@@ -96,7 +96,7 @@ class TarShards(IterableDataset[TarSample]):
         return f"TarShards({len(self.shards)} shards, samples={self.samples})"
 
     def __getstate__(self) -> dict[str, Any]:
-        # Workers that are not forked know of no process group.
+        # A worker that is not forked has no process group to ask.
         ranks = self._place.now()
         place = Place(ranks.rank, ranks.world_size) if ranks.world_size > 1 else self._place
         return vars(self) | {"_place": place}
@@ -108,7 +108,7 @@ class TarShards(IterableDataset[TarSample]):
 
     @property
     def world_size(self) -> int:
-        """How many processes share the shards, likewise."""
+        """How many processes share the shards, as given or as the process group says now."""
         return self._place.now().world_size
 
     def __len__(self) -> int:
@@ -130,7 +130,7 @@ class TarShards(IterableDataset[TarSample]):
 
     @property
     def epoch(self) -> int:
-        """The epoch that `set_epoch` has told; 0 before that."""
+        """The epoch that `set_epoch` was given; 0 before that."""
         return int(self._epoch)
 
     def __iter__(self) -> Iterator[TarSample]:
@@ -144,7 +144,7 @@ class TarShards(IterableDataset[TarSample]):
         samples, worker = self.samples, get_worker_info()
         key += [1 + rank]
         if worker is not None and worker.num_workers > 1:
-            # As many on each rank, also where some ranks have a shard more than others.
+            # Each rank uses equally many workers, also if some ranks have a shard more.
             workers = min(worker.num_workers, count // ranks)
             mine = mine[worker.id :: workers] if worker.id < workers else []
             if samples is not None:
@@ -152,11 +152,11 @@ class TarShards(IterableDataset[TarSample]):
             key += [1 + worker.id]
         if not mine:
             return iter(())
-        # Cut before it is shuffled: a worker that has just enough samples gives each once.
+        # Limited before it is shuffled, so that a worker with just enough samples gives each once.
         return self._shuffled(self._read(mine, samples), np.random.default_rng(key))
 
     def _read(self, shards: Sequence[str], samples: int | None) -> Iterator[TarSample]:
-        """The samples of `shards`, again and again until there are `samples`; once if None."""
+        """The samples of `shards`: each once, or over and over until there are `samples`."""
         given = 0
         while True:
             before = given
@@ -174,7 +174,7 @@ class TarShards(IterableDataset[TarSample]):
                 return
 
     def _warn_of_rest(self, shards: Sequence[str]) -> None:
-        """Say so, once, if the epoch ends before its shards do, and no other gives the rest."""
+        """Warn, once, if the epoch ends before its shards do and no epoch gives the rest."""
         if self._warned_of_rest or (self.buffer and len(shards) > 1):
             return
         self._warned_of_rest = True

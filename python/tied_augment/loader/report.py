@@ -1,4 +1,4 @@
-"""What `TiedLoader` tells about itself: figures, and sentences on who reads and which part."""
+"""What `TiedLoader` says about itself: figures, and who reads which part of the data."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _logger = logging.getLogger("tied_augment.loader")
 
 
 class Stats(TypedDict):
-    """What `TiedLoader.stats` tells.
+    """What `TiedLoader.stats` gives.
 
     Attributes:
         images: samples delivered in this epoch.
         images_per_second: since it began.
         data_seconds: what the consumer waited for batches.
         consumer_seconds: what the consumer did with them.
-        threads: how many make batches.
+        threads: the number of threads that make batches.
         busy: the fraction of their time that they worked.
         ready: batches that were finished when the last one was asked for.
-        prefetch: batches that are under way.
+        prefetch: the number of batches that are made ahead.
         skipped: samples skipped since the loader was made.
         reading: ``'native'`` if the threads read the samples by themselves, ``'python'`` if one
-            thread of Python's does.
+            Python thread does.
     """
 
     images: int
@@ -99,7 +99,7 @@ class Announcement:
         self._made = False
 
     def make(self, sentence: str, batches: int, place: Place, own: Ranks | None) -> None:
-        """Say once what is loaded, and warn of processes that don't know of one another.
+        """Log once what is loaded, and warn of processes that don't know of each other.
 
         Args:
             sentence: what is loaded.

@@ -1,4 +1,9 @@
-"""The order of samples, and how far an epoch has got."""
+"""Samplers: the loader's own, and how those of others are read, numbered and resumed.
+
+A sampler's order can't be saved. What can be saved is all that it draws from: torch's random state,
+its own generator and its epoch. A resumed epoch iterates the sampler again from there, passes over
+what is done, and compares a checksum over the order (`fingerprint`) with the saved one.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +37,8 @@ __all__ = [
 class EpochSampler(Sampler[int]):
     """Every index once, in an order that follows from (`seed`, epoch) alone.
 
-    torch's ``RandomSampler`` draws from the global random state instead, so that its order depends
-    on all that was drawn before.
+    The order of torch's ``RandomSampler`` depends on all that was drawn from the global random
+    state before.
 
     Args:
         dataset: anything with a length.
@@ -62,7 +67,7 @@ class EpochSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         if not self.shuffle:
             return iter(range(len(self)))
-        # An own generator for each pair: seed + epoch, say, would be the next seed's last epoch.
+        # A generator per pair. With seed + epoch, seeds would share their orders.
         rng = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 0, self.epoch]))
         return iter(rng.permutation(len(self)).tolist())
 
@@ -88,9 +93,9 @@ class Asked:
     """A batch that a sampler asks for.
 
     Attributes:
-        indices: its samples.
+        indices: of its samples.
         before: `Drawn.before` of each; None if the sampler gives plain indices.
-        order: `Drawn.order` of the last; None likewise.
+        order: `Drawn.order` of the last; None if the sampler gives plain indices.
         choice: which of the loader's views to make, as timm's scheduled sampler says.
     """
 
@@ -101,11 +106,11 @@ class Asked:
 
 
 def index_of(entry: Any, length: int) -> int:
-    """The index that a sampler gave, from 0 up.
+    """The index that a sampler gave, counted from 0.
 
     Raises:
-        TypeError: it is none.
-        IndexError: it is beyond `length`.
+        TypeError: not an index.
+        IndexError: an index beyond `length`.
     """
     try:
         number = operator.index(entry)
@@ -122,9 +127,9 @@ def batch_of(batch: Any, length: int) -> Asked:
     """Read what a batch sampler gave. timm's scheduled sampler gives a choice with each index.
 
     Raises:
-        TypeError: it is no batch of indices.
+        TypeError: not a batch of indices.
         IndexError: an index beyond `length`.
-        ValueError: a batch with several choices, or an empty one.
+        ValueError: a batch of several choices, or an empty one.
     """
     if not isinstance(batch, Iterable):
         raise TypeError(f"a batch_sampler must give lists of indices, got {batch!r}")
@@ -143,13 +148,13 @@ def batch_of(batch: Any, length: int) -> Asked:
 
 
 class Occurrences:
-    """Numbers the views of samples that come more than once in an epoch, so that they differ.
+    """Numbers the views of samples that come several times in an epoch, so that they differ.
 
     Args:
         length: the number of samples in the data set.
         views: how many views a sample has each time, at most.
-        sampler: one with `num_repeats`, as timm's ``RepeatAugSampler``, gives the repeats of a
-            sample to different ranks; those are numbered by rank, too.
+        sampler: a sampler with `num_repeats`, such as timm's ``RepeatAugSampler``, gives the
+            repeats of a sample to different ranks. Their views are numbered by rank, too.
     """
 
     def __init__(self, length: int, views: int, sampler: Any) -> None:
@@ -182,7 +187,7 @@ class Occurrences:
         return first.astype(np.uint16)
 
     def count(self, index: int) -> int:
-        """How often an index came before; it is counted."""
+        """How often an index came before. This time is counted."""
         before = int(self._seen[index])
         self._seen[index] += 1
         return before
@@ -194,7 +199,7 @@ def fingerprint(indices: NDArray[np.uint64], before: int) -> int:
 
 
 def random_state(samplers: Sequence[Any]) -> dict[str, torch.Tensor]:
-    """All that torch's samplers draw their order from: the global state and their generator's."""
+    """All that torch's samplers draw from: the global state, and that of their own generator."""
     state = {"global": torch.get_rng_state()}
     for sampler in samplers:
         generator = getattr(sampler, "generator", None)
@@ -209,9 +214,15 @@ def begin(
     state: dict[str, torch.Tensor],
     done: int,
 ) -> Iterator[Any]:
-    """Iterate a batch sampler from the random `state` on, of which `done` batches are done.
+    """Iterate a batch sampler from a random state on.
 
     The global random state is left as it is.
+
+    Args:
+        batch_sampler: what is iterated.
+        samplers: those that may have a generator.
+        state: what `random_state` gave before the epoch.
+        done: how many batches are done, which come first again.
     """
     for sampler in samplers:
         generator = getattr(sampler, "generator", None)

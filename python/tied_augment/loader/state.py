@@ -41,7 +41,7 @@ class State:
         """The state that a dict holds, for a loader with this seed.
 
         Raises:
-            ValueError: it is of another kind, or of a loader with another seed.
+            ValueError: not a state of a loader, or one of a loader with another seed.
         """
         if not isinstance(state, dict) or state.get("version") != _VERSION:
             raise ValueError("this is no state of a TiedLoader, or one of another version")

@@ -44,27 +44,32 @@ class TiedLoader(Iterable[Any]):
     DataLoader of a `TiedDataset`, and `TiedModel` takes them as they are. Batches come in the
     sampler's order, and each image follows from (`seed`, epoch, index) alone: nothing depends on
     `threads` or `prefetch`. A sample that comes again within an epoch gets new views. Threads begin
-    with ``iter(loader)`` and end with the iteration. Memory: at most `prefetch` + 1 batches,
-    besides those that the consumer keeps.
+    with ``iter(loader)`` and end with the iteration. They use the memory of at most `prefetch` + 1
+    batches, besides those that the consumer keeps.
 
-    Among several processes each gets its part of every epoch, and all make equally many steps:
+    Changes of the data set take effect at the next ``iter(loader)``: other indices of a ``Subset``,
+    say, or other views of a `TiedDataset`. The arguments can't be changed.
+
+    Among several processes each gets its part of every epoch, and all make equally many steps. The
     process number `rank` takes entry number `rank` of each group of `world_size` entries of the
-    sampler's order (batches of a `batch_sampler`, samples of a stream). The last group is filled
-    from the first entries, or left out with `drop_last`. The order is the same in all processes: a
-    sampler is iterated with torch's random state set from (`seed`, epoch); one that draws from
-    elsewhere must give the same order everywhere. Samplers and streams that split by rank
-    themselves are not split again: those with `num_replicas` and `rank` (torch's and timm's
-    distributed ones), Accelerate's ``BatchSamplerShard``, `TarShards`, timm's
-    ``IterableImageDataset``, and any object whose attribute `splits_by_rank` is true.
+    sampler's order; entries are batches of a `batch_sampler`, or samples of a stream. An incomplete
+    last group is filled from the first entries, or left out with `drop_last`. All processes must
+    have the same order, so a sampler is iterated with torch's random state set from (`seed`,
+    epoch). A sampler that draws from elsewhere must give the same order everywhere itself.
+    Samplers and streams that split by rank themselves are not split again: those with
+    `num_replicas` and `rank` (torch's and timm's distributed ones), Accelerate's
+    ``BatchSamplerShard``, `TarShards`, timm's ``IterableImageDataset``, and any object whose
+    attribute `splits_by_rank` is true.
 
     Args:
-        dataset: an image folder's path, which is read as torchvision's ``ImageFolder``; a data set
-            whose files can be read without Python (``ImageFolder`` and ``CIFAR10``, timm's
-            ``ImageDataset``, `ArrayDataset`, a ``Subset`` or ``ConcatDataset`` of these); any other
-            map-style or iterable data set of ``(image, target, ...)``, whose items are fetched by
-            one Python thread; or a `TiedDataset`, whose views and seed are used unless given here.
-        views: what to make of every image; or several of these, of which a batch sampler like
-            timm's ``ScheduledBatchSampler`` chooses for each batch. A `View` makes one view only.
+        dataset: a map-style or iterable data set of ``(image, target, ...)``, or the path of an
+            image folder, which is read as torchvision's ``ImageFolder``. Images of ``ImageFolder``,
+            ``CIFAR10``, timm's ``ImageDataset``, `ArrayDataset`, a list of ``(path, target)``, and
+            a ``Subset`` or ``ConcatDataset`` of these are read without Python. The items of all
+            other data sets are fetched by one Python thread. Of a `TiedDataset` the views, the seed
+            and `on_error` are used unless they are given here.
+        views: what to make of every image; or a list, from which a batch sampler such as timm's
+            ``ScheduledBatchSampler`` chooses for each batch. A `View` makes one view only.
         batch_size: B, the number of samples.
         shuffle: a new order in each epoch, which follows from (`seed`, epoch).
         sampler: torch's sampler of indices, instead of `shuffle`.
@@ -72,15 +77,15 @@ class TiedLoader(Iterable[Any]):
             `drop_last`.
         drop_last: leave out a last batch that is smaller, and samples that do not suffice for all
             ranks.
-        threads: None for one per core that this process may use, shared with the other processes
-            that torchrun has started on this machine. More than that helps with slow disks.
+        threads: None for one per core that this process may use; the cores are shared among the
+            processes that torchrun has started on this machine. More threads help with slow disks.
         prefetch: batches that are made ahead.
         pin_memory: write into page-locked memory.
         seed: the run's seed, 0 to 2**64 - 1.
-        on_error: ``'raise'``, or ``'skip'``: log a warning with path and cause and take the sample
-            with the next index, up to 20 times in a row. In a stream it is the next in the batch,
-            and a batch without a good sample is left out, or among several processes made of the
-            first batch's samples.
+        on_error: ``'raise'``, or ``'skip'``: log a warning with path and cause, and take the sample
+            with the next index, up to 20 times in a row. In a stream it is the next sample of the
+            batch. A batch of a stream without a good sample is left out; among several processes it
+            is made of the first batch's samples.
         output: ``'uint8'``, or ``'float32'``, ``'float16'``, ``'bfloat16'`` for images normalised
             as by torchvision's ToTensor and Normalize.
         mean: 3 numbers from 0 to 1, one per channel, for the normalised outputs; None for
@@ -90,10 +95,11 @@ class TiedLoader(Iterable[Any]):
         layout: ``'views'``, or ``'flat'`` for images of ``(2B, 3, height, width)``, view 1 of all
             samples first. A `View` gives ``(B, 3, height, width)`` in both.
         repeat_targets: give the targets once per view, ``(2B,)``, as timm's ``fast_collate`` does.
-        collate_fn: makes a batch from a list of ``((view1, view2), target, ...)`` with ``(3,
-            height, width)`` tensors, as in DataLoader; it runs in the consumer's thread.
+        collate_fn: as in DataLoader, makes a batch from a list of ``((view1, view2), target, ...)``
+            with views of ``(3, height, width)``. It runs in the consumer's thread.
         rank: this process's number; None to ask torch's process group at each iteration.
-        world_size: how many processes share the data; None to ask likewise, 1 to give everything.
+        world_size: how many processes share the data; None to ask torch's process group, 1 to give
+            everything to each process.
 
     Raises:
         TypeError: an argument of the wrong type.
@@ -101,7 +107,7 @@ class TiedLoader(Iterable[Any]):
         FileNotFoundError: `dataset` is a path that doesn't exist.
     """
 
-    # Whether repeated targets are indices of classes, int64, whatever the data set has.
+    # Whether repeated targets become int64, as timm's fast_collate makes them.
     _index_targets = False
 
     def __init__(
@@ -163,7 +169,7 @@ class TiedLoader(Iterable[Any]):
         self._made = True
 
     def __setattr__(self, name: str, value: object) -> None:
-        # As in torch's DataLoader: most of it would have no effect any more.
+        # As in torch's DataLoader. Most of the arguments would have no effect any more.
         if name in _ARGUMENTS and hasattr(self, "_made"):
             raise ValueError(f"{name} can't be changed once the TiedLoader is made: make another")
         super().__setattr__(name, value)
@@ -191,10 +197,10 @@ class TiedLoader(Iterable[Any]):
         return len(self._data)
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch the next iteration is, 0 to 2**32 - 1; the sampler is told, too.
+        """Say which epoch the next iteration is, 0 to 2**32 - 1. The sampler is told, too.
 
-        Without this each iteration is the next epoch; one that is dropped before it gives a batch
-        does not count. A sampler's own ``set_epoch`` is followed.
+        Otherwise each iteration is the next epoch. An iteration that is dropped before it gives a
+        batch does not count. An epoch that a sampler or the data set is told directly is used, too.
         """
         self._epochs.set(epoch)
 
@@ -234,9 +240,9 @@ class TiedLoader(Iterable[Any]):
         return iteration
 
     def state_dict(self) -> dict[str, Any]:
-        """Say where the latest iteration is: after the last batch that was delivered.
+        """The place of the latest iteration: after the last batch that was delivered.
 
-        Follows torchdata's stateful protocol. A loader around this one that fetches ahead, such as
+        This is torchdata's stateful protocol. A loader around this one that fetches ahead, such as
         timm's ``PrefetchLoader``, has taken one batch more than it has given.
         """
         epochs, data = self._epochs, self._data
@@ -262,12 +268,12 @@ class TiedLoader(Iterable[Any]):
         """Let the next iteration go on where a `state_dict` was taken, with the same batches.
 
         Data set, sampler, views, batch size and number of processes must be the same; `threads`,
-        `prefetch` and the output's form need not. The state of any rank will do for all, as
-        Lightning hands it out. A stream is read from its start and the samples of the batches that
-        are done are passed over.
+        `prefetch` and the form of the output may differ. Each rank can go on from the state of any:
+        Lightning gives all ranks that of rank 0. A stream is read from its start, and the samples
+        of the batches that are done are passed over.
 
         Raises:
-            ValueError: a state of another kind, or of a loader with another seed.
+            ValueError: not a state of a loader, or one of a loader with another seed.
         """
         self._epochs.loaded = State.of_dict(state, self.seed)
 
@@ -277,10 +283,10 @@ class TiedLoader(Iterable[Any]):
         return self._skips.count
 
     def stats(self) -> report.Stats:
-        """Say whether data is the bottleneck: figures of the latest iteration so far.
+        """Figures of the latest iteration so far, which say whether data is the bottleneck.
 
-        With ``data_seconds`` near 0 the consumer is what takes the time; with ``busy`` near 1 and
-        ``ready`` at 0 the threads are. If both are low, the disk is, or a data set's Python code.
+        With ``data_seconds`` near 0 it is not. Otherwise ``busy`` near 1 means that more cores are
+        needed; if ``busy`` is low, the disk is slow, or the data set's Python code.
         """
         return report.stats(
             self._epochs.latest or Progress(self._epochs.next),
