@@ -21,6 +21,8 @@ from tied_augment import _core
 
 __all__ = ["Item", "data_set", "item_of"]
 
+_UINT8 = np.dtype(np.uint8)
+
 _SPLITS = {"train", "training", "val", "valid", "validation", "test", "eval"}
 
 
@@ -62,7 +64,7 @@ def data_set(dataset: Any) -> Any:
     return dataset
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Item:
     """What a data set gives for an index.
 
@@ -90,8 +92,8 @@ def item_of(index: int, given: Any) -> Item:
         OSError: Pillow can't read the image.
     """
     try:
-        image, *rest = _parts(given)
-        return Item(index, _image(image), tuple(rest))
+        parts = _parts(given)
+        return Item(index, _image(parts[0]), tuple(parts[1:]))
     except TypeError as error:
         raise TypeError(f"index {index}: {error}") from error
     except ValueError as error:
@@ -121,9 +123,13 @@ def _parts(given: Any) -> Sequence[Any]:
 
 def _image(image: Any) -> Any:
     """`image` as the core takes it."""
-    if isinstance(image, (bytes, bytearray, os.PathLike)):
-        return image
-    if (isinstance(image, str) and image) or (isinstance(image, np.ndarray) and _is_rgb(image)):
+    if isinstance(image, np.ndarray):
+        right = _is_rgb(image)
+    elif isinstance(image, str):
+        right = image != ""
+    else:
+        right = isinstance(image, (bytes, bytearray, os.PathLike))
+    if right:
         return image
     if hasattr(image, "convert") and hasattr(image, "size"):
         return np.ascontiguousarray(image.convert("RGB"))
@@ -132,7 +138,7 @@ def _image(image: Any) -> Any:
 
 
 def _is_rgb(array: NDArray[Any]) -> bool:
-    return array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3 and array.size > 0
+    return array.dtype == _UINT8 and array.ndim == 3 and array.shape[2] == 3 and array.size > 0
 
 
 def _shown(item: Any) -> str:

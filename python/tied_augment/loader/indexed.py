@@ -44,7 +44,7 @@ class Indexed(Data):
             self.sampler = samplers.EpochSampler(dataset, order.shuffle, order.seed)
         self._whole = self.sampler if self.batch_sampler is None else self.batch_sampler
         self.refuse_two_splits()
-        self._share = self._made_share() if self.own_ranks() is None else None
+        self._share = self._make_share() if self.own_ranks() is None else None
         self._batches = self._whole if self._share is None else self._share
         if self.batch_sampler is None:
             self._batches = BatchSampler(self._batches, order.batch_size, order.drop_last)
@@ -52,7 +52,7 @@ class Indexed(Data):
         else:
             self.sampler = getattr(self.batch_sampler, "sampler", None)
 
-    def _made_share(self) -> Share:
+    def _make_share(self) -> Share:
         of_batches = self.batch_sampler is not None
         # A batch sampler that drops the samples left over drops the batches left over, too.
         owner = self.batch_sampler if of_batches else self.order
