@@ -120,7 +120,7 @@ class Indexed(Data):
         occurrences = samplers.Occurrences(length, views, self.sampler)
         pending = self._pending(begun, length, occurrences)
         done = list(islice(pending, progress.batches))
-        progress.order = done[-1].order if done else 0
+        progress.checksum = done[-1].checksum if done else 0
         if state is not None and (len(done) < progress.batches or self._differs(progress, state)):
             raise RuntimeError(
                 "the sampler does not give the batches that it gave before the state was "
@@ -132,17 +132,19 @@ class Indexed(Data):
     def _differs(self, progress: Progress, state: State) -> bool:
         # Each rank may get the state of another, as under Lightning. A sampler that splits the data
         # shows only its own rank's order, which can't be compared with another's then.
-        if state.order_of_rank != self.rank_of_order():
+        if state.checksum_of != self.rank_of_order():
             return False
-        return progress.order != state.order
+        return progress.checksum != state.checksum
 
     def _pending(
         self, batches: Iterable[Any], length: int, occurrences: samplers.Occurrences
     ) -> Iterator[Pending]:
-        order = 0
+        checksum = 0
         for batch in batches:
             asked = samplers.batch_of(batch, length)
-            known = asked.order
-            order = samplers.fingerprint(asked.indices, order) if known is None else known
+            if asked.checksum is None:
+                checksum = samplers.checksum(asked.indices, checksum)
+            else:
+                checksum = asked.checksum
             first_views = occurrences.first_views(asked.indices, asked.before)
-            yield Pending(asked.indices, first_views, asked.choice, order)
+            yield Pending(asked.indices, first_views, asked.choice, checksum)

@@ -26,7 +26,7 @@ class Pending:
             the index of its replacement.
         first_views: of each sample, the number of its first view.
         choice: which of the loader's views to make.
-        order: a checksum over the epoch's order up to this batch; 0 in a stream.
+        checksum: over the epoch's order up to this batch; 0 in a stream.
         memory: what the core writes.
         rest: of each sample, what follows the image; empty if it is found by index.
         came: of a stream, the samples as they came.
@@ -40,7 +40,7 @@ class Pending:
     indices: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
     first_views: NDArray[np.uint16] = field(default_factory=lambda: np.empty(0, np.uint16))
     choice: int = 0
-    order: int = 0
+    checksum: int = 0
     memory: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8, device="cpu"))
     rest: list[tuple[Any, ...]] = field(default_factory=list)
     came: list[Item] = field(default_factory=list)

@@ -17,7 +17,7 @@ class Progress:
     Attributes:
         epoch: the epoch.
         batches: delivered, or left out because none of their samples is good.
-        order: a checksum over the epoch's order up to these; 0 in a stream.
+        checksum: over the epoch's order up to these; 0 in a stream.
         over: whether there are no more.
         images: samples delivered since the iteration began.
         began: when the iteration began.
@@ -30,7 +30,7 @@ class Progress:
 
     epoch: int
     batches: int = 0
-    order: int = 0
+    checksum: int = 0
     over: bool = False
     images: int = 0
     began: float = field(default_factory=time.perf_counter)
@@ -43,4 +43,4 @@ class Progress:
     def passed(self, batch: Pending) -> None:
         """Note that the epoch goes on after this batch, also when it is resumed."""
         self.batches += 1
-        self.order = batch.order
+        self.checksum = batch.checksum

@@ -2,7 +2,7 @@
 
 A sampler's order can't be saved. What can be saved is all that it draws from: torch's random state,
 its own generator and its epoch. A resumed epoch iterates the sampler again from there, passes over
-what is done, and compares a checksum over the order (`fingerprint`) with the saved one.
+what is done, and compares a `checksum` over the order with the saved one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = [
     "Occurrences",
     "batch_of",
     "begin",
-    "fingerprint",
+    "checksum",
     "index_of",
     "random_state",
 ]
@@ -81,11 +81,11 @@ class Drawn(int):
 
     Attributes:
         before: how often it came before in the epoch, on any rank.
-        order: a checksum over what all ranks have drawn so far, with this index's group.
+        checksum: over what all ranks have drawn so far, with this index's group.
     """
 
     before: int
-    order: int
+    checksum: int
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,13 @@ class Asked:
     Attributes:
         indices: of its samples.
         before: `Drawn.before` of each; None if the sampler gives plain indices.
-        order: `Drawn.order` of the last; None if the sampler gives plain indices.
+        checksum: `Drawn.checksum` of the last; None if the sampler gives plain indices.
         choice: which of the loader's views to make, as timm's scheduled sampler says.
     """
 
     indices: NDArray[np.uint64]
     before: list[int] | None
-    order: int | None
+    checksum: int | None
     choice: int
 
 
@@ -142,7 +142,7 @@ def batch_of(batch: Any, length: int) -> Asked:
     return Asked(
         np.asarray([index_of(index, length) for index in indices], np.uint64),
         [index.before for index in drawn] or None,
-        drawn[-1].order if drawn else None,
+        drawn[-1].checksum if drawn else None,
         operator.index(choices.pop()),
     )
 
@@ -193,7 +193,7 @@ class Occurrences:
         return before
 
 
-def fingerprint(indices: NDArray[np.uint64], before: int) -> int:
+def checksum(indices: NDArray[np.uint64], before: int) -> int:
     """A checksum over indices, and over what came before them."""
     return zlib.crc32(indices.tobytes(), before)
 

@@ -72,7 +72,7 @@ class Share(Sampler[Any]):
         """The same groups, of `samplers.Drawn`."""
         length = len(self._dataset)
         occurrences = samplers.Occurrences(length, 1, None)
-        order = 0
+        checksum = 0
 
         def drawn(entry: Any) -> Any:
             if isinstance(entry, tuple):
@@ -88,9 +88,9 @@ class Share(Sampler[Any]):
             else:
                 numbered = indices = [drawn(entry) for entry in group]
             indices = [entry[0] if isinstance(entry, tuple) else entry for entry in indices]
-            order = samplers.fingerprint(np.asarray(indices, np.uint64), order)
+            checksum = samplers.checksum(np.asarray(indices, np.uint64), checksum)
             for index in indices:
-                index.order = order
+                index.checksum = checksum
             yield numbered
 
 

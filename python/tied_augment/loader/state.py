@@ -9,7 +9,7 @@ import torch
 
 __all__ = ["State"]
 
-_VERSION = 3
+_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -19,22 +19,22 @@ class State:
     Attributes:
         epoch: the epoch.
         batches: how many of its batches are done.
-        order: a checksum over the order of these.
+        checksum: over the order of these.
         sampler_epoch: what the samplers were told before the epoch.
         random: all that the samplers drew from.
         seed: the loader's.
         world_size: how many processes share the data: each may go on from the state of any.
-        order_of_rank: the only rank whose order `order` is about; None if it is that of all.
+        checksum_of: the only rank whose order `checksum` is over; None if it is over that of all.
     """
 
     epoch: int
     batches: int
-    order: int
+    checksum: int
     sampler_epoch: int | None
     random: dict[str, torch.Tensor]
     seed: int
     world_size: int
-    order_of_rank: int | None
+    checksum_of: int | None
 
     @classmethod
     def of_dict(cls, state: Any, seed: int) -> State:

@@ -256,12 +256,12 @@ class TiedLoader(Iterable[Any]):
         return State(
             epoch=progress.epoch,
             batches=progress.batches,
-            order=progress.order,
+            checksum=progress.checksum,
             sampler_epoch=told,
             random=random,
             seed=self.seed,
             world_size=data.ranks().world_size,
-            order_of_rank=data.rank_of_order(),
+            checksum_of=data.rank_of_order(),
         ).to_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
