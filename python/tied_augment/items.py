@@ -51,7 +51,8 @@ def data_set(dataset: Any) -> Any:
             f"dataset must give (image, target), got a bare {type(dataset).__name__}: for images "
             "in memory use ArrayDataset(images, targets)"
         )
-    # An iterator may be a data set that begins anew when it is asked for items by index.
+    # One of torch's iterable data sets may be its own iterator, and begin anew. It has a
+    # `__getitem__`, that of torch's Dataset.
     if isinstance(dataset, Iterator) and not hasattr(dataset, "__getitem__"):
         raise TypeError(
             "dataset must be map-style, or begin anew in each epoch, got a "

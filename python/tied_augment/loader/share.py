@@ -73,21 +73,22 @@ class Share(Sampler[Any]):
         length = len(self._dataset)
         occurrences = samplers.Occurrences(length, 1, None)
         checksum = 0
+        indices: list[samplers.Drawn] = []
 
         def drawn(entry: Any) -> Any:
-            if isinstance(entry, tuple):
+            if isinstance(entry, tuple):  # an index and a choice of timm's scheduled sampler
                 return drawn(entry[0]), *entry[1:]
             index = samplers.Drawn(samplers.index_of(entry, length))
             index.before = occurrences.count(index)
+            indices.append(index)
             return index
 
         for group in groups:
+            indices.clear()
             if self._of_batches:
                 numbered: list[Any] = [[drawn(entry) for entry in batch] for batch in group]
-                indices = [entry for batch in numbered for entry in batch]
             else:
-                numbered = indices = [drawn(entry) for entry in group]
-            indices = [entry[0] if isinstance(entry, tuple) else entry for entry in indices]
+                numbered = [drawn(entry) for entry in group]
             checksum = samplers.checksum(np.asarray(indices, np.uint64), checksum)
             for index in indices:
                 index.checksum = checksum
