@@ -247,7 +247,7 @@ def test_large_batches_are_normalised_alike(channels_last):
     images = np.random.default_rng(0).integers(0, 256, (12, 70, 70, 3), np.uint8)
     dataset = ArrayDataset(images, [0] * 12)
     form = {"output": "float32", "channels_last": channels_last}
-    large = epoch_of(TiedLoader(dataset, TwoView(View(257)), 12, **form))  # written past the caches
+    large = epoch_of(TiedLoader(dataset, TwoView(View(257)), 12, **form))  # with streaming stores
     small = epoch_of(TiedLoader(dataset, TwoView(View(257)), 3, **form))
     assert large[0][0].nbytes >= 16 << 20
     assert torch.equal(large[0][0], torch.cat([views for views, _ in small], 1))

@@ -102,7 +102,7 @@ def test_replacements_in_a_stream_keep_their_own_index_and_target(image_folder, 
     assert targets.tolist() == [1, 1, 2, 1]
     assert torch.equal(images, expected([path] * 4, [1, 1, 2, 1]))
     skipped = [record.args[0] for record in caplog.records]
-    assert skipped == [0, 3, 0]  # the last is what came in the place of 3
+    assert skipped == [0, 3, 0]  # the last replaced number 3
 
 
 def bad(count):

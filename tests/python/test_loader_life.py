@@ -1,4 +1,4 @@
-"""TiedLoader: threads begin and end when they should, and nothing is left behind."""
+"""TiedLoader: threads begin and end when they should, and nothing is left after them."""
 
 import contextlib
 import gc

@@ -251,7 +251,7 @@ def test_what_is_wrong_with_a_shard_is_said(tmp_path, shards):
 
 
 def test_a_fifo_is_refused_before_it_is_opened(tmp_path):
-    """Opening it would wait until somebody writes."""
+    """Opening it would wait for a writer."""
     early, late = TarShards(tmp_path / "a.tar"), tmp_path / "a.tar"
     os.mkfifo(late)
     with pytest.raises(ValueError, match="is not a regular file"):

@@ -27,7 +27,7 @@ __all__ = [
 
 # Arguments of DataLoader that `TiedLoader` doesn't have, and what to do instead.
 _DATA_LOADERS = {
-    "num_workers": "use threads=, since it has threads in the place of worker processes",
+    "num_workers": "use threads=, since it has threads instead of worker processes",
     "persistent_workers": "leave it out, since there are no worker processes",
     "worker_init_fn": "leave it out, since there are no worker processes",
     "multiprocessing_context": "leave it out, since there are no worker processes",

@@ -2,10 +2,12 @@
 
 A state that was loaded says both. Otherwise the epoch is, in this order:
 
-1. what ``TiedLoader.set_epoch`` said, or what a sampler or the data set was told by its own
-   ``set_epoch``, since the last iteration began; the later of the two;
+1. the one of the latest ``set_epoch`` since the last iteration began: the loader's, or that of a
+   sampler or of the data set;
 2. that of the last iteration, if it was dropped before it gave a batch. It begins as that did;
 3. one more than that of the last iteration, and 0 at first.
+
+A ``set_epoch`` of a sampler or data set is noticed by its attribute ``epoch``, if that has changed.
 """
 
 from __future__ import annotations
@@ -42,19 +44,19 @@ class Start:
 
 
 class Epochs:
-    """The epochs of a loader, and those that its samplers and its data set are told.
+    """The epochs of a loader, of its samplers and of its data set.
 
     Args:
         batch_sampler: the loader's, or None.
         sampler: the loader's, or None.
-        dataset: as the user has it, who may tell it an epoch.
-        stream: the iterable data set that is read, which is told each epoch; or None.
+        dataset: as the user has it, and may call its ``set_epoch``.
+        stream: the iterable data set that is read, whose ``set_epoch`` is called; or None.
 
     Attributes:
-        next: the epoch of the next iteration, if nobody tells another.
+        next: the epoch of the next iteration, unless another is set.
         loaded: the state from which the next iteration goes on; or None.
         latest: how far the latest iteration has got; None before the first.
-        told: what the samplers had been told when the latest iteration began.
+        sampler_epoch: the samplers' own epoch when the latest iteration began; or None.
     """
 
     def __init__(self, batch_sampler: Any, sampler: Any, dataset: Any, stream: Any) -> None:
@@ -64,20 +66,20 @@ class Epochs:
         self._samplers = (batch_sampler, sampler)
         self._owners = (batch_sampler, sampler, dataset)
         self._stream = stream
-        self.told: int | None = None
+        self.sampler_epoch: int | None = None
         self._known = self._now()
         self._start: Start | None = None
         self._iteration: weakref.ref[Iteration] | None = None
 
     def set(self, epoch: int) -> None:
-        """Let `epoch` come next, 0 to 2**32 - 1, and tell the samplers, as timm's train.py does."""
+        """Let `epoch` come next, 0 to 2**32 - 1, also in the samplers, as timm's train.py does."""
         self.next = check_unsigned("epoch", epoch, 32)
         self._start = None
-        self._tell(self.next)
+        self._set_sampler(self.next)
         self._known = self._now()
 
     def begin(self, world_size: int) -> Start:
-        """Where the next iteration begins. Samplers and stream are told the epoch.
+        """Where the next iteration begins. The epoch of samplers and stream is set.
 
         Raises:
             ValueError: a state was loaded that is of another number of processes.
@@ -88,13 +90,13 @@ class Epochs:
         self.loaded = None
         start = Start(self._epoch() if state is None else state.epoch, state)
         if state is not None:
-            self._tell(state.sampler_epoch)
+            self._set_sampler(state.sampler_epoch)
         if isinstance(self._samplers[1], EpochSampler):
             self._samplers[1].set_epoch(start.epoch)
         if hasattr(self._stream, "set_epoch"):
             self._stream.set_epoch(start.epoch)
         self._known = self._now()
-        self.told = next((told for told in self._known if told is not None), None)
+        self.sampler_epoch = next((own for own in self._known if own is not None), None)
         self.next = (start.epoch + 1) % (1 << 32)
         self._start = start
         return start
@@ -122,19 +124,19 @@ class Epochs:
 
     def _epoch(self) -> int:
         pairs = zip(self._now(), self._known, strict=True)
-        told = (now for now, before in pairs if now is not None and now != before)
-        return next(told, self.next)
+        changed = (now for now, before in pairs if now is not None and now != before)
+        return next(changed, self.next)
 
     def _now(self) -> tuple[int | None, ...]:
-        """The epochs that samplers and data set have been told, where they have any."""
+        """The own epochs of samplers and data set, where they have any."""
         several = [
             getattr(owner, "epoch", None) if hasattr(owner, "set_epoch") else None
             for owner in self._owners
         ]
         return tuple(int(epoch) if isinstance(epoch, int) else None for epoch in several)
 
-    def _tell(self, epoch: int | None) -> None:
-        """Tell the first of the samplers that takes an epoch."""
+    def _set_sampler(self, epoch: int | None) -> None:
+        """Set the epoch of the first sampler that has one."""
         for sampler in self._samplers:
             if epoch is not None and hasattr(sampler, "set_epoch"):
                 sampler.set_epoch(epoch)

@@ -153,7 +153,7 @@ class Iteration(Iterator[Any]):
         batch = self._pending[0]
         while not batch.begun.wait(_NAP):
             self._leave_if_asked()
-            self._core.ready()  # says so if there is no thread left, after a fork
+            self._core.ready()  # raises after a fork, where no thread is left
         if batch.error is not None:
             raise batch.error
         return None if batch.ended else batch

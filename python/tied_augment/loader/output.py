@@ -99,7 +99,7 @@ class Delivery:
         shapes: for each choice, what is made of a sample.
         repeat_targets: give the targets once per view.
         index_targets: make repeated targets int64, whatever the data set has.
-        collate_fn: makes the batch in the place of all that; or None.
+        collate_fn: makes the batch of a list of samples instead; or None.
     """
 
     output: Output

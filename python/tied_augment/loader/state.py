@@ -20,7 +20,7 @@ class State:
         epoch: the epoch.
         batches: how many of its batches are done.
         checksum: over the order of these.
-        sampler_epoch: what the samplers were told before the epoch.
+        sampler_epoch: the samplers' own epoch; None if it is not known.
         random: all that the samplers drew from.
         seed: the loader's.
         world_size: how many processes share the data: each may go on from the state of any.

@@ -47,8 +47,8 @@ class TiedLoader(Iterable[Any]):
     with ``iter(loader)`` and end with the iteration. They use the memory of at most `prefetch` + 1
     batches, besides those that the consumer keeps.
 
-    Changes of the data set take effect at the next ``iter(loader)``: other indices of a ``Subset``,
-    say, or other views of a `TiedDataset`. The arguments can't be changed.
+    Changes of the data set take effect at the next ``iter(loader)``, such as other indices of a
+    ``Subset`` or other views of a `TiedDataset`. The arguments can't be changed.
 
     Among several processes each gets its part of every epoch, and all make equally many steps. The
     process number `rank` takes entry number `rank` of each group of `world_size` entries of the
@@ -66,8 +66,8 @@ class TiedLoader(Iterable[Any]):
             image folder, which is read as torchvision's ``ImageFolder``. Images of ``ImageFolder``,
             ``CIFAR10``, timm's ``ImageDataset``, `ArrayDataset`, a list of ``(path, target)``, and
             a ``Subset`` or ``ConcatDataset`` of these are read without Python. The items of all
-            other data sets are fetched by one Python thread. Of a `TiedDataset` the views, the seed
-            and `on_error` are used unless they are given here.
+            other data sets are fetched by one Python thread. Of a `TiedDataset` the views are used
+            unless they are given here, and likewise the seed and `on_error` that it has now.
         views: what to make of every image; or a list, from which a batch sampler such as timm's
             ``ScheduledBatchSampler`` chooses for each batch. A `View` makes one view only.
         batch_size: B, the number of samples.
@@ -163,8 +163,8 @@ class TiedLoader(Iterable[Any]):
         place = Place(rank, world_size)
         self._data: Data = (Streamed if stream else Indexed)(self.dataset, order, place)
         self.sampler, self.batch_sampler = self._data.sampler, self._data.batch_sampler
-        told = self.dataset if stream else None
-        self._epochs = Epochs(self.batch_sampler, self.sampler, self.dataset, told)
+        iterable = self.dataset if stream else None
+        self._epochs = Epochs(self.batch_sampler, self.sampler, self.dataset, iterable)
         self._announcement = report.Announcement()
         self._made = True
 
@@ -197,10 +197,10 @@ class TiedLoader(Iterable[Any]):
         return len(self._data)
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch the next iteration is, 0 to 2**32 - 1. The sampler is told, too.
+        """Set the epoch of the next iteration, 0 to 2**32 - 1, also in the sampler.
 
         Otherwise each iteration is the next epoch. An iteration that is dropped before it gives a
-        batch does not count. An epoch that a sampler or the data set is told directly is used, too.
+        batch does not count. A ``set_epoch`` of a sampler or of the data set is followed, too.
         """
         self._epochs.set(epoch)
 
@@ -249,15 +249,17 @@ class TiedLoader(Iterable[Any]):
         if epochs.loaded is not None:
             return epochs.loaded.to_dict()
         if epochs.latest is not None and not epochs.latest.over:
-            progress, told, random = epochs.latest, epochs.told, data.random
+            progress, random = epochs.latest, data.random
+            sampler_epoch = epochs.sampler_epoch
         else:
-            # Between epochs nobody has told the sampler of the next one yet.
-            progress, told, random = Progress(epochs.next), None, data.random_state()
+            # Between epochs the sampler's epoch may not be set yet.
+            progress, random = Progress(epochs.next), data.random_state()
+            sampler_epoch = None
         return State(
             epoch=progress.epoch,
             batches=progress.batches,
             checksum=progress.checksum,
-            sampler_epoch=told,
+            sampler_epoch=sampler_epoch,
             random=random,
             seed=self.seed,
             world_size=data.ranks().world_size,
