@@ -1,7 +1,10 @@
 """A map-style data set of view pairs, for torch's DataLoader and for timm's loaders.
 
-Lives here: `TiedDataset`. It must never decode an image, nor draw anything but an epoch that nobody
-has set.
+DataLoader asks for a whole batch at once (``__getitems__``), which becomes one call of the core.
+The views of an image follow from (seed, epoch, index). The epoch lies in shared memory, since
+DataLoader's workers have copies of the data set, and must see it change.
+
+Lives here: `TiedDataset`. It draws nothing but an epoch, where none has been set.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset, IterableDataset
 
 from tied_augment.arguments import check_unsigned
-from tied_augment.items import data_set, split
+from tied_augment.items import data_set, item_of
 from tied_augment.skips import OnError, Skips
 from tied_augment.sources import ArrayDataset, reader_of
 from tied_augment.transforms import TwoView, View
@@ -30,33 +33,31 @@ _logger = logging.getLogger(__name__)
 class TiedDataset(Dataset[tuple[Any, ...]]):
     """Two views of every image of another data set.
 
-    An item is ``((view1, view2), target)``, both views uint8 tensors ``(3, height, width)``; what
-    else an item of `dataset` holds follows. torch's default collate makes ``[view1s, view2s]`` of
-    ``(B, 3, height, width)`` each, timm's ``fast_collate`` one ``(2B, 3, height, width)`` tensor,
-    view 1 of all samples first. DataLoader asks for a whole batch at once, which is then augmented
-    in one call of the Rust core.
+    An item is ``((view1, view2), target)``, followed by what else an item of `dataset` holds. Both
+    views are uint8 tensors ``(3, height, width)``. torch's default collate makes
+    ``[view1s, view2s]`` of them, ``(B, 3, height, width)`` each. timm's ``fast_collate`` makes one
+    ``(2B, 3, height, width)`` tensor, view 1 of all samples first.
 
-    Once `set_epoch` has been called, the views depend on (`seed`, epoch, index) alone: not on the
-    number of workers, the batch size or the order. Until then they are drawn from torch's random
-    state, as torchvision's transforms are: new ones every time, repeatable by
-    ``torch.manual_seed`` with the same workers.
+    After `set_epoch` the views depend on (`seed`, epoch, index) alone: not on the number of
+    workers, the batch size or the order. Before it, each batch draws an epoch from torch's random
+    state, as torchvision's transforms do: views are new every time, and ``torch.manual_seed``
+    repeats them if the workers are the same.
 
     Args:
-        dataset: an image folder's path, which is read as torchvision's ``ImageFolder``; that,
-            timm's ``ImageDataset``, a ``Subset`` or ``ConcatDataset`` of these (all read without
-            Pillow); or any map-style data set that gives ``(image, target, ...)`` with an image as
-            `TwoView` takes it: a path, bytes, PIL image or uint8 array ``(H, W, 3)``. It must have
-            no transform of its own that makes tensors.
+        dataset: any map-style data set that gives ``(image, target, ...)``, with an image as
+            `TwoView` takes it: a path, bytes, a PIL image or a uint8 array ``(H, W, 3)``. It must
+            not make tensors. torchvision's ``ImageFolder``, timm's ``ImageDataset``, and a
+            ``Subset`` or ``ConcatDataset`` of these are read without Pillow. The path of an image
+            folder is read as an ``ImageFolder``.
         views: what to make of every image.
         seed: the run's seed, 0 to 2**64 - 1.
-        threads: threads for one batch. DataLoader's workers are processes, so 1 is right with as
-            many workers as cores; with ``num_workers=0`` use None for all cores.
-        on_error: ``'raise'``, or ``'skip'``: log a warning with path and cause, by the logger
-            `tied_augment.loader`, and take the next index, up to 20 times in a row, as
-            `TiedLoader` does.
+        threads: threads for one batch. 1 is right with as many DataLoader workers as cores, since
+            these are processes. With ``num_workers=0`` use None for all cores.
+        on_error: ``'raise'``, or ``'skip'``: log a warning with path and cause to the logger
+            `tied_augment.loader`, and take the next index, up to 20 times in a row.
 
     Raises:
-        TypeError: `dataset` is not map-style or `views` is no `TwoView`.
+        TypeError: `dataset` is not map-style, or `views` is not a `TwoView`.
         ValueError: `dataset` has a transform of its own, or an argument is out of its range.
         FileNotFoundError: `dataset` is a path that doesn't exist.
     """
@@ -79,7 +80,7 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
         self.dataset = data_set(dataset)
         reader_of(self.dataset)  # refuses what can't be read
         self.views = _checked(views)
-        # All refused now, not in a worker.
+        # Checked here, since an error in a worker is harder to read.
         self.seed = check_unsigned("seed", seed, 64)
         self.threads = None if threads is None else check_unsigned("threads", threads, 16, 1)
         self.on_error = Skips(on_error).on_error
@@ -91,16 +92,16 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
     def from_arrays(
         cls, images: NDArray[np.uint8], targets: Sequence[Any], views: TwoView, **options: Any
     ) -> TiedDataset:
-        """Take images in memory, all of one size, without copying them: CIFAR, say.
+        """Make a data set of images in memory, all of one size, such as CIFAR. Nothing is copied.
 
         Args:
             images: ``(N, height, width, 3)`` uint8, C-contiguous.
             targets: N targets.
             views: as for the class.
-            options: what else the class takes.
+            options: the other arguments of the class.
 
         Raises:
-            TypeError, ValueError: as `ArrayDataset`, and as the class.
+            TypeError, ValueError: as `ArrayDataset` and this class do.
         """
         return cls(ArrayDataset(images, targets), views, **options)
 
@@ -116,7 +117,7 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
         Raises:
             IndexError: an index out of range.
             OSError, DecodeError, TypeError, ValueError: as `TwoView.batch`, unless skipped.
-            RuntimeError: too many images skipped in a row.
+            RuntimeError: 20 images in a row could not be read.
         """
         wanted = [self._index(index) for index in indices]
         read = reader_of(self.dataset)
@@ -139,7 +140,7 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
 
     @property
     def epoch(self) -> int | None:
-        """The epoch that `set_epoch` has told; None before that."""
+        """The epoch that `set_epoch` was given; None before that."""
         epoch = int(self._epoch)
         return epoch if epoch >= 0 else None
 
@@ -147,8 +148,8 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
     def transform(self) -> TwoView:
         """The views. A `TwoView` may be assigned to replace them.
 
-        Anything else that is assigned is not used, but logged: timm's ``create_loader`` assigns
-        the transform of one view that it has built from its own arguments.
+        Anything else is logged and not used: timm's ``create_loader`` assigns the transform of a
+        single view, which it makes from its own arguments.
         """
         return self.views
 
@@ -174,12 +175,12 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
     def _items(
         self, read: Sequence[tuple[Any, ...]], indices: Sequence[int], epoch: int
     ) -> list[tuple[Any, ...]]:
-        items = [split(item) for item in read]
-        images = [image for image, _ in items]
+        items = [item_of(index, given) for index, given in zip(indices, read, strict=True)]
+        images = [item.image for item in items]
         pixels = self.views.batch(images, indices, epoch, self.seed, threads=self.threads)
         first, second = torch.from_numpy(pixels)
         pairs = zip(first, second, items, strict=True)
-        return [((one, two), *rest) for one, two, (_, rest) in pairs]
+        return [((one, two), *item.rest) for one, two, item in pairs]
 
     def _first_good(self, index: int, epoch: int) -> tuple[Any, ...]:
         read, skips = reader_of(self.dataset), Skips(self.on_error)

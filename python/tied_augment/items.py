@@ -1,8 +1,8 @@
 """What a data set and its items must be, in the same words for `TiedDataset` and `TiedLoader`.
 
-Lives here: `data_set`, which checks what is given for one and opens folders, and `split`, which
-takes an item apart. It imports neither torch nor torchvision, only asks whether they are loaded; a
-folder needs torchvision. It must never decode.
+Lives here: `data_set`, which checks what is given for one and opens folders, and `item_of`, which
+takes an item apart and names its index in every error. It imports neither torch nor torchvision,
+only asks whether they are loaded; a folder needs torchvision.
 """
 
 from __future__ import annotations
@@ -10,22 +10,28 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["data_set", "split"]
+from tied_augment import _core
+
+__all__ = ["Item", "data_set", "item_of"]
+
+_UINT8 = np.dtype(np.uint8)
 
 _SPLITS = {"train", "training", "val", "valid", "validation", "test", "eval"}
 
 
 def data_set(dataset: Any) -> Any:
-    """`dataset`, or the ``ImageFolder`` of a folder that it names.
+    """`dataset`, or the ``ImageFolder`` of the folder that it names.
 
     Raises:
-        TypeError: what is no data set, or one whose first item can be seen to be wrong.
-        ValueError: a path that is no folder of class folders, or an empty list.
+        TypeError: not a data set, or a list whose first item is not ``(image, target, ...)``.
+        ValueError: a path that is not a folder of class folders, or an empty list.
         FileNotFoundError: a path that does not exist.
         ImportError: a folder, and torchvision is missing.
     """
@@ -45,7 +51,8 @@ def data_set(dataset: Any) -> Any:
             f"dataset must give (image, target), got a bare {type(dataset).__name__}: for images "
             "in memory use ArrayDataset(images, targets)"
         )
-    # torch's data sets may be iterators of themselves that begin anew.
+    # One of torch's iterable data sets may be its own iterator, and begin anew. It has a
+    # `__getitem__`, that of torch's Dataset.
     if isinstance(dataset, Iterator) and not hasattr(dataset, "__getitem__"):
         raise TypeError(
             "dataset must be map-style, or begin anew in each epoch, got a "
@@ -54,25 +61,85 @@ def data_set(dataset: Any) -> Any:
     if isinstance(dataset, Sequence):
         if not dataset:
             raise ValueError(f"dataset is an empty {type(dataset).__name__}")
-        split(dataset[0])
+        _parts(dataset[0])
     return dataset
 
 
-def split(item: Any) -> tuple[Any, tuple[Any, ...]]:
-    """An item's image, and what follows it: target, ...
+@dataclass(slots=True)
+class Item:
+    """What a data set gives for an index.
+
+    Attributes:
+        index: the index; in a stream, the number of the sample.
+        image: as `TwoView` takes it, but never a PIL image: that has become an array.
+        rest: what follows the image: target, ...
+        error: why the image can't be read; None if nothing is known to be wrong.
+    """
+
+    index: int
+    image: Any
+    rest: tuple[Any, ...]
+    error: OSError | None = None
+
+
+def item_of(index: int, given: Any) -> Item:
+    """Take apart what a data set gave for `index`.
+
+    A PIL image is read here. Its file may have been opened only, and an error in it is about this
+    sample then.
 
     Raises:
-        TypeError: it is no tuple or list that begins with an image that views can be made of.
+        TypeError, ValueError: not a tuple or list that begins with an image.
+        OSError: Pillow can't read the image.
     """
-    if not isinstance(item, (tuple, list)) or not item:
-        raise TypeError(f"a tuple (image, target) expected, got {_shown(item)}")
-    if _is_tensor(item[0]):
+    try:
+        parts = _parts(given)
+        return Item(index, _image(parts[0]), tuple(parts[1:]))
+    except TypeError as error:
+        raise TypeError(f"index {index}: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"index {index}: {error}") from error
+    except OSError as error:
+        raise OSError(f"index {index}: {error}") from error
+
+
+def _parts(given: Any) -> Sequence[Any]:
+    """The parts of an item, of which the first may be an image."""
+    if not isinstance(given, (tuple, list)) or not given:
+        raise TypeError(f"a tuple (image, target) expected, got {_shown(given)}")
+    image = given[0]
+    if _is_tensor(image):
         raise TypeError(
             "expected the bytes of an image file, a path, a PIL image or a uint8 array (H, W, 3), "
             "got a torch tensor: remove the data set's own ToTensor, or use ArrayDataset for "
             "images in memory"
         )
-    return item[0], tuple(item[1:])
+    if isinstance(image, (tuple, list)) and image and all(map(_is_tensor, image)):
+        raise TypeError(
+            "expected an image, got several tensors, as a TiedDataset gives two views: split or "
+            "join data sets before TiedDataset, not after"
+        )
+    return given
+
+
+def _image(image: Any) -> Any:
+    """`image` as the core takes it."""
+    if isinstance(image, np.ndarray):
+        right = _is_rgb(image)
+    elif isinstance(image, str):
+        right = image != ""
+    else:
+        right = isinstance(image, (bytes, bytearray, os.PathLike))
+    if right:
+        return image
+    if hasattr(image, "convert") and hasattr(image, "size"):
+        return np.ascontiguousarray(image.convert("RGB"))
+    # All else is refused by the core, which says what to pass instead.
+    return _core.decode(image, None)
+
+
+def _is_rgb(array: NDArray[Any]) -> bool:
+    return array.dtype == _UINT8 and array.ndim == 3 and array.shape[2] == 3 and array.size > 0
 
 
 def _shown(item: Any) -> str:

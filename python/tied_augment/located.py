@@ -1,16 +1,18 @@
 """Where the images of a data set lie, so that the core can read them without Python.
 
-Lives here: `locate`, which knows the data sets of torch, torchvision and timm, and the reason where
-it can't serve. It imports none of them, only asks whether they are loaded. It must never go around
-code that a user has written.
+`locate` knows the data sets of torch, torchvision and timm: image files, members of uncompressed
+tar archives, arrays in memory. Of any other data set it says why only Python can read it. As in
+`sources`, a subclass that has replaced a method is not known, and no library is imported here.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
+from tarfile import TarInfo
 from typing import Any
 
 import numpy as np
@@ -33,14 +35,14 @@ __all__ = ["Located", "locate"]
 
 @dataclass(frozen=True)
 class Located:
-    """Where the images of a data set lie, so that they can be read without Python.
+    """Where the images of a data set lie.
 
-    One of these: a path for every sample; or a row (archive, first byte, bytes) of `members` for
-    every sample; or all pixels.
+    Each sample has a path, or a row (archive, first byte, number of bytes) of `members`; or all are
+    in `pixels`.
 
     Attributes:
-        rest: index to what follows the image in an item: target, ...
-        paths: of image files, or of archives if there are `members`.
+        rest: from an index to what follows the image in its item: target, ...
+        paths: of the image files, or of the archives if there are `members`.
         members: ``(N, 3)`` uint64.
         pixels: ``(N, height, width, 3)`` uint8.
     """
@@ -49,6 +51,14 @@ class Located:
     paths: Sequence[str] = ()
     members: NDArray[np.uint64] | None = None
     pixels: NDArray[np.uint8] | None = None
+
+    def lies_as(self, other: Located) -> bool:
+        """Whether the files or members are those of `other`. Of arrays this is not known."""
+        if self.pixels is not None or other.pixels is not None:
+            return False
+        if self.members is None or other.members is None:
+            return self.members is other.members and self.paths == other.paths
+        return self.paths == other.paths and np.array_equal(self.members, other.members)
 
     def catalog(self) -> _core.Catalog:
         """Hand the places to the core."""
@@ -60,12 +70,14 @@ class Located:
 
 
 def locate(dataset: Any) -> Located | str:
-    """Find where the images of `dataset` lie; the reason if only its own code can get at them.
+    """Find where the images of `dataset` lie; the reason if only Python can read them.
 
-    Known are lists of ``(path, target, ...)``, torchvision's ``ImageFolder`` and
-    ``CIFAR10``/``CIFAR100``, timm's ``ImageDataset`` over folders and uncompressed tar files,
-    `ArrayDataset`; and of all but images in memory a
-    ``Subset``, and a ``ConcatDataset`` whose parts all are files or all are members of archives.
+    Known are lists of ``(path, target, ...)``, torchvision's ``ImageFolder``, ``CIFAR10`` and
+    ``CIFAR100``, timm's ``ImageDataset`` over folders and uncompressed tar files, and
+    `ArrayDataset`. A ``Subset`` is known too, and a ``ConcatDataset`` whose parts are all files or
+    all members of archives; but not those of images in memory.
+
+    Later changes of the data set's lists don't change what has been found.
 
     Raises:
         ValueError: `dataset` has a transform of its own, which the views replace.
@@ -116,11 +128,19 @@ def _changes(dataset: object, module: str, name: str) -> bool:
 
 
 def _listed(items: Sequence[Any]) -> Located | str:
-    pairs = [item for item in items if isinstance(item, (tuple, list)) and item]
-    paths = [os.fspath(pair[0]) for pair in pairs if isinstance(pair[0], (str, os.PathLike))]
-    if len(paths) < len(items):
-        return f"this {type(items).__name__} has images that are not paths"
-    return Located(lambda index: tuple(items[index][1:]), paths)
+    # Few types occur. Checking each of a million items by itself would take half a second.
+    if _all_of(set(map(type, items)), (tuple, list)) and all(items):
+        images = list(map(itemgetter(0), items))
+        kinds = set(map(type, images))
+        if _all_of(kinds, (str, os.PathLike)):
+            held = list(items)
+            paths = images if kinds <= {str} else list(map(os.fspath, images))
+            return Located(lambda index: tuple(held[index][1:]), paths)
+    return f"this {type(items).__name__} has images that are not paths"
+
+
+def _all_of(kinds: Iterable[type], wanted: tuple[type, ...]) -> bool:
+    return all(issubclass(kind, wanted) for kind in kinds)
 
 
 def _concatenated(parts: Sequence[Located | str], ends: Sequence[int]) -> Located | str:
@@ -164,42 +184,55 @@ def _torchvision_rest(dataset: Any, targets: Sequence[Any]) -> Reader:
 
 def _timm_located(dataset: Any) -> Located | str:
     reader = dataset.reader
-    samples = reader.samples if hasattr(reader, "samples") else ()
-
     if keeps(reader, "timm.data.readers.reader_image_folder", "ReaderImageFolder", "__getitem__"):
-        paths = [sample[0] for sample in samples]
-        return Located(_timm_rest(dataset, [sample[1:] for sample in samples]), paths)
+        files = list(reader.samples)
+        paths = [file[0] for file in files]
+        return Located(lambda index: timm_targets(dataset, *files[index][1:]), paths)
     if keeps(reader, "timm.data.readers.reader_image_tar", "ReaderImageTar", "__getitem__"):
-        places = [(reader.root, info, None) for info, _ in samples]
-        targets = [(target,) for _, target in samples]
+        infos = [info for info, _ in reader.samples]
+        targets = [target for _, target in reader.samples]
+        archives, offsets = [reader.root] * len(infos), [0] * len(infos)
     elif keeps(reader, "timm.data.readers.reader_image_in_tar", "ReaderImageInTar", "__getitem__"):
-        root = reader.root
-        places = [
-            (os.path.join(root, archive) if archive else root, info, inner)
-            for info, archive, inner in samples
-        ]
-        targets = [(target,) for target in reader.targets]
+        infos = [info for info, _, _ in reader.samples]
+        targets = list(reader.targets)
+        names = {name for _, name, _ in reader.samples}
+        path_of = {name: os.path.join(reader.root, name) if name else reader.root for name in names}
+        archives = [path_of[name] for _, name, _ in reader.samples]
+        # Of an archive within an archive.
+        offsets = [0 if inner is None else inner.offset_data for _, _, inner in reader.samples]
     else:
         return f"timm's {type(reader).__name__} opens the files itself"
-    numbers: dict[str, int] = {}
-    members = np.empty((len(places), 3), np.uint64)
-    for row, (archive, info, inner) in zip(members, places, strict=True):
-        if info.issparse():
-            return f"{archive} has sparse members"
-        start = info.offset_data + (inner.offset_data if inner is not None else 0)
-        row[:] = numbers.setdefault(archive, len(numbers)), start, info.size
+    return _members(lambda index: timm_targets(dataset, targets[index]), archives, offsets, infos)
+
+
+def _members(
+    rest: Reader, archives: Sequence[str], offsets: Sequence[int], infos: Sequence[TarInfo]
+) -> Located | str:
+    """Where members of archives lie; the reason if an offset is not that of the image's bytes.
+
+    Args:
+        rest: index to what follows the image.
+        archives: of each member, the path.
+        offsets: of each member, where the archive that its TarInfo is about begins in the file.
+        infos: of each member.
+    """
+    sparse = next((n for n, info in enumerate(infos) if info.issparse()), None)
+    if sparse is not None:
+        return f"{archives[sparse]} has sparse members"
+    numbers = {archive: number for number, archive in enumerate(dict.fromkeys(archives))}
     compressed = next((archive for archive in numbers if not _plain_tar(archive)), None)
     if compressed is not None:
         return f"{compressed} is compressed, or not a tar file of POSIX"
-    return Located(_timm_rest(dataset, targets), list(numbers), members)
-
-
-def _timm_rest(dataset: Any, targets: Sequence[Sequence[Any]]) -> Reader:
-    return lambda index: timm_targets(dataset, *targets[index])
+    rows = np.empty((len(infos), 3), np.uint64)
+    rows[:, 0] = [numbers[archive] for archive in archives]
+    rows[:, 1] = [info.offset_data for info in infos]
+    rows[:, 1] += np.array(offsets, np.uint64)
+    rows[:, 2] = [info.size for info in infos]
+    return Located(rest, list(numbers), rows)
 
 
 def _plain_tar(path: str) -> bool:
-    """Whether an archive's offsets are the file's: not so in compressed ones."""
+    """Whether offsets in an archive are offsets in its file: not so if it is compressed."""
     with open(path, "rb") as file:
         file.seek(257)
         return file.read(5) == b"ustar"

@@ -1,7 +1,10 @@
-"""Which part of the data this process takes, where several train together.
+"""Which part of the data this process takes, where several processes train together.
 
-Lives here: who this process is, which samplers and streams are split by rank already, and the split
-of everything else. May import torch. Draws nothing and reads nothing.
+Entries (samples or batches) are split in groups of `world_size`: each rank takes its own entry of
+each group. So all ranks make equally many steps, and the order is that of a single process.
+
+Lives here: who this process is, which samplers and streams split by rank themselves, and the split
+of everything else.
 """
 
 from __future__ import annotations
@@ -21,8 +24,8 @@ __all__ = ["Place", "Ranks", "forgotten_processes", "own_ranks"]
 
 Entry = TypeVar("Entry")
 
-# What samplers call the number of processes, and their own: those of torch, timm and torchvision;
-# of mmengine; of Accelerate.
+# What samplers call the number of processes, and this process's: those of torch, timm and
+# torchvision; of mmengine; of Accelerate.
 _NAMES = (("num_replicas", "rank"), ("world_size", "rank"), ("num_processes", "process_index"))
 
 
@@ -58,21 +61,21 @@ class Ranks:
         return (group[self.rank] for group in self.groups(entries, drop_last))
 
     def count(self, entries: int, drop_last: bool) -> int:
-        """How many of so many entries each rank gets."""
+        """How many entries each rank gets."""
         return (entries if drop_last else entries + self.world_size - 1) // self.world_size
 
 
 class Place:
-    """Where this process stands: as given, or as torch's process group says.
+    """The rank of this process: as given, or as torch's process group says.
 
-    The group may be made later than this, so it is asked each time.
+    The process group is asked each time, since it may be made later.
 
     Args:
         rank: the number of this process; None to ask the process group.
         world_size: the number of processes; 1 needs no `rank`.
 
     Raises:
-        TypeError, ValueError: numbers that are none, or one without the other.
+        TypeError, ValueError: a number that is wrong, or one without the other.
     """
 
     def __init__(self, rank: int | None, world_size: int | None) -> None:
@@ -88,15 +91,15 @@ class Place:
         self.given = Ranks(place, size)
 
     def now(self) -> Ranks:
-        """What holds at this moment."""
+        """This process among all, at this moment."""
         return self.given or _of_process_group()
 
 
 def own_ranks(data: Any) -> Ranks | None:
-    """For which process a sampler or stream gives its part already; None if it gives everything.
+    """The rank whose part a sampler or stream gives by itself; None if it gives everything.
 
-    Known by the attributes of `_NAMES`, also of a sampler within; by ``splits_by_rank``, which is
-    true where the process group is asked at each iteration; and by their types.
+    Samplers are known by the attributes in `_NAMES`, their own or those of a sampler within.
+    Streams are known by their type, or by ``splits_by_rank``: then they ask the process group.
     """
     for size, place in _NAMES:
         several, mine = getattr(data, size, None), getattr(data, place, None)
@@ -114,9 +117,9 @@ def own_ranks(data: Any) -> Ranks | None:
 
 
 def forgotten_processes() -> int | None:
-    """How many processes a launcher has started without a process group; None if all is well.
+    """How many processes torchrun has started, if there is no process group; else None.
 
-    Source: ``WORLD_SIZE``, which torchrun sets.
+    Source: the environment variable ``WORLD_SIZE``, which torchrun sets.
     """
     size = os.environ.get("WORLD_SIZE", "")
     alone = _of_process_group().world_size == 1

@@ -1,15 +1,16 @@
-"""Tar shards in the layout of WebDataset, read as streams.
+"""Tar shards in the layout of WebDataset, read as one stream.
 
-Lives here: `TarShards`. May import torch and `ranks`. It must never decode an image, and never
-hold more than a sample and its shuffle buffer.
+An epoch is made in four steps: the order of the shards, the part of this rank and of this worker of
+a DataLoader, their samples (`webdataset`), and a buffer from which the next sample is drawn.
+
+Lives here: `TarShards`. It never decodes an image, and holds one sample besides the buffer.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 from typing import Any
 
@@ -19,49 +20,49 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from tied_augment.arguments import check_unsigned
 from tied_augment.ranks import Place
+from tied_augment.webdataset import SampleReader, TarSample
 
 __all__ = ["TarShards"]
 
 _logger = logging.getLogger("tied_augment.loader")
 
-Sample = tuple[bytes, Any]
 
-
-class TarShards(IterableDataset[Sample]):
+class TarShards(IterableDataset[TarSample]):
     """``(bytes of the image file, target)`` from tar files, read from front to back.
 
-    In a shard, the files of a sample follow each other and share their path up to the first dot of
-    the file's name: ``a/0001.jpg``, ``a/0001.cls``. Every rank reads shards of its own, and so does
-    every worker of a DataLoader; workers beyond the number of the rank's shards give nothing. With
-    `buffer` the order follows from (`seed`, epoch): that of the shards, and that of the samples as
-    far as the buffer reaches.
+    In a shard, the files of a sample follow each other. They share their path up to the first dot
+    of the file's name, which begins the file's ending: ``a/0001.jpg``, ``a/0001.cls``.
+
+    Each rank reads its own shards, and so does each worker of a DataLoader; a worker without a
+    shard gives nothing. Without `buffer` the order is that of the shards. With `buffer` the order
+    of the shards follows from (`seed`, epoch), and samples are shuffled as far as the buffer
+    reaches.
 
     Args:
-        shards: path of a tar file or a list of them, in the same order on all ranks; gzip and the
-            like will do.
-        samples: how many samples each rank gives in an epoch, all workers together, of which each
-            gives an equal part. The ranks need one number if they are to end an epoch together; who
-            runs out of shards begins anew. With fewer than there are, every epoch ends at the same
-            sample if there is no `buffer`, or one shard only: a warning says so. None for all
-            samples of the rank's shards, whatever their number.
-        buffer: samples from among which the next one is drawn; 0 for the shards' own order.
-        images: endings of image files.
-        target: the ending of the file with the target, an integer in digits; None for no targets,
-            which are -1 then.
+        shards: the path of a tar file, or a list of paths in the same order on all ranks. The files
+            may be compressed with gzip, bzip2 or xz.
+        samples: how many samples each rank gives in an epoch; its workers give equal parts. Ranks
+            end an epoch together only if they give the same number. A rank whose shards have fewer
+            samples reads them again. If they have more, the rest is never given if there is no
+            `buffer`, or one shard only; a warning says so. None for all samples of the shards.
+        buffer: the number of samples from which the next one is drawn; 0 for the shards' order.
+        images: the endings of image files. A sample without one is left out, with a warning.
+        target: the ending of the file with the target, an integer in digits; None for targets
+            of -1.
         seed: the run's seed, 0 to 2**64 - 1.
         rank: this process's number; None to ask torch's process group at each iteration.
         world_size: how many processes share the shards; None to ask likewise, 1 for all shards.
 
     Attributes:
-        splits_by_rank: True: `TiedLoader` does not split what comes. An iterable data set of your
-            own that splits by rank says so by an attribute of this name.
+        splits_by_rank: True, so that `TiedLoader` doesn't split the samples again. An iterable data
+            set of your own that splits by rank says so by an attribute of this name.
 
     Raises:
         TypeError: an argument of the wrong type.
         ValueError: no shards, fewer shards than ranks, no sample in those of a rank, or an argument
             out of its range.
-        OSError, tarfile.TarError: a shard that can't be read, or ends within a member, when it is
-            reached. One that ends between two is warned of, by the logger `tied_augment.loader`.
+        OSError, tarfile.TarError: when it is reached, a shard that can't be read, is not a regular
+            file, or ends within a member. For one that ends between two members there is a warning.
     """
 
     splits_by_rank = True
@@ -71,7 +72,7 @@ class TarShards(IterableDataset[Sample]):
         shards: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         samples: int | None = None,
         buffer: int = 0,
-        images: str | Sequence[str] = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff"),
+        images: str | Sequence[str] = ("jpg", "jpeg", "png", "gif", "webp", "bmp", "tif", "tiff"),
         target: str | None = "cls",
         seed: int = 0,
         *,
@@ -88,14 +89,14 @@ class TarShards(IterableDataset[Sample]):
         # Shared memory: set_epoch must reach workers that live on from epoch to epoch.
         self._epoch = torch.tensor(0, device="cpu")
         self._epoch.share_memory_()
-        self._cut: set[str] = set()
+        self._reader = SampleReader(self.images, self.target)
         self._warned_of_rest = False
 
     def __repr__(self) -> str:
         return f"TarShards({len(self.shards)} shards, samples={self.samples})"
 
     def __getstate__(self) -> dict[str, Any]:
-        # Workers that are not forked know of no process group.
+        # A worker that is not forked has no process group to ask.
         ranks = self._place.now()
         place = Place(ranks.rank, ranks.world_size) if ranks.world_size > 1 else self._place
         return vars(self) | {"_place": place}
@@ -107,7 +108,7 @@ class TarShards(IterableDataset[Sample]):
 
     @property
     def world_size(self) -> int:
-        """How many processes share the shards, likewise."""
+        """How many processes share the shards, as given or as the process group says now."""
         return self._place.now().world_size
 
     def __len__(self) -> int:
@@ -129,10 +130,10 @@ class TarShards(IterableDataset[Sample]):
 
     @property
     def epoch(self) -> int:
-        """The epoch that `set_epoch` has told; 0 before that."""
+        """The epoch that `set_epoch` was given; 0 before that."""
         return int(self._epoch)
 
-    def __iter__(self) -> Iterator[Sample]:
+    def __iter__(self) -> Iterator[TarSample]:
         rank, ranks = self.rank, self.world_size
         if len(self.shards) < ranks:
             raise ValueError(f"{len(self.shards)} shards can't be split among {ranks} ranks")
@@ -143,7 +144,7 @@ class TarShards(IterableDataset[Sample]):
         samples, worker = self.samples, get_worker_info()
         key += [1 + rank]
         if worker is not None and worker.num_workers > 1:
-            # As many on each rank, also where some ranks have a shard more than others.
+            # Each rank uses equally many workers, also if some ranks have a shard more.
             workers = min(worker.num_workers, count // ranks)
             mine = mine[worker.id :: workers] if worker.id < workers else []
             if samples is not None:
@@ -151,16 +152,16 @@ class TarShards(IterableDataset[Sample]):
             key += [1 + worker.id]
         if not mine:
             return iter(())
-        # Cut before it is shuffled: a worker that has just enough samples gives each once.
+        # Limited before it is shuffled, so that a worker with just enough samples gives each once.
         return self._shuffled(self._read(mine, samples), np.random.default_rng(key))
 
-    def _read(self, shards: Sequence[str], samples: int | None) -> Iterator[Sample]:
-        """The samples of `shards`, again and again until there are `samples`; once if None."""
+    def _read(self, shards: Sequence[str], samples: int | None) -> Iterator[TarSample]:
+        """The samples of `shards`: each once, or over and over until there are `samples`."""
         given = 0
         while True:
             before = given
             for shard in shards:
-                for sample in self._samples(shard):
+                for sample in self._reader.samples(shard):
                     if given == samples:
                         if before == 0:
                             self._warn_of_rest(shards)
@@ -173,7 +174,7 @@ class TarShards(IterableDataset[Sample]):
                 return
 
     def _warn_of_rest(self, shards: Sequence[str]) -> None:
-        """Say so, once, if the epoch ends before its shards do, and no other gives the rest."""
+        """Warn, once, if the epoch ends before its shards do and no epoch gives the rest."""
         if self._warned_of_rest or (self.buffer and len(shards) > 1):
             return
         self._warned_of_rest = True
@@ -185,61 +186,9 @@ class TarShards(IterableDataset[Sample]):
             remedy,
         )
 
-    def _samples(self, shard: str) -> Iterator[Sample]:
-        try:
-            with tarfile.open(shard, "r|*") as archive:
-                yield from self._grouped(archive, shard)
-        except tarfile.ReadError as error:
-            raise tarfile.ReadError(f"{shard}: {error}") from error
-
-    def _grouped(self, archive: tarfile.TarFile, shard: str) -> Iterator[Sample]:
-        image: bytes | None = None
-        key, target = "", ""
-        for member in archive:
-            if not member.isfile():
-                continue
-            folder, name = os.path.split(member.name)
-            stem, _, ending = name.partition(".")
-            if os.path.join(folder, stem) != key:
-                if image is not None:
-                    yield image, self._number(target, key, shard)
-                key, image, target = os.path.join(folder, stem), None, ""
-            file = archive.extractfile(member)
-            assert file is not None
-            if ending.lower() in self.images:
-                image = file.read()
-            elif ending == self.target:
-                target = file.read().decode()
-        self._warn_if_cut(archive, shard)
-        if image is not None:
-            yield image, self._number(target, key, shard)
-
-    def _warn_if_cut(self, archive: tarfile.TarFile, shard: str) -> None:
-        """Say so, once, if an archive that has been read to its end lacks the block of zeros there.
-
-        No error, since a missing one is none for GNU tar.
-        """
-        assert archive.fileobj is not None
-        # A whole block has been read after the last member if there is one.
-        if shard in self._cut or archive.fileobj.tell() - archive.offset >= tarfile.BLOCKSIZE:
-            return
-        self._cut.add(shard)
-        _logger.warning(
-            "%s lacks the zeros at a tar file's end: if its writer or a copy was interrupted, "
-            "samples are missing, and it must be made again",
-            shard,
-        )
-
-    def _number(self, target: str, key: str, shard: str) -> int:
-        if self.target is None:
-            return -1
-        try:
-            return int(target)
-        except ValueError:
-            what = f"{target!r} in" if target else "no"
-            raise ValueError(f"{shard}: {what} {key}.{self.target} for the target") from None
-
-    def _shuffled(self, samples: Iterator[Sample], rng: np.random.Generator) -> Iterator[Sample]:
+    def _shuffled(
+        self, samples: Iterator[TarSample], rng: np.random.Generator
+    ) -> Iterator[TarSample]:
         if not self.buffer:
             yield from samples
             return
@@ -253,6 +202,8 @@ class TarShards(IterableDataset[Sample]):
 
 
 def _paths(shards: Any) -> list[str]:
+    if isinstance(shards, (Set, Mapping)):
+        raise TypeError(f"shards is a {type(shards).__name__}, which has no order: give a list")
     given = [shards] if isinstance(shards, (str, os.PathLike)) else shards
     if isinstance(given, bytes) or not isinstance(given, Iterable):
         raise TypeError(f"shards must be paths of tar files, got {shards!r}")
@@ -262,14 +213,21 @@ def _paths(shards: Any) -> list[str]:
     for path in paths:
         if not isinstance(path, (str, os.PathLike)):
             raise TypeError(f"shards must be paths of tar files, got {path!r} among them")
-        if os.path.isdir(path):
-            raise ValueError(f"shards must be tar files, {os.fspath(path)!r} is a folder")
-        if set("*?{") & set(str(path)) and not os.path.exists(path):
-            raise ValueError(
-                f"shards must be paths, patterns are not expanded: {os.fspath(path)!r}; "
-                "sorted(glob.glob(pattern)) gives them"
-            )
+        _refuse(os.fspath(path))
     return [os.fspath(path) for path in paths]
+
+
+def _refuse(path: str) -> None:
+    """Raise ValueError for a path that can't name a tar file. It need not exist yet."""
+    if os.path.isdir(path):
+        raise ValueError(f"shards must be tar files, {path!r} is a folder")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(f"shards must be tar files, {path!r} is not a regular file")
+    if set("*?{") & set(path) and not os.path.exists(path):
+        raise ValueError(
+            f"shards must be paths, patterns are not expanded: {path!r}; "
+            "sorted(glob.glob(pattern)) gives them"
+        )
 
 
 def _endings(name: str, endings: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""What happens to samples that fail: one policy for `TiedDataset` and `TiedLoader`."""
+"""What happens to samples that can't be read, in `TiedDataset` as in `TiedLoader`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ _logger = logging.getLogger("tied_augment.loader")
 
 OnError = Literal["raise", "skip"]
 
-# One bad file is an accident, many in a row are a wrong mount.
+# One bad file is an accident. Many in a row mean that a disk is missing.
 MOST_IN_A_ROW = 20
 
 
 class Skips:
-    """The choice between raising and taking the next sample, as timm's ``ImageDataset`` does.
+    """Raises the errors of samples, or counts and logs them, so that the next sample is taken.
 
-    Only OSError, which decoding errors are, too, is about a sample; all else is raised.
+    Only OSErrors are skipped, which include all errors in decoding. Other errors are defects of the
+    code. timm's ``ImageDataset`` skips likewise.
 
     Args:
         on_error: ``'raise'`` or ``'skip'``.
@@ -37,7 +38,12 @@ class Skips:
         self.count = 0
 
     def pass_by(self, index: int, error: Exception, in_a_row: int) -> None:
-        """Skip sample `index`, the `in_a_row`-th in its place, with a warning; or raise.
+        """Note that sample `index` is skipped, with a warning.
+
+        Args:
+            index: of the sample.
+            error: why.
+            in_a_row: how many samples have been skipped in its place, with this one.
 
         Raises:
             Exception: `error`, if it is not to be skipped.

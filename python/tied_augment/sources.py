@@ -1,9 +1,11 @@
-"""What a data set gives before any pixel is decoded: paths and bytes where it can.
+"""How to read a data set's items without decoding images.
 
-Lives here: `reader_of`, which knows the data sets of timm and torchvision that open files
-themselves and goes around their Pillow decoding, and `ArrayDataset` for images in memory. It
-imports neither library, only asks whether they are loaded. It must never decode, and never go
-around code that a user has written.
+The data sets of torchvision and timm decode with Pillow when they are indexed. `reader_of` knows
+them, and reads the path or the bytes of the image instead. A subclass that has replaced one of
+their methods is asked for its items like any other data set, so that no user's code is bypassed.
+
+Lives here: `reader_of`, and `ArrayDataset` for images in memory. torchvision and timm are not
+imported; if they are not loaded, the data set is not theirs.
 """
 
 from __future__ import annotations
@@ -32,16 +34,16 @@ Reader = Callable[[int], "tuple[Any, ...]"]
 
 
 class ArrayDataset:
-    """Images in memory, all of one size: CIFAR, say. A map-style data set that copies nothing.
+    """A map-style data set of images in memory, all of one size, such as CIFAR. Copies nothing.
 
     Args:
-        images: ``(N, height, width, 3)`` uint8, C-contiguous; a memory-mapped array will do. Don't
-            write it while a loader reads it.
+        images: ``(N, height, width, 3)`` uint8, C-contiguous; it may be memory-mapped. Don't write
+            to it while a loader reads it.
         targets: N targets, of any kind.
 
     Raises:
-        TypeError: `images` is no such array.
-        ValueError: another number of targets than of images.
+        TypeError: `images` is not such an array.
+        ValueError: the numbers of images and targets differ.
     """
 
     def __init__(self, images: NDArray[np.uint8], targets: Sequence[Any]) -> None:
@@ -65,7 +67,7 @@ class ArrayDataset:
 
 
 def _array(images: object) -> str:
-    """What was given for an array of images, and how to make it one."""
+    """What was given in place of an array of images, and how to make it one."""
     if not hasattr(images, "shape") or not hasattr(images, "dtype"):
         return type(images).__name__
     shape, kind = tuple(images.shape), images.dtype
@@ -83,7 +85,12 @@ def _array(images: object) -> str:
 
 
 def joined(reads: Sequence[Reader], ends: Sequence[int]) -> Reader:
-    """One reader for parts that follow each other, as in torch's ``ConcatDataset``."""
+    """One reader of several parts in a row, as in torch's ``ConcatDataset``.
+
+    Args:
+        reads: the parts' readers.
+        ends: of each part, one past its last index in the whole.
+    """
 
     def read(index: int) -> tuple[Any, ...]:
         if index < 0:
@@ -95,21 +102,26 @@ def joined(reads: Sequence[Reader], ends: Sequence[int]) -> Reader:
 
 
 def reader_of(dataset: Any) -> Reader:
-    """Find the cheapest way to read `dataset`: index to ``(sample, target, ...)``.
+    """Find the cheapest way to read `dataset`: from index to ``(image, target, ...)``.
 
-    The samples of torchvision's ``ImageFolder`` and of timm's ``ImageDataset`` over folders come as
-    paths, those of timm's other readers as bytes, those of ``Subset`` and ``ConcatDataset`` as
-    those of their parts. Any other data set, also a subclass of these with a ``__getitem__`` or
-    ``loader`` of its own, is asked for its items as they are.
+    torchvision's ``ImageFolder`` and timm's ``ImageDataset`` over folders give paths, timm's other
+    readers bytes, a ``Subset`` or ``ConcatDataset`` what its parts give. Any other data set is
+    asked for its items. So is a subclass of these with a ``__getitem__`` or ``loader`` of its own.
 
     Raises:
-        TypeError: `dataset` has no ``__getitem__`` and ``__len__``, or is iterable-style.
+        TypeError: `dataset` has no ``__getitem__`` and ``__len__``, is iterable-style, or has a
+            `TiedDataset` in it.
         ValueError: `dataset` has a transform of its own, which the views replace.
     """
     if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
         raise TypeError(
             f"the data set must be map-style, with __getitem__ and __len__, got "
             f"{type(dataset).__name__}"
+        )
+    if keeps(dataset, "tied_augment.dataset", "TiedDataset", "__getitem__"):
+        raise TypeError(
+            "the data set has a TiedDataset in it, which gives pairs of views and not images: "
+            "split or join data sets before TiedDataset, not after"
         )
     if keeps(dataset, "torch.utils.data", "Subset", "__getitem__"):
         read = reader_of(dataset.dataset)
@@ -146,7 +158,7 @@ def plain_folder(dataset: Any) -> bool:
 
 
 def refuse_transform(dataset: Any) -> None:
-    """Raise ValueError if a data set has a transform, which would have no effect."""
+    """Raise ValueError if a data set has a transform, which would not be applied."""
     if dataset.transform is not None:
         raise ValueError(
             "the data set's own transform would be bypassed, since the views take its place: "

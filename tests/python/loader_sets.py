@@ -1,9 +1,7 @@
 """Data sets for the loader's tests, and what a loader over them must give."""
 
 import torch
-from torch.utils.data import (
-    IterableDataset,
-)
+from torch.utils.data import IterableDataset
 from torchvision.datasets import ImageFolder
 
 from tied_augment import TwoView, View
@@ -50,7 +48,14 @@ def epoch_of(loader):
 
 
 def assert_same(got, want):
-    assert len(got) == len(want) > 0
+    """That there are batches, and that they are the same."""
+    assert len(want) > 0
+    assert_equal(got, want)
+
+
+def assert_equal(got, want):
+    """That batches are the same, of which there may be none."""
+    assert len(got) == len(want)
     for (images, targets), (wanted, wanted_targets) in zip(got, want, strict=True):
         assert images.dtype == wanted.dtype
         assert torch.equal(images, wanted)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from loader_sets import VIEWS, Items, paths_of
 from PIL import Image
 from timm.data import ImageDataset, create_loader
 from timm.data.loader import fast_collate
@@ -16,28 +17,9 @@ from torchvision.datasets import ImageFolder
 
 from tied_augment import TiedDataset, TiedLoader, TwoView, View
 
-VIEWS = TwoView(View(32))
-
-
-class Items:
-    """A plain map-style data set."""
-
-    def __init__(self, items):
-        self.items = items
-
-    def __len__(self):
-        return len(self.items)
-
-    def __getitem__(self, index):
-        return self.items[index]
-
 
 def expected(paths, epoch=0, seed=0, views=VIEWS):
     return torch.from_numpy(views.batch(paths, range(len(paths)), epoch, seed))
-
-
-def paths_of(folder):
-    return [path for path, _ in ImageFolder(folder).samples]
 
 
 def in_epoch(dataset, epoch, **arguments):

@@ -20,7 +20,7 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from tied_augment import ArrayDataset, TiedDataset, TiedLoader, TwoView, View
-from tied_augment.loader import output
+from tied_augment.loader import memory, output
 
 
 def test_batches_are_the_views_of_the_samples_in_order(image_folder):
@@ -106,6 +106,21 @@ def test_samples_that_come_again_get_new_views(image_folder, native):
     assert len({index for index, _ in seen}) < len(seen)
 
 
+@pytest.mark.parametrize(("views", "most"), [(TwoView(View(8)), 1 << 15), (View(8), 1 << 16)])
+@pytest.mark.parametrize("place", [{}, {"rank": 0, "world_size": 2}])
+def test_views_do_not_repeat(views, most, place):
+    """The core has 16 bits for the number of a view."""
+    dataset = ArrayDataset(np.zeros((1, 9, 9, 3), np.uint8), [0])
+
+    def batches(draws):
+        options = {"batch_size": 1 << 12, "sampler": [0] * draws}
+        return list(TiedLoader(dataset, views, **options, **place))
+
+    assert batches(most)
+    with pytest.raises(ValueError, match=f"sample 0 comes more than {most} times in an epoch"):
+        batches(most + (2 if place else 1))
+
+
 def test_scheduled_batches_change_their_size(image_folder):
     dataset = ImageFolder(image_folder)
     choices = [TwoView(View(16)), TwoView(View(32))]
@@ -124,7 +139,7 @@ def test_scheduled_batches_change_their_size(image_folder):
             )
 
 
-def test_epochs_follow_whoever_tells_them(image_folder):
+def test_epochs_follow_what_is_told(image_folder):
     dataset = ImageFolder(image_folder)
     paths = paths_of(image_folder)
     sampler = DistributedSampler(dataset, 1, 0, shuffle=False)
@@ -149,6 +164,9 @@ def test_epochs_follow_whoever_tells_them(image_folder):
     assert epoch_now() == 0
     loader.dataset.set_epoch(30)
     assert [epoch_now() for _ in range(2)] == [30, 31]
+    loader.dataset.set_epoch(40)
+    loader.set_epoch(32)  # no news to the sampler
+    assert epoch_now() == 32
 
 
 def test_iterations_that_give_nothing_are_no_epochs(image_folder):
@@ -229,7 +247,7 @@ def test_large_batches_are_normalised_alike(channels_last):
     images = np.random.default_rng(0).integers(0, 256, (12, 70, 70, 3), np.uint8)
     dataset = ArrayDataset(images, [0] * 12)
     form = {"output": "float32", "channels_last": channels_last}
-    large = epoch_of(TiedLoader(dataset, TwoView(View(257)), 12, **form))  # written past the caches
+    large = epoch_of(TiedLoader(dataset, TwoView(View(257)), 12, **form))  # with streaming stores
     small = epoch_of(TiedLoader(dataset, TwoView(View(257)), 3, **form))
     assert large[0][0].nbytes >= 16 << 20
     assert torch.equal(large[0][0], torch.cat([views for views, _ in small], 1))
@@ -318,23 +336,23 @@ def test_pinned_batches_are_views_of_torchs_own_tensor(monkeypatch):
         made.append(torch.zeros(*size, **options))
         return made[-1]
 
-    monkeypatch.setattr(output.torch, "empty", empty)
-    memory = output.Buffers(keep=2, pin=True).lend(2 * 4 * 3 * 8 * 8)
+    monkeypatch.setattr(memory.torch, "empty", empty)
+    lent = memory.BatchMemory(keep=2, pin=True).lend(2 * 4 * 3 * 8 * 8)
     form = output.Output(torch.uint8, (0,) * 3, (1,) * 3, channels_last=False, layout="flat")
-    images = form.tensor(memory, 2, 4, (8, 8))
+    images = form.tensor(lent, output.Shape(views=2, height=8, width=8), 4)
     assert images.untyped_storage()._cdata == made[0].untyped_storage()._cdata
 
 
-def test_buffers_are_lent_to_several_threads_at_once():
-    buffers = output.Buffers(keep=4, pin=False)
+def test_memory_is_lent_to_several_threads_at_once():
+    blocks = memory.BatchMemory(keep=4, pin=False)
 
     def lend(number):
         for turn in range(2000):
             size = 1 + (number + turn) % 3
-            memory = buffers.lend(size)
-            assert memory.numel() == size
-            memory[:] = number
-            assert (memory == number).all()
+            lent = blocks.lend(size)
+            assert lent.numel() == size
+            lent[:] = number
+            assert (lent == number).all()
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(lend, range(4)))

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 import torch
 from loader_sets import VIEWS, Items, Stream, assert_same, epoch_of
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    ConcatDataset,
+    DataLoader,
+    RandomSampler,
+    Subset,
+    TensorDataset,
+)
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
@@ -68,7 +75,9 @@ WRONG = [
     ({"worker_init_fn": None}, TypeError, "'worker_init_fn': leave it out"),
     ({"transform": VIEWS}, TypeError, "'transform': use views="),
     ({"batchsize": 4}, TypeError, "no argument 'batchsize': do you mean batch_size="),
+    ({"pin_memmory": True}, TypeError, "no argument 'pin_memmory': do you mean pin_memory="),
     ({"nonsense": 4}, TypeError, "no argument 'nonsense'$"),
+    ({"normalize": 1}, TypeError, "no argument 'normalize'$"),
 ]
 
 
@@ -215,6 +224,20 @@ def test_wrong_arguments_of_a_data_set(image_folder):
             tied[index]
     with pytest.raises(TypeError, match="give it to TiedLoader"):
         TiedDataset(Stream([]), VIEWS)
+
+
+@pytest.mark.parametrize("make", [TiedLoader, TiedDataset])
+def test_a_tied_data_set_is_not_split_or_joined(make, image_folder):
+    tied = TiedDataset(ImageFolder(image_folder), VIEWS)
+    for around in (
+        Subset(tied, [1, 2]),
+        ConcatDataset([tied, tied]),
+        Subset(Subset(tied, [1]), [0]),
+    ):
+        with pytest.raises(TypeError, match="split or join data sets before TiedDataset"):
+            make(around, VIEWS)
+    with pytest.raises(TypeError, match="split or join data sets before TiedDataset"):
+        first_of(make, Items([tied[0]]))
 
 
 def test_wrong_arguments_of_a_sampler():

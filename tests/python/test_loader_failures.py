@@ -1,16 +1,19 @@
 """TiedLoader: files that can't be read, and data sets whose own code fails."""
 
+import io
 import logging
 import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from loader_sets import VIEWS, Items, Stream, epoch_of, expected, paths_of
+from PIL import Image
 from torchvision.datasets import ImageFolder
 
-from tied_augment import TiedLoader
+from tied_augment import TiedDataset, TiedLoader
 
 
 @pytest.mark.parametrize("native", [True, False])
@@ -99,7 +102,7 @@ def test_replacements_in_a_stream_keep_their_own_index_and_target(image_folder, 
     assert targets.tolist() == [1, 1, 2, 1]
     assert torch.equal(images, expected([path] * 4, [1, 1, 2, 1]))
     skipped = [record.args[0] for record in caplog.records]
-    assert skipped == [0, 3, 0]  # the last is what came in the place of 3
+    assert skipped == [0, 3, 0]  # the last replaced number 3
 
 
 def bad(count):
@@ -172,3 +175,62 @@ def test_targets_that_cannot_be_repeated_are_refused(image_folder):
     path = paths_of(image_folder)[0]
     with pytest.raises(TypeError, match="repeat_targets needs targets of numbers, got 'cat'"):
         list(TiedLoader(Items([(path, "cat")]), VIEWS, repeat_targets=True))
+
+
+def cut_image(path):
+    """A PIL image whose file is cut: Pillow finds out when the pixels are needed."""
+    return Image.open(io.BytesIO(Path(path).read_bytes()[:-400]))
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"), [(TiedLoader, Items), (TiedLoader, Stream), (TiedDataset, Items)]
+)
+def test_images_that_pillow_reads_late(image_folder, caplog, make, kind):
+    paths = paths_of(image_folder)
+
+    def items():
+        opened = [Image.open(io.BytesIO(Path(path).read_bytes())) for path in paths[:2]]
+        several = [opened[0], cut_image(paths[3]), opened[1]]
+        return kind([(image, number) for number, image in enumerate(several)])
+
+    def targets(on_error):
+        if make is TiedLoader:
+            [(_, targets)] = TiedLoader(items(), VIEWS, 3, on_error=on_error)
+            return targets.tolist()
+        return [target for _, target in TiedDataset(items(), VIEWS, on_error=on_error)]
+
+    with pytest.raises(OSError, match=r"index 1: image file is truncated"):
+        targets("raise")
+    assert targets("skip") == [0, 2, 2]
+    [message] = [record.getMessage() for record in caplog.records]
+    assert message.startswith("Skipped sample 1: index 1: image file is truncated")
+
+
+def test_a_late_image_that_replaces_another_is_skipped_too(image_folder):
+    paths = paths_of(image_folder)
+    items = [(path, number) for number, path in enumerate(paths[:5])]
+    items[2], items[3] = (b"no image", 2), (cut_image(paths[3]), 3)
+    loader = TiedLoader(Items(items), VIEWS, 1, sampler=[2], on_error="skip")
+    [(_, targets)] = epoch_of(loader)
+    assert targets.tolist() == [4]
+    assert loader.skipped == 2
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (None, "index 2: expected the bytes .* got NoneType"),
+        (np.zeros((3, 8, 8), np.uint8), r"index 2: an array must be .*looks like \(3, H, W\)"),
+        (np.zeros((8, 8, 3)), "index 2: an array must be .* of float64"),
+        (torch.zeros(3, 8, 8), "index 2: expected the bytes .* got a torch tensor"),
+    ],
+)
+@pytest.mark.parametrize("kind", [Items, Stream])
+def test_a_wrong_item_is_named(image_folder, kind, image, message):
+    items = [(path, number) for number, path in enumerate(paths_of(image_folder)[:4])]
+    items[2] = (image, 2)
+    with pytest.raises(TypeError, match=message):
+        list(TiedLoader(kind(items), VIEWS, 4))
+    items[2] = ("", 2)
+    with pytest.raises(ValueError, match="index 2: a sample's path is empty"):
+        list(TiedLoader(Items(items), VIEWS, 4))

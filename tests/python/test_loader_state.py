@@ -4,23 +4,16 @@ import pickle
 
 import pytest
 import torch
+from loader_sets import Stream, assert_equal, epoch_of
 from timm.data.distributed_sampler import RepeatAugSampler
 from timm.data.scheduled_sampler import ScheduledBatchSampler
-from torch.utils.data import BatchSampler, IterableDataset, RandomSampler
+from torch.utils.data import BatchSampler, RandomSampler
 from torch.utils.data.distributed import DistributedSampler
 from torchvision.datasets import ImageFolder
 
 from tied_augment import TiedLoader, TwoView, View
 
 VIEWS = TwoView(View(16))
-
-
-class Stream(IterableDataset):
-    def __init__(self, items):
-        self.items = items
-
-    def __iter__(self):
-        return iter(self.items)
 
 
 def shuffled(dataset, **arguments):
@@ -61,17 +54,6 @@ def tell(loader, epoch):
             sampler.set_epoch(epoch)
 
 
-def rest_of(iteration):
-    return [(images.clone(), targets) for images, targets in iteration]
-
-
-def assert_same(got, want):
-    assert len(got) == len(want)
-    for (images, targets), (wanted, wanted_targets) in zip(got, want, strict=True):
-        assert torch.equal(images, wanted)
-        assert torch.equal(targets, wanted_targets)
-
-
 def ranked(dataset, **arguments):
     place = {"rank": 1, "world_size": 2}
     return TiedLoader(dataset, VIEWS, 2, shuffle=True, seed=3, **place, **arguments)
@@ -110,19 +92,19 @@ def test_resume_at_every_batch(image_folder, make):
             next(iteration)
         state = pickle.loads(pickle.dumps(loader.state_dict()))
         assert (state["epoch"], state["batches"]) == (1, done)
-        following = rest_of(iteration)
+        following = epoch_of(iteration)
         random_state = torch.get_rng_state()
         tell(loader, 2)
-        next_epoch = rest_of(loader)
+        next_epoch = epoch_of(loader)
 
         torch.manual_seed(99)
         resumed = make(dataset, threads=1, prefetch=1)
         resumed.load_state_dict(state)
         assert_state(resumed.state_dict(), state)
-        assert_same(rest_of(resumed), following)
+        assert_equal(epoch_of(resumed), following)
         torch.set_rng_state(random_state)
         tell(resumed, 2)
-        assert_same(rest_of(resumed), next_epoch)
+        assert_equal(epoch_of(resumed), next_epoch)
 
 
 def assert_state(got, want):
@@ -142,11 +124,11 @@ def test_states_between_epochs(image_folder, make):
         state = loader.state_dict()
         assert (state["epoch"], state["batches"]) == (epoch, 0)
         tell(loader, epoch)
-        batches = rest_of(loader)
+        batches = epoch_of(loader)
         resumed = make(dataset)
         resumed.load_state_dict(state)
         tell(resumed, epoch)
-        assert_same(rest_of(resumed), batches)
+        assert_equal(epoch_of(resumed), batches)
 
 
 def test_resume_after_skipped_samples(image_folder):
@@ -156,10 +138,10 @@ def test_resume_after_skipped_samples(image_folder):
     iteration = iter(loader)
     next(iteration)
     state = loader.state_dict()
-    following = rest_of(iteration)
+    following = epoch_of(iteration)
     resumed = TiedLoader(dataset, VIEWS, 3, on_error="skip")
     resumed.load_state_dict(state)
-    assert_same(rest_of(resumed), following)
+    assert_equal(epoch_of(resumed), following)
 
 
 class Failing:
@@ -182,16 +164,16 @@ def test_resume_after_errors_of_a_data_sets_own_code(image_folder):
     iteration = iter(loader := TiedLoader(dataset, VIEWS, 3, on_error="skip"))
     next(iteration)
     state = loader.state_dict()
-    following = rest_of(iteration)
+    following = epoch_of(iteration)
     resumed = TiedLoader(dataset, VIEWS, 3, on_error="skip")
     resumed.load_state_dict(state)
-    assert_same(rest_of(resumed), following)
+    assert_equal(epoch_of(resumed), following)
 
 
 def test_resuming_twice(image_folder):
     dataset = ImageFolder(image_folder)
     loader = shuffled(dataset)
-    whole = rest_of(loader)
+    whole = epoch_of(loader)
     loader = shuffled(dataset)
     next(iter(loader))
     for done in (1, 2):
@@ -200,7 +182,7 @@ def test_resuming_twice(image_folder):
         loader = shuffled(dataset)
         loader.load_state_dict(state)
         iteration = iter(loader)
-        assert_same([next(iteration)], whole[done : done + 1])
+        assert_equal([next(iteration)], whole[done : done + 1])
 
 
 def test_samplers_that_do_not_repeat_themselves_are_found_out(image_folder):
@@ -244,9 +226,9 @@ def test_every_rank_goes_on_from_the_state_of_one(image_folder, make, saving):
     for rank, iteration in enumerate(iterations):
         resumed = make(dataset, rank=rank, world_size=3)
         resumed.load_state_dict(state)
-        rest = rest_of(iteration)
+        rest = epoch_of(iteration)
         assert rest
-        assert_same(rest_of(resumed), rest)
+        assert_equal(epoch_of(resumed), rest)
 
 
 def test_another_order_is_found_out_on_every_rank(image_folder):

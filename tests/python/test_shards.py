@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import tarfile
 from pathlib import Path
 
@@ -139,6 +140,8 @@ def test_arguments(shards, tmp_path):
         ((b"a.tar",), TypeError, "shards must be paths"),
         (([1],), TypeError, "got 1 among them"),
         ((tmp_path,), ValueError, "must be tar files, .* is a folder"),
+        (({"a.tar"},), TypeError, "a set, which has no order: give a list"),
+        (({"a.tar": 1},), TypeError, "a dict, which has no order: give a list"),
         (("a-{0..9}.tar",), ValueError, "patterns are not expanded"),
         ((["*.tar"],), ValueError, "patterns are not expanded"),
         (("a.tar", 0), ValueError, "samples must be from 1"),
@@ -245,6 +248,39 @@ def test_what_is_wrong_with_a_shard_is_said(tmp_path, shards):
     truncated.write_bytes(shards[0][0].read_bytes()[:3000])
     with pytest.raises((OSError, tarfile.ReadError)):
         list(TarShards([truncated]))
+
+
+def test_a_fifo_is_refused_before_it_is_opened(tmp_path):
+    """Opening it would wait for a writer."""
+    early, late = TarShards(tmp_path / "a.tar"), tmp_path / "a.tar"
+    os.mkfifo(late)
+    with pytest.raises(ValueError, match="is not a regular file"):
+        TarShards(late)
+    with pytest.raises(OSError, match="is not a regular file"):
+        list(early)
+
+
+def test_a_target_in_bytes_is_refused_with_its_place(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        add(tar, "d/a.jpg", b"x")
+        add(tar, "d/a.cls", b"\xff\x00")
+    with pytest.raises(ValueError, match=r"a\.tar: b'\\xff\\x00' in d/a\.cls for the target"):
+        list(TarShards(tmp_path / "a.tar"))
+
+
+def test_files_that_are_left_out_are_warned_of(tmp_path, caplog):
+    """As in WebDataset, an ending begins at the first dot of a file's name."""
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for name in ("a.gif", "a.cls", "b.heic", "b.cls", "c.c.jpg", "c.c.cls", "d.heic", "d.cls"):
+            add(tar, name, b"1")
+    dataset = TarShards(tmp_path / "a.tar")
+    assert list(dataset) == list(dataset) == [(b"1", 1)]
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 2
+    assert "a.tar: b is left out" in messages[0]
+    assert "none of 'heic', 'cls' is in images=" in messages[0]
+    assert "a.tar: c is left out" in messages[1]
+    assert "none of 'c.jpg', 'c.cls' is in images=" in messages[1]
 
 
 def test_a_shard_without_an_end_is_warned_of(tmp_path, shards, caplog):

@@ -129,3 +129,20 @@ def test_where_the_system_starts_none_no_sample_is_blamed(code: str) -> None:
     said = run(code, fails=True)
     assert said.startswith("RuntimeError: cannot start 2000 threads: ")
     assert "pass a smaller threads=" in said
+
+
+def test_where_the_system_starts_no_thread_for_the_data_set() -> None:
+    code = """
+import threading
+
+def start(thread):
+    raise RuntimeError("can't start new thread")
+
+threading.Thread.start = start
+next(iter(loader(4)))
+"""
+    said = run(LOADER + code, fails=True)
+    assert said.startswith(
+        "RuntimeError: cannot start the thread that calls the data set: can't st"
+    )
+    assert "raise the limits on memory and processes" in said

@@ -1,9 +1,16 @@
 """`TiedLoader`: view pairs in batches, made by threads that need no GIL.
 
-`tied_loader` declares, `arguments` checks, `order` says which samples make this process's batches,
-`samplers` what their order follows from, `epochs` which epoch it is; `iteration` runs one, `fetch`
-asks data sets that only Python can read, `output` is the memory and the form of batches, `state`
-what is saved, `report` what is told. May import torch and what lies beside this folder; never timm.
+What each module holds, from the user to the core:
+
+* `tied_loader`: the class; `arguments`: what its arguments may be; `report`: what it tells.
+* `epochs`: which epoch comes next; `state`: what is saved of it; `progress`: how far it has got.
+* `data`: which samples make the batches, and who reads them; `indexed` for map-style data sets,
+  `streamed` for iterable ones; `samplers`, `share`: their order, and this rank's part of it.
+* `iteration`: one epoch under way; `pending`: one batch under way; `feed`, `fetch`: how it gets to
+  the core; `memory`, `output`: where it is written, and the form in which it is delivered.
+* `exits`: the interpreter's exit.
+
+May import torch and what lies beside this folder; never timm.
 """
 
 from tied_augment.loader.samplers import EpochSampler

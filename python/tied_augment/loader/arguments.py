@@ -1,10 +1,10 @@
-"""What the arguments of `TiedLoader` may be, and what the machine decides about them."""
+"""Checks of the arguments of `TiedLoader`, and defaults that depend on the machine."""
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, cast
 
@@ -18,18 +18,16 @@ from tied_augment.view_from_timm import IMAGENET_MEAN, IMAGENET_STD
 
 __all__ = [
     "can_pin",
-    "count",
     "function",
     "output",
     "refuse",
-    "sampler",
     "threads",
     "views",
 ]
 
-# What DataLoader takes and `TiedLoader` does not: what to do instead.
+# Arguments of DataLoader that `TiedLoader` doesn't have, and what to do instead.
 _DATA_LOADERS = {
-    "num_workers": "use threads=, since it has threads in the place of worker processes",
+    "num_workers": "use threads=, since it has threads instead of worker processes",
     "persistent_workers": "leave it out, since there are no worker processes",
     "worker_init_fn": "leave it out, since there are no worker processes",
     "multiprocessing_context": "leave it out, since there are no worker processes",
@@ -45,9 +43,9 @@ _DATA_LOADERS = {
 
 
 def refuse(unknown: Mapping[str, object], known: Iterable[str]) -> None:
-    """Raise TypeError for arguments that `TiedLoader` doesn't have, with what to do instead."""
+    """Raise TypeError for arguments that `TiedLoader` doesn't have, and say what to do instead."""
     for name in unknown:
-        close = [f"do you mean {other}=?" for other in get_close_matches(name, known, 1)]
+        close = [f"do you mean {other}=?" for other in get_close_matches(name, known, 1, 0.75)]
         remedy = ": ".join(["", *([_DATA_LOADERS[name]] if name in _DATA_LOADERS else close)])
         raise TypeError(f"TiedLoader has no argument {name!r}{remedy}")
 
@@ -60,11 +58,11 @@ def function(name: str, value: Any) -> Any:
 
 
 def views(views: object, choosing: bool) -> list[TwoView | View]:
-    """The views of every choice, one by one.
+    """The views, as a list of what a batch sampler may choose from.
 
     Args:
-        views: what was given.
-        choosing: whether there is a batch sampler, which may choose.
+        views: the argument.
+        choosing: whether there is a batch sampler.
     """
     several = list(views) if isinstance(views, Sequence) else [views]
     if not several or not all(isinstance(each, (TwoView, View)) for each in several):
@@ -81,25 +79,8 @@ def views(views: object, choosing: bool) -> list[TwoView | View]:
     return cast("list[TwoView | View]", several)
 
 
-def sampler(name: str, sampler: object) -> None:
-    """Raise TypeError for what can't give an order in each epoch."""
-    if sampler is None:
-        return
-    gives = isinstance(sampler, Iterable) or hasattr(sampler, "__getitem__")
-    if not gives or isinstance(sampler, (str, type, Set, Mapping)):
-        raise TypeError(f"{name} must be a sampler or a list, got {sampler!r}")
-    if isinstance(sampler, Iterator) and not isinstance(sampler, torch.utils.data.Sampler):
-        kind = type(sampler).__name__
-        raise TypeError(f"{name} must begin anew in each epoch, got a {kind}: give a list of it")
-
-
-def count(views: TwoView | View) -> int:
-    """How many views are made of a sample."""
-    return 2 if isinstance(views, TwoView) else 1
-
-
 def output(output: str, mean: Any, std: Any, channels_last: bool, layout: Layout) -> Output:
-    """The form of batches."""
+    """The form of batches that these arguments say."""
     if not isinstance(output, str) or output not in DTYPES:
         names = ", ".join(map(repr, DTYPES))
         raise ValueError(f"output must be one of {names}, got {output!r}")
@@ -120,7 +101,7 @@ def output(output: str, mean: Any, std: Any, channels_last: bool, layout: Layout
 
 
 def can_pin(wanted: bool) -> bool:
-    """Whether memory is to be page-locked; warns, as DataLoader does, where it can't be."""
+    """Whether to page-lock memory; like DataLoader, warns where that is not possible."""
     accelerator = getattr(torch, "accelerator", torch.cuda)
     if wanted and not accelerator.is_available():
         warnings.warn(
@@ -132,7 +113,10 @@ def can_pin(wanted: bool) -> bool:
 
 
 def threads() -> int:
-    """The cores that this process may use, shared with those that torchrun has started."""
+    """The cores of this machine that this process may use.
+
+    They are shared among the processes that torchrun has started here.
+    """
     local = os.environ.get("LOCAL_WORLD_SIZE", "1")
     processes = int(local) if local.isdigit() and int(local) > 0 else 1
     return max(1, _core.build_info()["threads"] // processes)

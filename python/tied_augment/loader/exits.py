@@ -1,9 +1,9 @@
-"""The interpreter's exit waits until no other thread is inside the loader.
+"""The interpreter's exit waits until no daemon thread is inside the loader.
 
-A daemon thread that asks for the GIL while the interpreter is being finalized is ended on the spot
-(``pthread_exit``, before Python 3.14). Within an operation of torch this unwinds C++ frames that
-must not be unwound, and the process dies of ``std::terminate``. So a thread enters here before it
-calls torch. At exit no more are let in, and those inside are waited for.
+Before Python 3.14 a daemon thread that asks for the GIL during the interpreter's exit is ended at
+once, by ``pthread_exit``. If this happens within an operation of torch, it unwinds C++ frames that
+must not be unwound, and the process ends in ``std::terminate``. So a thread enters here before it
+calls torch. At exit no more threads are let in, and those inside are waited for.
 """
 
 from __future__ import annotations
@@ -14,18 +14,17 @@ import threading
 
 __all__ = ["INSIDE"]
 
-# In seconds: the code of a data set may take any time.
+# In seconds. It is limited, since the code of a data set may take any time.
 _PATIENCE = 5
 
 
 class _Inside:
-    """A context manager that counts the threads inside the loader, but for the main thread.
+    """A context manager that counts the threads inside the loader, except the main thread.
 
-    The main thread is the one that exits, and Ctrl-C could reach it between two lines here.
+    The main thread is the one that exits. Besides, Ctrl-C could reach it between two lines here.
 
     Raises:
-        SystemExit: on entering, if the interpreter exits. `threading` lets a thread end by it
-            without a word.
+        SystemExit: on entering, if the interpreter exits. `threading` ends the thread silently.
     """
 
     def __init__(self) -> None:
@@ -56,7 +55,7 @@ class _Inside:
             self._changed.notify_all()
 
     def must_leave(self) -> bool:
-        """Whether the interpreter exits, and waits for this thread."""
+        """Whether the interpreter is exiting and waits for this thread."""
         return self._exiting and threading.current_thread() is not threading.main_thread()
 
     def _exit(self) -> None:

@@ -1,59 +1,31 @@
-"""One epoch under way."""
+"""One epoch under way.
+
+An iteration keeps `ahead` batches begun: in the core, or on their way to it in the feed's thread.
+The consumer gets them in order. When the oldest is finished, the core says which of its samples
+failed. The feed has these made again from others, until none fails. Then the batch is delivered,
+and the next one is begun.
+"""
 
 from __future__ import annotations
 
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 from tied_augment import _core
 from tied_augment.loader.exits import INSIDE
-from tied_augment.loader.fetch import Feed, Pending
+from tied_augment.loader.feed import Feed
+from tied_augment.loader.output import Delivery
+from tied_augment.loader.pending import Pending
+from tied_augment.loader.progress import Progress
 from tied_augment.skips import Skips
 
-__all__ = ["Iteration", "Progress"]
+__all__ = ["Iteration"]
 
 # How long to sleep in the core at most, in seconds: signals are handled in between.
 _NAP = 0.1
-
-
-@dataclass
-class Progress:
-    """How far an epoch has got, and what it waited for.
-
-    Attributes:
-        epoch: the epoch.
-        batches: delivered, or left out because none of their samples is good.
-        order: a checksum over the epoch's order up to these; 0 in a stream.
-        over: whether there are no more.
-        images: samples delivered since the iteration began.
-        began: when it began.
-        waited: seconds that the consumer waited for a batch.
-        consumed: seconds that it spent with the batches.
-        busy: seconds that the core's threads worked, summed.
-        ready: batches that were finished when the last one was asked for.
-        ended: when the iteration ended.
-    """
-
-    epoch: int
-    batches: int = 0
-    order: int = 0
-    over: bool = False
-    images: int = 0
-    began: float = 0.0
-    waited: float = 0.0
-    consumed: float = 0.0
-    busy: float = 0.0
-    ready: int = 0
-    ended: float | None = None
-
-    def passed(self, batch: Pending) -> None:
-        """Note that the epoch goes on after this batch, also when it is resumed."""
-        self.batches += 1
-        self.order = batch.order
 
 
 class Iteration(Iterator[Any]):
@@ -67,6 +39,8 @@ class Iteration(Iterator[Any]):
         batches: what to begin, in order.
         deliver: makes what the consumer gets.
         ahead: how many batches to have under way.
+        skips: what happens to samples that fail.
+        progress: what the iteration notes.
     """
 
     def __init__(
@@ -74,7 +48,7 @@ class Iteration(Iterator[Any]):
         core: _core.Loader,
         feed: Feed,
         batches: Iterator[Pending],
-        deliver: Callable[[Pending, list[tuple[Any, ...]]], Any],
+        deliver: Delivery,
         ahead: int,
         skips: Skips,
         progress: Progress,
@@ -92,7 +66,6 @@ class Iteration(Iterator[Any]):
         self._delivered_at: float | None = None
         self._closed = False
         self._close = weakref.finalize(self, _close, core, feed)
-        progress.began = time.perf_counter()
         try:
             self._begin_batches()
         except BaseException:
@@ -121,7 +94,7 @@ class Iteration(Iterator[Any]):
                 progress.busy = self._core.counts()["busy"]
         except StopIteration as error:
             self.close()
-            # As from here it would look like the end of the epoch.
+            # Raised from here, it would look like the end of the epoch.
             raise RuntimeError("the data set or collate_fn raised StopIteration") from error
         except BaseException:
             if self._ended_by_exit():
@@ -147,10 +120,10 @@ class Iteration(Iterator[Any]):
             self._pending.clear()
 
     def _ended_by_exit(self) -> bool:
-        """Whether the interpreter's exit has ended it, in the midst of a daemon thread's work.
+        """Whether the interpreter's exit has ended it, while a daemon thread was in it.
 
-        That thread must end without a word, and must not take it for the end of the epoch:
-        `threading` ignores SystemExit.
+        That thread must end silently, and must not take this for the end of the epoch. So it gets a
+        SystemExit, which `threading` ignores.
         """
         return INSIDE.must_leave() or (not self._close.alive and not self._closed)
 
@@ -180,14 +153,14 @@ class Iteration(Iterator[Any]):
         batch = self._pending[0]
         while not batch.begun.wait(_NAP):
             self._leave_if_asked()
-            self._core.ready()  # says so if there is no thread left, after a fork
+            self._core.ready()  # raises after a fork, where no thread is left
         if batch.error is not None:
             raise batch.error
         return None if batch.ended else batch
 
     def _made(self, batch: Pending) -> bool:
         """Wait until a batch is made, replacing samples that fail; False if nothing can."""
-        while failures := self._failures():
+        while failures := self._failures(batch):
             if self._feed.lost(batch, len(failures)):
                 for position, error in failures:
                     self._lost += 1
@@ -201,10 +174,11 @@ class Iteration(Iterator[Any]):
         self._lost = 0
         return True
 
-    def _failures(self) -> list[tuple[int, Exception]]:
+    def _failures(self, batch: Pending) -> list[tuple[int, Exception]]:
+        """Wait until the core is done with a batch: the positions that failed, and why."""
         while (failures := self._core.wait(_NAP)) is None:
             self._leave_if_asked()
-        return failures
+        return [(position, batch.unreadable.get(position, error)) for position, error in failures]
 
     def _leave_if_asked(self) -> None:
         if INSIDE.must_leave():

@@ -1,32 +1,34 @@
-"""What `TiedLoader` tells about itself: figures, and sentences on who reads and which part."""
+"""What `TiedLoader` says about itself: figures, and who reads which part of the data."""
 
 from __future__ import annotations
 
 import logging
+import time
 from typing import Literal, TypedDict
 
+from tied_augment.loader.progress import Progress
 from tied_augment.ranks import Place, Ranks, forgotten_processes
 
-__all__ = ["Announcement", "Stats", "part", "reading"]
+__all__ = ["Announcement", "Stats", "part", "reading", "stats"]
 
 _logger = logging.getLogger("tied_augment.loader")
 
 
 class Stats(TypedDict):
-    """What `TiedLoader.stats` tells.
+    """What `TiedLoader.stats` gives.
 
     Attributes:
         images: samples delivered in this epoch.
         images_per_second: since it began.
         data_seconds: what the consumer waited for batches.
         consumer_seconds: what the consumer did with them.
-        threads: how many make batches.
+        threads: the number of threads that make batches.
         busy: the fraction of their time that they worked.
         ready: batches that were finished when the last one was asked for.
-        prefetch: batches that are under way.
+        prefetch: the number of batches that are made ahead.
         skipped: samples skipped since the loader was made.
         reading: ``'native'`` if the threads read the samples by themselves, ``'python'`` if one
-            thread of Python's does.
+            Python thread does.
     """
 
     images: int
@@ -39,6 +41,31 @@ class Stats(TypedDict):
     prefetch: int
     skipped: int
     reading: Literal["native", "python"]
+
+
+def stats(progress: Progress, *, threads: int, prefetch: int, skipped: int, native: bool) -> Stats:
+    """The figures of an iteration so far.
+
+    Args:
+        progress: the iteration's.
+        threads: see `Stats`, like all that follows.
+        prefetch: likewise.
+        skipped: likewise.
+        native: whether the threads read the samples by themselves.
+    """
+    seconds = max((progress.ended or time.perf_counter()) - progress.began, 1e-9)
+    return Stats(
+        images=progress.images,
+        images_per_second=progress.images / seconds,
+        data_seconds=progress.waited,
+        consumer_seconds=progress.consumed,
+        threads=threads,
+        busy=min(progress.busy / (seconds * threads), 1.0),
+        ready=progress.ready,
+        prefetch=prefetch,
+        skipped=skipped,
+        reading="native" if native else "python",
+    )
 
 
 def part(ranks: Ranks, split_by: str | None, stream: bool) -> str:
@@ -71,8 +98,15 @@ class Announcement:
     def __init__(self) -> None:
         self._made = False
 
-    def make(self, sentence: str, batches: int | None, place: Place, own: Ranks | None) -> None:
-        """Say once what is loaded, and warn of processes that don't know of one another."""
+    def make(self, sentence: str, batches: int, place: Place, own: Ranks | None) -> None:
+        """Log once what is loaded, and warn of processes that don't know of each other.
+
+        Args:
+            sentence: what is loaded.
+            batches: how many in an epoch; -1 if that is not known.
+            place: where this process stands.
+            own: the ranks that the data is split for already; None if the loader splits it.
+        """
         if self._made:
             return
         self._made = True

@@ -1,4 +1,9 @@
-"""The order of samples, and how far an epoch has got."""
+"""Samplers: the loader's own, and how those of others are read, numbered and resumed.
+
+A sampler's order can't be saved. What can be saved is all that it draws from: torch's random state,
+its own generator and its epoch. A resumed epoch iterates the sampler again from there, passes over
+what is done, and compares a `checksum` over the order with the saved one.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +28,7 @@ __all__ = [
     "Occurrences",
     "batch_of",
     "begin",
-    "fingerprint",
+    "checksum",
     "index_of",
     "random_state",
 ]
@@ -32,8 +37,8 @@ __all__ = [
 class EpochSampler(Sampler[int]):
     """Every index once, in an order that follows from (`seed`, epoch) alone.
 
-    torch's ``RandomSampler`` draws from the global random state instead, so that its order depends
-    on all that was drawn before.
+    The order of torch's ``RandomSampler`` depends on all that was drawn from the global random
+    state before.
 
     Args:
         dataset: anything with a length.
@@ -62,7 +67,7 @@ class EpochSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         if not self.shuffle:
             return iter(range(len(self)))
-        # An own generator for each pair: seed + epoch, say, would be the next seed's last epoch.
+        # A generator per pair. With seed + epoch, seeds would share their orders.
         rng = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 0, self.epoch]))
         return iter(rng.permutation(len(self)).tolist())
 
@@ -76,11 +81,11 @@ class Drawn(int):
 
     Attributes:
         before: how often it came before in the epoch, on any rank.
-        order: a checksum over what all ranks have drawn so far, with this index's group.
+        checksum: over what all ranks have drawn so far, with this index's group.
     """
 
     before: int
-    order: int
+    checksum: int
 
 
 @dataclass(frozen=True)
@@ -88,24 +93,24 @@ class Asked:
     """A batch that a sampler asks for.
 
     Attributes:
-        indices: its samples.
+        indices: of its samples.
         before: `Drawn.before` of each; None if the sampler gives plain indices.
-        order: `Drawn.order` of the last; None likewise.
+        checksum: `Drawn.checksum` of the last; None if the sampler gives plain indices.
         choice: which of the loader's views to make, as timm's scheduled sampler says.
     """
 
     indices: NDArray[np.uint64]
     before: list[int] | None
-    order: int | None
+    checksum: int | None
     choice: int
 
 
 def index_of(entry: Any, length: int) -> int:
-    """The index that a sampler gave, from 0 up.
+    """The index that a sampler gave, counted from 0.
 
     Raises:
-        TypeError: it is none.
-        IndexError: it is beyond `length`.
+        TypeError: not an index.
+        IndexError: an index beyond `length`.
     """
     try:
         number = operator.index(entry)
@@ -122,9 +127,9 @@ def batch_of(batch: Any, length: int) -> Asked:
     """Read what a batch sampler gave. timm's scheduled sampler gives a choice with each index.
 
     Raises:
-        TypeError: it is no batch of indices.
+        TypeError: not a batch of indices.
         IndexError: an index beyond `length`.
-        ValueError: a batch with several choices, or an empty one.
+        ValueError: a batch of several choices, or an empty one.
     """
     if not isinstance(batch, Iterable):
         raise TypeError(f"a batch_sampler must give lists of indices, got {batch!r}")
@@ -137,23 +142,23 @@ def batch_of(batch: Any, length: int) -> Asked:
     return Asked(
         np.asarray([index_of(index, length) for index in indices], np.uint64),
         [index.before for index in drawn] or None,
-        drawn[-1].order if drawn else None,
+        drawn[-1].checksum if drawn else None,
         operator.index(choices.pop()),
     )
 
 
 class Occurrences:
-    """Numbers the views of samples that come more than once in an epoch, so that they differ.
+    """Numbers the views of samples that come several times in an epoch, so that they differ.
 
     Args:
         length: the number of samples in the data set.
         views: how many views a sample has each time, at most.
-        sampler: one with `num_repeats`, as timm's ``RepeatAugSampler``, gives the repeats of a
-            sample to different ranks; those are numbered by rank, too.
+        sampler: a sampler with `num_repeats`, such as timm's ``RepeatAugSampler``, gives the
+            repeats of a sample to different ranks. Their views are numbered by rank, too.
     """
 
     def __init__(self, length: int, views: int, sampler: Any) -> None:
-        self._seen = np.zeros(length, np.uint16)
+        self._seen = np.zeros(length, np.uint32)
         self._views = views
         across = hasattr(sampler, "num_repeats")
         self._rank = sampler.rank if across else 0
@@ -167,24 +172,34 @@ class Occurrences:
         Args:
             indices: the batch's.
             before: how often each came before; None to count here.
+
+        Raises:
+            ValueError: the number of a view would have more than 16 bits, so views would repeat.
         """
         times = np.asarray(before or [self.count(index) for index in indices.tolist()], np.int64)
-        return ((times * self._ranks + self._rank) * self._views).astype(np.uint16)
+        first = (times * self._ranks + self._rank) * self._views
+        most = int(first.argmax())
+        if first[most] + self._views > 1 << 16:
+            raise ValueError(
+                f"sample {indices[most]} comes more than {times[most]} times in an epoch: the "
+                "number of a view has 16 bits, so its views would repeat. Make epochs shorter"
+            )
+        return first.astype(np.uint16)
 
     def count(self, index: int) -> int:
-        """How often an index came before; it is counted."""
+        """How often an index came before. This time is counted."""
         before = int(self._seen[index])
         self._seen[index] += 1
         return before
 
 
-def fingerprint(indices: NDArray[np.uint64], before: int) -> int:
+def checksum(indices: NDArray[np.uint64], before: int) -> int:
     """A checksum over indices, and over what came before them."""
     return zlib.crc32(indices.tobytes(), before)
 
 
 def random_state(samplers: Sequence[Any]) -> dict[str, torch.Tensor]:
-    """All that torch's samplers draw their order from: the global state and their generator's."""
+    """All that torch's samplers draw from: the global state, and that of their own generator."""
     state = {"global": torch.get_rng_state()}
     for sampler in samplers:
         generator = getattr(sampler, "generator", None)
@@ -199,9 +214,15 @@ def begin(
     state: dict[str, torch.Tensor],
     done: int,
 ) -> Iterator[Any]:
-    """Iterate a batch sampler from the random `state` on, of which `done` batches are done.
+    """Iterate a batch sampler from a random state on.
 
     The global random state is left as it is.
+
+    Args:
+        batch_sampler: what is iterated.
+        samplers: those that may have a generator.
+        state: what `random_state` gave before the epoch.
+        done: how many batches are done, which come first again.
     """
     for sampler in samplers:
         generator = getattr(sampler, "generator", None)
