@@ -1,8 +1,8 @@
 """Checks of the arguments and inputs of `TiedLoss`, and the casts to what it computes in.
 
 Lives here: every refusal of `TiedLoss` with its message. Checks look at types, dtypes, shapes and
-devices of tensors, and never at their values. May import torch, the checks of arguments and the
-similarities.
+devices of tensors. They never look at values, except to name one that torch has refused. May import
+torch, the checks of arguments and the similarities.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from numbers import Real
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from tied_augment.arguments import check_name, check_number, described, listed, nearest
@@ -192,6 +193,24 @@ def target_for_cross_entropy(target: Tensor, logits: Tensor, num_views: int) -> 
     if target.dtype == torch.bool or target.is_complex():
         raise TypeError(f"target must be class indices or soft labels, got {target.dtype}")
     return target.long()
+
+
+def one_hot(target: Tensor, classes: int) -> Tensor:
+    """int64 ``(N, C)`` of class indices ``(N,)``.
+
+    Raises:
+        ValueError: an index is out of range. On CUDA, where no value is read, PyTorch asserts it.
+    """
+    target = target.long()
+    try:
+        return F.one_hot(target, classes)
+    except RuntimeError:
+        outside = target[(target < 0) | (target >= classes)]
+        if not len(outside):
+            raise
+        raise ValueError(
+            f"target must be class indices in [0, {classes}), got {outside[0].item()}"
+        ) from None
 
 
 def check_scalar(name: str, value: Tensor) -> None:
