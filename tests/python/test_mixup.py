@@ -138,7 +138,7 @@ def test_keeps_the_dtype_of_the_images():
         ({"mode": "pairs"}, "got 'pairs': did you mean 'pair'"),
         ({"mixup_alpha": 0.0}, "mixup_alpha or cutmix_alpha must be above 0, got 0 for both"),
         ({"mixup_alpha": -1.0}, "mixup_alpha must be at least 0, got -1.0"),
-        ({"cutmix_alpha": float("inf")}, "cutmix_alpha must be at least 0, got inf"),
+        ({"cutmix_alpha": float("inf")}, "cutmix_alpha must be finite, got inf"),
         ({"seed": -1}, "seed must be at least 0, got -1"),
         ({"prob": 1.5}, r"prob must be in \[0, 1\], got 1.5"),
         ({"num_classes": 0}, "num_classes must be at least 1, got 0"),
@@ -197,6 +197,11 @@ def test_refuses_features_of_another_batch():
         Mix(torch.ones(2)).features(torch.zeros(6, 3))
     with pytest.raises(TypeError, match="got list: of several layers mix each"):
         Mix(torch.ones(2)).features([torch.zeros(4, 3)])
+
+
+def test_refuses_another_state():
+    with pytest.raises(ValueError, match=r"of TiedMixup.state_dict\(\), got the keys \['seed'\]"):
+        mixed().load_state_dict({"seed": 0})
 
 
 def test_repr():

@@ -2,7 +2,7 @@
 
 Lives here: every refusal of `TiedLoss` with its message. Checks look at types, dtypes, shapes and
 devices of tensors. They never look at values, except to name one that torch has refused. May import
-torch, the checks of arguments and the similarities.
+torch, the checks of arguments, the schedules and the similarities.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tied_augment.arguments import check_name, check_number, described, listed, nearest
+from tied_augment.loss.schedule import SCHEDULES, Schedule
 from tied_augment.similarity import SIMILARITIES, Distance, Similarity, known_aliases, name_of
 
 # With this weight, a similarity of at most 4 / (B * D) adds at most 0.025 to the loss for 32 pairs
@@ -53,6 +54,18 @@ def check_similarity(similarity: object) -> str | Distance:
     if not callable(similarity):
         raise TypeError(f"similarity must be a name or callable, got {described(similarity)}")
     return name_of(similarity) or similarity
+
+
+def check_schedule(schedule: object) -> Schedule:
+    """`schedule`, or the schedule of that name."""
+    if isinstance(schedule, Schedule):
+        return schedule
+    if not isinstance(schedule, str):
+        raise TypeError(
+            f"schedule must be one of {SCHEDULES} or a Schedule, such as Schedule('cosine', "
+            f"steps=epochs * steps_per_epoch), got {described(schedule)}"
+        )
+    return Schedule(schedule)
 
 
 def check_layer_weights(weights: object) -> tuple[float, ...] | None:
@@ -219,5 +232,6 @@ def check_scalar(name: str, value: Tensor) -> None:
         raise TypeError(f"{name} must return a scalar tensor, got {type(value).__name__}")
     if value.ndim != 0:
         raise ValueError(
-            f"{name} must return a scalar, got shape {tuple(value.shape)} (reduction='mean'?)"
+            f"{name} must return a scalar, such as the mean over the batch, got shape "
+            f"{tuple(value.shape)}"
         )

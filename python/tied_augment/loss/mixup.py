@@ -167,7 +167,13 @@ class TiedMixup:
         return {"random": self._random.bit_generator.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Draw what the `TiedMixup` that `state` came from would draw next."""
+        """Draw what the `TiedMixup` that `state` came from would draw next.
+
+        Raises:
+            ValueError: `state` is not from `state_dict`.
+        """
+        if "random" not in state:
+            raise ValueError(f"state must be of TiedMixup.state_dict(), got the keys {[*state]}")
         self._random.bit_generator.state = state["random"]
 
     def __repr__(self) -> str:
