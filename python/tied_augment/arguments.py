@@ -69,7 +69,8 @@ def nearest(
     plain = value.strip().lower().replace("-", "_").replace(" ", "_")
     if aliases is not None and aliases.get(plain) in names:
         return aliases[plain]
-    return next(iter(get_close_matches(plain, names, n=1)), None)
+    # difflib's own cutoff, 0.6, takes 'none' for 'cosine'.
+    return next(iter(get_close_matches(plain, names, n=1, cutoff=0.65)), None)
 
 
 def check_int(argument: str, value: object, least: int | None = None) -> None:
@@ -112,7 +113,7 @@ def check_number(
     number = float(value)
     if math.isfinite(number) and least <= number <= most:
         return number
-    if least == -math.inf:
+    if most == math.inf and (least == -math.inf or not math.isfinite(number)):
         raise ValueError(f"{argument} must be finite, got {value}")
     limits = f"at least {least:g}" if most == math.inf else f"in [{least:g}, {most:g}]"
     raise ValueError(f"{argument} must be {limits}, got {value}")

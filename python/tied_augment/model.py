@@ -290,8 +290,9 @@ def _explain(error: Exception, images: object) -> None:
 def _is_views(images: object) -> bool:
     if isinstance(images, Tensor):
         return images.ndim == 5
-    several = isinstance(images, list | tuple) and len(images) > 1
-    return several and all(isinstance(view, Tensor) for view in images)
+    if not isinstance(images, list | tuple) or len(images) < 2:
+        return False
+    return all(isinstance(view, Tensor) for view in images)
 
 
 def _split_views(batch: Tensor, num_views: int) -> tuple[Tensor, ...]:

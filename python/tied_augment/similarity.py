@@ -192,11 +192,15 @@ def vicreg(
     """VICReg: invariance (`mse`), a hinge on each column's spread, and covariances.
 
     Not 0 for equal views: the last two terms keep features from collapsing. Choose other weights
-    with ``functools.partial(vicreg, covariance=0.1)``.
+    with ``functools.partial(vicreg, covariance=0.1)``: finite numbers, or scalar tensors.
 
     Source: Bardes et al., "VICReg", ICLR 2022, eqs. 1-4 (epsilon 1e-4, target 1); the default
     weights are the reference's.
     """
+    weights = {"invariance": invariance, "variance": variance, "covariance": covariance}
+    for name, weight in weights.items():
+        if not isinstance(weight, Tensor):
+            check_number(name, weight)
     loss = invariance * F.mse_loss(first, second)
     for features in (first, second):
         spread = (features.var(dim=0) + 1e-4).sqrt()

@@ -325,7 +325,12 @@ def test_refuses_wrong_inputs(inputs, error, message):
     [
         ("criterion", torch.zeros(6), ValueError, r"criterion must return a scalar.*\(6,\)"),
         ("criterion", 0.0, TypeError, "criterion must return a scalar tensor, got float"),
-        ("similarity", torch.zeros(3), ValueError, r"similarity must return a scalar.*\(3,\)"),
+        (
+            "similarity",
+            torch.zeros(3),
+            ValueError,
+            r"similarity must return a scalar, such as the mean .*, got shape \(3,\)$",
+        ),
         ("similarity", None, TypeError, "similarity must return a scalar tensor, got NoneType"),
     ],
 )

@@ -1,6 +1,7 @@
 """What TiedLoss says of arguments and inputs that are almost right."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from torch import nn
 
 from tied_augment import TiedLoss
 from tied_augment.loss import SIMILARITIES, Schedule
+from tied_augment.similarity import vicreg
 
 B, C, D = 3, 5, 7
 LOGITS, FEATURES = torch.zeros(2 * B, C), torch.zeros(2 * B, D)
@@ -39,6 +41,8 @@ def test_names_none_where_none_is_near():
     message = r"similarity must be one of \('mse', .*or a callable .*, got 'dog'$"
     with pytest.raises(ValueError, match=message):
         TiedLoss(similarity="dog")
+    with pytest.raises(ValueError, match=r"got 'none'$"):
+        TiedLoss(similarity="none")
 
 
 @pytest.mark.parametrize(
@@ -73,8 +77,10 @@ def test_refuses_wrong_values(arguments, message):
         ({"layer_weights": {0: 1.0}}, "layer_weights must be a list of numbers, .*, got dict"),
         ({"layer_weights": {1.0, 2.0}}, "layer_weights must be a list of numbers, .*, got set"),
         ({"layer_weights": torch.ones(1, 1)}, r"a list of numbers, .* shape \(1, 1\)"),
-        ({"schedule": None}, "schedule must be one of .*, got None"),
-        ({"schedule": Schedule}, "schedule must be one of .*, got the class Schedule"),
+        ({"schedule": None}, "schedule must be one of .* or a Schedule, .*, got None"),
+        ({"schedule": 1}, r"one of .* or a Schedule, such as Schedule\('cosine', .*, got 1"),
+        ({"schedule": float}, "schedule must be one of .* or a Schedule, .*, got the class float"),
+        ({"schedule": Schedule}, "one of .* or a Schedule, .*, got the class Schedule"),
         ({"gather": "no"}, "gather must be True or False, got 'no'"),
         ({"watch_collapse": 0}, "watch_collapse must be True or False, got 0"),
         ({"tied_weight": None}, "tied_weight must be a number, got None"),
@@ -107,6 +113,25 @@ def test_refuses_inputs_with_a_hint(inputs, message):
     arguments = {"logits": LOGITS, "features": FEATURES, "target": TARGET} | inputs
     with pytest.raises(ValueError, match=message):
         TiedLoss()(**arguments)
+
+
+def test_refuses_a_weight_that_was_set_to_no_number():
+    criterion = TiedLoss()
+    criterion.tied_weight = "3"
+    with pytest.raises(TypeError, match="tied_weight must be a number, got '3'"):
+        criterion(LOGITS, FEATURES, TARGET)
+    criterion.tied_weight = np.float32(2)
+    assert criterion(LOGITS, FEATURES, TARGET) == TiedLoss()(LOGITS, FEATURES, TARGET)
+
+
+@pytest.mark.parametrize("name", ["invariance", "variance", "covariance"])
+def test_refuses_weights_of_vicreg_that_are_no_numbers(name):
+    criterion = TiedLoss(similarity=partial(vicreg, **{name: "x"}))
+    with pytest.raises(TypeError, match=f"{name} must be a number, got 'x'"):
+        criterion(LOGITS, FEATURES, TARGET)
+    tensor = TiedLoss(similarity=partial(vicreg, **{name: torch.tensor(0.5)}))
+    number = TiedLoss(similarity=partial(vicreg, **{name: 0.5}))
+    assert tensor(LOGITS, FEATURES, TARGET) == number(LOGITS, FEATURES, TARGET)
 
 
 @pytest.mark.parametrize("make", [list, tuple, np.array, torch.tensor])

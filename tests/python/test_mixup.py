@@ -138,7 +138,7 @@ def test_keeps_the_dtype_of_the_images():
         ({"mode": "pairs"}, "got 'pairs': did you mean 'pair'"),
         ({"mixup_alpha": 0.0}, "mixup_alpha or cutmix_alpha must be above 0, got 0 for both"),
         ({"mixup_alpha": -1.0}, "mixup_alpha must be at least 0, got -1.0"),
-        ({"cutmix_alpha": float("inf")}, "cutmix_alpha must be at least 0, got inf"),
+        ({"cutmix_alpha": float("inf")}, "cutmix_alpha must be finite, got inf"),
         ({"seed": -1}, "seed must be at least 0, got -1"),
         ({"prob": 1.5}, r"prob must be in \[0, 1\], got 1.5"),
         ({"num_classes": 0}, "num_classes must be at least 1, got 0"),
@@ -179,6 +179,9 @@ def test_refuses_wrong_types(arguments, message):
         ((FIRST, None), TARGET, TypeError, "images must be a tensor, or a list of two, got tuple"),
         ((FIRST, SECOND), TARGET.tolist(), TypeError, "target must be a tensor, got list"),
         ((FIRST, SECOND), TARGET > 1, ValueError, "class indices .*got torch.bool"),
+        ((FIRST, SECOND), TARGET + 1, ValueError, r"class indices in \[0, 5\), got 5$"),
+        ((FIRST, SECOND), TARGET - 1, ValueError, r"class indices in \[0, 5\), got -1$"),
+        ((FIRST, SECOND), TARGET - 100, ValueError, r"class indices in \[0, 5\), got -100$"),
         ((FIRST, SECOND), TARGET[:3], ValueError, r"class indices \(B,\) = \(6,\), got torch.int"),
         ((FIRST, SECOND), torch.zeros(B, C), ValueError, "class indices .*got torch.float32"),
         ((FIRST[:3], SECOND[:3]), TARGET[:3], ValueError, "mode='pair' needs an even batch, got 3"),
@@ -194,6 +197,11 @@ def test_refuses_features_of_another_batch():
         Mix(torch.ones(2)).features(torch.zeros(6, 3))
     with pytest.raises(TypeError, match="got list: of several layers mix each"):
         Mix(torch.ones(2)).features([torch.zeros(4, 3)])
+
+
+def test_refuses_another_state():
+    with pytest.raises(ValueError, match=r"of TiedMixup.state_dict\(\), got the keys \['seed'\]"):
+        mixed().load_state_dict({"seed": 0})
 
 
 def test_repr():

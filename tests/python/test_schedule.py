@@ -161,8 +161,10 @@ def test_refuses_wrong_types(arguments, message):
     [
         (1.5, TypeError, "step must be an int, got 1.5"),
         (-1, ValueError, "step must be at least 0, got -1"),
-        (torch.tensor(1.0), ValueError, r"step must be one integer, got a tensor of torch.float32"),
-        (torch.tensor(True), ValueError, "one integer, got a tensor of torch.bool"),
+        (torch.tensor(1.0), TypeError, r"step must be one integer, got a tensor of torch.float32"),
+        (torch.tensor(True), TypeError, "one integer, got a tensor of torch.bool"),
+        (2**63, ValueError, r"step must be below 2\*\*63, got 9223372036854775808"),
+        (10**30, ValueError, r"step must be below 2\*\*63, got 1000"),
         (torch.arange(2), ValueError, r"one integer, got .* shape \(2,\)"),
     ],
 )

@@ -260,8 +260,35 @@ def test_poly1_refuses_and_describes():
         Poly1CrossEntropy("1")
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_poly1_leaves_out_rows_without_a_label(smoothing):
+    first, second = views(3, 5)
+    logits = torch.cat((first, second))
+    criterion = Poly1CrossEntropy(2.0, smoothing)
+    target = torch.tensor([0, -100, 3, 1, -100, 2])
+    kept = target != -100
+    loss, expected = criterion(logits, target), criterion(logits[kept], target[kept])
+    assert_same(loss, expected, first, second, **EXACT)
+    without = criterion(logits, torch.full((6,), -100))
+    assert without == 0
+    assert not torch.autograd.grad(without, first)[0].any()
+
+
+@pytest.mark.parametrize("index", [-1, 4])
+def test_poly1_refuses_classes_out_of_range(index):
+    with pytest.raises(ValueError, match=rf"class indices in \[0, 4\), got {index}$"):
+        Poly1CrossEntropy()(torch.zeros(2, 4), torch.tensor([1, index]))
+
+
 @pytest.mark.parametrize(
-    "target", [torch.zeros(4), torch.zeros(4, 1), torch.zeros(4, 1).long(), torch.zeros(2).long()]
+    "target",
+    [
+        torch.zeros(4),
+        torch.zeros(4, 1),
+        torch.zeros(4, 1).long(),
+        torch.zeros(2).long(),
+        torch.zeros(4).bool(),
+    ],
 )
 def test_poly1_broadcasts_no_target(target):
     with pytest.raises(ValueError, match=r"class indices \(4,\) or soft labels \(4, 4\), as .*got"):

@@ -1,8 +1,8 @@
 """Checks of the arguments and inputs of `TiedLoss`, and the casts to what it computes in.
 
 Lives here: every refusal of `TiedLoss` with its message. Checks look at types, dtypes, shapes and
-devices of tensors, and never at their values. May import torch, the checks of arguments and the
-similarities.
+devices of tensors. They never look at values, except to name one that torch has refused. May import
+torch, the checks of arguments, the schedules and the similarities.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from numbers import Real
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from tied_augment.arguments import check_name, check_number, described, listed, nearest
+from tied_augment.loss.schedule import SCHEDULES, Schedule
 from tied_augment.similarity import SIMILARITIES, Distance, Similarity, known_aliases, name_of
 
 # With this weight, a similarity of at most 4 / (B * D) adds at most 0.025 to the loss for 32 pairs
@@ -52,6 +54,18 @@ def check_similarity(similarity: object) -> str | Distance:
     if not callable(similarity):
         raise TypeError(f"similarity must be a name or callable, got {described(similarity)}")
     return name_of(similarity) or similarity
+
+
+def check_schedule(schedule: object) -> Schedule:
+    """`schedule`, or the schedule of that name."""
+    if isinstance(schedule, Schedule):
+        return schedule
+    if not isinstance(schedule, str):
+        raise TypeError(
+            f"schedule must be one of {SCHEDULES} or a Schedule, such as Schedule('cosine', "
+            f"steps=epochs * steps_per_epoch), got {described(schedule)}"
+        )
+    return Schedule(schedule)
 
 
 def check_layer_weights(weights: object) -> tuple[float, ...] | None:
@@ -194,11 +208,30 @@ def target_for_cross_entropy(target: Tensor, logits: Tensor, num_views: int) -> 
     return target.long()
 
 
+def one_hot(target: Tensor, classes: int) -> Tensor:
+    """int64 ``(N, C)`` of class indices ``(N,)``.
+
+    Raises:
+        ValueError: an index is out of range. On CUDA, where no value is read, PyTorch asserts it.
+    """
+    target = target.long()
+    try:
+        return F.one_hot(target, classes)
+    except RuntimeError:
+        outside = target[(target < 0) | (target >= classes)]
+        if not len(outside):
+            raise
+        raise ValueError(
+            f"target must be class indices in [0, {classes}), got {outside[0].item()}"
+        ) from None
+
+
 def check_scalar(name: str, value: Tensor) -> None:
     """Refuse what is not a scalar tensor; a criterion or similarity returned it."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must return a scalar tensor, got {type(value).__name__}")
     if value.ndim != 0:
         raise ValueError(
-            f"{name} must return a scalar, got shape {tuple(value.shape)} (reduction='mean'?)"
+            f"{name} must return a scalar, such as the mean over the batch, got shape "
+            f"{tuple(value.shape)}"
         )

@@ -5,7 +5,7 @@ View 1 is mixed with the reversed batch, and view 2 stays clean. Before the view
 linear from images to features then has equal features for equal views.
 
 Random numbers come from a numpy generator that the object owns. torch's and numpy's global
-generators are neither used nor changed. May import torch, numpy and the checks of arguments.
+generators are neither used nor changed. May import torch, numpy and the checks.
 
 Source: the reference's Flax code (mixup); timm 1.0.31 `timm.data.Mixup` for the arguments, modes
 and boxes.
@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from tied_augment.arguments import check_int, check_name, check_number, described
+from tied_augment.loss.checks import one_hot
 
 _MODES = ("batch", "pair", "elem")
 
@@ -124,7 +124,8 @@ class TiedMixup:
         Args:
             images: floating; ``(2B, c, h, w)`` view-major, ``(2, B, c, h, w)``, or a pair of
                 ``(B, c, h, w)``.
-            target: class indices ``(B,)``.
+            target: class indices ``(B,)``, all in [0, num_classes). Images without a label (-100)
+                cannot be mixed with others.
 
         Returns:
             ``(images, targets, mix)``: images ``(2B, c, h, w)``, soft targets ``(2B, num_classes)``
@@ -132,8 +133,8 @@ class TiedMixup:
 
         Raises:
             TypeError: an argument is not a tensor, or the images are not floating.
-            ValueError: the shapes do not fit, the targets are not class indices, or B is odd with
-                ``mode='pair'``.
+            ValueError: the shapes do not fit, the targets are not class indices or are out of
+                range, or B is odd with ``mode='pair'``.
         """
         first, second = _both_views(images)
         batch, _, height, width = first.shape
@@ -156,7 +157,7 @@ class TiedMixup:
             mixed = torch.where(cut, first.flip(0).where(inside, first), _blend(first, lam))
         else:
             mixed = _blend(first, lam)
-        clean = F.one_hot(target.long(), self.num_classes).float()
+        clean = one_hot(target, self.num_classes).float()
         clean = clean * (1 - self.label_smoothing) + self.label_smoothing / self.num_classes
         targets = torch.cat((_blend(clean, lam), clean))
         return torch.cat((mixed, second)), targets, Mix(lam)
@@ -166,7 +167,13 @@ class TiedMixup:
         return {"random": self._random.bit_generator.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Draw what the `TiedMixup` that `state` came from would draw next."""
+        """Draw what the `TiedMixup` that `state` came from would draw next.
+
+        Raises:
+            ValueError: `state` is not from `state_dict`.
+        """
+        if "random" not in state:
+            raise ValueError(f"state must be of TiedMixup.state_dict(), got the keys {[*state]}")
         self._random.bit_generator.state = state["random"]
 
     def __repr__(self) -> str:

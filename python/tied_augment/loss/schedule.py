@@ -114,7 +114,7 @@ class Schedule(nn.Module):
 
         Raises:
             TypeError: `step` is not an integer.
-            ValueError: `step` is negative, or a tensor that is not one integer.
+            ValueError: `step` is negative or too large, or a tensor of several numbers.
             RuntimeError: train mode, no `step`, and the call is within a backward pass, where
                 activation checkpointing repeats a call whose step has passed. A compiled call
                 cannot notice this.
@@ -136,14 +136,16 @@ class Schedule(nn.Module):
     def _given(self, step: int | Tensor) -> Tensor:
         """`step` as a tensor like the buffer."""
         if isinstance(step, Tensor):
-            integer = not (step.is_floating_point() or step.is_complex())
-            if step.numel() != 1 or not integer or step.dtype == torch.bool:
-                raise ValueError(
+            wrong = step.is_floating_point() or step.is_complex() or step.dtype == torch.bool
+            if wrong or step.numel() != 1:
+                raise (TypeError if wrong else ValueError)(
                     f"step must be one integer, got a tensor of {step.dtype} and shape "
                     f"{tuple(step.shape)}"
                 )
             return step.to(self.step).reshape(())
         check_int("step", step, 0)
+        if step >= 2**63:
+            raise ValueError(f"step must be below 2**63, got {step}")
         return torch.full_like(self.step, step)
 
     def factor(self, step: Tensor) -> Tensor:

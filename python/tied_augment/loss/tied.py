@@ -125,8 +125,7 @@ class TiedLoss(nn.Module):
         self.num_views = num_views
         self.layer_weights = checks.check_layer_weights(layer_weights)
         checks.warn_of_small_weight(entry, self.tied_weight)
-        if not isinstance(schedule, Schedule):
-            schedule = Schedule(schedule)
+        schedule = checks.check_schedule(schedule)
         # A constant weight needs no step, and so adds no key to a checkpoint.
         self.schedule = None if schedule.name == "constant" else schedule
         self.gather = gather
@@ -323,6 +322,8 @@ class TiedLoss(nn.Module):
         return torch.cat([target] * self.num_views) if target.shape[0] == pairs else target
 
     def _weight(self, step: int | Tensor | None) -> float | Tensor:
+        if not isinstance(self.tied_weight, int | float | Tensor):  # set since __init__
+            self.tied_weight = check_number("tied_weight", self.tied_weight)
         if self.schedule is not None:
             factor: Tensor = self.schedule(step)
             return self.tied_weight * factor
