@@ -20,7 +20,7 @@ from torch import Tensor
 
 from tied_augment import _core
 from tied_augment.items import split
-from tied_augment.loader.exits import INSIDE
+from tied_augment.exits import INSIDE
 from tied_augment.loader.output import Buffers, Output
 from tied_augment.located import Located
 from tied_augment.ranks import Ranks

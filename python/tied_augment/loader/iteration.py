@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tied_augment import _core
-from tied_augment.loader.exits import INSIDE
+from tied_augment.exits import INSIDE
 from tied_augment.loader.fetch import Feed, Pending
 from tied_augment.skips import Skips
 

@@ -19,7 +19,7 @@ from tied_augment.dataset import TiedDataset
 from tied_augment.items import data_set
 from tied_augment.loader import arguments, report, samplers
 from tied_augment.loader.epochs import Epochs
-from tied_augment.loader.exits import INSIDE
+from tied_augment.exits import INSIDE
 from tied_augment.loader.fetch import (
     Feed,
     FetchedFeed,

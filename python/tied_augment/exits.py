@@ -1,9 +1,11 @@
-"""The interpreter's exit waits until no other thread is inside the loader.
+"""`INSIDE`: the interpreter's exit waits for the threads that call torch or the core.
 
-A daemon thread that asks for the GIL while the interpreter is being finalized is ended on the spot
-(``pthread_exit``, before Python 3.14). Within an operation of torch this unwinds C++ frames that
-must not be unwound, and the process dies of ``std::terminate``. So a thread enters here before it
-calls torch. At exit no more are let in, and those inside are waited for.
+A daemon thread that asks for the GIL while the interpreter is finalized is ended on the spot
+(``pthread_exit``, before Python 3.14). Within torch or the core this unwinds frames that must not
+be unwound, and the process dies of ``std::terminate``. So the calls of the views and of the loader
+are made inside ``with INSIDE``. The exit lets no more threads in and waits for those inside.
+
+May import the standard library only.
 """
 
 from __future__ import annotations
@@ -14,18 +16,18 @@ import threading
 
 __all__ = ["INSIDE"]
 
-# In seconds: the code of a data set may take any time.
+# How long the exit waits, in seconds: the code of a data set may take any time.
 _PATIENCE = 5
 
 
 class _Inside:
-    """A context manager that counts the threads inside the loader, but for the main thread.
+    """A context manager that counts the threads inside it. A thread may enter it again.
 
-    The main thread is the one that exits, and Ctrl-C could reach it between two lines here.
+    The main thread is not counted. It is the one that exits, and Ctrl-C could interrupt it between
+    two lines here.
 
     Raises:
-        SystemExit: on entering, if the interpreter exits. `threading` lets a thread end by it
-            without a word.
+        SystemExit: on entering, if the interpreter exits. It ends a thread without a message.
     """
 
     def __init__(self) -> None:
@@ -56,7 +58,7 @@ class _Inside:
             self._changed.notify_all()
 
     def must_leave(self) -> bool:
-        """Whether the interpreter exits, and waits for this thread."""
+        """Whether the interpreter exits and waits for this thread."""
         return self._exiting and threading.current_thread() is not threading.main_thread()
 
     def _exit(self) -> None:
