@@ -1,7 +1,7 @@
 """What `View` and `TwoView` share: how they call the core's pipeline.
 
-This module has the Python types of a sample and of a plan, and draws the seed of a call without an
-index. It touches no pixels and never needs torch.
+This module has the Python types of a sample and of a plan. It draws the seed of a call without an
+index. It touches no pixels and does not need torch.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tied_augment import _core
 from tied_augment.arguments import check_pair, check_unsigned
+from tied_augment.exits import INSIDE
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -84,9 +85,10 @@ class Views(ABC):
     ) -> list[Plan]:
         height, width = check_pair("shape", shape, "(height, width)")
         sides = (check_unsigned("height", height, 32), check_unsigned("width", width, 32))
-        epoch, seed = _epoch_and_seed("index", index, epoch, seed)
-        index = check_unsigned("index", 0 if index is None else index, 64)
-        plans = self._pipeline.plan(sides, seed, epoch, index, check_unsigned("view", view, 16))
+        with INSIDE:
+            epoch, seed = _epoch_and_seed("index", index, epoch, seed)
+            index = check_unsigned("index", 0 if index is None else index, 64)
+            plans = self._pipeline.plan(sides, seed, epoch, index, check_unsigned("view", view, 16))
         return [plan_of(ops) for ops in plans]
 
     def _one(
@@ -99,9 +101,12 @@ class Views(ABC):
         out: Pixels,
     ) -> None:
         """Write the views of one sample into `out`, ``(views, 1, 3, height, width)``."""
-        epoch, seed = _epoch_and_seed("index", index, epoch, seed)
-        indices = np.array([check_unsigned("index", 0 if index is None else index, 64)], np.uint64)
-        self._pipeline.run([sample], seed, epoch, indices, check_unsigned("view", view, 16), 1, out)
+        view = check_unsigned("view", view, 16)
+        with INSIDE:
+            epoch, seed = _epoch_and_seed("index", index, epoch, seed)
+            index = check_unsigned("index", 0 if index is None else index, 64)
+            indices = np.array([index], np.uint64)
+            self._pipeline.run([sample], seed, epoch, indices, view, 1, out)
 
     def _run(
         self,
@@ -114,18 +119,13 @@ class Views(ABC):
         out: Pixels,
     ) -> None:
         """Write the views of B samples into `out`, ``(views, B, 3, height, width)``."""
-        epoch, seed = _epoch_and_seed("indices", indices, epoch, seed)
+        view = check_unsigned("view", view, 16)
         if threads is not None:
             threads = check_unsigned("threads", threads, 16, least=1)
-        self._pipeline.run(
-            list(samples),
-            seed,
-            epoch,
-            _indices(indices, count_samples(samples)),
-            check_unsigned("view", view, 16),
-            threads,
-            out,
-        )
+        with INSIDE:
+            epoch, seed = _epoch_and_seed("indices", indices, epoch, seed)
+            numbers = _indices(indices, count_samples(samples))
+            self._pipeline.run(list(samples), seed, epoch, numbers, view, threads, out)
 
 
 def count_samples(samples: object) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tied_augment import _core
 from tied_augment.arguments import check_unsigned
+from tied_augment.exits import INSIDE
 from tied_augment.pipeline import Pixels, Plan, Sample, Step, plan_of
 
 __all__ = ["render"]
@@ -45,7 +46,8 @@ def render(sample: Sample, plan: Plan | Mapping[str, Any], max_pixels: int | Non
     if max_pixels is not None:
         max_pixels = check_unsigned("max_pixels", max_pixels, 64, least=1)
     steps = [_step(entry) for entry in ops]
-    pixels = _core.render(sample, steps, max_pixels)
+    with INSIDE:
+        pixels = _core.render(sample, steps, max_pixels)
     for name, said in plan_of(steps).items():
         value: Any = plan.get(name, said)
         # In JSON the crop is a list.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tied_augment import _core
 from tied_augment.arguments import check_bool, check_unsigned
+from tied_augment.exits import INSIDE
 from tied_augment.pipeline import Indices, Pixels, Plan, Sample, Views, count_samples
 from tied_augment.view import View
 
@@ -195,7 +196,8 @@ def decode(sample: Sample, max_pixels: int | None = None) -> Pixels:
     """
     if max_pixels is not None:
         max_pixels = check_unsigned("max_pixels", max_pixels, 64, least=1)
-    return _core.decode(sample, max_pixels)
+    with INSIDE:
+        return _core.decode(sample, max_pixels)
 
 
 def _as_array(out: object) -> NDArray[np.uint8]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tied_augment import _core
-from tied_augment.loader.exits import INSIDE
+from tied_augment.exits import INSIDE
 from tied_augment.loader.memory import BatchMemory
 from tied_augment.loader.output import Output, Shape
 from tied_augment.loader.pending import Pending

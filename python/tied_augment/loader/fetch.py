@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tied_augment.exits import INSIDE
 from tied_augment.items import Item, item_of
 from tied_augment.loader.feed import Feed, Submission
 from tied_augment.loader.pending import Pending
@@ -61,7 +62,8 @@ class _ThreadFeed(Feed):
         """See `Feed.close`."""
         self._stop.set()
         self._asked.put(None)
-        if self._started and self._thread is not threading.current_thread():
+        own = self._thread is threading.current_thread()
+        if self._started and not own and not INSIDE.exiting:
             # It ends after the item that it is at. Some items take too long to wait for.
             self._thread.join(timeout=0.5)
 

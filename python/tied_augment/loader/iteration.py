@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tied_augment import _core
-from tied_augment.loader.exits import INSIDE
+from tied_augment.exits import INSIDE
 from tied_augment.loader.feed import Feed
 from tied_augment.loader.output import Delivery
 from tied_augment.loader.pending import Pending
@@ -78,7 +78,10 @@ class Iteration(Iterator[Any]):
 
     def _next(self) -> Any:
         if not self._close.alive:
-            raise SystemExit if self._ended_by_exit() else StopIteration
+            if self._closed:
+                raise StopIteration
+            # Not the epoch's end: a hook of `atexit` that runs after ours.
+            raise RuntimeError("the interpreter is exiting, which has ended this iteration")
         asked_at = time.perf_counter()
         progress = self._progress
         if self._delivered_at is not None:
@@ -97,8 +100,6 @@ class Iteration(Iterator[Any]):
             # Raised from here, it would look like the end of the epoch.
             raise RuntimeError("the data set or collate_fn raised StopIteration") from error
         except BaseException:
-            if self._ended_by_exit():
-                raise SystemExit from None
             self.close()
             raise
         if batch is None:
@@ -118,14 +119,6 @@ class Iteration(Iterator[Any]):
             self._progress.ended = time.perf_counter()
             self._close()
             self._pending.clear()
-
-    def _ended_by_exit(self) -> bool:
-        """Whether the interpreter's exit has ended it, while a daemon thread was in it.
-
-        That thread must end silently, and must not take this for the end of the epoch. So it gets a
-        SystemExit, which `threading` ignores.
-        """
-        return INSIDE.must_leave() or (not self._close.alive and not self._closed)
 
     def _begin_batches(self) -> None:
         while len(self._pending) < self._ahead:
@@ -152,7 +145,7 @@ class Iteration(Iterator[Any]):
             return None
         batch = self._pending[0]
         while not batch.begun.wait(_NAP):
-            self._leave_if_asked()
+            INSIDE.check()
             self._core.ready()  # raises after a fork, where no thread is left
         if batch.error is not None:
             raise batch.error
@@ -177,12 +170,8 @@ class Iteration(Iterator[Any]):
     def _failures(self, batch: Pending) -> list[tuple[int, Exception]]:
         """Wait until the core is done with a batch: the positions that failed, and why."""
         while (failures := self._core.wait(_NAP)) is None:
-            self._leave_if_asked()
+            INSIDE.check()
         return [(position, batch.unreadable.get(position, error)) for position, error in failures]
-
-    def _leave_if_asked(self) -> None:
-        if INSIDE.must_leave():
-            raise SystemExit
 
 
 def _close(core: _core.Loader, feed: Feed) -> None:

@@ -13,11 +13,11 @@ from torch import Tensor
 from tied_augment import _core
 from tied_augment.arguments import check_bool, check_unsigned
 from tied_augment.dataset import TiedDataset
+from tied_augment.exits import INSIDE
 from tied_augment.items import data_set
 from tied_augment.loader import arguments, report
 from tied_augment.loader.data import Data, is_stream, within
 from tied_augment.loader.epochs import Epochs
-from tied_augment.loader.exits import INSIDE
 from tied_augment.loader.feed import Submission
 from tied_augment.loader.indexed import Indexed
 from tied_augment.loader.iteration import Iteration
