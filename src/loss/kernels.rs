@@ -16,7 +16,6 @@
 //! depends on the length only, so the result is the same on every machine and for every number of
 //! threads.
 
-use half::bf16;
 use multiversion::multiversion;
 
 use super::real::Real;
@@ -170,52 +169,5 @@ pub fn combine<T: Real>(
     for ((to_first, to_second), (&a, &b)) in out.zip(first.iter().zip(second)) {
         *to_first = a * own_first + b * across;
         *to_second = b * own_second + a * across;
-    }
-}
-
-/// bfloat16 to f32, exactly. It vectorises, unlike the conversion of `half`.
-#[multiversion(targets = "simd")]
-pub fn widen(from: &[bf16], to: &mut [f32]) {
-    for (to, from) in to.iter_mut().zip(from) {
-        *to = f32::from_bits(u32::from(from.to_bits()) << 16);
-    }
-}
-
-/// f32 to bfloat16, to nearest even. Every NaN becomes a quiet NaN.
-#[multiversion(targets = "simd")]
-pub fn narrow(from: &[f32], to: &mut [bf16]) {
-    for (to, &from) in to.iter_mut().zip(from) {
-        let bits = from.to_bits();
-        let rounded = bits.wrapping_add(0x7FFF + ((bits >> 16) & 1)) >> 16;
-        let nan = (bits >> 16) | 0x40;
-        *to = bf16::from_bits(if from.is_nan() { nan } else { rounded } as u16);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use half::bf16;
-
-    use super::{narrow, widen};
-
-    #[test]
-    fn bfloat16_conversions_are_those_of_half() {
-        let all: Vec<bf16> = (0..=u16::MAX).map(bf16::from_bits).collect();
-        let mut wide = vec![0.0; all.len()];
-        widen(&all, &mut wide);
-        for (&small, &wide) in all.iter().zip(&wide) {
-            assert!(small.is_nan() == wide.is_nan());
-            assert!(small.is_nan() || small.to_f32().to_bits() == wide.to_bits(), "{small}");
-        }
-        // Around every tie between two of them.
-        for low in [0u32, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF] {
-            let near = |v: &f32| f32::from_bits((v.to_bits() & 0xFFFF_0000) | low);
-            let wide: Vec<f32> = wide.iter().map(near).collect();
-            let mut small = vec![bf16::ZERO; wide.len()];
-            narrow(&wide, &mut small);
-            for (&wide, &small) in wide.iter().zip(&small) {
-                assert_eq!(small.to_bits(), bf16::from_f32(wide).to_bits(), "{wide}");
-            }
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kernel, Scratch};
+use super::kernel::{Kernel, Scratch};
 use crate::image::{Planes, Rect};
 use crate::rng::{Key, Stream};
 

@@ -2,7 +2,8 @@
 
 use super::erase::{self, Normalization, RandomErasing};
 use super::jitter::{self, ColorJitter};
-use super::{Policy, Scope};
+use super::named::Policy;
+use super::scope::Scope;
 use crate::error::{Error, Result};
 use crate::ops::{Interpolation, Op};
 use crate::rng::Stream;

@@ -1,8 +1,8 @@
 //! AugMix as timm has it (`augment_and_mix_transform`, timm 1.0.31 `data/auto_augment.py`).
 
-use super::Scope;
 use super::name::{Magnitude, Name};
 use super::parse::Config;
+use super::scope::Scope;
 use crate::error::Result;
 use crate::ops::{Chain, Mix, Op};
 use crate::rng::Stream;

@@ -1,6 +1,5 @@
 //! timm's AutoAugment policies (`auto_augment_transform`, timm 1.0.31 `data/auto_augment.py`).
 
-use super::Scope;
 use super::name::Magnitude;
 use super::name::Name::{
     self, AutoContrast, Color, Contrast, Desaturate, Equalize, GaussianBlurRand, Invert, Posterize,
@@ -8,6 +7,7 @@ use super::name::Name::{
     SolarizeAdd, TranslateYRel,
 };
 use super::parse::Config;
+use super::scope::Scope;
 use crate::error::Result;
 use crate::ops::Op;
 use crate::rng::Stream;

@@ -1,7 +1,7 @@
 //! timm's names of ops, and what a magnitude means for each (`LEVEL_TO_ARG` and `AugmentOp`, timm
 //! 1.0.31 `data/auto_augment.py`).
 
-use super::Scope;
+use super::scope::Scope;
 use crate::ops::{
     AutoContrast, Brightness, Color, Contrast, Equalize, GaussianBlur, Invert, Op, Posterize,
     Rotate, Sharpness, ShearX, ShearY, Solarize, SolarizeAdd, TranslateX, TranslateY,

@@ -1,8 +1,8 @@
 //! RandAugment as timm has it (`rand_augment_transform`, timm 1.0.31 `data/auto_augment.py`).
 
-use super::Scope;
 use super::name::{Magnitude, Name};
 use super::parse::Config;
+use super::scope::Scope;
 use crate::error::Result;
 use crate::ops::Op;
 use crate::rng::Stream;

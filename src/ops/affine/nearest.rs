@@ -10,22 +10,12 @@ use std::ops::Range;
 use multiversion::multiversion;
 
 use super::coordinates::interval;
-use super::{PAD, Pixel, Transformer, each_row};
+use super::padded::{PAD, Pixel, pad};
+use super::transformer::{Piece, Transformer, each_row};
 use crate::image::Planes;
 
 /// In a list of input columns: the output column lies outside the image.
 const OUTSIDE: u32 = u32::MAX;
-
-/// An output row that is a piece of an input row.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Piece {
-    /// The input row.
-    row: usize,
-    /// The input column of the first pixel.
-    first: usize,
-    /// The output columns. All others are outside the image.
-    span: Range<usize>,
-}
 
 impl Transformer {
     /// Pillow's `ImagingTransformAffine` without a filter.
@@ -50,13 +40,13 @@ impl Transformer {
         let mut x = c + a * 0.5;
         self.columns.clear();
         self.columns.extend((0..width).map(|_| {
-            let column = whole(x, width).map_or(OUTSIDE, |x| x as u32);
+            let column = inside(x, width).map_or(OUTSIDE, |x| x as u32);
             x += a;
             column
         }));
         let mut y = f + e * 0.5;
         let mut next_row = || {
-            let row = whole(y, height);
+            let row = inside(y, height);
             y += e;
             row
         };
@@ -64,7 +54,7 @@ impl Transformer {
             let piece = |_| next_row().map(|row| Piece { row, first, span: span.clone() });
             return self.copy_pieces(fill, planes, piece);
         }
-        self.load(planes);
+        pad(planes, &mut self.source);
         let Self { source, line, columns, .. } = self;
         let stride = width + 2 * PAD;
         each_row(line, planes, |_, line| {
@@ -89,7 +79,7 @@ impl Transformer {
             };
             return self.copy_pieces(fill, planes, piece);
         }
-        self.load(planes);
+        pad(planes, &mut self.source);
         let Self { source, line, columns, .. } = self;
         let stride = width + 2 * PAD;
         each_row(line, planes, |y, line| {
@@ -134,14 +124,14 @@ impl Transformer {
     /// Pillow's last resort, for coordinates beyond 16 bits: repeated addition in f64.
     fn walked(&mut self, &[a, b, c, d, e, f]: &[f64; 6], fill: Pixel, planes: &mut Planes<'_>) {
         let (height, width) = (planes.height(), planes.width());
-        self.load(planes);
+        pad(planes, &mut self.source);
         let Self { source, line, .. } = self;
         let stride = width + 2 * PAD;
         let mut start = (c + b * 0.5 + a * 0.5, f + e * 0.5 + d * 0.5);
         each_row(line, planes, |_, line| {
             let (mut x, mut y) = start;
             for pixel in line {
-                let place = whole(x, width).zip(whole(y, height));
+                let place = inside(x, width).zip(inside(y, height));
                 *pixel = place.map_or(fill, |(x, y)| source[(y + PAD) * stride + x + PAD]);
                 x += a;
                 y += d;
@@ -217,7 +207,7 @@ fn neighbours(columns: &[u32]) -> Option<(Range<usize>, usize)> {
     (!apart).then_some((start..end, first as usize))
 }
 
-/// The integer part of `v`, if `v` is in [0, limit).
-fn whole(v: f64, limit: usize) -> Option<usize> {
+/// The pixel that contains the coordinate `v`, if `v` is in [0, limit).
+fn inside(v: f64, limit: usize) -> Option<usize> {
     (v >= 0.0 && v < limit as f64).then_some(v as usize)
 }

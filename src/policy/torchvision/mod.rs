@@ -10,7 +10,7 @@ mod tables;
 
 use self::space::{Name, Space};
 use self::tables::Table;
-use super::Scope;
+use super::scope::Scope;
 use crate::ops::{Chain, Interpolation, Mix, Op};
 use crate::rng::Stream;
 

@@ -5,7 +5,8 @@
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
-use super::{BLOCK, ByteRows, Coefficients, HALF, PRECISION_BITS};
+use super::super::coefficients::{Coefficients, PRECISION_BITS};
+use super::buffers::{BLOCK, ByteRows, HALF};
 
 /// As [`super::vertical`], for rows of at least a block.
 #[target_feature(enable = "avx2")]

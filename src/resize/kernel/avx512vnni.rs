@@ -8,8 +8,8 @@ use std::array::from_fn;
 use std::hint::black_box;
 use std::mem::transmute;
 
-use super::super::coefficients::{Digits, GROUP};
-use super::{BLOCK, ByteRows, Coefficients, HALF, PRECISION_BITS, Quad};
+use super::super::coefficients::{Coefficients, Digits, GROUP, PRECISION_BITS};
+use super::buffers::{BLOCK, ByteRows, HALF, Quad};
 use crate::image::ImageRef;
 
 /// Rows or columns that the horizontal pass works on at once.
