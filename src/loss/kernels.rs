@@ -25,6 +25,26 @@ const LANES: usize = 32;
 /// The number of terms after which the lanes are added up in f64.
 const BLOCK: usize = 64 * LANES;
 
+/// A row of each view.
+#[derive(Clone, Copy)]
+pub struct RowPair<'a, T> {
+    pub first: &'a [T],
+    pub second: &'a [T],
+}
+
+/// A row of each view, to write.
+pub struct RowPairMut<'a, T> {
+    pub first: &'a mut [T],
+    pub second: &'a mut [T],
+}
+
+/// The dot products of two rows with each other and with themselves.
+pub struct Products {
+    pub dot: f64,
+    pub first_square: f64,
+    pub second_square: f64,
+}
+
 /// The sum of `term(a, b)` over the pairs of numbers in both rows.
 #[inline(always)]
 fn sum<T: Real>(first: &[T], second: &[T], term: impl Fn(T, T) -> T) -> f64 {
@@ -109,32 +129,33 @@ pub fn rescale_weighted<T: Real>(row: &mut [T], factor: T, weights: &[T], weight
 
 /// The sum of `(first - second)^2`.
 #[multiversion(targets = "simd")]
-pub fn squares<T: Real>(first: &[T], second: &[T]) -> f64 {
-    sum(first, second, |a, b| (a - b) * (a - b))
+pub fn squares<T: Real>(rows: RowPair<'_, T>) -> f64 {
+    sum(rows.first, rows.second, |a, b| (a - b) * (a - b))
 }
 
 /// The sum of `|first - second|`.
 #[multiversion(targets = "simd")]
-pub fn distances<T: Real>(first: &[T], second: &[T]) -> f64 {
-    sum(first, second, |a, b| if a < b { b - a } else { a - b })
+pub fn distances<T: Real>(rows: RowPair<'_, T>) -> f64 {
+    sum(rows.first, rows.second, |a, b| if a < b { b - a } else { a - b })
 }
 
-/// `first . second`, `first . first` and `second . second`.
+/// The three dot products of the rows.
 #[multiversion(targets = "simd")]
-pub fn products<T: Real>(first: &[T], second: &[T]) -> (f64, f64, f64) {
+pub fn products<T: Real>(rows: RowPair<'_, T>) -> Products {
+    let RowPair { first, second } = rows;
     let product = |a: T, b: T| a * b;
-    (sum(first, second, product), sum(first, first, product), sum(second, second, product))
+    Products {
+        dot: sum(first, second, product),
+        first_square: sum(first, first, product),
+        second_square: sum(second, second, product),
+    }
 }
 
 /// Writes `factor * (first - second)` and its negative.
 #[multiversion(targets = "simd")]
-pub fn differences<T: Real>(
-    (first, second): (&[T], &[T]),
-    factor: T,
-    (to_first, to_second): (&mut [T], &mut [T]),
-) {
-    let out = to_first.iter_mut().zip(to_second);
-    for ((to_first, to_second), (&a, &b)) in out.zip(first.iter().zip(second)) {
+pub fn differences<T: Real>(rows: RowPair<'_, T>, factor: T, out: RowPairMut<'_, T>) {
+    let out = out.first.iter_mut().zip(out.second);
+    for ((to_first, to_second), (&a, &b)) in out.zip(rows.first.iter().zip(rows.second)) {
         let value = (a - b) * factor;
         *to_first = value;
         *to_second = -value;
@@ -143,13 +164,9 @@ pub fn differences<T: Real>(
 
 /// Writes `factor * sign(first - second)` and its negative. The sign of 0 and of NaN is 0.
 #[multiversion(targets = "simd")]
-pub fn signs<T: Real>(
-    (first, second): (&[T], &[T]),
-    factor: T,
-    (to_first, to_second): (&mut [T], &mut [T]),
-) {
-    let out = to_first.iter_mut().zip(to_second);
-    for ((to_first, to_second), (&a, &b)) in out.zip(first.iter().zip(second)) {
+pub fn signs<T: Real>(rows: RowPair<'_, T>, factor: T, out: RowPairMut<'_, T>) {
+    let out = out.first.iter_mut().zip(out.second);
+    for ((to_first, to_second), (&a, &b)) in out.zip(rows.first.iter().zip(rows.second)) {
         let up = if a > b { factor } else { T::ZERO };
         let down = if a < b { factor } else { T::ZERO };
         *to_first = up - down;
@@ -157,16 +174,12 @@ pub fn signs<T: Real>(
     }
 }
 
-/// Writes `row * own + other * across` for both rows. `own` differs between the rows.
+/// Writes `row * own + other * across` for both rows. `own` has a factor per row.
 #[multiversion(targets = "simd")]
-pub fn combine<T: Real>(
-    (first, second): (&[T], &[T]),
-    (own_first, own_second): (T, T),
-    across: T,
-    (to_first, to_second): (&mut [T], &mut [T]),
-) {
-    let out = to_first.iter_mut().zip(to_second);
-    for ((to_first, to_second), (&a, &b)) in out.zip(first.iter().zip(second)) {
+pub fn combine<T: Real>(rows: RowPair<'_, T>, own: [T; 2], across: T, out: RowPairMut<'_, T>) {
+    let [own_first, own_second] = own;
+    let out = out.first.iter_mut().zip(out.second);
+    for ((to_first, to_second), (&a, &b)) in out.zip(rows.first.iter().zip(rows.second)) {
         *to_first = a * own_first + b * across;
         *to_second = b * own_second + a * across;
     }

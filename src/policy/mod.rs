@@ -28,11 +28,11 @@ mod augmix;
 mod auto_augment;
 mod erase;
 mod jitter;
-mod name;
 mod named;
 mod parse;
 mod rand_augment;
 mod scope;
+mod timm_op;
 mod torchvision;
 
 pub use augment::Augment;

@@ -2,10 +2,10 @@
 
 use super::augmix::AugMix;
 use super::auto_augment::AutoAugment;
-use super::name::Name;
 use super::parse::Config;
 use super::rand_augment::RandAugment;
 use super::scope::Scope;
+use super::timm_op::TimmOp;
 use super::torchvision::Torchvision;
 use crate::error::Result;
 use crate::ops::Op;
@@ -56,8 +56,8 @@ impl Policy {
     /// Whether it may shear, rotate or translate with the filters of its [`Scope`].
     pub(super) fn needs_filters(&self) -> bool {
         match &self.0 {
-            Family::RandAugment(policy) => policy.names().any(Name::interpolates),
-            Family::AutoAugment(policy) => policy.names().any(Name::interpolates),
+            Family::RandAugment(policy) => policy.names().any(TimmOp::interpolates),
+            Family::AutoAugment(policy) => policy.names().any(TimmOp::interpolates),
             Family::AugMix(_) => true,
             // It has a filter of its own.
             Family::Torchvision(_) => false,

@@ -11,7 +11,7 @@ use crate::rng::Stream;
 
 /// torchvision's names of ops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Name {
+pub enum TorchvisionOp {
     Identity,
     ShearX,
     ShearY,
@@ -29,7 +29,7 @@ pub enum Name {
     Invert,
 }
 
-impl Name {
+impl TorchvisionOp {
     /// Whether its magnitude has a random sign.
     pub fn signed(self) -> bool {
         !matches!(
@@ -79,7 +79,7 @@ impl Space {
     }
 
     /// One of `names`, with the magnitude of one of the first `bins` and a sign.
-    pub fn draw(&self, names: &[Name], bins: u32, stream: &mut Stream) -> Option<Op> {
+    pub fn draw(&self, names: &[TorchvisionOp], bins: u32, stream: &mut Stream) -> Option<Op> {
         let name = stream.choose(names);
         let bin = stream.below(bins);
         let negative = name.signed() && stream.chance(0.5);
@@ -87,7 +87,7 @@ impl Space {
     }
 
     /// What torchvision's `_apply_op` does for this name, bin and sign; `None` for nothing.
-    pub fn op(&self, name: Name, bin: u32, negative: bool) -> Option<Op> {
+    pub fn op(&self, name: TorchvisionOp, bin: u32, negative: bool) -> Option<Op> {
         let up_to = |end: f64| {
             let magnitude = linspace(0.0, end as f32, self.bins, bin);
             f64::from(if negative { -magnitude } else { magnitude })
@@ -96,36 +96,38 @@ impl Space {
         // torchvision fills with black, whatever the mean.
         let fill = [0; 3];
         Some(match name {
-            Name::Identity => return None,
-            Name::ShearX => {
+            TorchvisionOp::Identity => return None,
+            TorchvisionOp::ShearX => {
                 ShearX { factor: sheared(up_to(self.shear)).0, interpolation, fill }.into()
             }
-            Name::ShearY => {
+            TorchvisionOp::ShearY => {
                 ShearY { factor: sheared(up_to(self.shear)).1, interpolation, fill }.into()
             }
-            Name::TranslateX => {
+            TorchvisionOp::TranslateX => {
                 let pixels = -up_to(self.translate.0).trunc();
                 TranslateX { pixels, interpolation, fill }.into()
             }
-            Name::TranslateY => {
+            TorchvisionOp::TranslateY => {
                 let pixels = -up_to(self.translate.1).trunc();
                 TranslateY { pixels, interpolation, fill }.into()
             }
-            Name::Rotate => Rotate { degrees: up_to(self.rotate), interpolation, fill }.into(),
-            Name::Brightness => Brightness { factor: 1.0 + up_to(self.tone) }.into(),
-            Name::Color => Color { factor: 1.0 + up_to(self.tone) }.into(),
-            Name::Contrast => Contrast { factor: 1.0 + up_to(self.tone) }.into(),
-            Name::Sharpness => Sharpness { factor: 1.0 + up_to(self.tone) }.into(),
-            Name::Posterize => {
+            TorchvisionOp::Rotate => {
+                Rotate { degrees: up_to(self.rotate), interpolation, fill }.into()
+            }
+            TorchvisionOp::Brightness => Brightness { factor: 1.0 + up_to(self.tone) }.into(),
+            TorchvisionOp::Color => Color { factor: 1.0 + up_to(self.tone) }.into(),
+            TorchvisionOp::Contrast => Contrast { factor: 1.0 + up_to(self.tone) }.into(),
+            TorchvisionOp::Sharpness => Sharpness { factor: 1.0 + up_to(self.tone) }.into(),
+            TorchvisionOp::Posterize => {
                 let fewer = bin as f32 / (f64::from(self.bins - 1) / f64::from(self.bits.1)) as f32;
                 Posterize { bits: self.bits.0 - fewer.round_ties_even() as u32 }.into()
             }
-            Name::Solarize => {
+            TorchvisionOp::Solarize => {
                 Solarize { threshold: f64::from(linspace(255.0, 0.0, self.bins, bin)) }.into()
             }
-            Name::AutoContrast => AutoContrast {}.into(),
-            Name::Equalize => Equalize {}.into(),
-            Name::Invert => Invert {}.into(),
+            TorchvisionOp::AutoContrast => AutoContrast {}.into(),
+            TorchvisionOp::Equalize => Equalize {}.into(),
+            TorchvisionOp::Invert => Invert {}.into(),
         })
     }
 }

@@ -10,7 +10,7 @@ use crate::rng::Stream;
 
 /// An op by timm's name: a kind of [`Op`], and how its arguments follow from a magnitude.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Name {
+pub enum TimmOp {
     AutoContrast,
     Equalize,
     Invert,
@@ -65,7 +65,7 @@ impl Magnitude {
     }
 }
 
-impl Name {
+impl TimmOp {
     /// Whether it interpolates.
     pub(super) fn interpolates(self) -> bool {
         matches!(
