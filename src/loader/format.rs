@@ -23,6 +23,23 @@ pub enum Layout {
 }
 
 /// How views are written into a batch.
+///
+/// ```
+/// use tied_augment::loader::{Format, Layout};
+///
+/// // float32 from 0 to 1: the mean is 0 and the standard deviation is 1.
+/// let channel = |_| (0..256).flat_map(|v| (v as f32 / 255.0).to_ne_bytes());
+/// let table: Vec<u8> = (0..3).flat_map(channel).collect();
+/// let format = Format::new(Some(&table), Some([[0.0; 3], [1.0; 3]]), Layout::Interleaved)?;
+///
+/// // Two pixels, in planes: blue and magenta.
+/// let view = [0, 255, 0, 0, 255, 255];
+/// let mut out = [0; 6 * 4];
+/// format.write(&view, false, &mut out);
+/// let elements = out.as_chunks().0.iter().map(|&bytes| f32::from_ne_bytes(bytes));
+/// assert!(elements.eq([0.0, 0.0, 1.0, 1.0, 0.0, 1.0]));
+/// # Ok::<_, tied_augment::error::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Format {
     table: Option<Table>,
@@ -46,7 +63,7 @@ impl Format {
     /// writing faster and changes nothing else.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the table does not have 768 elements of 2 or 4 bytes.
+    /// [`Error::Argument`](crate::error::Error::Argument) if the table does not have 768 elements of 2 or 4 bytes.
     pub fn new(
         table: Option<&[u8]>,
         normalised: Option<[[f32; 3]; 2]>,
@@ -69,8 +86,7 @@ impl Format {
     }
 
     /// Whether views need no conversion.
-    #[must_use]
-    pub fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         matches!(self, Self { table: None, layout: Layout::Planes, .. })
     }
 

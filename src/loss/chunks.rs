@@ -1,7 +1,7 @@
 //! The batch divided into chunks, each with the results that it writes.
 //!
 //! A chunk is what one thread does at a time: some rows of logits, or some pairs of feature rows.
-//! Chunks read what they like and write disjoint parts, so threads need no locks.
+//! Chunks read from the whole batch and write disjoint parts, so threads need no locks.
 
 use super::cross_entropy::cross_entropy;
 use super::inputs::{Gradients, Inputs, RowTargets};
@@ -10,7 +10,7 @@ use super::matrix::{Matrix, MatrixMut};
 use super::real::Real;
 use super::similarity::{PairGradient, Similarity};
 
-/// The numbers that a chunk reads. That takes some microseconds.
+/// The numbers that a chunk reads. A chunk takes a few microseconds.
 const CHUNK_LEN: usize = 1 << 14;
 
 /// What all chunks need to know.
@@ -34,7 +34,7 @@ pub struct Outputs<'a> {
     pub gradients: Gradients<'a>,
 }
 
-/// One of the pieces of work.
+/// A part of the batch.
 pub enum Chunk<'a> {
     Logits(LogitsChunk<'a>),
     Features(FeaturesChunk<'a>),

@@ -6,10 +6,11 @@ use multiversion::multiversion;
 
 /// Rows that are stored as `S` and computed as `Self`.
 pub trait Convert<S>: Sized {
-    /// `row` as `Self`: itself if it has this type, else converted into `scratch`.
+    /// Returns `row` as `Self`: the row itself if it has this type, else converted into `scratch`.
     fn read<'a>(row: &'a [S], scratch: &'a mut [Self]) -> &'a [Self];
 
-    /// Has `fill` compute `row`: in place if it has this type, else in `scratch`, then converted.
+    /// Lets `fill` compute `row`: in place if it has this type, else in `scratch`, which is then
+    /// converted.
     fn write<R>(row: &mut [S], scratch: &mut [Self], fill: impl FnOnce(&mut [Self]) -> R) -> R;
 }
 

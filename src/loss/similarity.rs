@@ -1,7 +1,7 @@
 //! The distances between the features of two views: names, formulas and gradients.
 //!
-//! To add one, add it to the list and follow the compiler to the two matches below. Its loops over a
-//! row go to `kernels`.
+//! To add one, add it to the list and follow the compiler to the two matches below. Its loops over
+//! a row go to `kernels`.
 
 use std::str::FromStr;
 

@@ -9,7 +9,7 @@ use crate::image::Planes;
 
 /// What an op does.
 pub trait Kernel: Debug {
-    /// Says which argument is out of its range, if one is: plans may come from outside.
+    /// Checks the arguments, since plans may come from outside. The error names the argument.
     fn validate(&self) -> Result<(), String>;
 
     /// Replaces the image in `planes` by the op's result.

@@ -12,8 +12,8 @@ use crate::image::Planes;
 
 /// AugMix: chains of ops are applied to copies of the image, and the results are mixed with it.
 //
-// A derived enum with a tag is read by way of serde's buffer. This also ends the recursion of the
-// deserializer's type: the ops of a chain are read from the buffer, whatever the plan is read from.
+// serde reads an enum with a tag through a buffer of its own. The buffer also ends a recursion of
+// types: the ops of a chain are read from the buffer, for every format of plans.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "mixing", rename_all = "lowercase", deny_unknown_fields)]
 #[non_exhaustive]

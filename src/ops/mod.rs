@@ -2,9 +2,9 @@
 //! operations on three planes, bit for bit.
 //!
 //! An [`Op`] is fully decided. It holds plain numbers and draws none, so that a plan can be stored
-//! and executed again. Which op is applied, how often and how strongly is decided by
-//! [`policy`](crate::policy), of which nothing here knows. The one op with random pixels, [`Erase`]
-//! with noise, has the seed of its noise among its arguments.
+//! and executed again. [`policy`](crate::policy) decides which ops are applied and how
+//! strongly. The one op with random pixels, [`Erase`] with noise, has the seed of its noise among
+//! its arguments.
 //!
 //! # One op, one file
 //!

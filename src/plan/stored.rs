@@ -8,9 +8,9 @@
 //!  ["Solarize", {"threshold": 128.0}]]
 //! ```
 //!
-//! First come the steps of the geometry: `crop`, then if at all `resize`, `frame`, `hflip` and
-//! `vflip`. The ops follow, under their own names. A list can be edited by hand, so everything
-//! unknown or out of order is refused.
+//! `crop` comes first. `resize`, `frame`, `hflip` and `vflip` follow in this order, those that the
+//! plan has. The ops come last, under their own names. A list may have been edited by hand, so
+//! everything unknown or out of order is refused.
 
 use serde::de::Error;
 use serde::ser::SerializeSeq;
@@ -22,7 +22,7 @@ use crate::ops::Op;
 use crate::ops::pair::{self, Pair};
 use crate::resize::Filter;
 
-/// The arguments of `resize`: of a plan with a frame, the size before it.
+/// The arguments of `resize`. If a `frame` follows, its size is the view's.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ResizeArguments {

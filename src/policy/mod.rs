@@ -2,8 +2,8 @@
 //! [`Policy`]), drawn into a list of [`Op`](crate::ops::Op)s. Draws numbers, touches no pixels.
 //!
 //! A policy is named by a string. timm's strings mean what timm 1.0.31 means by them, and `tv-...`
-//! are torchvision's policies. What is drawn has their joint distribution. The order of the draws
-//! is our own.
+//! are torchvision's policies. The drawn ops have the same joint distribution as in timm or
+//! torchvision. The order of the draws is our own.
 //!
 //! ```
 //! use tied_augment::policy::Policy;

@@ -85,7 +85,8 @@ impl RandAugment {
         };
         match choice {
             Choice::Weighted(set) if num_ops as usize > set.len() => config.refuse(&format!(
-                "'n{num_ops}' is more than the {} ops of the set, which are chosen without repetition",
+                "'n{num_ops}' is more than the {} ops of the set, which are chosen without \
+                 repetition",
                 set.len()
             )),
             _ => Ok(Self { num_ops, prob, magnitude, choice }),

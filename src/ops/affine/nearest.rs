@@ -1,9 +1,13 @@
-//! The nearest pixel, found in the three ways in which Pillow finds it.
+//! The nearest pixel.
 //!
-//! They differ in rounding, so each must be Pillow's: repeated addition for columns and rows apart,
-//! fixed point for most matrices, and repeated addition in both directions for coordinates that do
-//! not fit fixed point. Where a row of the output is a piece of a row of the input, the piece is
-//! copied.
+//! Pillow has three algorithms for it. They round differently, so all three are here:
+//!
+//! - `scaled`, for matrices that neither rotate nor shear: columns and rows are found separately,
+//!   each by repeated addition.
+//! - `fixed`, for most other matrices: coordinates are in fixed point.
+//! - `walked`, for coordinates that do not fit fixed point: repeated addition in both directions.
+//!
+//! Where a row of the output is a piece of a row of the input, the piece is copied.
 
 use std::ops::Range;
 

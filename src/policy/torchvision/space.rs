@@ -54,8 +54,10 @@ pub struct Space {
     rotate: f64,
     /// Of brightness, colour, contrast and sharpness.
     tone: f64,
-    /// Bits kept in the first bin, and how many fewer in the last.
-    bits: (u32, u32),
+    /// Bits kept in the first bin.
+    bits: u32,
+    /// How many bits fewer are kept in the last bin.
+    bits_less: u32,
     filter: Interpolation,
 }
 
@@ -63,19 +65,28 @@ impl Space {
     /// The space of `RandAugment` and `AutoAugment`.
     pub fn new(bins: u32, (height, width): (u32, u32), filter: Interpolation) -> Self {
         let translate = (150.0 / 331.0 * f64::from(width), 150.0 / 331.0 * f64::from(height));
-        Self { bins, shear: 0.3, translate, rotate: 30.0, tone: 0.9, bits: (8, 4), filter }
+        Self { bins, shear: 0.3, translate, rotate: 30.0, tone: 0.9, bits: 8, bits_less: 4, filter }
     }
 
     /// The space of `TrivialAugmentWide`.
     pub fn wide(bins: u32, filter: Interpolation) -> Self {
         let translate = (32.0, 32.0);
-        Self { bins, shear: 0.99, translate, rotate: 135.0, tone: 0.99, bits: (8, 6), filter }
+        Self {
+            bins,
+            shear: 0.99,
+            translate,
+            rotate: 135.0,
+            tone: 0.99,
+            bits: 8,
+            bits_less: 6,
+            filter,
+        }
     }
 
     /// The space of `AugMix`.
     pub fn augmix((height, width): (u32, u32), filter: Interpolation) -> Self {
         let translate = (f64::from(width) / 3.0, f64::from(height) / 3.0);
-        Self { translate, bits: (4, 4), ..Self::new(10, (height, width), filter) }
+        Self { translate, bits: 4, bits_less: 4, ..Self::new(10, (height, width), filter) }
     }
 
     /// One of `names`, with the magnitude of one of the first `bins` and a sign.
@@ -119,8 +130,9 @@ impl Space {
             TorchvisionOp::Contrast => Contrast { factor: 1.0 + up_to(self.tone) }.into(),
             TorchvisionOp::Sharpness => Sharpness { factor: 1.0 + up_to(self.tone) }.into(),
             TorchvisionOp::Posterize => {
-                let fewer = bin as f32 / (f64::from(self.bins - 1) / f64::from(self.bits.1)) as f32;
-                Posterize { bits: self.bits.0 - fewer.round_ties_even() as u32 }.into()
+                let fewer =
+                    bin as f32 / (f64::from(self.bins - 1) / f64::from(self.bits_less)) as f32;
+                Posterize { bits: self.bits - fewer.round_ties_even() as u32 }.into()
             }
             TorchvisionOp::Solarize => {
                 Solarize { threshold: f64::from(linspace(255.0, 0.0, self.bins, bin)) }.into()

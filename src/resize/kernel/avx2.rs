@@ -8,7 +8,7 @@ use std::mem::transmute;
 use super::super::coefficients::{Coefficients, PRECISION_BITS};
 use super::buffers::{BLOCK, ByteRows, HALF};
 
-/// As [`super::vertical`], for rows of at least a block.
+/// As [`super::vertical()`], for rows of at least a block.
 #[target_feature(enable = "avx2")]
 pub fn vertical(input: ByteRows<'_>, coefficients: &Coefficients, out: &mut [u8]) {
     let ByteRows { data, stride, width } = input;

@@ -17,7 +17,7 @@ const STRIP: usize = 16;
 
 type Strip = [u8; STRIP];
 
-/// As [`super::vertical`], for rows of at least a block and groups that are not aligned.
+/// As [`super::vertical()`], for rows of at least a block and groups that are not aligned.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub fn vertical(input: ByteRows<'_>, coefficients: &Coefficients, out: &mut [u8]) {
     let ByteRows { data, stride, width } = input;

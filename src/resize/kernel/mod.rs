@@ -57,7 +57,8 @@
 //! The three parts may overflow, but all of it is modulo 2^32 and the result fits an i32, so it is
 //! the same sum. Four adjacent bytes must be the samples of one window. For the vertical pass, the
 //! bytes of four rows are interleaved. For the horizontal pass, four adjacent pixels of a channel
-//! are brought together ([`Quad`](buffers::Quad)), which takes half the shuffles of a transposition of bytes.
+//! are brought together ([`Quad`](buffers::Quad)), which takes half the shuffles of a transposition
+//! of bytes.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
