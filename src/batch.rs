@@ -173,8 +173,8 @@ impl Pipeline {
         let inner = if samples.len() < pool.threads() { pool } else { &Pool::default() };
         let failed: Mutex<Option<(usize, Error)>> = Mutex::default();
         let lock = || failed.lock().unwrap_or_else(PoisonError::into_inner);
-        let jobs = samples.iter().zip(out.axis_iter_mut(Axis(1))).enumerate();
-        pool.share(jobs, pool.threads(), |(position, (sample, mut views))| {
+        let items = samples.iter().zip(out.axis_iter_mut(Axis(1))).enumerate();
+        pool.share(items, pool.threads(), |(position, (sample, mut views))| {
             // After a failure only an earlier sample can still matter.
             if lock().as_ref().is_some_and(|(first, _)| *first < position) {
                 return;

@@ -142,7 +142,11 @@ mod tests {
         }
 
         #[test]
-        fn a_padded_crop_lies_in_the_padding(height in 24u32..60, width in 24u32..60, index in 0u64..1000) {
+        fn a_padded_crop_lies_in_the_padding(
+            height in 24u32..60,
+            width in 24u32..60,
+            index in 0u64..1000,
+        ) {
             let crop = padded(&mut stream(index), (height, width), (32, 32), 4).unwrap();
             prop_assert!(crop.x >= -4 && crop.x + 32 <= width as i32 + 4);
             prop_assert!(crop.y >= -4 && crop.y + 32 <= height as i32 + 4);

@@ -86,8 +86,8 @@ pub struct Image {
 }
 
 impl Image {
-    /// Makes this `width` x `height`; the pixels are whatever the buffer held.
-    pub fn reshape(&mut self, width: u32, height: u32) {
+    /// Makes this `width` x `height`. The pixels are unspecified.
+    pub(crate) fn reshape(&mut self, width: u32, height: u32) {
         self.width = width;
         self.height = height;
         let size = width as usize * height as usize * 3;
@@ -100,7 +100,7 @@ impl Image {
     }
 
     /// Makes this a copy of `pixels`.
-    pub fn copy_from(&mut self, pixels: ImageRef<'_>) {
+    pub(crate) fn copy_from(&mut self, pixels: ImageRef<'_>) {
         self.reshape(pixels.width, pixels.height);
         for y in 0..pixels.height {
             let row = pixels.row(y);

@@ -76,7 +76,7 @@ pub mod image;
 pub mod loader;
 pub mod loss;
 pub mod ops;
-pub mod pack;
+mod pack;
 pub mod plan;
 pub mod policy;
 pub mod pool;

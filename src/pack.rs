@@ -2,7 +2,7 @@
 //!
 //! Imports [`crate::image`].
 
-use crate::image::{ImageRef, Rect};
+use crate::image::{ImageRef, Planes, Rect};
 
 /// Which axes are mirrored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,10 +18,9 @@ pub struct Flips {
 /// # Panics
 /// If `out` does not hold `3 * height * width` bytes.
 pub(crate) fn planes(source: ImageRef<'_>, flips: Flips, out: &mut [u8]) {
-    let (height, width) = (source.height as usize, source.width as usize);
-    assert_eq!(out.len(), 3 * height * width, "the output must be 3 x {height} x {width}");
-    let (red, rest) = out.split_at_mut(height * width);
-    let (green, blue) = rest.split_at_mut(height * width);
+    let mut planes = Planes::new((source.height, source.width), out);
+    let (height, width) = (planes.height(), planes.width());
+    let [red, green, blue] = planes.channels();
     for y in 0..height {
         let row = source.row(if flips.vertical { height - 1 - y } else { y } as u32);
         let part = y * width..(y + 1) * width;

@@ -51,23 +51,23 @@ impl Pool {
         1 + self.others.as_ref().map_or(0, ThreadPool::current_num_threads)
     }
 
-    /// Does all `jobs`, on the calling thread and on up to `threads - 1` others. Jobs are begun in
-    /// their order.
+    /// Calls `work` with each of `items`, on the calling thread and on up to `threads - 1` others.
+    /// The items are begun in their order.
     ///
-    /// The calling thread begins at once: for jobs of microseconds, waking another takes long. A
-    /// job may share jobs of its own.
-    pub(crate) fn share<J, I>(&self, jobs: I, threads: usize, work: impl Fn(J) + Sync)
+    /// The calling thread begins at once, since waking another thread takes longer than an item of
+    /// a few microseconds. `work` may share items of its own.
+    pub(crate) fn share<T, I>(&self, items: I, threads: usize, work: impl Fn(T) + Sync)
     where
-        J: Send,
-        I: IntoIterator<Item = J, IntoIter: ExactSizeIterator + Send>,
+        T: Send,
+        I: IntoIterator<Item = T, IntoIter: ExactSizeIterator + Send>,
     {
-        let jobs = jobs.into_iter();
-        let threads = threads.min(jobs.len());
-        let jobs = Mutex::new(jobs);
-        let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let items = items.into_iter();
+        let threads = threads.min(items.len());
+        let items = Mutex::new(items);
+        let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
         let run = || {
-            while let Some(job) = next() {
-                work(job);
+            while let Some(item) = next() {
+                work(item);
             }
         };
         match &self.others {
@@ -82,7 +82,7 @@ impl Pool {
     }
 }
 
-/// The system's words: the error's own are about building a pool.
+/// The system's message. The error's own message is about building a pool.
 fn cause(error: &ThreadPoolBuildError) -> String {
     error.source().unwrap_or(error).to_string()
 }

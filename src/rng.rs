@@ -2,17 +2,17 @@
 //!
 //! # Why counter-based
 //!
-//! A conventional generator has a state, and each draw advances it. A draw then depends on all draws
-//! before it, and so on the order of the samples, the number of workers and the place where a run was
-//! resumed. A counter-based generator has no state: it hashes a counter under a key, and draw number
-//! `n` is the hash of the counter `n`. Each view of each sample has a [`Stream`] of its own, which can
-//! be computed anywhere, at any time, by any thread, without what came before.
+//! A conventional generator has a state, and each draw advances it. A draw then depends on all
+//! draws before it, and so on the order of the samples, the number of workers and the place where a
+//! run was resumed. A counter-based generator has no state: it hashes a counter under a key, and
+//! draw number `n` is the hash of the counter `n`. Each view of each sample has a [`Stream`] of its
+//! own, which can be computed anywhere, at any time, by any thread, without what came before.
 //!
 //! # The layout
 //!
-//! The hash is Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
-//! Its key is the seed. Its counter is the rest of the [`Key`], and the number of the block of four
-//! words within the stream:
+//! The hash is Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC
+//! 2011). Its key is the seed. Its counter is the rest of the [`Key`], and the number of the block
+//! of four words within the stream:
 //!
 //! ```text
 //!                 counter, 128 bits                      key, 64 bits
@@ -27,9 +27,9 @@
 //! ```
 //!
 //! 16 bits count 65,536 blocks. A plan needs a few dozen, but the noise of a very wide box may need
-//! more. A stream therefore consists of segments of 65,536 blocks, each with a key of its own. The key
-//! of the first segment is the seed. The key of segment `s` > 0 is the first half of Philox of the
-//! counter `s` under the seed. The number of a segment has 48 bits, so a stream has 2^66 words.
+//! more. A stream therefore consists of segments of 65,536 blocks, each with a key of its own. The
+//! key of the first segment is the seed. The key of segment `s` > 0 is the first half of Philox of
+//! the counter `s` under the seed. The number of a segment has 48 bits, so a stream has 2^66 words.
 //!
 //! # From words to numbers
 //!
@@ -44,9 +44,10 @@
 //! assert_eq!(angle, Stream::new(key).random_range(-30.0..30.0));
 //! ```
 //!
-//! The crate itself does not draw with `rand` or `rand_distr`. A seed gives the same pixels in every
-//! release of a major version, and these crates may change the numbers that a distribution draws from
-//! the same words. The mappings here (uniform, normal, gamma, ...) are part of that promise.
+//! The crate itself does not draw with `rand` or `rand_distr`. A seed gives the same pixels in
+//! every release of a major version, and these crates may change the numbers that a distribution
+//! draws from the same words. The mappings here (uniform, normal, gamma, ...) are part of that
+//! promise.
 
 use std::convert::Infallible;
 use std::f64::consts::TAU;

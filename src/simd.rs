@@ -25,7 +25,7 @@
 //! ├── mod.rs       what is computed, the list ISAS, and one `match` that chooses
 //! ├── portable.rs  the same in plain Rust: for all other machines, and the tests' oracle
 //! ├── avx2.rs      one file per instruction set, named after it
-//! └── ...
+//! └── ...          types that the versions share have files of their own
 //! ```
 //!
 //! `ISAS` lists the instruction sets that the kernel is written for, best first. `Simd::best` takes
@@ -56,6 +56,17 @@
 //!
 //! To this file: a variant of `Isa`, its name, and its detection. To each kernel that gains by it:
 //! a file, its `mod` line, an entry in `ISAS` and an arm of the `match`.
+//!
+//! # Example
+//!
+//! ```
+//! use tied_augment::resize::Resizer;
+//!
+//! // Those of this machine, best first. Plain Rust runs everywhere.
+//! let names: Vec<_> = Resizer::available().map(|simd| simd.name()).collect();
+//! assert_eq!(names.last(), Some(&"portable"));
+//! assert_eq!(names[0], Resizer::default().simd().name());
+//! ```
 
 /// An instruction set that kernels are written for, by its most advanced extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

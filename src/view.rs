@@ -97,7 +97,7 @@ impl Renderer {
                     Flips::default(),
                     resized,
                 );
-                window(resized, frame, plan.size, flips, out);
+                write_frame(resized, frame, plan.size, flips, out);
             }
         }
         ops::apply(&plan.ops, &mut Planes::new(plan.size, out), &mut self.scratch);
@@ -105,7 +105,7 @@ impl Renderer {
 }
 
 /// Writes the box of `size` at the frame's corner, mirrored outside and then flipped.
-fn window(resized: &[u8], frame: Frame, size: (u32, u32), flips: Flips, out: &mut [u8]) {
+fn write_frame(resized: &[u8], frame: Frame, size: (u32, u32), flips: Flips, out: &mut [u8]) {
     let (from_h, from_w) = (frame.resized.0 as usize, frame.resized.1 as usize);
     let (height, width) = (size.0 as usize, size.1 as usize);
     let planes = resized.chunks_exact(from_h * from_w).zip(out.chunks_exact_mut(height * width));

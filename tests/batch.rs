@@ -130,7 +130,7 @@ fn an_output_of_another_shape_or_order_is_refused() {
 }
 
 #[test]
-fn an_empty_batch_is_no_error() {
+fn an_empty_batch_succeeds() {
     for threads in [1, 2] {
         assert!(run(&[], threads).is_empty());
     }

@@ -117,7 +117,7 @@ fn failures_are_reported_by_position_and_can_be_replaced() {
     };
     loader.redo(finished, replace(&[(0, 1), (2, 4)])).unwrap();
     let finished = loader.wait(LONG).unwrap();
-    let [failure] = &finished.failures()[..] else { panic!("one more is no image") };
+    let [failure] = &finished.failures()[..] else { panic!("one of the two is not an image") };
     assert_eq!(failure.position, 2);
     loader.redo(finished, replace(&[(2, 3)])).unwrap();
     let finished = loader.wait(LONG).unwrap();

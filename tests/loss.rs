@@ -1,4 +1,5 @@
-//! The loss through the public API: against the formula in plain f64, and what it may not depend on.
+//! The loss through the public API: against the formula in plain f64, and what it may not depend
+//! on.
 
 use half::{bf16, f16};
 use ndarray::{Array1, Array2, ArrayView1, Axis, array, s};

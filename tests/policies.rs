@@ -67,7 +67,12 @@ fn shares(mix: &Mix) -> Vec<f32> {
 
 proptest! {
     #[test]
-    fn ops_are_valid_and_repeatable(which in 0..POLICIES.len(), height in 1u32..500, width in 1u32..500, index: u64) {
+    fn ops_are_valid_and_repeatable(
+        which in 0..POLICIES.len(),
+        height in 1u32..500,
+        width in 1u32..500,
+        index: u64,
+    ) {
         let (policy, remarks) = Policy::parse(POLICIES[which]).unwrap();
         prop_assert!(remarks.is_empty());
         let ops = draw(&policy, (height, width), index);
@@ -83,7 +88,10 @@ proptest! {
     }
 
     #[test]
-    fn no_string_panics(head in "(rand|augmix|v0|original|3a|tv|trivial|tv-rand|tv-augmix|\\PC*)", rest in "(-[a-z]{0,4}\\PC{0,6}){0,4}") {
+    fn no_string_panics(
+        head in "(rand|augmix|v0|original|3a|tv|trivial|tv-rand|tv-augmix|\\PC*)",
+        rest in "(-[a-z]{0,4}\\PC{0,6}){0,4}",
+    ) {
         if let Ok((policy, _)) = Policy::parse(&format!("{head}{rest}")) {
             draw(&policy, (32, 32), 0);
         }

@@ -41,10 +41,10 @@ impl ImageFile for Bmp<'_> {
     }
 }
 
-/// Refuses what the crate reads otherwise than Pillow. The crate widens 16 bits by rounding, and
+/// Refuses what the crate reads differently from Pillow. The crate widens 16 bits by rounding, and
 /// fills the pixels that run lengths skip with black; Pillow truncates, and takes the first colour.
 fn check(bytes: &[u8], palette: Option<&[[u8; 3]]>) -> Cause<()> {
-    const REMEDY: &str = "save it uncompressed with 24 bits a pixel, or as PNG";
+    const REMEDY: &str = "save it uncompressed with 24 bits per pixel, or as PNG";
     let field = |at: usize| {
         let field = bytes.get(at..).and_then(|rest| rest.first_chunk());
         field.map_or(0, |&field| u32::from_le_bytes(field))
@@ -56,7 +56,7 @@ fn check(bytes: &[u8], palette: Option<&[[u8; 3]]>) -> Cause<()> {
     };
     if !matches!((bits, compression), (1 | 4 | 8 | 24, 0) | (32, 0 | 3)) {
         return Err(format!(
-            "{bits} bits a pixel with compression {compression} are unsupported; {REMEDY}"
+            "{bits} bits per pixel with compression {compression} are unsupported; {REMEDY}"
         ));
     }
     // Pillow guesses another position in both cases.

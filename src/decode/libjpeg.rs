@@ -136,7 +136,8 @@ impl Decompression<'_> {
         self.read_header(on_end)
     }
 
-    /// Creates the decompressor and reads the header; call [`Self::close`] before another time.
+    /// Creates the decompressor and reads the header. [`Self::close`] must come before the next
+    /// call.
     fn read_header(&mut self, on_end: OnEnd) -> Result<()> {
         let Decompressor { cinfo, source, progress, .. } = &mut *self.context;
         source.manager.next_input_byte = self.bytes.as_ptr();
@@ -164,8 +165,8 @@ impl Decompression<'_> {
 
     /// Destroys the decompressor.
     fn close(&mut self) {
-        // SAFETY: legal in every state, also after an error and of a struct that could not be
-        // created: it releases all memory. The pointer to the bytes goes with it.
+        // SAFETY: legal in every state, even after an error or if creating the struct failed. It
+        // releases all memory.
         unsafe { sys::jpeg_destroy_decompress(&mut self.context.cinfo) };
         self.context.source.manager.bytes_in_buffer = 0;
         self.context.source.manager.next_input_byte = ptr::null();
@@ -176,7 +177,7 @@ impl Decompression<'_> {
         (self.context.cinfo.image_height, self.context.cinfo.image_width)
     }
 
-    /// Whether rows come as inverted CMYK, four bytes a pixel, rather than RGB.
+    /// Whether rows come as inverted CMYK, four bytes per pixel, rather than RGB.
     pub fn is_cmyk(&self) -> bool {
         self.context.cinfo.out_color_space == sys::J_COLOR_SPACE::JCS_CMYK
     }
@@ -252,7 +253,7 @@ impl Drop for Decompression<'_> {
 }
 
 /// Whether libjpeg was built with its SIMD routines and this machine can run them.
-#[must_use]
+#[cfg(feature = "python")]
 pub fn simd() -> bool {
     unsafe extern "C" {
         fn jsimd_can_idct_islow() -> c_int;
@@ -293,7 +294,7 @@ unsafe extern "C-unwind" fn error_exit(cinfo: &mut sys::jpeg_common_struct) {
     resume_unwind(Box::new(LibjpegError(String::from_utf8_lossy(text).into_owned())));
 }
 
-/// Ignores libjpeg's warnings, as Pillow does: its pixels despite a warning are the ones to equal.
+/// Ignores libjpeg's warnings, as Pillow does: it returns the pixels despite them.
 unsafe extern "C-unwind" fn emit_message(_: &mut sys::jpeg_common_struct, _level: c_int) {}
 
 unsafe extern "C-unwind" fn no_op(_: &mut sys::jpeg_decompress_struct) {}

@@ -1,6 +1,7 @@
 //! What a file may cost.
 
-/// Limits on what a file may cost. A file that exceeds a limit is refused before its pixels are decoded.
+/// Limits on what a file may cost. A file that exceeds a limit is refused before its pixels are
+/// decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {

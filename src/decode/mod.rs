@@ -6,6 +6,11 @@
 //! 2. [`Opened::read`] decodes at least the region that is asked for, and says which region it
 //!    decoded.
 //!
+//! ```text
+//! bytes ──open──▶ Opened ──shape──▶ plans ──region──▶ read ──▶ Image, and where in the file's
+//!                                                              image it lies
+//! ```
+//!
 //! JPEG goes through libjpeg-turbo, which Pillow uses as well, and decodes little more than the
 //! region. Rows above it must still be entropy-decoded, so one read of the union of two crops is
 //! cheaper than two reads. The other formats go through one crate each and are decoded whole. Where
@@ -50,7 +55,8 @@ mod webp;
 
 #[cfg(feature = "python")]
 pub(crate) use image_file::panic_is_the_files;
-pub use libjpeg::simd as jpeg_simd;
+#[cfg(feature = "python")]
+pub(crate) use libjpeg::simd as jpeg_simd;
 pub use limits::Limits;
 
 use self::bmp::Bmp;

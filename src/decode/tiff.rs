@@ -39,7 +39,8 @@ impl<'a> Tiff<'a> {
         open().map_err(cause)
     }
 
-    /// What the samples are. Refuses what the crate does not read, or reads otherwise than Pillow.
+    /// The type of the samples. Refuses what the crate does not read, or reads differently from
+    /// Pillow.
     fn color(&mut self, planar: bool) -> Cause<ColorType> {
         let photometric = self.tag(Tag::PhotometricInterpretation, 0)?;
         if photometric == 3 {
@@ -67,13 +68,16 @@ impl<'a> Tiff<'a> {
             (format != SampleFormat::Uint, "signed or floating samples are"),
             (self.tag(Tag::FillOrder, 1)? != 1, "a reversed order of bits is"),
             (samples != u32::from(color.num_samples()), "samples beyond colour and alpha are"),
-            (planar && (tiled || color != ColorType::RGB(8)), "planes but of RGB8 in strips are"),
-            // What Pillow reads otherwise: it divides by alpha, does not invert, ignores the
+            (
+                planar && (tiled || color != ColorType::RGB(8)),
+                "planes other than of RGB8 in strips are",
+            ),
+            // What Pillow reads differently: it divides by alpha, does not invert, ignores the
             // predictor and obeys XMP.
             (extra.is_some_and(|extra| extra.first() == Some(&1)), "premultiplied alpha is"),
             (photometric == 0 && color == ColorType::Gray(16), "inverted grey of 16 bits is"),
             (predicted && !compressed, "a predictor without LZW or Deflate is"),
-            (turned, "an orientation that stands in XMP only is"),
+            (turned, "an orientation in XMP only is"),
         ];
         match refusals.into_iter().find(|&(refused, _)| refused) {
             Some((_, what)) => Err(unsupported(what)),

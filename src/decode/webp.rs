@@ -1,5 +1,5 @@
-//! WebP through the crate `image-webp`. The crate is given still images only; of an animation, a
-//! file made of the first frame.
+//! WebP through the crate `image-webp`. The crate is given still images only. For an
+//! animation, that is a file made of its first frame.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -47,7 +47,7 @@ impl<'a> WebP<'a> {
         Ok(Self { decoder, canvas })
     }
 
-    /// Decodes the picture that the crate was given.
+    /// Decodes the still image.
     fn still(&mut self, image: &mut Image) -> Cause<()> {
         let (width, height) = self.decoder.dimensions();
         image.reshape(width, height);

@@ -10,7 +10,8 @@ use std::ops::Range;
 use multiversion::multiversion;
 
 use super::normalise::{ALIGN, Channels, Normalise, STEP};
-use crate::error::{Error, Result};
+use super::table::{Entries, Table, look_up, look_up_pixels};
+use crate::error::Result;
 
 /// The order of a view's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,23 +23,29 @@ pub enum Layout {
 }
 
 /// How views are written into a batch.
+///
+/// ```
+/// use tied_augment::loader::{Format, Layout};
+///
+/// // float32 from 0 to 1: the mean is 0 and the standard deviation is 1.
+/// let channel = |_| (0..256).flat_map(|v| (v as f32 / 255.0).to_ne_bytes());
+/// let table: Vec<u8> = (0..3).flat_map(channel).collect();
+/// let format = Format::new(Some(&table), Some([[0.0; 3], [1.0; 3]]), Layout::Interleaved)?;
+///
+/// // Two pixels, in planes: blue and magenta.
+/// let view = [0, 255, 0, 0, 255, 255];
+/// let mut out = [0; 6 * 4];
+/// format.write(&view, false, &mut out);
+/// let elements = out.as_chunks().0.iter().map(|&bytes| f32::from_ne_bytes(bytes));
+/// assert!(elements.eq([0.0, 0.0, 1.0, 1.0, 0.0, 1.0]));
+/// # Ok::<_, tied_augment::error::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Format {
-    table: Option<Lookup>,
+    table: Option<Table>,
     normalise: Option<Normalise>,
     layout: Layout,
 }
-
-/// The output's elements, as bytes, for the values 0 to 255 of each channel.
-#[derive(Clone, Debug)]
-pub(super) enum Lookup {
-    /// float16 or bfloat16.
-    Two(Box<Entries<2>>),
-    /// float32.
-    Four(Box<Entries<4>>),
-}
-
-type Entries<const N: usize> = [[[u8; N]; 256]; 3];
 
 /// The pixels that are interleaved at once, before they become elements.
 const BLOCK: usize = 256;
@@ -56,13 +63,13 @@ impl Format {
     /// writing faster and changes nothing else.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the table does not have 768 elements of 2 or 4 bytes.
+    /// [`Error::Argument`](crate::error::Error::Argument) if the table does not have 768 elements of 2 or 4 bytes.
     pub fn new(
         table: Option<&[u8]>,
         normalised: Option<[[f32; 3]; 2]>,
         layout: Layout,
     ) -> Result<Self> {
-        let table = table.map(Lookup::from_bytes).transpose()?;
+        let table = table.map(Table::from_bytes).transpose()?;
         let both = table.as_ref().zip(normalised);
         let normalise = both.and_then(|(table, [mean, std])| Normalise::try_new(table, mean, std));
         Ok(Self { table, normalise, layout })
@@ -73,14 +80,13 @@ impl Format {
     pub fn element_size(&self) -> usize {
         match self.table {
             None => 1,
-            Some(Lookup::Two(_)) => 2,
-            Some(Lookup::Four(_)) => 4,
+            Some(Table::Two(_)) => 2,
+            Some(Table::Four(_)) => 4,
         }
     }
 
     /// Whether views need no conversion.
-    #[must_use]
-    pub fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         matches!(self, Self { table: None, layout: Layout::Planes, .. })
     }
 
@@ -94,15 +100,15 @@ impl Format {
         match (&self.table, self.layout) {
             (None, Layout::Planes) => out.copy_from_slice(view),
             (None, Layout::Interleaved) => interleave(channels(view), out),
-            (Some(Lookup::Two(table)), _) => self.elements(table, view, streaming, out),
-            (Some(Lookup::Four(table)), _) => self.elements(table, view, streaming, out),
+            (Some(Table::Two(table)), _) => self.write_elements(table, view, streaming, out),
+            (Some(Table::Four(table)), _) => self.write_elements(table, view, streaming, out),
         }
         if let Some(normalise) = self.normalise.as_ref().filter(|_| streaming) {
             normalise.fence();
         }
     }
 
-    fn elements<const N: usize>(
+    fn write_elements<const N: usize>(
         &self,
         table: &Entries<N>,
         view: &[u8],
@@ -110,12 +116,12 @@ impl Format {
         out: &mut [u8],
     ) {
         match self.layout {
-            Layout::Planes => self.planes(table, channels(view), streaming, out),
-            Layout::Interleaved => self.pixels(table, channels(view), streaming, out),
+            Layout::Planes => self.write_planes(table, channels(view), streaming, out),
+            Layout::Interleaved => self.write_pixels(table, channels(view), streaming, out),
         }
     }
 
-    fn planes<const N: usize>(
+    fn write_planes<const N: usize>(
         &self,
         table: &Entries<N>,
         inputs: [&[u8]; 3],
@@ -134,7 +140,7 @@ impl Format {
         }
     }
 
-    fn pixels<const N: usize>(
+    fn write_pixels<const N: usize>(
         &self,
         table: &Entries<N>,
         inputs: [&[u8]; 3],
@@ -166,41 +172,9 @@ impl Format {
     }
 }
 
-impl Lookup {
-    fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        match bytes.len() {
-            1536 => Ok(Self::Two(entries(bytes))),
-            3072 => Ok(Self::Four(entries(bytes))),
-            n => Err(Error::Argument(format!(
-                "a table has 768 elements of 2 or 4 bytes, not {n} bytes"
-            ))),
-        }
-    }
-}
-
-fn entries<const N: usize>(bytes: &[u8]) -> Box<Entries<N>> {
-    let mut entries = Box::new([[[0; N]; 256]; 3]);
-    entries.as_flattened_mut().as_flattened_mut().copy_from_slice(bytes);
-    entries
-}
-
 fn channels(view: &[u8]) -> [&[u8]; 3] {
     let plane = view.len() / 3;
     [0, 1, 2].map(|c| &view[c * plane..][..plane])
-}
-
-fn look_up<const N: usize>(bytes: &[u8], entries: &[[u8; N]; 256], out: &mut [u8]) {
-    for (byte, out) in bytes.iter().zip(out.as_chunks_mut::<N>().0) {
-        *out = entries[usize::from(*byte)];
-    }
-}
-
-fn look_up_pixels<const N: usize>([r, g, b]: [&[u8]; 3], table: &Entries<N>, out: &mut [u8]) {
-    let [reds, greens, blues] = table;
-    let (pixels, _) = out.as_chunks_mut::<N>().0.as_chunks_mut::<3>();
-    for (((pixel, r), g), b) in pixels.iter_mut().zip(r).zip(g).zip(b) {
-        *pixel = [reds[usize::from(*r)], greens[usize::from(*g)], blues[usize::from(*b)]];
-    }
 }
 
 #[multiversion(targets = "simd")]

@@ -80,6 +80,7 @@ mod job;
 mod memory;
 mod normalise;
 mod queue;
+mod table;
 mod worker;
 
 use std::io;

@@ -1,4 +1,4 @@
-//! Where the consumer and the threads meet: single samples to be made, and the batches under way.
+//! The queue between the consumer and the threads: samples to be made, and the batches under way.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -163,7 +163,7 @@ impl Queue {
     }
 }
 
-/// Locks, also after a panic: nothing that is done under these locks can panic half way.
+/// Locks, even after a panic: no code under these locks can panic halfway through a change.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

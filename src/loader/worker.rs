@@ -58,9 +58,9 @@ fn make(task: &Task, workspaces: &Workspaces, views: &mut Vec<u8>) -> Result<()>
     }
     views.resize(count * len, 0);
     pipeline.one(&sample, &pool, workspaces, views.chunks_exact_mut(len)).map_err(named)?;
-    let past = out.len() >= LARGE_BATCH;
+    let streaming = out.len() >= LARGE_BATCH;
     for (view, part) in views.chunks_exact(len).zip(parts) {
-        format.write(view, past, part);
+        format.write(view, streaming, part);
     }
     Ok(())
 }

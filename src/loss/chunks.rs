@@ -1,15 +1,16 @@
 //! The batch divided into chunks, each with the results that it writes.
 //!
 //! A chunk is what one thread does at a time: some rows of logits, or some pairs of feature rows.
-//! Chunks read what they like and write disjoint parts, so threads need no locks.
+//! Chunks read from the whole batch and write disjoint parts, so threads need no locks.
 
 use super::cross_entropy::cross_entropy;
 use super::inputs::{Gradients, Inputs, RowTargets};
+use super::kernels::{RowPair, RowPairMut};
 use super::matrix::{Matrix, MatrixMut};
 use super::real::Real;
-use super::similarity::{Pair, PairGradient, Similarity};
+use super::similarity::{PairGradient, Similarity};
 
-/// The numbers that a chunk reads. That takes some microseconds.
+/// The numbers that a chunk reads. A chunk takes a few microseconds.
 const CHUNK_LEN: usize = 1 << 14;
 
 /// What all chunks need to know.
@@ -33,7 +34,7 @@ pub struct Outputs<'a> {
     pub gradients: Gradients<'a>,
 }
 
-/// One of the pieces of work.
+/// A part of the batch.
 pub enum Chunk<'a> {
     Logits(LogitsChunk<'a>),
     Features(FeaturesChunk<'a>),
@@ -93,7 +94,7 @@ impl LogitsChunk<'_> {
     fn run<T: Real>(mut self, context: &Context<'_, '_>) {
         let Context { inputs, targets, label_smoothing, .. } = *context;
         let mut scratch = vec![T::ZERO; 3 * inputs.classes()];
-        let [for_logits, for_target, out] = split(&mut scratch);
+        let [for_logits, for_target, out] = scratch_rows(&mut scratch);
         let scale = self.gradient.is_some().then_some(context.row_scale);
         for (i, loss) in self.losses.iter_mut().enumerate() {
             let row = self.start + i;
@@ -118,27 +119,29 @@ impl FeaturesChunk<'_> {
     fn run<T: Real>(mut self, context: &Context<'_, '_>) {
         let Context { inputs, similarity, pair_scale: scale, .. } = *context;
         let mut scratch = vec![T::ZERO; 4 * inputs.width()];
-        let [for_first, for_second, out_first, out_second] = split(&mut scratch);
+        let [for_first, for_second, out_first, out_second] = scratch_rows(&mut scratch);
         for (i, distance) in self.distances.iter_mut().enumerate() {
             let row = self.start + i;
-            let pair = Pair {
+            let rows = RowPair {
                 first: inputs.features.row(row, for_first),
                 second: inputs.features.row(row + inputs.pairs(), for_second),
             };
             *distance = match &mut self.gradients {
                 Some((to_first, to_second)) => to_first.fill_row(i, out_first, |first| {
                     to_second.fill_row(i, out_second, |second| {
-                        similarity.distance(&pair, Some(PairGradient { scale, first, second }))
+                        let out = RowPairMut { first, second };
+                        similarity.distance(rows, Some(PairGradient { scale, out }))
                     })
                 }),
-                None => similarity.distance(&pair, None),
+                None => similarity.distance(rows, None),
             };
         }
     }
 }
 
-/// `N` rows of scratch, for what must be converted. One allocation: the smallest batches feel more.
-fn split<T, const N: usize>(scratch: &mut [T]) -> [&mut [T]; N] {
+/// `N` rows for what must be converted. They share one allocation, since for the smallest batches
+/// the time of more allocations shows.
+fn scratch_rows<T, const N: usize>(scratch: &mut [T]) -> [&mut [T]; N] {
     let mut rows = scratch.chunks_exact_mut(scratch.len() / N);
     std::array::from_fn(|_| rows.next().expect("N rows"))
 }

@@ -27,7 +27,8 @@ pub enum Target<'a> {
 
 /// Where to write the gradients of the loss. Those that are `None` are not computed.
 ///
-/// A gradient has the shape and the dtype of its input. For half precision it may be float32 instead.
+/// A gradient has the shape and the dtype of its input. For half precision it may be float32
+/// instead.
 #[derive(Debug, Default)]
 pub struct Gradients<'a> {
     /// `(2B, C)`.

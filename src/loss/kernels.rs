@@ -16,7 +16,6 @@
 //! depends on the length only, so the result is the same on every machine and for every number of
 //! threads.
 
-use half::bf16;
 use multiversion::multiversion;
 
 use super::real::Real;
@@ -25,6 +24,26 @@ use super::real::Real;
 const LANES: usize = 32;
 /// The number of terms after which the lanes are added up in f64.
 const BLOCK: usize = 64 * LANES;
+
+/// A row of each view.
+#[derive(Clone, Copy)]
+pub struct RowPair<'a, T> {
+    pub first: &'a [T],
+    pub second: &'a [T],
+}
+
+/// A row of each view, to write.
+pub struct RowPairMut<'a, T> {
+    pub first: &'a mut [T],
+    pub second: &'a mut [T],
+}
+
+/// The dot products of two rows with each other and with themselves.
+pub struct Products {
+    pub dot: f64,
+    pub first_square: f64,
+    pub second_square: f64,
+}
 
 /// The sum of `term(a, b)` over the pairs of numbers in both rows.
 #[inline(always)]
@@ -110,32 +129,33 @@ pub fn rescale_weighted<T: Real>(row: &mut [T], factor: T, weights: &[T], weight
 
 /// The sum of `(first - second)^2`.
 #[multiversion(targets = "simd")]
-pub fn squares<T: Real>(first: &[T], second: &[T]) -> f64 {
-    sum(first, second, |a, b| (a - b) * (a - b))
+pub fn squares<T: Real>(rows: RowPair<'_, T>) -> f64 {
+    sum(rows.first, rows.second, |a, b| (a - b) * (a - b))
 }
 
 /// The sum of `|first - second|`.
 #[multiversion(targets = "simd")]
-pub fn distances<T: Real>(first: &[T], second: &[T]) -> f64 {
-    sum(first, second, |a, b| if a < b { b - a } else { a - b })
+pub fn distances<T: Real>(rows: RowPair<'_, T>) -> f64 {
+    sum(rows.first, rows.second, |a, b| if a < b { b - a } else { a - b })
 }
 
-/// `first . second`, `first . first` and `second . second`.
+/// The three dot products of the rows.
 #[multiversion(targets = "simd")]
-pub fn products<T: Real>(first: &[T], second: &[T]) -> (f64, f64, f64) {
+pub fn products<T: Real>(rows: RowPair<'_, T>) -> Products {
+    let RowPair { first, second } = rows;
     let product = |a: T, b: T| a * b;
-    (sum(first, second, product), sum(first, first, product), sum(second, second, product))
+    Products {
+        dot: sum(first, second, product),
+        first_square: sum(first, first, product),
+        second_square: sum(second, second, product),
+    }
 }
 
 /// Writes `factor * (first - second)` and its negative.
 #[multiversion(targets = "simd")]
-pub fn differences<T: Real>(
-    (first, second): (&[T], &[T]),
-    factor: T,
-    (to_first, to_second): (&mut [T], &mut [T]),
-) {
-    let out = to_first.iter_mut().zip(to_second);
-    for ((to_first, to_second), (&a, &b)) in out.zip(first.iter().zip(second)) {
+pub fn differences<T: Real>(rows: RowPair<'_, T>, factor: T, out: RowPairMut<'_, T>) {
+    let out = out.first.iter_mut().zip(out.second);
+    for ((to_first, to_second), (&a, &b)) in out.zip(rows.first.iter().zip(rows.second)) {
         let value = (a - b) * factor;
         *to_first = value;
         *to_second = -value;
@@ -144,13 +164,9 @@ pub fn differences<T: Real>(
 
 /// Writes `factor * sign(first - second)` and its negative. The sign of 0 and of NaN is 0.
 #[multiversion(targets = "simd")]
-pub fn signs<T: Real>(
-    (first, second): (&[T], &[T]),
-    factor: T,
-    (to_first, to_second): (&mut [T], &mut [T]),
-) {
-    let out = to_first.iter_mut().zip(to_second);
-    for ((to_first, to_second), (&a, &b)) in out.zip(first.iter().zip(second)) {
+pub fn signs<T: Real>(rows: RowPair<'_, T>, factor: T, out: RowPairMut<'_, T>) {
+    let out = out.first.iter_mut().zip(out.second);
+    for ((to_first, to_second), (&a, &b)) in out.zip(rows.first.iter().zip(rows.second)) {
         let up = if a > b { factor } else { T::ZERO };
         let down = if a < b { factor } else { T::ZERO };
         *to_first = up - down;
@@ -158,64 +174,13 @@ pub fn signs<T: Real>(
     }
 }
 
-/// Writes `row * own + other * across` for both rows. `own` differs between the rows.
+/// Writes `row * own + other * across` for both rows. `own` has a factor per row.
 #[multiversion(targets = "simd")]
-pub fn combine<T: Real>(
-    (first, second): (&[T], &[T]),
-    (own_first, own_second): (T, T),
-    across: T,
-    (to_first, to_second): (&mut [T], &mut [T]),
-) {
-    let out = to_first.iter_mut().zip(to_second);
-    for ((to_first, to_second), (&a, &b)) in out.zip(first.iter().zip(second)) {
+pub fn combine<T: Real>(rows: RowPair<'_, T>, own: [T; 2], across: T, out: RowPairMut<'_, T>) {
+    let [own_first, own_second] = own;
+    let out = out.first.iter_mut().zip(out.second);
+    for ((to_first, to_second), (&a, &b)) in out.zip(rows.first.iter().zip(rows.second)) {
         *to_first = a * own_first + b * across;
         *to_second = b * own_second + a * across;
-    }
-}
-
-/// bfloat16 to f32, exactly. It vectorises, unlike the conversion of `half`.
-#[multiversion(targets = "simd")]
-pub fn widen(from: &[bf16], to: &mut [f32]) {
-    for (to, from) in to.iter_mut().zip(from) {
-        *to = f32::from_bits(u32::from(from.to_bits()) << 16);
-    }
-}
-
-/// f32 to bfloat16, to nearest even. Every NaN becomes a quiet NaN.
-#[multiversion(targets = "simd")]
-pub fn narrow(from: &[f32], to: &mut [bf16]) {
-    for (to, &from) in to.iter_mut().zip(from) {
-        let bits = from.to_bits();
-        let rounded = bits.wrapping_add(0x7FFF + ((bits >> 16) & 1)) >> 16;
-        let nan = (bits >> 16) | 0x40;
-        *to = bf16::from_bits(if from.is_nan() { nan } else { rounded } as u16);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use half::bf16;
-
-    use super::{narrow, widen};
-
-    #[test]
-    fn bfloat16_conversions_are_those_of_half() {
-        let all: Vec<bf16> = (0..=u16::MAX).map(bf16::from_bits).collect();
-        let mut wide = vec![0.0; all.len()];
-        widen(&all, &mut wide);
-        for (&small, &wide) in all.iter().zip(&wide) {
-            assert!(small.is_nan() == wide.is_nan());
-            assert!(small.is_nan() || small.to_f32().to_bits() == wide.to_bits(), "{small}");
-        }
-        // Around every tie between two of them.
-        for low in [0u32, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF] {
-            let near = |v: &f32| f32::from_bits((v.to_bits() & 0xFFFF_0000) | low);
-            let wide: Vec<f32> = wide.iter().map(near).collect();
-            let mut small = vec![bf16::ZERO; wide.len()];
-            narrow(&wide, &mut small);
-            for (&wide, &small) in wide.iter().zip(&small) {
-                assert_eq!(small.to_bits(), bf16::from_f32(wide).to_bits(), "{wide}");
-            }
-        }
     }
 }

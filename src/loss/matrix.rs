@@ -1,7 +1,8 @@
 //! Array views of every dtype that the loss takes.
 //!
-//! A dtype is known when the program runs, so a view is an enum with a variant per dtype. This is the
-//! only place that tells the variants apart. Everything else is written once, for rows of f32 or f64.
+//! A dtype is known when the program runs, so a view is an enum with a variant per dtype. This is
+//! the only place that tells the variants apart. Everything else is written once, for rows of f32
+//! or f64.
 
 use half::{bf16, f16};
 use ndarray::{ArrayView1, ArrayView2, ArrayViewMut2, Axis};
@@ -120,7 +121,8 @@ impl MatrixMut<'_> {
         })
     }
 
-    /// Has `fill` compute row `row` as `T`, in place if it has this type, else by way of `scratch`.
+    /// Lets `fill` compute row `row` as `T`: in place if it has this type, else in `scratch`, which
+    /// is then converted.
     pub(super) fn fill_row<T: Real, R>(
         &mut self,
         row: usize,

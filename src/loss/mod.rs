@@ -1,10 +1,11 @@
 //! The tied loss and its gradients, in one pass over logits and features.
 //!
-//! A batch has B samples, each in two views. Rows are view-major: all of view 1, then all of view 2,
-//! so rows `i` and `B + i` belong to sample `i`. With logits `(2B, C)` and features `(2B, D)`,
+//! A batch has B samples, each in two views. Rows are view-major: all of view 1, then all of view
+//! 2, so rows `i` and `B + i` belong to sample `i`. With logits `(2B, C)` and features `(2B, D)`,
 //!
 //! ```text
-//! loss = mean(cross_entropy(logits, target)) + tied_weight * similarity(features[..B], features[B..])
+//! loss = mean(cross_entropy(logits, target))
+//!      + tied_weight * similarity(features[..B], features[B..])
 //! ```
 //!
 //! as Python's `TiedLoss` computes it with PyTorch.
@@ -37,8 +38,8 @@
 //!
 //! # Why one pass
 //!
-//! PyTorch needs a dozen operations for this, and each reads and writes whole matrices. Here a row is
-//! read once, and its value and its gradient are finished while it is in the cache:
+//! PyTorch needs a dozen operations for this, and each reads and writes whole matrices. Here a row
+//! is read once, and its value and its gradient are finished while it is in the cache:
 //!
 //! ```text
 //! logits    -> chunks of rows  -> threads: cross_entropy -> a loss per row      -> ce
@@ -50,10 +51,10 @@
 //! float64 is computed in f64, everything else in f32. Half precision is converted a row at a time.
 //! Sums of more than 64 terms are in f64.
 //!
-//! The result is the same bit for bit on every machine and for any number of threads. Each row has a
-//! value of its own, and these are added in order, whatever thread computed them. The order of the
-//! sums within a row depends on its length only. There is no FMA, and the logarithm and the exponential
-//! are not the system's.
+//! The result is the same bit for bit on every machine and for any number of threads. Each row has
+//! a value of its own, and these are added in order, regardless of the threads that computed them.
+//! The order of the sums within a row depends on its length only. There is no FMA, and the
+//! logarithm and the exponential are not the system's.
 //!
 //! This module imports [`crate::error`] and [`crate::pool`] only.
 
@@ -157,12 +158,12 @@ impl TiedLoss {
 
     /// Computes the loss of `inputs` and writes `gradients`.
     ///
-    /// The result does not depend on `pool`. NaN and infinity propagate as in the formula: a NaN among
-    /// the logits of a row makes the loss and this row's gradient NaN, and no other row's.
+    /// The result does not depend on `pool`. NaN and infinity propagate as in the formula: a NaN
+    /// among the logits of a row makes the loss and this row's gradient NaN, and no other row's.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::error::Error::Argument) for a shape, layout or dtype that does not
-    /// fit, a class that does not exist, or an option out of range.
+    /// [`Error::Argument`](crate::error::Error::Argument) for a shape, layout or dtype that does
+    /// not fit, a class that does not exist, or an option out of range.
     pub fn run(
         &self,
         inputs: &Inputs<'_>,
@@ -182,7 +183,8 @@ impl TiedLoss {
         let mean_factor = self.similarity.mean_factor(pairs, inputs.width());
 
         let (mut losses, mut distances) = (vec![0.0; 2 * pairs], vec![0.0; pairs]);
-        // Views with the lifetime of `losses`: ndarray's are invariant and do not shorten by themselves.
+        // Views with the lifetime of `losses`: ndarray's are invariant and do not shorten by
+        // themselves.
         let gradients = gradients.view_mut();
         let outputs = Outputs { losses: &mut losses, distances: &mut distances, gradients };
         let chunks = chunks::divide(inputs, outputs);

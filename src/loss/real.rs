@@ -1,12 +1,12 @@
 //! The types that the loss is computed in, f32 and f64, and their exponential.
 //!
-//! The exponential is plain arithmetic, which the compiler vectorises. It does not use FMA, since the
-//! result must not depend on the machine's instruction set.
+//! The exponential is plain arithmetic, which the compiler vectorises. It does not use FMA, since
+//! the result must not depend on the machine's instruction set.
 //!
 //! `e^x = 2^n * e^r` with `n = round(x / ln 2)`:
 //!
-//! - Adding `1.5 * 2^(mantissa bits)` rounds `x / ln 2` to an integer and leaves `n` in the low bits.
-//!   Shifted into the exponent, it gives `2^n`.
+//! - Adding `1.5 * 2^(mantissa bits)` rounds `x / ln 2` to an integer and leaves `n` in the low
+//!   bits. Shifted into the exponent, it gives `2^n`.
 //! - `r = x - n * ln 2`, where ln 2 is the sum of two constants. The first has so few bits that
 //!   multiplying it by `n` is exact.
 //! - `e^r` is Taylor's polynomial. On `|r| <= ln(2) / 2` its remainder is under a tenth of an ulp.

@@ -1,11 +1,11 @@
 //! The distances between the features of two views: names, formulas and gradients.
 //!
-//! To add one, add it to the list and follow the compiler to the two matches below. Its loops over a
-//! row go to `kernels`.
+//! To add one, add it to the list and follow the compiler to the two matches below. Its loops over
+//! a row go to `kernels`.
 
 use std::str::FromStr;
 
-use super::kernels;
+use super::kernels::{self, Products, RowPair, RowPairMut};
 use super::real::Real;
 use crate::error::Error;
 
@@ -58,17 +58,10 @@ impl FromStr for Similarity {
     }
 }
 
-/// The feature rows of one sample, one per view.
-pub struct Pair<'a, T> {
-    pub first: &'a [T],
-    pub second: &'a [T],
-}
-
-/// Where to write `scale` times the gradient of a pair's distance, by either row.
+/// Where to write `scale` times the gradient of a distance, by either row.
 pub struct PairGradient<'a, T> {
     pub scale: f64,
-    pub first: &'a mut [T],
-    pub second: &'a mut [T],
+    pub out: RowPairMut<'a, T>,
 }
 
 impl Similarity {
@@ -80,37 +73,35 @@ impl Similarity {
         }
     }
 
-    /// The distance of one pair, summed over its numbers; writes the gradient if there is room for it.
+    /// The distance of two rows, not yet divided by how many there are. Writes the gradient if one
+    /// is wanted.
     pub(super) fn distance<T: Real>(
         self,
-        pair: &Pair<'_, T>,
+        rows: RowPair<'_, T>,
         gradient: Option<PairGradient<'_, T>>,
     ) -> f64 {
         match self {
-            Self::Mse => mse(pair, gradient),
-            Self::L1 => l1(pair, gradient),
-            Self::Cosine => cosine(pair, gradient),
+            Self::Mse => mse(rows, gradient),
+            Self::L1 => l1(rows, gradient),
+            Self::Cosine => cosine(rows, gradient),
         }
     }
 }
 
 /// The sum of `(a - b)^2`, whose derivative by `a` is `2 (a - b)`.
-fn mse<T: Real>(pair: &Pair<'_, T>, gradient: Option<PairGradient<'_, T>>) -> f64 {
-    let &Pair { first, second } = pair;
-    if let Some(out) = gradient {
-        let factor = T::from_f64(2.0 * out.scale);
-        kernels::differences((first, second), factor, (out.first, out.second));
+fn mse<T: Real>(rows: RowPair<'_, T>, gradient: Option<PairGradient<'_, T>>) -> f64 {
+    if let Some(PairGradient { scale, out }) = gradient {
+        kernels::differences(rows, T::from_f64(2.0 * scale), out);
     }
-    kernels::squares(first, second)
+    kernels::squares(rows)
 }
 
 /// The sum of `|a - b|`, whose derivative by `a` is the sign of `a - b`.
-fn l1<T: Real>(pair: &Pair<'_, T>, gradient: Option<PairGradient<'_, T>>) -> f64 {
-    let &Pair { first, second } = pair;
-    if let Some(out) = gradient {
-        kernels::signs((first, second), T::from_f64(out.scale), (out.first, out.second));
+fn l1<T: Real>(rows: RowPair<'_, T>, gradient: Option<PairGradient<'_, T>>) -> f64 {
+    if let Some(PairGradient { scale, out }) = gradient {
+        kernels::signs(rows, T::from_f64(scale), out);
     }
-    kernels::distances(first, second)
+    kernels::distances(rows)
 }
 
 /// Smaller norms count as this, as in `torch.nn.functional.cosine_similarity`.
@@ -118,22 +109,18 @@ const MIN_NORM: f64 = 1e-8;
 
 /// `1 - cos`, with `cos = a.b / (|a| |b|)`, whose derivative by `a` is
 /// `cos a / |a|^2 - b / (|a| |b|)`.
-fn cosine<T: Real>(pair: &Pair<'_, T>, gradient: Option<PairGradient<'_, T>>) -> f64 {
-    let &Pair { first, second } = pair;
-    let (dot, first_square, second_square) = kernels::products(first, second);
+fn cosine<T: Real>(rows: RowPair<'_, T>, gradient: Option<PairGradient<'_, T>>) -> f64 {
+    let Products { dot, first_square, second_square } = kernels::products(rows);
     let norms = [first_square.sqrt(), second_square.sqrt()];
     let clamped = norms.map(|norm| norm.max(MIN_NORM));
     let product = clamped[0] * clamped[1];
-    if let Some(out) = gradient {
+    if let Some(PairGradient { scale, out }) = gradient {
         // Like PyTorch, the gradient ignores the clamp: one of the two norms is the unclamped one.
-        let own = |norm: f64, clamped: f64| {
-            let factor =
-                if norm == 0.0 { 0.0 } else { out.scale * dot / product / (clamped * norm) };
-            T::from_f64(factor)
-        };
-        let own = (own(norms[0], clamped[0]), own(norms[1], clamped[1]));
-        let across = T::from_f64(-out.scale / product);
-        kernels::combine((first, second), own, across, (out.first, out.second));
+        let own = [0, 1].map(|i| match norms[i] {
+            0.0 => T::ZERO,
+            norm => T::from_f64(scale * dot / product / (clamped[i] * norm)),
+        });
+        kernels::combine(rows, own, T::from_f64(-scale / product), out);
     }
     1.0 - dot / product
 }

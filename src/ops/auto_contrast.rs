@@ -3,8 +3,8 @@
 use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
 
+use super::kernel::{Kernel, Scratch};
 use super::table::map;
-use super::{Kernel, Scratch};
 use crate::image::Planes;
 
 /// Pillow's `ImageOps.autocontrast(image)`: each channel's range stretched to 0..=255.

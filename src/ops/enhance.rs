@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::blend::blend;
 use super::grayscale::luma;
-use super::{Kernel, Scratch, check_finite};
+use super::kernel::{Kernel, Scratch, check_finite};
 use crate::image::Planes;
 
 /// Pillow's `ImageEnhance.Brightness(image).enhance(factor)`: the blend of black and the image.

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::kernel::{Kernel, Scratch};
 use super::table::{histogram, map};
-use super::{Kernel, Scratch};
 use crate::image::Planes;
 
 /// Pillow's `ImageOps.equalize(image)`: each channel's histogram made even.

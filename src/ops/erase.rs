@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kernel, Scratch};
+use super::kernel::{Kernel, Scratch};
 use crate::image::{Planes, Rect};
 use crate::rng::{Key, Stream};
 
@@ -10,7 +10,7 @@ use crate::rng::{Key, Stream};
 ///
 /// timm's `RandomErasing` fills normalised floats. Here bytes are filled, so noise is rounded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Arguments", into = "Arguments")]
+#[serde(try_from = "EraseArguments", into = "EraseArguments")]
 pub struct Erase {
     /// The box.
     pub area: Rect,
@@ -90,7 +90,7 @@ fn noise(row: &mut [u8], skipped: usize, mut stream: Stream, mean: f64, std: f64
 /// The op as plans store it: the fields of the box and of the noise stand side by side.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Arguments {
+struct EraseArguments {
     x: i32,
     y: i32,
     w: u32,
@@ -108,38 +108,40 @@ struct Arguments {
 #[serde(untagged, expecting = "must be a colour (three integers from 0 to 255) or 'noise'")]
 enum FillArgument {
     Colour([u8; 3]),
-    Name(Name),
+    Noise(NoiseName),
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Name {
+enum NoiseName {
     Noise,
 }
 
-impl TryFrom<Arguments> for Erase {
+impl TryFrom<EraseArguments> for Erase {
     type Error = &'static str;
 
-    fn try_from(arguments: Arguments) -> Result<Self, Self::Error> {
-        let Arguments { x, y, w, h, fill, mean, std, seed } = arguments;
+    fn try_from(arguments: EraseArguments) -> Result<Self, Self::Error> {
+        let EraseArguments { x, y, w, h, fill, mean, std, seed } = arguments;
         let fill = match (fill, mean, std, seed) {
             (FillArgument::Colour(colour), None, None, None) => Fill::Colour(colour),
             (FillArgument::Colour(_), ..) => return Err("a colour has no mean, std or seed"),
-            (FillArgument::Name(Name::Noise), Some(mean), Some(std), Some(seed)) => {
+            (FillArgument::Noise(NoiseName::Noise), Some(mean), Some(std), Some(seed)) => {
                 Fill::Noise { mean, std, seed }
             }
-            (FillArgument::Name(Name::Noise), ..) => return Err("noise needs mean, std and seed"),
+            (FillArgument::Noise(NoiseName::Noise), ..) => {
+                return Err("noise needs mean, std and seed");
+            }
         };
         Ok(Self { area: Rect { x, y, w, h }, fill })
     }
 }
 
-impl From<Erase> for Arguments {
+impl From<Erase> for EraseArguments {
     fn from(Erase { area: Rect { x, y, w, h }, fill }: Erase) -> Self {
         let (fill, mean, std, seed) = match fill {
             Fill::Colour(colour) => (FillArgument::Colour(colour), None, None, None),
             Fill::Noise { mean, std, seed } => {
-                (FillArgument::Name(Name::Noise), Some(mean), Some(std), Some(seed))
+                (FillArgument::Noise(NoiseName::Noise), Some(mean), Some(std), Some(seed))
             }
         };
         Self { x, y, w, h, fill, mean, std, seed }

@@ -3,7 +3,7 @@
 use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
 
-use super::{Kernel, Scratch};
+use super::kernel::{Kernel, Scratch};
 use crate::image::Planes;
 
 /// Pillow's `image.filter(ImageFilter.GaussianBlur(radius))`: three box blurs of a fractional
@@ -108,18 +108,18 @@ fn blur(input: &[u8], out: &mut [u8], width: usize, weights: Weights, sums: &mut
     }
     for (y, out) in out.chunks_exact_mut(width).enumerate() {
         let y = y as isize;
-        let step = Step {
+        let ends = WindowEnds {
             leaving: row(y - radius - 1),
             entering: row(y + radius),
             after: row(y + radius + 1),
         };
-        blur_row(sums, step, weights, out);
+        blur_row(sums, ends, weights, out);
     }
 }
 
 /// The rows at the ends of a window that moves down by one.
 #[derive(Clone, Copy, Debug)]
-struct Step<'a> {
+struct WindowEnds<'a> {
     /// The first row of the old window. It is the row before the new one.
     leaving: &'a [u8],
     /// The last row of the new window.
@@ -129,10 +129,10 @@ struct Step<'a> {
 }
 
 #[multiversion(targets = "simd")]
-fn blur_row(sums: &mut [u32], step: Step<'_>, weights: Weights, out: &mut [u8]) {
+fn blur_row(sums: &mut [u32], ends: WindowEnds<'_>, weights: Weights, out: &mut [u8]) {
     let len = out.len();
-    let (sums, leaving) = (&mut sums[..len], &step.leaving[..len]);
-    let (entering, after) = (&step.entering[..len], &step.after[..len]);
+    let (sums, leaving) = (&mut sums[..len], &ends.leaving[..len]);
+    let (entering, after) = (&ends.entering[..len], &ends.after[..len]);
     for x in 0..len {
         let sum = sums[x].wrapping_add(u32::from(entering[x])).wrapping_sub(u32::from(leaving[x]));
         sums[x] = sum;

@@ -3,7 +3,7 @@
 use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
 
-use super::{Kernel, Scratch};
+use super::kernel::{Kernel, Scratch};
 use crate::image::{Planes, mirrored};
 
 /// torchvision's `gaussian_blur(image, kernel_size, sigma)`, mirrored at the edges.

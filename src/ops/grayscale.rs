@@ -3,7 +3,7 @@
 use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
 
-use super::{Kernel, Scratch};
+use super::kernel::{Kernel, Scratch};
 use crate::image::Planes;
 
 /// torchvision's `to_grayscale(image, 3)`: each channel becomes the luma.

@@ -3,7 +3,7 @@
 use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
 
-use super::{Kernel, Scratch};
+use super::kernel::{Kernel, Scratch};
 use crate::image::Planes;
 
 /// torchvision's `adjust_hue(image, factor)` on a PIL image: to Pillow's HSV, a shift of H, and

@@ -3,7 +3,7 @@
 /// Declares `Op` and all that depends on the whole list of ops, which are given as
 /// `module::Struct`.
 ///
-/// A struct without [`Kernel`](super::Kernel) or serde's traits does not compile.
+/// A struct without [`Kernel`](super::kernel::Kernel) or serde's traits does not compile.
 macro_rules! ops {
     ($($module:ident::$op:ident),+ $(,)?) => {
         $(pub use $module::$op;)+

@@ -1,18 +1,19 @@
-//! [`Mix`].
+//! [`Mix`]: the one op that contains ops, and so the only one that imports [`Op`].
 
 use std::mem;
 
 use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
 
+use super::Op;
 use super::blend::{blend, byte};
-use super::{Kernel, Op, Scratch, check_finite};
+use super::kernel::{Kernel, MixBuffers, Scratch, check_finite};
 use crate::image::Planes;
 
 /// AugMix: chains of ops are applied to copies of the image, and the results are mixed with it.
 //
-// A derived enum with a tag is read by way of serde's buffer. This also ends the recursion of the
-// deserializer's type: the ops of a chain are read from the buffer, whatever the plan is read from.
+// serde reads an enum with a tag through a buffer of its own. The buffer also ends a recursion of
+// types: the ops of a chain are read from the buffer, for every format of plans.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "mixing", rename_all = "lowercase", deny_unknown_fields)]
 #[non_exhaustive]
@@ -66,14 +67,6 @@ impl From<Chain> for StoredChain {
     }
 }
 
-/// The images between the ops of a mix.
-#[derive(Debug, Default)]
-pub struct Images {
-    original: Vec<u8>,
-    result: Vec<u8>,
-    sum: Vec<f32>,
-}
-
 impl Mix {
     /// The chains.
     #[must_use]
@@ -106,7 +99,7 @@ impl Kernel for Mix {
     fn apply(&self, planes: &mut Planes<'_>, scratch: &mut Scratch) {
         let size = (planes.height() as u32, planes.width() as u32);
         // Taken, since the ops of the chains need the rest of the scratch.
-        let Images { mut original, mut result, mut sum } = mem::take(&mut scratch.mix);
+        let MixBuffers { mut original, mut result, mut sum } = mem::take(&mut scratch.mix);
         let out = planes.data();
         original.clear();
         original.extend_from_slice(out);
@@ -135,7 +128,7 @@ impl Kernel for Mix {
                 blend_into(out, &result, amount);
             }
         }
-        scratch.mix = Images { original, result, sum };
+        scratch.mix = MixBuffers { original, result, sum };
     }
 }
 

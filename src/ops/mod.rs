@@ -2,9 +2,9 @@
 //! operations on three planes, bit for bit.
 //!
 //! An [`Op`] is fully decided. It holds plain numbers and draws none, so that a plan can be stored
-//! and executed again. Which op is applied, how often and how strongly is decided by
-//! [`policy`](crate::policy), of which nothing here knows. The one op with random pixels, [`Erase`]
-//! with noise, has the seed of its noise among its arguments.
+//! and executed again. [`policy`](crate::policy) decides which ops are applied and how
+//! strongly. The one op with random pixels, [`Erase`] with noise, has the seed of its noise among
+//! its arguments.
 //!
 //! # One op, one file
 //!
@@ -42,7 +42,9 @@ mod gaussian_blur;
 mod gaussian_kernel;
 mod grayscale;
 mod hue;
+mod interpolation;
 mod invert;
+mod kernel;
 mod list;
 mod mix;
 pub(crate) mod pair;
@@ -54,15 +56,15 @@ mod solarize;
 mod table;
 mod translate;
 
-use std::fmt::Debug;
-
-use serde::{Deserialize, Serialize};
-
 use crate::error::{Error, Result};
 use crate::image::Planes;
 
 pub use erase::Fill;
+pub use interpolation::Interpolation;
+pub use kernel::Scratch;
 pub use mix::Chain;
+
+use kernel::Kernel;
 
 list::ops! {
     auto_contrast::AutoContrast,
@@ -88,15 +90,6 @@ list::ops! {
     translate::TranslateY,
 }
 
-/// What an op does.
-trait Kernel: Debug {
-    /// Says which argument is out of its range, if one is: plans may come from outside.
-    fn validate(&self) -> std::result::Result<(), String>;
-
-    /// Replaces the image in `planes` by the op's result.
-    fn apply(&self, planes: &mut Planes<'_>, scratch: &mut Scratch);
-}
-
 impl Op {
     /// Checks the op's arguments.
     ///
@@ -106,17 +99,6 @@ impl Op {
         let named = |what| Error::Argument(format!("{}: {what}", self.name()));
         self.kernel().validate().map_err(named)
     }
-}
-
-/// The buffers that ops reuse.
-#[derive(Debug, Default)]
-pub struct Scratch {
-    affine: affine::Transformer,
-    mix: mix::Images,
-    /// A copy of one plane.
-    plane: Vec<u8>,
-    floats: Vec<f32>,
-    sums: Vec<u32>,
 }
 
 /// Applies `ops` to `planes`, in order.
@@ -130,47 +112,4 @@ pub fn apply(ops: &[Op], planes: &mut Planes<'_>, scratch: &mut Scratch) {
     for op in ops {
         op.kernel().apply(planes, scratch);
     }
-}
-
-/// How a geometric op interpolates: the filters of Pillow's `Image.transform`. Unlike the filters
-/// of a resize, they do not antialias.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Interpolation {
-    /// The nearest pixel.
-    Nearest,
-    /// Linear in each direction.
-    Bilinear,
-    /// Cubic in each direction, with a = -1.
-    Bicubic,
-}
-
-impl Interpolation {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Nearest, Self::Bilinear, Self::Bicubic];
-
-    /// Pillow's name, in lower case.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Nearest => "nearest",
-            Self::Bilinear => "bilinear",
-            Self::Bicubic => "bicubic",
-        }
-    }
-
-    /// The filter called `name`.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|filter| filter.name() == name)
-    }
-}
-
-/// Refuses what is not finite, or beyond a million: no image is so large, and coordinates would not
-/// fit an i32.
-fn check_finite(argument: &str, value: f64) -> std::result::Result<(), String> {
-    if value.abs() <= 1e6 {
-        return Ok(());
-    }
-    Err(format!("{argument} must be finite and within a million, not {value}"))
 }

@@ -56,18 +56,18 @@ impl<'de, T: Pair> Visitor<'de> for PairVisitor<T> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut pair: A) -> Result<T, A::Error> {
         let name: String =
             pair.next_element()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
-        let arguments = Arguments { name, value: PhantomData };
+        let arguments = ArgumentsSeed { name, value: PhantomData };
         pair.next_element_seed(arguments)?.ok_or_else(|| A::Error::invalid_length(1, &self))
     }
 }
 
 /// The second of a pair, when the first has been read.
-struct Arguments<T> {
+struct ArgumentsSeed<T> {
     name: String,
     value: PhantomData<T>,
 }
 
-impl<'de, T: Pair> DeserializeSeed<'de> for Arguments<T> {
+impl<'de, T: Pair> DeserializeSeed<'de> for ArgumentsSeed<T> {
     type Value = T;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {

@@ -5,7 +5,8 @@ use std::io::Write;
 use serde::{Deserialize, Serialize};
 
 use super::affine::Transformer;
-use super::{Interpolation, Kernel, Scratch, check_finite};
+use super::interpolation::Interpolation;
+use super::kernel::{Kernel, Scratch, check_finite};
 use crate::image::Planes;
 
 /// Pillow's `image.rotate(degrees, resample, fillcolor=fill)`: counter-clockwise about the centre,

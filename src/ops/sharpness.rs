@@ -4,7 +4,7 @@ use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
 
 use super::blend::{blend, byte};
-use super::{Kernel, Scratch, check_finite};
+use super::kernel::{Kernel, Scratch, check_finite};
 use crate::image::Planes;
 
 /// Pillow's `ImageEnhance.Sharpness(image).enhance(factor)`: the blend of the smoothed image and

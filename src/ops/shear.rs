@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Interpolation, Kernel, Scratch, check_finite};
+use super::interpolation::Interpolation;
+use super::kernel::{Kernel, Scratch, check_finite};
 use crate::image::Planes;
 
 /// timm's `shear_x(image, factor)`: an affine transform.

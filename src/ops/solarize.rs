@@ -3,7 +3,7 @@
 use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
 
-use super::{Kernel, Scratch, check_finite};
+use super::kernel::{Kernel, Scratch, check_finite};
 use crate::image::Planes;
 
 /// Pillow's `ImageOps.solarize(image, threshold)`: bright values are inverted.

@@ -5,8 +5,8 @@ use crate::image::Rect;
 use crate::ops::Op;
 use crate::resize::Filter;
 
-/// The longest side of a crop that is resized, and of what it is resized to. No photo has one so
-/// long. The resize transposes 64 rows at once, which takes 200 MB for rows of this length.
+/// The longest side of a crop that is resized, and of what it is resized to. No photo has
+/// such a side. The resize transposes 64 rows at once, which takes 200 MB for rows of this length.
 const MAX_SIDE: u32 = 1 << 20;
 
 /// The most pixels that a crop of a resized image may need.

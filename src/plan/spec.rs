@@ -59,10 +59,10 @@ pub struct ViewSpec {
 }
 
 impl ViewSpec {
-    /// Says which value makes no sense, if one does.
+    /// Checks the values.
     ///
     /// # Errors
-    /// [`Error::Argument`].
+    /// [`Error::Argument`], with the value that makes no sense.
     pub fn validate(&self) -> Result<()> {
         let refuse = |message: String| Err(Error::Argument(message));
         // Products of such sides do not overflow, and nobody trains on larger images.
@@ -120,8 +120,8 @@ impl ViewSpec {
             Crop::Padded { padding } => {
                 let crop = crop::padded(stream, shape, self.size, padding).ok_or_else(|| {
                     Error::Argument(format!(
-                        "an image of (height, width) {shape:?} padded by {padding} is smaller than the \
-                         crop {:?}; use crop='rrc' or a larger padding",
+                        "an image of (height, width) {shape:?} padded by {padding} is smaller than \
+                         the crop {:?}; use crop='rrc' or a larger padding",
                         self.size
                     ))
                 })?;
@@ -149,8 +149,8 @@ impl ViewSpec {
             _ => {
                 let resized = frame.map_or(self.size, |frame| frame.resized);
                 return Err(Error::Argument(format!(
-                    "an image of (height, width) {shape:?} is too long and thin for this crop, which \
-                     would resize it to {resized:?}; use crop='rrc'"
+                    "an image of (height, width) {shape:?} is too long and thin for this crop, \
+                     which would resize it to {resized:?}; use crop='rrc'"
                 )));
             }
         };

@@ -8,9 +8,9 @@
 //!  ["Solarize", {"threshold": 128.0}]]
 //! ```
 //!
-//! First come the steps of the geometry: `crop`, then if at all `resize`, `frame`, `hflip` and
-//! `vflip`. The ops follow, under their own names. A list can be edited by hand, so everything
-//! unknown or out of order is refused.
+//! `crop` comes first. `resize`, `frame`, `hflip` and `vflip` follow in this order, those that the
+//! plan has. The ops come last, under their own names. A list may have been edited by hand, so
+//! everything unknown or out of order is refused.
 
 use serde::de::Error;
 use serde::ser::SerializeSeq;
@@ -22,10 +22,10 @@ use crate::ops::Op;
 use crate::ops::pair::{self, Pair};
 use crate::resize::Filter;
 
-/// The arguments of `resize`: of a plan with a frame, the size before it.
+/// The arguments of `resize`. If a `frame` follows, its size is the view's.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Resize {
+struct ResizeArguments {
     size: (u32, u32),
     interpolation: Filter,
 }
@@ -33,7 +33,7 @@ struct Resize {
 /// The arguments of `frame`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Window {
+struct FrameArguments {
     x: i32,
     y: i32,
     size: (u32, u32),
@@ -42,7 +42,7 @@ struct Window {
 /// The arguments of a flip: none.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Flip {}
+struct FlipArguments {}
 
 impl Serialize for Plan {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -51,14 +51,14 @@ impl Serialize for Plan {
         steps.serialize_element(&("crop", geometry.crop))?;
         if let Some(interpolation) = geometry.interpolation {
             let size = geometry.frame.map_or(self.size, |frame| frame.resized);
-            steps.serialize_element(&("resize", Resize { size, interpolation }))?;
+            steps.serialize_element(&("resize", ResizeArguments { size, interpolation }))?;
         }
         if let Some(Frame { x, y, .. }) = geometry.frame {
-            steps.serialize_element(&("frame", Window { x, y, size: self.size }))?;
+            steps.serialize_element(&("frame", FrameArguments { x, y, size: self.size }))?;
         }
         for (name, flips) in [("hflip", geometry.hflip), ("vflip", geometry.vflip)] {
             if flips {
-                steps.serialize_element(&(name, Flip {}))?;
+                steps.serialize_element(&(name, FlipArguments {}))?;
             }
         }
         for op in &self.ops {
@@ -71,10 +71,10 @@ impl Serialize for Plan {
 /// A step of any kind.
 enum Step {
     Crop(Rect),
-    Resize(Resize),
-    Frame(Window),
-    Hflip(Flip),
-    Vflip(Flip),
+    Resize(ResizeArguments),
+    Frame(FrameArguments),
+    Hflip(FlipArguments),
+    Vflip(FlipArguments),
     Op(Op),
 }
 
@@ -126,12 +126,12 @@ fn from_steps(steps: Vec<Step>) -> Result<Plan, String> {
     };
     geometry.crop = crop;
     plan.size = (crop.h, crop.w);
-    if let Some(Step::Resize(Resize { size, interpolation })) =
+    if let Some(Step::Resize(ResizeArguments { size, interpolation })) =
         steps.next_if(|step| matches!(step, Step::Resize(_)))
     {
         geometry.interpolation = Some(interpolation);
         plan.size = size;
-        if let Some(Step::Frame(Window { x, y, size })) =
+        if let Some(Step::Frame(FrameArguments { x, y, size })) =
             steps.next_if(|step| matches!(step, Step::Frame(_)))
         {
             geometry.frame = Some(Frame { resized: plan.size, x, y });

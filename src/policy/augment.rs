@@ -2,13 +2,31 @@
 
 use super::erase::{self, Normalization, RandomErasing};
 use super::jitter::{self, ColorJitter};
-use super::{Policy, Scope};
+use super::named::Policy;
+use super::scope::Scope;
 use crate::error::{Error, Result};
 use crate::ops::{Interpolation, Op};
 use crate::rng::Stream;
 
 /// The rest of timm's training transform, declared: a policy, colour jitter, grayscale, blur,
 /// Cutout and random erasing. The default does nothing.
+///
+/// ```
+/// use tied_augment::ops::Interpolation;
+/// use tied_augment::policy::{Augment, ColorJitter, EraseMode, Policy, RandomErasing};
+///
+/// let (policy, _) = Policy::parse("rand-m9-mstd0.5-inc1")?;
+/// let mode = EraseMode::Pixel;
+/// let augment = Augment {
+///     policy: Some(policy),
+///     filters: vec![Interpolation::Bilinear, Interpolation::Bicubic],
+///     color_jitter: Some(ColorJitter::new([0.4, 0.4, 0.4, 0.1], 0.8)?),
+///     erasing: Some(RandomErasing { prob: 0.25, mode, max_count: 1, skip_first: true }),
+///     ..Augment::default()
+/// };
+/// assert_eq!(augment.grayscale, 0.0);
+/// # Ok::<_, tied_augment::error::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Augment {
     /// The augmentation policy.
@@ -67,7 +85,8 @@ impl Augment {
         if self.filters.is_empty() && self.policy.as_ref().is_some_and(Policy::needs_filters) {
             return refuse(
                 "interpolation must be 'random', 'nearest', 'bilinear' or 'bicubic' for the \
-                 rotations, shears and translations of this auto_augment: Pillow knows no others there"
+                 rotations, shears and translations of this auto_augment: Pillow knows no others \
+                 there"
                     .into(),
             );
         }

@@ -1,8 +1,8 @@
 //! AugMix as timm has it (`augment_and_mix_transform`, timm 1.0.31 `data/auto_augment.py`).
 
-use super::Scope;
-use super::name::{Magnitude, Name};
 use super::parse::Config;
+use super::scope::Scope;
+use super::timm_op::{Magnitude, TimmOp};
 use crate::error::Result;
 use crate::ops::{Chain, Mix, Op};
 use crate::rng::Stream;
@@ -22,28 +22,28 @@ pub struct AugMix {
     blended: bool,
 }
 
-const SECTIONS: &str = "m (magnitude, integer), w (number of chains, integer), d (ops a chain, \
-                        integer; 0 for 1 to 3), a (the concentration of the weights, above 0), b (0 \
-                        or 1, blend chain by chain) and mstd (the magnitude's standard deviation)";
+const SECTIONS: &str = "m (magnitude, integer), w (number of chains, integer), d (ops per chain, \
+                        integer; 0 for 1 to 3), a (the concentration of the weights, above 0), b \
+                        (0 or 1, blend chain by chain) and mstd (the magnitude's standard deviation)";
 
 /// The longest translation of timm's AugMix, as a fraction of the side: its `translate_pct`.
 const TRANSLATE: f64 = 0.3;
 
 /// timm's `_AUGMIX_TRANSFORMS`.
-const NAMES: &[Name] = &[
-    Name::AutoContrast,
-    Name::ColorIncreasing,
-    Name::ContrastIncreasing,
-    Name::BrightnessIncreasing,
-    Name::SharpnessIncreasing,
-    Name::Equalize,
-    Name::Rotate,
-    Name::PosterizeIncreasing,
-    Name::SolarizeIncreasing,
-    Name::ShearX,
-    Name::ShearY,
-    Name::TranslateXRel,
-    Name::TranslateYRel,
+const NAMES: &[TimmOp] = &[
+    TimmOp::AutoContrast,
+    TimmOp::ColorIncreasing,
+    TimmOp::ContrastIncreasing,
+    TimmOp::BrightnessIncreasing,
+    TimmOp::SharpnessIncreasing,
+    TimmOp::Equalize,
+    TimmOp::Rotate,
+    TimmOp::PosterizeIncreasing,
+    TimmOp::SolarizeIncreasing,
+    TimmOp::ShearX,
+    TimmOp::ShearY,
+    TimmOp::TranslateXRel,
+    TimmOp::TranslateYRel,
 ];
 
 impl AugMix {

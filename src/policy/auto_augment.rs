@@ -1,19 +1,19 @@
 //! timm's AutoAugment policies (`auto_augment_transform`, timm 1.0.31 `data/auto_augment.py`).
 
-use super::Scope;
-use super::name::Magnitude;
-use super::name::Name::{
+use super::parse::Config;
+use super::scope::Scope;
+use super::timm_op::Magnitude;
+use super::timm_op::TimmOp::{
     self, AutoContrast, Color, Contrast, Desaturate, Equalize, GaussianBlurRand, Invert, Posterize,
     PosterizeIncreasing, PosterizeOriginal, Rotate, Sharpness, ShearX, ShearY, Solarize,
     SolarizeAdd, TranslateYRel,
 };
-use super::parse::Config;
 use crate::error::Result;
 use crate::ops::Op;
 use crate::rng::Stream;
 
 /// Ops that go together: each with its probability and magnitude.
-pub type SubPolicy = &'static [(Name, f64, u8)];
+pub type SubPolicy = &'static [(TimmOp, f64, u8)];
 
 /// One of the sub-policies of a table, with equal chances.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,7 +50,7 @@ impl AutoAugment {
         Ok(Some(Self { table, increasing_posterize, std: std.unwrap_or(0.0) }))
     }
 
-    pub(super) fn names(&self) -> impl Iterator<Item = Name> {
+    pub(super) fn names(&self) -> impl Iterator<Item = TimmOp> {
         self.table.iter().copied().flatten().map(|&(name, ..)| name)
     }
 

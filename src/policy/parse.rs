@@ -1,5 +1,5 @@
-//! The grammar of config strings: sections between dashes, each with a key and a number. What a key
-//! means is known to its policy only.
+//! The grammar of config strings: sections between dashes, each with a key and a number. Only
+//! its policy knows what a key means.
 
 use crate::error::{Error, Result};
 

@@ -1,8 +1,8 @@
 //! RandAugment as timm has it (`rand_augment_transform`, timm 1.0.31 `data/auto_augment.py`).
 
-use super::Scope;
-use super::name::{Magnitude, Name};
 use super::parse::Config;
+use super::scope::Scope;
+use super::timm_op::{Magnitude, TimmOp};
 use crate::error::Result;
 use crate::ops::Op;
 use crate::rng::Stream;
@@ -11,9 +11,9 @@ use crate::rng::Stream;
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Choice {
     /// With equal chances and with repetition.
-    Even(&'static [Name]),
+    Even(&'static [TimmOp]),
     /// With chances in proportion to the weights, without repetition.
-    Weighted(&'static [(Name, f64)]),
+    Weighted(&'static [(TimmOp, f64)]),
 }
 
 /// A number of random ops, each with its own magnitude.
@@ -85,15 +85,16 @@ impl RandAugment {
         };
         match choice {
             Choice::Weighted(set) if num_ops as usize > set.len() => config.refuse(&format!(
-                "'n{num_ops}' is more than the {} ops of the set, which are chosen without repetition",
+                "'n{num_ops}' is more than the {} ops of the set, which are chosen without \
+                 repetition",
                 set.len()
             )),
             _ => Ok(Self { num_ops, prob, magnitude, choice }),
         }
     }
 
-    pub(super) fn names(&self) -> impl Iterator<Item = Name> {
-        let (even, weighted): (&[Name], &[(Name, f64)]) = match self.choice {
+    pub(super) fn names(&self) -> impl Iterator<Item = TimmOp> {
+        let (even, weighted): (&[TimmOp], &[(TimmOp, f64)]) = match self.choice {
             Choice::Even(names) => (names, &[]),
             Choice::Weighted(set) => (&[], set),
         };
@@ -115,7 +116,7 @@ impl RandAugment {
 
 /// One of the ops that are not `chosen`, with chances in proportion to the weights: the
 /// distribution of `numpy.random.choice(..., replace=False, p=weights)`.
-fn weighted(set: &[(Name, f64)], chosen: &mut u32, stream: &mut Stream) -> Name {
+fn weighted(set: &[(TimmOp, f64)], chosen: &mut u32, stream: &mut Stream) -> TimmOp {
     let left = || set.iter().enumerate().filter(|&(i, _)| *chosen >> i & 1 == 0);
     let total: f64 = left().map(|(_, (_, weight))| weight).sum();
     let mut rest = total * stream.unit();
@@ -133,75 +134,75 @@ fn weighted(set: &[(Name, f64)], chosen: &mut u32, stream: &mut Stream) -> Name 
     name
 }
 
-const PLAIN: &[Name] = &[
-    Name::AutoContrast,
-    Name::Equalize,
-    Name::Invert,
-    Name::Rotate,
-    Name::Posterize,
-    Name::Solarize,
-    Name::SolarizeAdd,
-    Name::Color,
-    Name::Contrast,
-    Name::Brightness,
-    Name::Sharpness,
-    Name::ShearX,
-    Name::ShearY,
-    Name::TranslateXRel,
-    Name::TranslateYRel,
+const PLAIN: &[TimmOp] = &[
+    TimmOp::AutoContrast,
+    TimmOp::Equalize,
+    TimmOp::Invert,
+    TimmOp::Rotate,
+    TimmOp::Posterize,
+    TimmOp::Solarize,
+    TimmOp::SolarizeAdd,
+    TimmOp::Color,
+    TimmOp::Contrast,
+    TimmOp::Brightness,
+    TimmOp::Sharpness,
+    TimmOp::ShearX,
+    TimmOp::ShearY,
+    TimmOp::TranslateXRel,
+    TimmOp::TranslateYRel,
 ];
 
-const INCREASING: &[Name] = &[
-    Name::AutoContrast,
-    Name::Equalize,
-    Name::Invert,
-    Name::Rotate,
-    Name::PosterizeIncreasing,
-    Name::SolarizeIncreasing,
-    Name::SolarizeAdd,
-    Name::ColorIncreasing,
-    Name::ContrastIncreasing,
-    Name::BrightnessIncreasing,
-    Name::SharpnessIncreasing,
-    Name::ShearX,
-    Name::ShearY,
-    Name::TranslateXRel,
-    Name::TranslateYRel,
+const INCREASING: &[TimmOp] = &[
+    TimmOp::AutoContrast,
+    TimmOp::Equalize,
+    TimmOp::Invert,
+    TimmOp::Rotate,
+    TimmOp::PosterizeIncreasing,
+    TimmOp::SolarizeIncreasing,
+    TimmOp::SolarizeAdd,
+    TimmOp::ColorIncreasing,
+    TimmOp::ContrastIncreasing,
+    TimmOp::BrightnessIncreasing,
+    TimmOp::SharpnessIncreasing,
+    TimmOp::ShearX,
+    TimmOp::ShearY,
+    TimmOp::TranslateXRel,
+    TimmOp::TranslateYRel,
 ];
 
-const THREE: &[Name] = &[Name::SolarizeIncreasing, Name::Desaturate, Name::GaussianBlur];
+const THREE: &[TimmOp] = &[TimmOp::SolarizeIncreasing, TimmOp::Desaturate, TimmOp::GaussianBlur];
 
-const WEIGHTED_3A: &[(Name, f64)] = &[
-    (Name::SolarizeIncreasing, 6.0),
-    (Name::Desaturate, 6.0),
-    (Name::GaussianBlur, 6.0),
-    (Name::Rotate, 3.0),
-    (Name::ShearX, 2.0),
-    (Name::ShearY, 2.0),
-    (Name::PosterizeIncreasing, 1.0),
-    (Name::AutoContrast, 1.0),
-    (Name::ColorIncreasing, 1.0),
-    (Name::SharpnessIncreasing, 1.0),
-    (Name::ContrastIncreasing, 1.0),
-    (Name::BrightnessIncreasing, 1.0),
-    (Name::Equalize, 1.0),
-    (Name::Invert, 1.0),
+const WEIGHTED_3A: &[(TimmOp, f64)] = &[
+    (TimmOp::SolarizeIncreasing, 6.0),
+    (TimmOp::Desaturate, 6.0),
+    (TimmOp::GaussianBlur, 6.0),
+    (TimmOp::Rotate, 3.0),
+    (TimmOp::ShearX, 2.0),
+    (TimmOp::ShearY, 2.0),
+    (TimmOp::PosterizeIncreasing, 1.0),
+    (TimmOp::AutoContrast, 1.0),
+    (TimmOp::ColorIncreasing, 1.0),
+    (TimmOp::SharpnessIncreasing, 1.0),
+    (TimmOp::ContrastIncreasing, 1.0),
+    (TimmOp::BrightnessIncreasing, 1.0),
+    (TimmOp::Equalize, 1.0),
+    (TimmOp::Invert, 1.0),
 ];
 
-const WEIGHTED: &[(Name, f64)] = &[
-    (Name::Rotate, 3.0),
-    (Name::ShearX, 2.0),
-    (Name::ShearY, 2.0),
-    (Name::TranslateXRel, 1.0),
-    (Name::TranslateYRel, 1.0),
-    (Name::ColorIncreasing, 0.25),
-    (Name::SharpnessIncreasing, 0.25),
-    (Name::AutoContrast, 0.25),
-    (Name::SolarizeIncreasing, 0.05),
-    (Name::SolarizeAdd, 0.05),
-    (Name::ContrastIncreasing, 0.05),
-    (Name::BrightnessIncreasing, 0.05),
-    (Name::Equalize, 0.05),
-    (Name::PosterizeIncreasing, 0.05),
-    (Name::Invert, 0.05),
+const WEIGHTED: &[(TimmOp, f64)] = &[
+    (TimmOp::Rotate, 3.0),
+    (TimmOp::ShearX, 2.0),
+    (TimmOp::ShearY, 2.0),
+    (TimmOp::TranslateXRel, 1.0),
+    (TimmOp::TranslateYRel, 1.0),
+    (TimmOp::ColorIncreasing, 0.25),
+    (TimmOp::SharpnessIncreasing, 0.25),
+    (TimmOp::AutoContrast, 0.25),
+    (TimmOp::SolarizeIncreasing, 0.05),
+    (TimmOp::SolarizeAdd, 0.05),
+    (TimmOp::ContrastIncreasing, 0.05),
+    (TimmOp::BrightnessIncreasing, 0.05),
+    (TimmOp::Equalize, 0.05),
+    (TimmOp::PosterizeIncreasing, 0.05),
+    (TimmOp::Invert, 0.05),
 ];

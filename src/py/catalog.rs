@@ -41,7 +41,7 @@ impl Catalog {
         let member = |row: ArrayView1<'_, u64>| {
             member(row).ok_or_else(|| {
                 let count = archives.len();
-                PyValueError::new_err(format!("{row} is no member of {count} archives"))
+                PyValueError::new_err(format!("{row} is not a member of {count} archives"))
             })
         };
         members.rows().into_iter().map(member).collect::<PyResult<_>>().map(Self)

@@ -12,8 +12,8 @@ pyo3::create_exception!(
     tied_augment,
     DecodeError,
     PyOSError,
-    "A file is not an image, is broken, exceeds `max_pixels`, or is too long and thin for the view. \
-     The message names the sample.\n\n\
+    "A file is not an image, is broken, exceeds `max_pixels`, or is too long and thin for the \
+     view. The message names the sample.\n\n\
      A subclass of OSError, as Pillow's `UnidentifiedImageError` is."
 );
 

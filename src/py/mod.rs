@@ -17,6 +17,8 @@ mod views;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::resize::Resizer;
+
 /// What this build can do: versions and the SIMD in use.
 #[pyfunction]
 fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
@@ -25,7 +27,7 @@ fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     info.set_item("target", format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS))?;
     info.set_item("optimized", !cfg!(debug_assertions))?;
     info.set_item("jpeg_simd", crate::decode::jpeg_simd())?;
-    info.set_item("resize_simd", crate::resize::simd().name())?;
+    info.set_item("resize_simd", Resizer::default().simd().name())?;
     info.set_item("threads", pools::default_threads())?;
     Ok(info)
 }

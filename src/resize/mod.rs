@@ -27,8 +27,7 @@
 //! nothing: it reverses the order of the windows. The module `kernel` has the passes and their
 //! SIMD.
 //!
-//! Imports [`crate::image`], [`crate::pack`] and [`crate::simd`]. Draws nothing: the filter and the
-//! flips are given.
+//! Nothing is drawn here: the filter and the flips are given.
 //!
 //! # Example
 //!
@@ -108,6 +107,12 @@ impl Resizer {
             between: Vec::new(),
             nearest: Default::default(),
         }
+    }
+
+    /// The instruction set in use.
+    #[must_use]
+    pub fn simd(&self) -> Simd {
+        self.simd
     }
 
     /// The number of bytes held by the buffers that grow with the image.
@@ -232,10 +237,4 @@ fn rows_first(across: Axis, down: Axis) -> bool {
     let rows = i64::from(down.input) - i64::from(down.output);
     let columns = i64::from(across.input) - i64::from(across.output);
     rows > 0 && rows > 2 * columns
-}
-
-/// The instruction set that a [`Resizer`] uses on this machine.
-#[must_use]
-pub fn simd() -> Simd {
-    Simd::best(kernel::ISAS)
 }

@@ -333,10 +333,10 @@ def grey_palette(colors: int) -> bytes:
 
 # What the libraries do not read, or not as Pillow does.
 REFUSED = {
-    "bmp-16bit": (bmp([bytes(2)], 1, 1, 16), "16 bits a pixel with compression 0"),
+    "bmp-16bit": (bmp([bytes(2)], 1, 1, 16), "16 bits per pixel with compression 0"),
     "bmp-16bit-fields": (
         bmp([bytes(2)], 1, 1, 16, compression=3, masks=(0xF800, 0x7E0, 0x1F)),
-        "16 bits a pixel with compression 3",
+        "16 bits per pixel with compression 3",
     ),
     "bmp-24bit-fields": (
         bmp([bytes(3)], 1, 1, 24, compression=3, masks=(0xFF0000, 0xFF00, 0xFF)),

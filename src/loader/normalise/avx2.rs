@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 use std::array::from_fn;
 
-use super::{Constants, Element, STEP, reciprocal};
+use super::constants::{Constants, Element, STEP, reciprocal};
 
 /// As [`super::Normalise::write`].
 #[target_feature(enable = "avx2,fma,f16c")]

@@ -16,8 +16,9 @@
 //! # Streaming stores
 //!
 //! A normal store first reads the cache line that it writes to. A large batch does not stay in the
-//! caches until it is used, so it is written with non-temporal stores, which do not read, and leave
-//! the caches to others. They are not ordered with other stores, hence [`Normalise::fence`].
+//! caches until it is used, so it is written with non-temporal stores, which do not read and
+//! do not displace what is in the caches. They are not ordered with other stores, hence
+//! [`Normalise::fence`].
 //!
 //! There is no portable version: machines without one of [`ISAS`] use the table.
 
@@ -28,18 +29,18 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+mod constants;
+
+pub use constants::STEP;
 
 use std::array::from_fn;
 
-use super::format::Lookup;
+use super::table::{Entries, Table};
 use crate::simd::{Isa, Simd};
+use constants::{Constants, Element, reciprocal};
 
 /// The instruction sets that the arithmetic is written for, best first.
 pub const ISAS: &[Isa] = &[Isa::Avx2];
-
-/// The number of elements that are made at once: whole pixels of three channels, in whole
-/// registers.
-pub const STEP: usize = 24;
 
 /// The alignment of the output, in bytes.
 pub const ALIGN: usize = 32;
@@ -62,25 +63,10 @@ pub struct Normalise {
     pixels: Box<Constants>,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Element {
-    F32,
-    F16,
-    Bf16,
-}
-
-/// The numbers that the bytes of a step are combined with.
-#[derive(Clone, Debug)]
-struct Constants {
-    mean: [f32; STEP],
-    /// The reciprocal of the standard deviation, in two parts.
-    scale: [[f32; STEP]; 2],
-}
-
 impl Normalise {
     /// The arithmetic with these means and standard deviations, if it gives every entry of `table`,
     /// and if it is written for this machine.
-    pub fn try_new(table: &Lookup, mean: [f32; 3], std: [f32; 3]) -> Option<Self> {
+    pub fn try_new(table: &Table, mean: [f32; 3], std: [f32; 3]) -> Option<Self> {
         let simd = Simd::best(ISAS);
         if simd == Simd::PORTABLE {
             return None;
@@ -94,15 +80,15 @@ impl Normalise {
         let pixels = Box::new(constants([0, 1, 2]));
         let new = |element| Self { simd, element, planes: planes.clone(), pixels: pixels.clone() };
         match table {
-            Lookup::Two(table) => {
+            Table::Two(table) => {
                 [Element::F16, Element::Bf16].map(new).into_iter().find(|new| new.matches(table))
             }
-            Lookup::Four(table) => Some(new(Element::F32)).filter(|new| new.matches(table)),
+            Table::Four(table) => Some(new(Element::F32)).filter(|new| new.matches(table)),
         }
     }
 
     /// Whether all bytes give their entries of `table`.
-    fn matches<const N: usize>(&self, table: &[[[u8; N]; 256]; 3]) -> bool {
+    fn matches<const N: usize>(&self, table: &Entries<N>) -> bool {
         let bytes: [u8; 256usize.next_multiple_of(STEP)] = from_fn(|i| i as u8);
         let mut memory = vec![0; bytes.len() * N + ALIGN];
         let start = memory.as_ptr().align_offset(ALIGN);
@@ -142,11 +128,4 @@ impl Normalise {
             isa => unreachable!("no version for {isa:?}"),
         }
     }
-}
-
-/// 1 / b as the sum of two numbers.
-fn reciprocal(b: f32) -> [f32; 2] {
-    let exact = 1.0 / f64::from(b);
-    let near = exact as f32;
-    [near, (exact - f64::from(near)) as f32]
 }

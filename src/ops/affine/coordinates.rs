@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use multiversion::multiversion;
 
-use super::PAD;
+use super::padded::PAD;
 
 /// Where the output pixels of a row are looked up.
 #[derive(Debug, Default)]
@@ -15,6 +15,26 @@ pub struct Places {
     pub dx: Vec<f64>,
     /// The same to the next row.
     pub dy: Vec<f64>,
+}
+
+/// The directions in which places lie between pixels.
+#[derive(Clone, Copy, Debug)]
+pub enum Axes {
+    /// Along the row only.
+    X,
+    /// Along the column only.
+    Y,
+    /// Both.
+    Both,
+}
+
+impl Places {
+    /// The index of each place, and its fractions along the row and the column.
+    #[inline(always)]
+    pub fn iter(&self) -> impl Iterator<Item = (usize, f64, f64)> {
+        let places = self.at.iter().zip(&self.dx).zip(&self.dy);
+        places.map(|((&at, &dx), &dy)| (at as usize, dx, dy))
+    }
 }
 
 /// A transform of an image of `width` x `height`.
@@ -47,10 +67,16 @@ impl Map<'_> {
         start..xs.end.min(ys.end).max(start)
     }
 
-    /// Whether no output pixel lies between two columns of the input, or two rows.
-    pub fn aligned(&self) -> (bool, bool) {
+    /// The directions in which output pixels may lie between input pixels.
+    pub fn axes(&self) -> Axes {
         let [a, b, c, d, e, f] = *self.matrix;
-        (a == 1.0 && b == 0.0 && c.fract() == 0.0, d == 0.0 && e == 1.0 && f.fract() == 0.0)
+        let on_columns = a == 1.0 && b == 0.0 && c.fract() == 0.0;
+        let on_rows = d == 0.0 && e == 1.0 && f.fract() == 0.0;
+        match (on_columns, on_rows) {
+            (_, true) => Axes::X,
+            (true, false) => Axes::Y,
+            (false, false) => Axes::Both,
+        }
     }
 
     /// Finds the places of the columns `span` of output row `y`.
@@ -68,7 +94,7 @@ fn fill(map: Map<'_>, y: usize, start: usize, at: &mut [u32], dx: &mut [f64], dy
     let stride = (map.width + 2 * PAD) as i32;
     for (i, ((at, dx), dy)) in at.iter_mut().zip(dx).zip(dy).enumerate() {
         let (x, y) = map.at(start + i, y);
-        let ((x, rest_x), (y, rest_y)) = (split(x - 0.5), split(y - 0.5));
+        let ((x, rest_x), (y, rest_y)) = (floor(x - 0.5), floor(y - 0.5));
         (*dx, *dy) = (rest_x, rest_y);
         *at = ((y + PAD as i32) * stride + x + PAD as i32) as u32;
     }
@@ -76,7 +102,7 @@ fn fill(map: Map<'_>, y: usize, start: usize, at: &mut [u32], dx: &mut [f64], dy
 
 /// The largest integer that is not above `v`, and the rest. `v` lies in the image.
 #[inline(always)]
-fn split(v: f64) -> (i32, f64) {
+fn floor(v: f64) -> (i32, f64) {
     // SAFETY: `v` is half a pixel less than a coordinate in [0, 2^15], and so fits an i32. `span`
     // returns only columns with such coordinates: it is a binary search on `at`, which is monotone
     // in x for every finite matrix. With infinities there may be a tail of NaN, for which `span` is

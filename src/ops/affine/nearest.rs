@@ -1,31 +1,25 @@
-//! The nearest pixel, found in the three ways in which Pillow finds it.
+//! The nearest pixel.
 //!
-//! They differ in rounding, so each must be Pillow's: repeated addition for columns and rows apart,
-//! fixed point for most matrices, and repeated addition in both directions for coordinates that do
-//! not fit fixed point. Where a row of the output is a piece of a row of the input, the piece is
-//! copied.
+//! Pillow has three algorithms for it. They round differently, so all three are here:
+//!
+//! - `scaled`, for matrices that neither rotate nor shear: columns and rows are found separately,
+//!   each by repeated addition.
+//! - `fixed`, for most other matrices: coordinates are in fixed point.
+//! - `walked`, for coordinates that do not fit fixed point: repeated addition in both directions.
+//!
+//! Where a row of the output is a piece of a row of the input, the piece is copied.
 
 use std::ops::Range;
 
 use multiversion::multiversion;
 
 use super::coordinates::interval;
-use super::{PAD, Pixel, Transformer, each_row};
+use super::padded::{PAD, Pixel, pad};
+use super::transformer::{Piece, Transformer, each_row};
 use crate::image::Planes;
 
 /// In a list of input columns: the output column lies outside the image.
 const OUTSIDE: u32 = u32::MAX;
-
-/// An output row that is a piece of an input row.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Piece {
-    /// The input row.
-    row: usize,
-    /// The input column of the first pixel.
-    first: usize,
-    /// The output columns. All others are outside the image.
-    span: Range<usize>,
-}
 
 impl Transformer {
     /// Pillow's `ImagingTransformAffine` without a filter.
@@ -50,13 +44,13 @@ impl Transformer {
         let mut x = c + a * 0.5;
         self.columns.clear();
         self.columns.extend((0..width).map(|_| {
-            let column = whole(x, width).map_or(OUTSIDE, |x| x as u32);
+            let column = inside(x, width).map_or(OUTSIDE, |x| x as u32);
             x += a;
             column
         }));
         let mut y = f + e * 0.5;
         let mut next_row = || {
-            let row = whole(y, height);
+            let row = inside(y, height);
             y += e;
             row
         };
@@ -64,7 +58,7 @@ impl Transformer {
             let piece = |_| next_row().map(|row| Piece { row, first, span: span.clone() });
             return self.copy_pieces(fill, planes, piece);
         }
-        self.load(planes);
+        pad(planes, &mut self.source);
         let Self { source, line, columns, .. } = self;
         let stride = width + 2 * PAD;
         each_row(line, planes, |_, line| {
@@ -89,7 +83,7 @@ impl Transformer {
             };
             return self.copy_pieces(fill, planes, piece);
         }
-        self.load(planes);
+        pad(planes, &mut self.source);
         let Self { source, line, columns, .. } = self;
         let stride = width + 2 * PAD;
         each_row(line, planes, |y, line| {
@@ -134,14 +128,14 @@ impl Transformer {
     /// Pillow's last resort, for coordinates beyond 16 bits: repeated addition in f64.
     fn walked(&mut self, &[a, b, c, d, e, f]: &[f64; 6], fill: Pixel, planes: &mut Planes<'_>) {
         let (height, width) = (planes.height(), planes.width());
-        self.load(planes);
+        pad(planes, &mut self.source);
         let Self { source, line, .. } = self;
         let stride = width + 2 * PAD;
         let mut start = (c + b * 0.5 + a * 0.5, f + e * 0.5 + d * 0.5);
         each_row(line, planes, |_, line| {
             let (mut x, mut y) = start;
             for pixel in line {
-                let place = whole(x, width).zip(whole(y, height));
+                let place = inside(x, width).zip(inside(y, height));
                 *pixel = place.map_or(fill, |(x, y)| source[(y + PAD) * stride + x + PAD]);
                 x += a;
                 y += d;
@@ -217,7 +211,7 @@ fn neighbours(columns: &[u32]) -> Option<(Range<usize>, usize)> {
     (!apart).then_some((start..end, first as usize))
 }
 
-/// The integer part of `v`, if `v` is in [0, limit).
-fn whole(v: f64, limit: usize) -> Option<usize> {
+/// The pixel that contains the coordinate `v`, if `v` is in [0, limit).
+fn inside(v: f64, limit: usize) -> Option<usize> {
     (v >= 0.0 && v < limit as f64).then_some(v as usize)
 }

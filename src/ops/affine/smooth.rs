@@ -1,8 +1,9 @@
 //! Bilinear and bicubic transforms, row by row.
 
 use super::coordinates::Map;
-use super::kernel::{self, Axes, Padded, Smooth};
-use super::{PAD, Pixel, Transformer, each_row};
+use super::kernel::{self, Smooth};
+use super::padded::{PAD, Padded, Pixel, pad};
+use super::transformer::{Transformer, each_row};
 use crate::image::Planes;
 use crate::simd::Simd;
 
@@ -20,13 +21,9 @@ impl Transformer {
     ) {
         let (height, width) = (planes.height(), planes.width());
         let map = Map { matrix, height, width };
-        let axes = match map.aligned() {
-            (_, true) => Axes::X,
-            (true, false) => Axes::Y,
-            (false, false) => Axes::Both,
-        };
+        let axes = map.axes();
         let simd = Simd::best(kernel::ISAS);
-        self.load(planes);
+        pad(planes, &mut self.source);
         let Self { source, line, places, .. } = self;
         let stride = width + 2 * PAD;
         each_row(line, planes, |y, line| {

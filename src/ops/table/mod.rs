@@ -1,5 +1,4 @@
-//! Tables of 256 values: planes are mapped through them, and histograms are what some are made
-//! from.
+//! Look-up tables of 256 values, and the histograms that some of them are made from.
 
 #[cfg(target_arch = "x86_64")]
 mod avx512vbmi;
@@ -27,8 +26,8 @@ fn map_with(simd: Simd, plane: &mut [u8], table: &[u8; 256]) {
 
 /// The number of times that each value occurs.
 ///
-/// Four tables are counted in turn, so that an increment does not wait for the one before it where
-/// neighbours are equal.
+/// Four neighbours are counted in four tables. Counted in one table, equal neighbours would make
+/// each increment wait for the one before it.
 pub fn histogram(plane: &[u8]) -> [u32; 256] {
     let mut counts = [[0u32; 256]; 4];
     let (fours, rest) = plane.as_chunks::<4>();

@@ -8,9 +8,9 @@ mod parse;
 mod space;
 mod tables;
 
-use self::space::{Name, Space};
+use self::space::{Space, TorchvisionOp};
 use self::tables::Table;
-use super::Scope;
+use super::scope::Scope;
 use crate::ops::{Chain, Interpolation, Mix, Op};
 use crate::rng::Stream;
 
@@ -102,36 +102,36 @@ impl Torchvision {
 }
 
 /// The ops of `RandAugment` and `TrivialAugmentWide`.
-const NAMES: &[Name] = &[
-    Name::Identity,
-    Name::ShearX,
-    Name::ShearY,
-    Name::TranslateX,
-    Name::TranslateY,
-    Name::Rotate,
-    Name::Brightness,
-    Name::Color,
-    Name::Contrast,
-    Name::Sharpness,
-    Name::Posterize,
-    Name::Solarize,
-    Name::AutoContrast,
-    Name::Equalize,
+const NAMES: &[TorchvisionOp] = &[
+    TorchvisionOp::Identity,
+    TorchvisionOp::ShearX,
+    TorchvisionOp::ShearY,
+    TorchvisionOp::TranslateX,
+    TorchvisionOp::TranslateY,
+    TorchvisionOp::Rotate,
+    TorchvisionOp::Brightness,
+    TorchvisionOp::Color,
+    TorchvisionOp::Contrast,
+    TorchvisionOp::Sharpness,
+    TorchvisionOp::Posterize,
+    TorchvisionOp::Solarize,
+    TorchvisionOp::AutoContrast,
+    TorchvisionOp::Equalize,
 ];
 
 /// The ops of `AugMix`.
-const AUGMIX_NAMES: &[Name] = &[
-    Name::ShearX,
-    Name::ShearY,
-    Name::TranslateX,
-    Name::TranslateY,
-    Name::Rotate,
-    Name::Posterize,
-    Name::Solarize,
-    Name::AutoContrast,
-    Name::Equalize,
-    Name::Brightness,
-    Name::Color,
-    Name::Contrast,
-    Name::Sharpness,
+const AUGMIX_NAMES: &[TorchvisionOp] = &[
+    TorchvisionOp::ShearX,
+    TorchvisionOp::ShearY,
+    TorchvisionOp::TranslateX,
+    TorchvisionOp::TranslateY,
+    TorchvisionOp::Rotate,
+    TorchvisionOp::Posterize,
+    TorchvisionOp::Solarize,
+    TorchvisionOp::AutoContrast,
+    TorchvisionOp::Equalize,
+    TorchvisionOp::Brightness,
+    TorchvisionOp::Color,
+    TorchvisionOp::Contrast,
+    TorchvisionOp::Sharpness,
 ];

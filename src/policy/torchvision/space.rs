@@ -11,7 +11,7 @@ use crate::rng::Stream;
 
 /// torchvision's names of ops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Name {
+pub enum TorchvisionOp {
     Identity,
     ShearX,
     ShearY,
@@ -29,7 +29,7 @@ pub enum Name {
     Invert,
 }
 
-impl Name {
+impl TorchvisionOp {
     /// Whether its magnitude has a random sign.
     pub fn signed(self) -> bool {
         !matches!(
@@ -54,8 +54,10 @@ pub struct Space {
     rotate: f64,
     /// Of brightness, colour, contrast and sharpness.
     tone: f64,
-    /// Bits kept in the first bin, and how many fewer in the last.
-    bits: (u32, u32),
+    /// Bits kept in the first bin.
+    bits: u32,
+    /// How many bits fewer are kept in the last bin.
+    bits_less: u32,
     filter: Interpolation,
 }
 
@@ -63,23 +65,32 @@ impl Space {
     /// The space of `RandAugment` and `AutoAugment`.
     pub fn new(bins: u32, (height, width): (u32, u32), filter: Interpolation) -> Self {
         let translate = (150.0 / 331.0 * f64::from(width), 150.0 / 331.0 * f64::from(height));
-        Self { bins, shear: 0.3, translate, rotate: 30.0, tone: 0.9, bits: (8, 4), filter }
+        Self { bins, shear: 0.3, translate, rotate: 30.0, tone: 0.9, bits: 8, bits_less: 4, filter }
     }
 
     /// The space of `TrivialAugmentWide`.
     pub fn wide(bins: u32, filter: Interpolation) -> Self {
         let translate = (32.0, 32.0);
-        Self { bins, shear: 0.99, translate, rotate: 135.0, tone: 0.99, bits: (8, 6), filter }
+        Self {
+            bins,
+            shear: 0.99,
+            translate,
+            rotate: 135.0,
+            tone: 0.99,
+            bits: 8,
+            bits_less: 6,
+            filter,
+        }
     }
 
     /// The space of `AugMix`.
     pub fn augmix((height, width): (u32, u32), filter: Interpolation) -> Self {
         let translate = (f64::from(width) / 3.0, f64::from(height) / 3.0);
-        Self { translate, bits: (4, 4), ..Self::new(10, (height, width), filter) }
+        Self { translate, bits: 4, bits_less: 4, ..Self::new(10, (height, width), filter) }
     }
 
     /// One of `names`, with the magnitude of one of the first `bins` and a sign.
-    pub fn draw(&self, names: &[Name], bins: u32, stream: &mut Stream) -> Option<Op> {
+    pub fn draw(&self, names: &[TorchvisionOp], bins: u32, stream: &mut Stream) -> Option<Op> {
         let name = stream.choose(names);
         let bin = stream.below(bins);
         let negative = name.signed() && stream.chance(0.5);
@@ -87,7 +98,7 @@ impl Space {
     }
 
     /// What torchvision's `_apply_op` does for this name, bin and sign; `None` for nothing.
-    pub fn op(&self, name: Name, bin: u32, negative: bool) -> Option<Op> {
+    pub fn op(&self, name: TorchvisionOp, bin: u32, negative: bool) -> Option<Op> {
         let up_to = |end: f64| {
             let magnitude = linspace(0.0, end as f32, self.bins, bin);
             f64::from(if negative { -magnitude } else { magnitude })
@@ -96,36 +107,39 @@ impl Space {
         // torchvision fills with black, whatever the mean.
         let fill = [0; 3];
         Some(match name {
-            Name::Identity => return None,
-            Name::ShearX => {
+            TorchvisionOp::Identity => return None,
+            TorchvisionOp::ShearX => {
                 ShearX { factor: sheared(up_to(self.shear)).0, interpolation, fill }.into()
             }
-            Name::ShearY => {
+            TorchvisionOp::ShearY => {
                 ShearY { factor: sheared(up_to(self.shear)).1, interpolation, fill }.into()
             }
-            Name::TranslateX => {
+            TorchvisionOp::TranslateX => {
                 let pixels = -up_to(self.translate.0).trunc();
                 TranslateX { pixels, interpolation, fill }.into()
             }
-            Name::TranslateY => {
+            TorchvisionOp::TranslateY => {
                 let pixels = -up_to(self.translate.1).trunc();
                 TranslateY { pixels, interpolation, fill }.into()
             }
-            Name::Rotate => Rotate { degrees: up_to(self.rotate), interpolation, fill }.into(),
-            Name::Brightness => Brightness { factor: 1.0 + up_to(self.tone) }.into(),
-            Name::Color => Color { factor: 1.0 + up_to(self.tone) }.into(),
-            Name::Contrast => Contrast { factor: 1.0 + up_to(self.tone) }.into(),
-            Name::Sharpness => Sharpness { factor: 1.0 + up_to(self.tone) }.into(),
-            Name::Posterize => {
-                let fewer = bin as f32 / (f64::from(self.bins - 1) / f64::from(self.bits.1)) as f32;
-                Posterize { bits: self.bits.0 - fewer.round_ties_even() as u32 }.into()
+            TorchvisionOp::Rotate => {
+                Rotate { degrees: up_to(self.rotate), interpolation, fill }.into()
             }
-            Name::Solarize => {
+            TorchvisionOp::Brightness => Brightness { factor: 1.0 + up_to(self.tone) }.into(),
+            TorchvisionOp::Color => Color { factor: 1.0 + up_to(self.tone) }.into(),
+            TorchvisionOp::Contrast => Contrast { factor: 1.0 + up_to(self.tone) }.into(),
+            TorchvisionOp::Sharpness => Sharpness { factor: 1.0 + up_to(self.tone) }.into(),
+            TorchvisionOp::Posterize => {
+                let fewer =
+                    bin as f32 / (f64::from(self.bins - 1) / f64::from(self.bits_less)) as f32;
+                Posterize { bits: self.bits - fewer.round_ties_even() as u32 }.into()
+            }
+            TorchvisionOp::Solarize => {
                 Solarize { threshold: f64::from(linspace(255.0, 0.0, self.bins, bin)) }.into()
             }
-            Name::AutoContrast => AutoContrast {}.into(),
-            Name::Equalize => Equalize {}.into(),
-            Name::Invert => Invert {}.into(),
+            TorchvisionOp::AutoContrast => AutoContrast {}.into(),
+            TorchvisionOp::Equalize => Equalize {}.into(),
+            TorchvisionOp::Invert => Invert {}.into(),
         })
     }
 }

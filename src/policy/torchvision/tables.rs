@@ -2,14 +2,14 @@
 //! 0.29): each op with its probability and the bin of its magnitude, 0 for an op without a
 //! magnitude.
 
-use super::space::Name;
-use super::space::Name::{
+use super::space::TorchvisionOp;
+use super::space::TorchvisionOp::{
     AutoContrast, Brightness, Color, Contrast, Equalize, Invert, Posterize, Rotate, Sharpness,
     ShearX, ShearY, Solarize, TranslateX, TranslateY,
 };
 
 /// Pairs of ops that go together: each with its probability and the bin of its magnitude.
-pub type Table = [[(Name, f64, u32); 2]; 25];
+pub type Table = [[(TorchvisionOp, f64, u32); 2]; 25];
 
 pub static IMAGENET: Table = [
     [(Posterize, 0.4, 8), (Rotate, 0.6, 9)],

@@ -5,9 +5,10 @@
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
-use super::{BLOCK, ByteRows, Coefficients, HALF, PRECISION_BITS};
+use super::super::coefficients::{Coefficients, PRECISION_BITS};
+use super::buffers::{BLOCK, ByteRows, HALF};
 
-/// As [`super::vertical`], for rows of at least a block.
+/// As [`super::vertical()`], for rows of at least a block.
 #[target_feature(enable = "avx2")]
 pub fn vertical(input: ByteRows<'_>, coefficients: &Coefficients, out: &mut [u8]) {
     let ByteRows { data, stride, width } = input;

@@ -8,16 +8,16 @@ use std::array::from_fn;
 use std::hint::black_box;
 use std::mem::transmute;
 
-use super::super::coefficients::{Digits, GROUP};
-use super::{BLOCK, ByteRows, Coefficients, HALF, PRECISION_BITS, Quad};
+use super::super::coefficients::{Coefficients, Digits, GROUP, PRECISION_BITS};
+use super::buffers::{BLOCK, ByteRows, HALF, Quad};
 use crate::image::ImageRef;
 
 /// Rows or columns that the horizontal pass works on at once.
 const STRIP: usize = 16;
 
-type Lane = [u8; STRIP];
+type Strip = [u8; STRIP];
 
-/// As [`super::vertical`], for rows of at least a block and groups that are not aligned.
+/// As [`super::vertical()`], for rows of at least a block and groups that are not aligned.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub fn vertical(input: ByteRows<'_>, coefficients: &Coefficients, out: &mut [u8]) {
     let ByteRows { data, stride, width } = input;
@@ -212,7 +212,7 @@ fn to_quads(source: ImageRef<'_>, top: usize, count: usize, quads: &mut [Quad]) 
 /// 4]`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn to_rows(columns: [__m512i; 4]) -> [[Lane; 4]; 4] {
+fn to_rows(columns: [__m512i; 4]) -> [[Strip; 4]; 4] {
     // From columns of four rows to rows of four columns.
     let order = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     let order = _mm512_broadcast_i32x4(order);

@@ -57,18 +57,23 @@
 //! The three parts may overflow, but all of it is modulo 2^32 and the result fits an i32, so it is
 //! the same sum. Four adjacent bytes must be the samples of one window. For the vertical pass, the
 //! bytes of four rows are interleaved. For the horizontal pass, four adjacent pixels of a channel
-//! are brought together ([`Quad`]), which takes half the shuffles of a transposition of bytes.
+//! are brought together ([`Quad`](buffers::Quad)), which takes half the shuffles of a transposition
+//! of bytes.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni;
+mod buffers;
 mod portable;
 mod transpose;
 mod transposed;
+mod vertical;
 
-use super::Coefficients;
-use super::coefficients::PRECISION_BITS;
+pub use buffers::{ByteRows, Columns};
+pub use vertical::vertical;
+
+use super::coefficients::Coefficients;
 use crate::image::ImageRef;
 use crate::simd::{Isa, Simd};
 
@@ -78,67 +83,9 @@ use crate::simd::{Isa, Simd};
 /// multiplication takes Intel's machines two steps.
 pub const ISAS: &[Isa] = &[Isa::Avx512Vnni, Isa::Avx2];
 
-/// The bytes that the vector kernels sum at once.
-const BLOCK: usize = 64;
-
-/// Half a unit in the last place of a sum, so that shifting rounds.
-const HALF: i32 = 1 << (PRECISION_BITS - 1);
-
-/// Rows of bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct ByteRows<'a> {
-    /// The bytes from the first of the first row to the last of the last row.
-    pub data: &'a [u8],
-    /// The number of bytes between the starts of two rows.
-    pub stride: usize,
-    /// The number of bytes in a row.
-    pub width: usize,
-}
-
-/// Four adjacent pixels of sixteen rows, by channel: a row has 32 adjacent bits.
-#[derive(Clone, Copy, Debug)]
-#[repr(C, align(64))]
-pub struct Quad([[u8; BLOCK]; 3]);
-
-/// The buffers of the horizontal pass. Reused between images.
-#[derive(Clone, Debug, Default)]
-pub struct Columns {
-    input: Vec<u8>,
-    output: Vec<u8>,
-    quads: Vec<Quad>,
-}
-
-impl Columns {
-    /// The number of bytes held.
-    pub fn memory(&self) -> usize {
-        let quads = self.quads.capacity() * size_of::<Quad>();
-        self.input.capacity() + self.output.capacity() + quads
-    }
-}
-
 /// Whether the passes use the weights' digits ([`Coefficients::groups`]).
 pub fn uses_digits(simd: Simd) -> bool {
     simd.isa() == Isa::Avx512Vnni
-}
-
-/// Writes one row of `input.width` bytes per window of `coefficients` to `out`.
-///
-/// # Panics
-/// If a window reaches outside `input`, or `out` does not have one row per window.
-pub fn vertical(simd: Simd, input: ByteRows<'_>, coefficients: &Coefficients, out: &mut [u8]) {
-    let height = coefficients.windows().len();
-    assert_eq!(out.len(), height * input.width, "an output row per window");
-    let simd = if input.width < BLOCK { Simd::PORTABLE } else { simd };
-    match simd.isa() {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: the machine has what `simd` names.
-        Isa::Avx512Vnni => unsafe { avx512vnni::vertical(input, coefficients, out) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: as above.
-        Isa::Avx2 => unsafe { avx2::vertical(input, coefficients, out) },
-        Isa::Portable => portable::vertical(input, coefficients, out),
-        isa => unreachable!("no version for {isa:?}"),
-    }
 }
 
 /// Resizes the rows of `source` to one column per window of `coefficients`, and separates the

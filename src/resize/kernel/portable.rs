@@ -1,8 +1,9 @@
 //! The vertical pass in plain Rust.
 
-use super::{BLOCK, ByteRows, Coefficients, HALF, PRECISION_BITS};
+use super::super::coefficients::{Coefficients, PRECISION_BITS};
+use super::buffers::{BLOCK, ByteRows, HALF};
 
-/// As [`super::vertical`], with sums in memory. Compilers vectorise its loops for any machine.
+/// As [`super::vertical()`], with sums in memory. Compilers vectorise its loops for any machine.
 pub fn vertical(input: ByteRows<'_>, coefficients: &Coefficients, out: &mut [u8]) {
     let ByteRows { data, stride, width } = input;
     let mut sums = [0i32; 4 * BLOCK];

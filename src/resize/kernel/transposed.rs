@@ -4,8 +4,10 @@ use std::array::from_fn;
 
 use multiversion::multiversion;
 
+use super::super::coefficients::Coefficients;
+use super::buffers::{BLOCK, ByteRows, Columns};
 use super::transpose::{Lane, transpose};
-use super::{BLOCK, ByteRows, Coefficients, Columns, vertical};
+use super::vertical::vertical;
 use crate::image::ImageRef;
 use crate::simd::Simd;
 

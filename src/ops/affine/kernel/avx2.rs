@@ -2,7 +2,9 @@
 
 use std::arch::x86_64::*;
 
-use super::{Axes, Padded, Pixel, Places, Smooth, each};
+use super::super::coordinates::{Axes, Places};
+use super::super::padded::{Padded, Pixel};
+use super::filter::Smooth;
 
 /// As [`super::interpolate`].
 #[target_feature(enable = "avx2")]
@@ -25,7 +27,7 @@ pub fn interpolate(
 
 #[target_feature(enable = "avx2")]
 fn bilinear_both(source: Padded<'_>, places: &Places, line: &mut [Pixel]) {
-    for (pixel, (at, dx, dy)) in line.iter_mut().zip(each(places)) {
+    for (pixel, (at, dx, dy)) in line.iter_mut().zip(places.iter()) {
         let rows = _mm_unpacklo_epi32(two(source, at), two(source, at + source.stride));
         // First taps of both rows, then second taps.
         let taps = _mm256_cvtepu8_epi16(rows);
@@ -42,7 +44,7 @@ fn bilinear_both(source: Padded<'_>, places: &Places, line: &mut [Pixel]) {
 
 #[target_feature(enable = "avx2")]
 fn bilinear_x(source: Padded<'_>, places: &Places, line: &mut [Pixel]) {
-    for (pixel, (at, dx, _)) in line.iter_mut().zip(each(places)) {
+    for (pixel, (at, dx, _)) in line.iter_mut().zip(places.iter()) {
         let taps = two(source, at);
         *pixel = linear(taps, _mm_srli_si128::<4>(taps), dx);
     }
@@ -50,14 +52,14 @@ fn bilinear_x(source: Padded<'_>, places: &Places, line: &mut [Pixel]) {
 
 #[target_feature(enable = "avx2")]
 fn bilinear_y(source: Padded<'_>, places: &Places, line: &mut [Pixel]) {
-    for (pixel, (at, _, dy)) in line.iter_mut().zip(each(places)) {
+    for (pixel, (at, _, dy)) in line.iter_mut().zip(places.iter()) {
         *pixel = linear(one(source, at), one(source, at + source.stride), dy);
     }
 }
 
 #[target_feature(enable = "avx2")]
 fn bicubic_both(source: Padded<'_>, places: &Places, line: &mut [Pixel]) {
-    for (pixel, (at, dx, dy)) in line.iter_mut().zip(each(places)) {
+    for (pixel, (at, dx, dy)) in line.iter_mut().zip(places.iter()) {
         let [p1, p2, p3, p4] = rows(source, at);
         let d = _mm256_set1_pd(dx);
         let upper = |p| _mm256_cvtepi16_epi32(_mm256_castsi256_si128(p));
@@ -106,7 +108,7 @@ pub fn down([v1, v2, v3, v4]: [__m256d; 4], d: f64) -> Pixel {
 
 #[target_feature(enable = "avx2")]
 fn bicubic_x(source: Padded<'_>, places: &Places, line: &mut [Pixel]) {
-    for (pixel, (at, dx, _)) in line.iter_mut().zip(each(places)) {
+    for (pixel, (at, dx, _)) in line.iter_mut().zip(places.iter()) {
         let taps = four(source, at - 1);
         let [v2, v3] = [_mm_srli_si128::<4>(taps), _mm_srli_si128::<8>(taps)];
         *pixel = cubic([taps, v2, v3, _mm_srli_si128::<12>(taps)], dx);
@@ -115,7 +117,7 @@ fn bicubic_x(source: Padded<'_>, places: &Places, line: &mut [Pixel]) {
 
 #[target_feature(enable = "avx2")]
 fn bicubic_y(source: Padded<'_>, places: &Places, line: &mut [Pixel]) {
-    for (pixel, (at, _, dy)) in line.iter_mut().zip(each(places)) {
+    for (pixel, (at, _, dy)) in line.iter_mut().zip(places.iter()) {
         let [v1, v2] = [one(source, at - source.stride), one(source, at)];
         let [v3, v4] = [one(source, at + source.stride), one(source, at + 2 * source.stride)];
         *pixel = cubic([v1, v2, v3, v4], dy);

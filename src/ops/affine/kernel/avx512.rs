@@ -4,8 +4,10 @@
 
 use std::arch::x86_64::*;
 
+use super::super::coordinates::{Axes, Places};
+use super::super::padded::{Padded, Pixel};
 use super::avx2::{self, down, rows};
-use super::{Axes, Padded, Pixel, Places, Smooth, each};
+use super::filter::Smooth;
 
 /// As [`super::interpolate`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
@@ -26,7 +28,7 @@ pub fn interpolate(
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 fn bicubic_both(source: Padded<'_>, places: &Places, line: &mut [Pixel]) {
     let (pairs, last) = line.as_chunks_mut::<2>();
-    let mut places_left = each(places);
+    let mut places_left = places.iter();
     let two_places = std::iter::from_fn(|| places_left.next().zip(places_left.next()));
     for (pair, (one, two)) in pairs.iter_mut().zip(two_places) {
         let (a, b) = across(source, one.0, one.1);
@@ -48,7 +50,7 @@ fn bicubic_both(source: Padded<'_>, places: &Places, line: &mut [Pixel]) {
         let v = _mm_cvtsi128_si64(_mm256_cvtusepi32_epi8(v)).to_le_bytes();
         *pair = [[v[0], v[1], v[2], v[3]], [v[4], v[5], v[6], v[7]]];
     }
-    for (pixel, (at, dx, dy)) in last.iter_mut().zip(each(places).skip(2 * pairs.len())) {
+    for (pixel, (at, dx, dy)) in last.iter_mut().zip(places.iter().skip(2 * pairs.len())) {
         let (a, b) = across(source, at, dx);
         let [v1, v3] = [_mm512_castpd512_pd256(a), _mm512_castpd512_pd256(b)];
         let [v2, v4] = [_mm512_extractf64x4_pd::<1>(a), _mm512_extractf64x4_pd::<1>(b)];

@@ -21,43 +21,17 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod filter;
 mod portable;
 
-use super::Pixel;
-use super::coordinates::Places;
+pub use filter::Smooth;
+
+use super::coordinates::{Axes, Places};
+use super::padded::{Padded, Pixel};
 use crate::simd::{Isa, Simd};
 
 /// The instruction sets that the interpolation is written for, best first.
 pub const ISAS: &[Isa] = &[Isa::Avx512, Isa::Avx2];
-
-/// The filters that mix several pixels.
-#[derive(Clone, Copy, Debug)]
-pub enum Smooth {
-    /// Pillow's `bilinear_filter32RGB`.
-    Bilinear,
-    /// Pillow's `bicubic_filter32RGB`.
-    Bicubic,
-}
-
-/// The directions in which places lie between pixels.
-#[derive(Clone, Copy, Debug)]
-pub enum Axes {
-    /// Along the row only.
-    X,
-    /// Along the column only.
-    Y,
-    /// Both.
-    Both,
-}
-
-/// A copy of an image with its edges repeated, so that it holds all taps of every place.
-#[derive(Clone, Copy, Debug)]
-pub struct Padded<'a> {
-    /// All pixels, row by row.
-    pub pixels: &'a [Pixel],
-    /// The number of pixels between the starts of two rows.
-    pub stride: usize,
-}
 
 /// Writes the pixels at `places` of `source` into `line`.
 ///
@@ -81,13 +55,6 @@ pub fn interpolate(
         Isa::Portable => portable::interpolate(filter, axes, source, places, line),
         isa => unreachable!("no version for {isa:?}"),
     }
-}
-
-/// The index of each place, and its fractions along the row and the column.
-#[inline(always)]
-fn each(places: &Places) -> impl Iterator<Item = (usize, f64, f64)> {
-    let places = places.at.iter().zip(&places.dx).zip(&places.dy);
-    places.map(|((&at, &dx), &dy)| (at as usize, dx, dy))
 }
 
 #[cfg(test)]

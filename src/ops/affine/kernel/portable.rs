@@ -1,6 +1,8 @@
 //! Bilinear and bicubic in plain Rust: Pillow's formulas as they stand.
 
-use super::{Axes, Padded, Pixel, Places, Smooth, each};
+use super::super::coordinates::{Axes, Places};
+use super::super::padded::{Padded, Pixel};
+use super::filter::Smooth;
 
 /// As [`super::interpolate`].
 pub fn interpolate(
@@ -39,7 +41,7 @@ pub fn interpolate(
 /// Writes `value(index, dx, dy, channel)`, truncated and clamped, for each place.
 #[inline(always)]
 fn write(places: &Places, line: &mut [Pixel], value: impl Fn(usize, f64, f64, usize) -> f64) {
-    for (pixel, (at, dx, dy)) in line.iter_mut().zip(each(places)) {
+    for (pixel, (at, dx, dy)) in line.iter_mut().zip(places.iter()) {
         for (channel, v) in pixel[..3].iter_mut().enumerate() {
             *v = value(at, dx, dy, channel) as u8;
         }

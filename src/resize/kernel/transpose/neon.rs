@@ -3,7 +3,8 @@
 use std::arch::aarch64::{uint8x16_t, vzip1q_u8, vzip2q_u8};
 use std::mem::transmute;
 
-use super::Lane;
+/// Sixteen bytes of a row.
+type Lane = [u8; 16];
 
 /// `a[0], b[0], a[1], b[1], ...`: the lower half, and the upper half.
 #[inline]

@@ -1,6 +1,7 @@
 //! Interleaving in plain Rust.
 
-use super::Lane;
+/// Sixteen bytes of a row.
+type Lane = [u8; 16];
 
 /// `a[0], b[0], a[1], b[1], ...`: the lower half, and the upper half.
 pub fn interleave(a: Lane, b: Lane) -> [Lane; 2] {

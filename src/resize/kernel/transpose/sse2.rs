@@ -3,7 +3,8 @@
 use std::arch::x86_64::{__m128i, _mm_unpackhi_epi8, _mm_unpacklo_epi8};
 use std::mem::transmute;
 
-use super::Lane;
+/// Sixteen bytes of a row.
+type Lane = [u8; 16];
 
 /// `a[0], b[0], a[1], b[1], ...`: the lower half, and the upper half.
 #[inline]

@@ -1,7 +1,7 @@
 //! timm's names of ops, and what a magnitude means for each (`LEVEL_TO_ARG` and `AugmentOp`, timm
 //! 1.0.31 `data/auto_augment.py`).
 
-use super::Scope;
+use super::scope::Scope;
 use crate::ops::{
     AutoContrast, Brightness, Color, Contrast, Equalize, GaussianBlur, Invert, Op, Posterize,
     Rotate, Sharpness, ShearX, ShearY, Solarize, SolarizeAdd, TranslateX, TranslateY,
@@ -10,7 +10,7 @@ use crate::rng::Stream;
 
 /// An op by timm's name: a kind of [`Op`], and how its arguments follow from a magnitude.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Name {
+pub enum TimmOp {
     AutoContrast,
     Equalize,
     Invert,
@@ -65,7 +65,7 @@ impl Magnitude {
     }
 }
 
-impl Name {
+impl TimmOp {
     /// Whether it interpolates.
     pub(super) fn interpolates(self) -> bool {
         matches!(
