@@ -24,7 +24,8 @@ import weakref
 
 __all__ = ["INSIDE"]
 
-# In seconds: how long the exit waits for threads inside (a data set may take any time), and outside.
+# How long the exit waits, in seconds: for threads inside, since a data set may take any time, and for
+# those outside.
 _PATIENCE = 5
 _GRACE = 0.1
 
