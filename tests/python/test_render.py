@@ -1,4 +1,4 @@
-"""`render`: a plan is data, and executes to what its view makes."""
+"""`render` executes a plan, which is data: its pixels are those of the view that drew it."""
 
 import json
 import re
@@ -98,7 +98,7 @@ BOX = {"x": 0, "y": 0, "w": 1, "h": 1}
         (("Erase", {**BOX, "w": 1 << 16, "fill": (0, 0, 0)}), "w and h must be at most"),
     ],
 )
-def test_what_is_wrong_with_an_op_is_said(image, op, message):
+def test_an_op_that_is_wrong_is_refused_by_name(image, op, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         render(image, {"ops": [*PLAN["ops"], op]})
 
@@ -176,7 +176,7 @@ def test_max_pixels_bounds_files(photos, image_folder):
 
 @pytest.mark.parametrize("resized", [(1, 1), (2, 3), (5, 40), (30, 4), (50, 50)])
 def test_a_frame_mirrors_as_numpy_does(image, resized):
-    """However often the mirror image has to be mirrored again."""
+    """Also where the frame is larger than the image and its mirror image together."""
     resize = ("resize", {"size": resized, "interpolation": "bilinear"})
     plain = render(image[:6, :8], {"ops": [*PLAN["ops"], resize]})
     for x, y in [(0, 0), (-7, 0), (3, -20), (-20, 9)]:
