@@ -2,8 +2,8 @@
 
 import os
 
-# On tensors of a few numbers, OpenMP's threads mostly wait for one another, and busily. This is set
-# before torch is imported, and also holds in the processes that tests start.
+# For small tensors, OpenMP's threads spend most of their time waiting for one another. This must be
+# set before torch is imported. The processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""What timm and torchvision draw, recorded while their own code runs; and our draws alike.
+"""What timm and torchvision draw, recorded while their own code runs, and our draws for comparison.
 
 A draw is a list of (name, value, interpolation), with the names and values of our plans.
 """

@@ -41,7 +41,7 @@ def assert_decodes_as_pillow(data, *what):
 
 
 def view_of(plan, image):
-    """The geometry of a plan, executed by Pillow on an (H, W, 3) array; a PIL image."""
+    """The PIL image that the geometry of a plan makes of an (H, W, 3) array."""
     view = Image.fromarray(image)
     for name, arguments in plan["ops"]:
         if name == "crop":
@@ -75,7 +75,7 @@ def planes(image):
 
 
 def by_timm(plan, image):
-    """The whole plan; its ops by timm's functions where timm has them. (3, H, W)."""
+    """What a whole plan makes of an image, (3, H, W). The ops are timm's where timm has them."""
     view = view_of(plan, image)
     for name, arguments in plan["ops"]:
         if name not in GEOMETRY:
@@ -199,7 +199,7 @@ class Torchvision:
         return autoaugment._apply_op(image, name, magnitude, self.filter, None)
 
     def __call__(self, plan, image):
-        """The whole plan; its ops by torchvision's `_apply_op`. (3, H, W)."""
+        """What a whole plan makes of an image, (3, H, W). The ops are torchvision's."""
         view = view_of(plan, image)
         for name, arguments in plan["ops"]:
             if name == "Mix":

@@ -19,7 +19,7 @@ def grey_palette(colors: int) -> bytes:
     return b"".join(bytes([grey, grey, grey, 0]) for grey in range(colors))
 
 
-# Of each file, what the error says.
+# Each file, and what its error says.
 REFUSED = {
     "bmp-16bit": (bmp([bytes(2)], 1, 1, 16), "16 bits a pixel with compression 0"),
     "bmp-16bit-fields": (

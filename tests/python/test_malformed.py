@@ -21,7 +21,7 @@ from reference import assert_decodes_as_pillow
 from tied_augment import DecodeError, TiedLoader, TwoView, View, decode, render
 from tied_augment._core import Catalog, Loader
 
-# More pixels than these files hold, yet less than the limit; and more than the limit.
+# Sides of an image. LYING is larger than these files are, but within the limit of pixels. HUGE is not.
 LYING, HUGE = 13_000, 60_000
 two = TwoView(View(32))
 
@@ -78,7 +78,7 @@ def resized(name: str, side: int) -> bytes:
 
 
 def refused(sample: object, *types: type[Exception]) -> str:
-    """The message of the exception, of the same type from `decode` and from a view."""
+    """The message of the exception. `decode` and a view must raise the same type."""
     with pytest.raises(types or (DecodeError,)) as first:
         decode(sample)
     with pytest.raises(types or (DecodeError,)):
@@ -98,7 +98,7 @@ def decodes(data: bytes) -> bool:
 
 
 class Memory:
-    """Inside ``with``, by how much the process's memory grew at its peak, in MiB."""
+    """Measures by how much the process's memory grows at its peak inside ``with``, in MiB."""
 
     def __enter__(self) -> Memory:
         if sys.platform != "linux":

@@ -20,7 +20,7 @@ FILTERS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 
 
 def assert_equals_pillow(view, image, *what, **key):
-    """A view against its plan as Pillow executes it; the plan."""
+    """The pixels of a view are those that Pillow makes by its plan, which is returned."""
     plan = view.plan(image.shape[:2], **key)
     ours = view(image, **key)
     assert ours.shape == (3, *view.size), what

@@ -1,4 +1,4 @@
-"""`render` executes a plan, which is data: its pixels are those of the view that drew it."""
+"""`render` executes a plan. Its pixels are those of the view that drew the plan."""
 
 import json
 import re

@@ -58,7 +58,7 @@ def test_probabilities():
     assert occurs("GaussianKernel", draws, 0.2)
     sigmas = [a["sigma"] for ops in draws for _, a in named(ops, "GaussianKernel")]
     assert scipy.stats.kstest(sigmas, scipy.stats.uniform(0.1, 1.9).cdf).pvalue > ALPHA
-    # No draw decides two things.
+    # No random number decides two things.
     gray, blur, jitter = (
         [any(op[0] == name for op in ops) for ops in draws]
         for name in ("Grayscale", "GaussianKernel", "Brightness")
