@@ -21,7 +21,7 @@ from reference import assert_decodes_as_pillow
 from tied_augment import DecodeError, TiedLoader, TwoView, View, decode, render
 from tied_augment._core import Catalog, Loader
 
-# Sides of an image. LYING is larger than these files are, but within the limit of pixels. HUGE is not.
+# Sides of an image. The first is larger than these files are; the second exceeds the limit.
 LYING, HUGE = 13_000, 60_000
 two = TwoView(View(32))
 
