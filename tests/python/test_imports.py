@@ -40,8 +40,7 @@ WHEN_IMPORTED = {
     ".sources .transforms .view",
     "tied_augment.timm": "numpy torch timm .arguments .dataset .loader .located .loss .model "
     ".skips .sources .tap .transforms .view",
-    # Before train.py runs, timm must not be imported yet: in a clone of timm's repository, train.py
-    # imports the clone's.
+    # A train.py that runs in a clone of timm's repository must import that timm.
     "tied_augment.timm.__init__": "",
     "tied_augment.timm.errors": "",
     "tied_augment.timm.launcher": "",
