@@ -279,6 +279,12 @@ def test_paths_that_are_not_regular_files_are_refused_at_once(special: list[Path
             render(path, plan)
         with pytest.raises(OSError, match="not a regular file"):
             Catalog.members([str(path)], np.zeros((1, 3), np.uint64))
+
+
+@needs_unix
+@pytest.mark.timeout(20)
+def test_a_loader_skips_paths_that_are_not_regular_files(special: list[Path]) -> None:
+    for path in special:
         loader = TiedLoader(Items([(path, 0), (FILES["PNG"], 1)]), two, 2, on_error="skip")
         [(_, targets)] = list(loader)
         assert targets.tolist() == [1, 1]

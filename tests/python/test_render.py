@@ -133,6 +133,9 @@ def test_a_crop_lies_in_the_image(image, crop, message):
 def test_a_plan_begins_with_a_crop(image):
     with pytest.raises(ValueError, match="must begin with 'crop'"):
         render(image, {"ops": []})
+
+
+def test_a_plan_is_a_mapping(image):
     for plan in (None, {}, []):
         with pytest.raises(TypeError, match="plan must be a mapping with 'ops'"):
             render(image, plan)
@@ -159,6 +162,9 @@ def test_a_crop_far_away_is_outside(image, corner):
     resize = ("resize", {"size": (4, 4), "interpolation": "box"})
     with pytest.raises(ValueError, match=r"reaches outside|cannot be resized"):
         render(image, {"ops": [crop, resize]})
+
+
+def test_a_box_far_away_erases_nothing(image):
     box = ("Erase", {"x": -(1 << 31), "y": (1 << 31) - 1, "w": 1 << 15, "h": 1, "fill": (0, 0, 0)})
     assert (render(image, {"ops": [*PLAN["ops"], box]}) == render(image, PLAN)).all()
 
