@@ -1,5 +1,7 @@
 """What `View` and `TwoView` refuse, and what the messages say."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
@@ -60,6 +62,12 @@ TWO = TwoView(View((24, 40), vflip=0.5))
 def test_refuses_views_that_make_no_sense(arguments, error, message):
     with pytest.raises(error, match=message):
         View(**arguments)
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(View)])
+def test_every_field_is_checked(name):
+    with pytest.raises((TypeError, ValueError), match=name):
+        View(**{name: object()})
 
 
 def test_arrays_and_tensors_of_numbers_are_numbers():
