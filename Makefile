@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Of the property tests: the same cases on every run, unless it is set to something else.
+# The seed of the property tests. It is fixed, so that every run has the same cases.
 SEED ?= 1
 
 .PHONY: help demo test test-rust test-python test-slow lint format bench wheel clean nasm build

@@ -24,8 +24,8 @@ import weakref
 
 __all__ = ["INSIDE"]
 
-# How long the exit waits, in seconds: for threads inside, since a data set may take any time, and for
-# those outside.
+# How long the exit waits, in seconds: for threads inside, which may be in the code of a data set, and
+# for those outside.
 _PATIENCE = 5
 _GRACE = 0.1
 

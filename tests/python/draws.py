@@ -1,6 +1,6 @@
-"""What timm and torchvision draw, recorded while their own code runs, and our draws in that form.
+"""What timm and torchvision draw, recorded while their own code runs, and our draws for comparison.
 
-A draw is a list of (name, value, interpolation), the names and values being those of our plans.
+A draw is a list of (name, value, interpolation), with the names and values of our plans.
 """
 
 import random
@@ -10,15 +10,14 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 from PIL import Image
+from reference import GEOMETRY
 from timm.data import auto_augment as timm_aa
 from timm.data.transforms_factory import transforms_imagenet_train
 from torchvision.transforms import InterpolationMode, autoaugment
 
-GEOMETRY = {"crop", "resize", "frame", "hflip", "vflip"}
-
 
 class Recorder:
-    """Stands in for an image: timm's ops run on it, and what they ask of Pillow is written down."""
+    """Stands in for an image: timm's ops run on it, and it records what they ask of Pillow."""
 
     mode = "RGB"
 
@@ -33,7 +32,7 @@ class Recorder:
         a, b, c, d, e, f = matrix
         assert (size, method, a, e) == (self.size, Image.Transform.AFFINE, 1, 1)
         names = {"ShearX": b, "TranslateX": c, "ShearY": d, "TranslateY": f}
-        # A magnitude of zero leaves nothing to tell the ops by: its own name, on both sides.
+        # With a magnitude of zero all these ops look alike: on both sides they are "Nothing".
         name = next((name for name, value in names.items() if value), "Nothing")
         return self.add(name, names.get(name, 0.0), resample)
 
@@ -71,7 +70,7 @@ PILLOW = {
 
 
 def policy_of_timm(config, size, interpolation="random"):
-    """The transform that timm's training transform makes of a config string."""
+    """The policy in timm's training transform for a config string."""
     _, secondary, _ = transforms_imagenet_train(
         size, auto_augment=config, interpolation=interpolation, color_jitter=None, separate=True
     )
@@ -129,12 +128,12 @@ def torchvision_draws(policy, size, count, monkeypatch):
         else:
             value = magnitude
         if name != "Identity":
-            # Shears make a detour over degrees: the last digits differ.
+            # torchvision converts shears to degrees and back, which changes the last digits.
             draws[-1].append((name, round(value, 9), filter_ if geometric else None))
         return image
 
     monkeypatch.setattr(autoaugment, "_apply_op", record)
-    # It depends on the size only, and making its tensors anew takes most of the time.
+    # It depends on the size only; without a cache, its tensors take most of the time.
     monkeypatch.setattr(policy, "_augmentation_space", cache(policy._augmentation_space))
     torch.manual_seed(1)
     image = Image.new("RGB", size[::-1])
@@ -145,7 +144,7 @@ def torchvision_draws(policy, size, count, monkeypatch):
 
 
 def ours(ops, digits=None):
-    """A plan's ops, or a chain's, in the same form."""
+    """The ops of a plan, or of a chain, in the same form."""
     draw = []
     for name, arguments in ops:
         if name in GEOMETRY:

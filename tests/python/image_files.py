@@ -1,11 +1,81 @@
-"""Writers of image files that Pillow reads but cannot write, for the tests of the decoders."""
+"""Image files for the tests of the decoders.
+
+Pillow writes most of them, of pictures made here. The others are put together byte by byte: Pillow
+reads them but cannot write them.
+"""
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
+from PIL import Image
+
+Rng = np.random.Generator
+
+
+def smooth(rng: Rng, height: int, width: int, channels: int = 3) -> np.ndarray:
+    """Noise of several scales, (height, width, channels): edges, gradients and texture."""
+    total = rng.normal(0, 12, (height, width, channels))
+    for scale in (4, 16, 64):
+        small = rng.integers(0, 256, (height // scale + 2, width // scale + 2, channels), np.uint8)
+        for c in range(channels):
+            up = Image.fromarray(small[..., c]).resize((width, height), Image.Resampling.BICUBIC)
+            total[..., c] += np.asarray(up, float) / 3
+    return np.clip(total, 0, 255).astype(np.uint8)
+
+
+def picture(rng: Rng, height: int, width: int, mode: str) -> Image.Image:
+    """A picture in any of Pillow's modes."""
+    if mode == "P":
+        return Image.fromarray(smooth(rng, height, width)).quantize(int(rng.integers(2, 257)))
+    if mode == "1":
+        return Image.fromarray(rng.integers(0, 256, (height, width), np.uint8)).convert("1")
+    if mode.startswith("I;16"):
+        # Mostly small values: Pillow clips 16-bit grey to 255.
+        wide = rng.integers(0, 600, (height, width)).astype(np.uint16)
+        wide[rng.random((height, width)) < 0.2] = 40000
+        return Image.fromarray(wide.astype(">u2" if mode == "I;16B" else "<u2"))
+    channels = len(Image.new(mode, (1, 1)).getbands())
+    return Image.frombytes(mode, (width, height), smooth(rng, height, width, channels).tobytes())
+
+
+def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """The file that Pillow writes of ``image``."""
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def jpeg_size_at(data: bytes) -> int:
+    """Where the height stands in a JPEG's frame header; the width follows, two bytes each."""
+    return next(data.index(m) for m in (b"\xff\xc0", b"\xff\xc2") if m in data) + 5
+
+
+def gif_frame_at(data: bytes) -> int:
+    """Where the descriptor of a GIF's first frame begins."""
+    return data.index(b"," + bytes(4), 13 + (3 << (data[10] & 7) + 1))
+
+
+def packed(samples: np.ndarray, bits: int, order: str) -> list[bytes]:
+    """The rows of (height, width, channels) samples, of ``bits`` bits each."""
+    flat = samples.reshape(len(samples), -1)
+    if bits == 16:
+        rows = flat.astype(order + "u2").view("u1")
+    elif bits == 8:
+        rows = flat.astype("u1")
+    else:
+        single = np.unpackbits(flat.astype("u1")[..., None], axis=-1)[..., 8 - bits :]
+        rows = np.packbits(single.reshape(len(samples), -1), axis=-1)
+    return [row.tobytes() for row in rows]
+
+
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    """A chunk of a PNG with its length and checksum."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def png(
@@ -19,37 +89,21 @@ def png(
 ) -> bytes:
     """A PNG of ``samples``, (height, width, channels) of ``bits`` bits."""
     height, width, _ = samples.shape
-
-    def rows(part: np.ndarray) -> bytes:
-        if part.size == 0:
-            return b""
-        flat = part.reshape(len(part), -1)
-        if bits == 16:
-            packed = flat.astype(">u2").view("u1")
-        elif bits == 8:
-            packed = flat.astype("u1")
-        else:
-            single = np.unpackbits(flat.astype("u1")[..., None], axis=-1)[..., 8 - bits :]
-            packed = np.packbits(single.reshape(len(part), -1), axis=-1)
-        return b"".join(b"\0" + row.tobytes() for row in packed)
-
     passes = [(0, 0, 1, 1)]
     if interlaced:
         passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)]
         passes += [(0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
-    data = b"".join(rows(samples[y::dy, x::dx]) for x, y, dx, dy in passes)
-    header = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, int(interlaced))
-    chunks = [(b"IHDR", header)]
-    if palette:
-        chunks.append((b"PLTE", palette))
-    if transparency:
-        chunks.append((b"tRNS", transparency))
-    chunks += [(b"IDAT", zlib.compress(data)), (b"IEND", b"")]
+    parts = [samples[y::dy, x::dx] for x, y, dx, dy in passes]
+    # Each row begins with its filter: none.
+    rows = [b"\0" + row for part in parts if part.size for row in packed(part, bits, ">")]
     out = b"\x89PNG\r\n\x1a\n"
-    for kind, body in chunks:
-        out += struct.pack(">I", len(body)) + kind + body
-        out += struct.pack(">I", zlib.crc32(kind + body))
-    return out
+    header = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, int(interlaced))
+    out += png_chunk(b"IHDR", header)
+    if palette:
+        out += png_chunk(b"PLTE", palette)
+    if transparency:
+        out += png_chunk(b"tRNS", transparency)
+    return out + png_chunk(b"IDAT", zlib.compress(b"".join(rows))) + png_chunk(b"IEND", b"")
 
 
 def bmp(
@@ -63,7 +117,7 @@ def bmp(
     palette: bytes = b"",
     header_size: int = 40,
 ) -> bytes:
-    """A BMP of ready rows (padded here); a negative height is top-down."""
+    """A BMP of rows of bytes, which are padded here; a negative height is top-down."""
     data = b"".join(r + bytes(-len(r) % 4) for r in rows)
     if header_size == 12:
         info = struct.pack("<IHHHH", 12, width, height, 1, bits)
@@ -89,36 +143,21 @@ def tiff(
     deflate: bool = False,
     tags: dict[int, int] | None = None,
 ) -> bytes:
-    """A TIFF of ``samples``, (height, width, channels) of ``bits`` bits; ``tags`` go over ours."""
+    """A TIFF of ``samples``, (height, width, channels) of ``bits`` bits.
+
+    ``tags`` are added, or replace those that follow from the other arguments.
+    """
     height, width, channels = samples.shape
-
-    def pack(part: np.ndarray) -> bytes:
-        flat = part.reshape(len(part), -1)
-        if bits == 16:
-            data = flat.astype(order + "u2").tobytes()
-        elif bits == 8:
-            data = flat.astype("u1").tobytes()
-        else:
-            single = np.unpackbits(flat.astype("u1")[..., None], axis=-1)[..., 8 - bits :]
-            data = np.packbits(single.reshape(len(part), -1), axis=-1).tobytes()
-        return zlib.compress(data) if deflate else data
-
-    planes = [samples[..., c : c + 1] for c in range(channels)] if planar else [samples]
+    step = rows_per_strip or height
     chunks = []
-    for plane in planes:
-        if tile:
-            h, w = tile
-            padded = np.pad(plane, ((0, -height % h), (0, -width % w), (0, 0)))
-            tops, lefts = range(0, height, h), range(0, width, w)
-            chunks += [pack(padded[y : y + h, x : x + w]) for y in tops for x in lefts]
-        else:
-            step = rows_per_strip or height
-            chunks += [pack(plane[y : y + step]) for y in range(0, height, step)]
-    offsets, at = [], 8
-    for chunk in chunks:
-        offsets.append(at)
-        at += len(chunk)
+    for plane in np.split(samples, channels, axis=2) if planar else [samples]:
+        strips = [plane[y : y + step] for y in range(0, height, step)]
+        parts = tiles(plane, *tile) if tile else strips
+        chunks += [b"".join(packed(part, bits, order)) for part in parts]
+    if deflate:
+        chunks = [zlib.compress(chunk) for chunk in chunks]
     sizes = [len(chunk) for chunk in chunks]
+    offsets = [8 + sum(sizes[:number]) for number in range(len(sizes))]
     entries = {
         256: ("I", [width]),
         257: ("I", [height]),
@@ -132,23 +171,38 @@ def tiff(
         entries |= {322: ("I", [tile[1]]), 323: ("I", [tile[0]])}
         entries |= {324: ("I", offsets), 325: ("I", sizes)}
     else:
-        entries |= {273: ("I", offsets), 278: ("I", [rows_per_strip or height]), 279: ("I", sizes)}
+        entries |= {273: ("I", offsets), 278: ("I", [step]), 279: ("I", sizes)}
     entries |= {tag: ("H", [value]) for tag, value in (tags or {}).items()}
     body = b"".join(chunks)
     start = 8 + len(body)
-    later = directory = b""
-    values_at = start + 2 + 12 * len(entries) + 4
-    for tag, (kind, values) in sorted(entries.items()):
-        packed = struct.pack(f"{order}{len(values)}{kind}", *values)
-        directory += struct.pack(f"{order}HHI", tag, 3 if kind == "H" else 4, len(values))
-        if len(packed) <= 4:
-            directory += packed.ljust(4, b"\0")
-        else:
-            directory += struct.pack(f"{order}I", values_at + len(later))
-            later += packed
     head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, start)
-    count = struct.pack(f"{order}H", len(entries))
-    return head + body + count + directory + bytes(4) + later
+    return head + body + tiff_directory(entries, start, order)
+
+
+def tiles(plane: np.ndarray, height: int, width: int) -> list[np.ndarray]:
+    """The tiles of a plane, row by row; those at the edges are filled with zeros."""
+    rows, columns, _ = plane.shape
+    filled = np.pad(plane, ((0, -rows % height), (0, -columns % width), (0, 0)))
+    return [
+        filled[y : y + height, x : x + width]
+        for y in range(0, rows, height)
+        for x in range(0, columns, width)
+    ]
+
+
+def tiff_directory(entries: dict[int, tuple[str, list[int]]], start: int, order: str) -> bytes:
+    """A TIFF's directory at ``start``: of each tag its values and their type, "H" or "I"."""
+    table = later = b""
+    later_at = start + 2 + 12 * len(entries) + 4
+    for tag, (kind, values) in sorted(entries.items()):
+        content = struct.pack(f"{order}{len(values)}{kind}", *values)
+        table += struct.pack(f"{order}HHI", tag, 3 if kind == "H" else 4, len(values))
+        if len(content) <= 4:
+            table += content.ljust(4, b"\0")
+        else:
+            table += struct.pack(f"{order}I", later_at + len(later))
+            later += content
+    return struct.pack(f"{order}H", len(entries)) + table + bytes(4) + later
 
 
 def riff(*chunks: tuple[bytes, bytes]) -> bytes:
@@ -168,7 +222,7 @@ def animated_webp(
 ) -> bytes:
     """An animation on a canvas of ``size``, (height, width).
 
-    A frame is a WebP file of one image, where its upper left corner lies (y, x; even numbers), and
+    A frame is the file of a WebP image, the place of its upper left corner (y, x; even numbers) and
     its flags: 1 to dispose of it, 2 not to blend it.
     """
 

@@ -1,6 +1,11 @@
-"""Plans executed by Pillow's, timm's and torchvision's own functions: what ours must equal."""
+"""What Pillow, timm and torchvision make of files and plans, by their own functions.
+
+Our pixels must equal theirs, bit for bit.
+"""
 
 import inspect
+import io
+import warnings
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -8,16 +13,40 @@ from timm.data import auto_augment as timm_aa
 from torchvision.transforms import InterpolationMode, autoaugment
 from torchvision.transforms import functional as F
 
+from tied_augment import decode
+
+# The steps of a plan that say where its pixels come from; the ops come after them.
 GEOMETRY = {"crop", "resize", "frame", "hflip", "vflip"}
 
 
+def assert_equal(ours, theirs, *what):
+    """Whole arrays, no tolerance; ``what`` names the case in the message."""
+    assert ours.dtype == theirs.dtype == np.uint8, what
+    assert ours.shape == theirs.shape, what
+    difference = np.abs(ours.astype(int) - theirs)
+    assert difference.max() == 0, (*what, f"{(difference > 0).mean():.2%} differ")
+
+
+def decoded(data):
+    """The pixels that Pillow decodes from a file, (H, W, 3)."""
+    with warnings.catch_warnings():
+        # Pillow warns that it drops the transparency of palettes.
+        warnings.simplefilter("ignore", UserWarning)
+        return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+def assert_decodes_as_pillow(data, *what):
+    """Ours and Pillow's pixels of a file are equal."""
+    assert_equal(decode(data), decoded(data), *what)
+
+
 def view_of(plan, image):
-    """The plan's geometry on an (H, W, 3) array, by Pillow and NumPy, as a PIL image."""
+    """The PIL image that the geometry of a plan makes of an (H, W, 3) array."""
     view = Image.fromarray(image)
     for name, arguments in plan["ops"]:
         if name == "crop":
             x, y, w, h = (arguments[key] for key in "xywh")
-            view = view.crop((x, y, x + w, y + h))  # black outside, as a padded crop is
+            view = view.crop((x, y, x + w, y + h))  # Pillow fills with black outside
         elif name == "resize":
             height, width = arguments["size"]
             filter_ = Image.Resampling[arguments["interpolation"].upper()]
@@ -32,7 +61,7 @@ def view_of(plan, image):
 
 
 def framed(image, frame):
-    """The frame's part of an image, mirrored outside, as timm's `crop_or_pad` has it."""
+    """What lies in a frame, with the image mirrored outside, as by timm's `crop_or_pad`."""
     height, width = frame["size"]
     left, top = frame["x"], frame["y"]
     padding = [max(-left, 0), max(-top, 0)]
@@ -46,7 +75,7 @@ def planes(image):
 
 
 def by_timm(plan, image):
-    """The whole plan, the ops after the geometry by timm's functions where timm has them."""
+    """What a whole plan makes of an image, (3, H, W). The ops are timm's where timm has them."""
     view = view_of(plan, image)
     for name, arguments in plan["ops"]:
         if name not in GEOMETRY:
@@ -64,7 +93,7 @@ def _geometric(function):
 
 
 def _posterize(image, bits):
-    # Pillow 13 refuses the 0 bits that timm asks for; before, that was black.
+    # timm asks for 0 bits. Pillow 13 refuses that; before, it gave black.
     return timm_aa.posterize(image, bits) if bits else Image.new("RGB", image.size)
 
 
@@ -79,7 +108,8 @@ def _mix(image, mixing, chains, amount=None):
     if mixing == "sum":
         return _summed(image, weights, np.float32(amount), results)
     assert mixing == "blends"
-    # timm makes the shares from weights that we get back by undoing the blends.
+    # Our weights are those of the single blends. timm computes them from the weights in the whole
+    # mixture, so we compute these back and hold timm's result against ours.
     rests = np.cumprod([1, *(1 - weights.astype(float))[::-1]])[:-1][::-1]
     shares = timm_aa.AugMixAugment([])._calc_blended_weights(weights * rests, 1.0)
     np.testing.assert_allclose(shares, weights, rtol=1e-4, atol=1e-6)
@@ -90,7 +120,7 @@ def _mix(image, mixing, chains, amount=None):
 
 
 def _summed(image, weights, amount, results):
-    """`AugMixAugment._apply_basic` with its random chains replaced by their results."""
+    """`AugMixAugment._apply_basic`, with the results of our chains in place of random chains."""
     remaining = iter(results)
     choose = np.random.choice
     np.random.choice = lambda *_, **__: [lambda _: next(remaining)]
@@ -132,20 +162,20 @@ TIMM = {
 
 
 class Torchvision:
-    """One of torchvision's policies: executes and reads our plans with its own magnitudes."""
+    """One of torchvision's policies, which executes our plans with its own magnitudes."""
 
     def __init__(self, policy, bins, size, severity=None):
         parameters = inspect.signature(policy._augmentation_space).parameters
         space = policy._augmentation_space(bins, *([size] if len(parameters) > 1 else []))
         self.filter = policy.interpolation
-        # What torchvision may pass to `_apply_op`, by the name of the op.
+        # The magnitudes that torchvision may pass to `_apply_op`, per op.
         self.magnitudes = {}
         for name, (values, signed) in space.items():
             bins = values.reshape(-1).tolist()[:severity]
             self.magnitudes[name] = [*bins, *(-m for m in bins if signed)]
 
     def call(self, name, arguments):
-        """The call of `_apply_op` that an op of our plan stands for: its name and magnitude."""
+        """The name and the magnitude with which `_apply_op` does an op of our plan."""
         value = next((v for k, v in arguments.items() if k not in ("interpolation", "fill")), 0.0)
         if "interpolation" in arguments:
             assert InterpolationMode(arguments["interpolation"]) == self.filter
@@ -169,7 +199,7 @@ class Torchvision:
         return autoaugment._apply_op(image, name, magnitude, self.filter, None)
 
     def __call__(self, plan, image):
-        """The whole plan, the policy's ops by torchvision's `_apply_op`."""
+        """What a whole plan makes of an image, (3, H, W). The ops are torchvision's."""
         view = view_of(plan, image)
         for name, arguments in plan["ops"]:
             if name == "Mix":
@@ -179,7 +209,7 @@ class Torchvision:
         return planes(view)
 
     def mix(self, view, mixing, image, chains):
-        """The sum of `AugMix.forward`, with the ops on PIL images."""
+        """The sum of `AugMix.forward`, on PIL images."""
         assert mixing == "weighted"
         mixed = np.float32(image) * np.asarray(view, np.float32)
         for weight, ops in chains:

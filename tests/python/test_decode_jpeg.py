@@ -1,14 +1,15 @@
-"""JPEG equals Pillow: samplings, codings, colour spaces, and what is truncated."""
+"""JPEG files decode as in Pillow: samplings, codings, colour spaces and truncated files."""
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
 import pytest
+from decode_cases import SIZES
+from image_files import Rng, encoded, jpeg_size_at, picture
 from PIL import Image, ImageFile
-from test_decode import SIZES, assert_equal, image, pillow
+from reference import assert_decodes_as_pillow, decoded
 
 from tied_augment import DecodeError, TwoView, View, decode
 
@@ -21,17 +22,8 @@ CODINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def jpeg(
-    rng: np.random.Generator, height: int, width: int, mode: str = "RGB", **options: Any
-) -> bytes:
-    out = io.BytesIO()
-    image(rng, height, width, mode).save(out, "JPEG", **options)
-    return out.getvalue()
-
-
-def sof(data: bytes) -> int:
-    """Where the frame header's height stands."""
-    return next(data.index(m) for m in (b"\xff\xc0", b"\xff\xc2") if m in data) + 5
+def jpeg(rng: Rng, height: int, width: int, mode: str = "RGB", **options: Any) -> bytes:
+    return encoded(picture(rng, height, width, mode), "JPEG", **options)
 
 
 @pytest.mark.parametrize("coding", CODINGS)
@@ -41,13 +33,13 @@ def test_samplings(coding: str, sampling: int) -> None:
     for size in SIZES:
         for quality in (1, 40, 75, 95, 100):
             options = {"quality": quality, "subsampling": sampling, **CODINGS[coding]}
-            assert_equal(jpeg(rng, *size, **options), (size, options))
+            assert_decodes_as_pillow(jpeg(rng, *size, **options), (size, options))
 
 
 def test_every_quality() -> None:
     rng = np.random.default_rng(0)
     for quality in range(1, 101):
-        assert_equal(jpeg(rng, 37, 43, quality=quality), quality)
+        assert_decodes_as_pillow(jpeg(rng, 37, 43, quality=quality), quality)
 
 
 @pytest.mark.parametrize("progressive", [False, True])
@@ -59,7 +51,8 @@ def test_every_quality() -> None:
 def test_samplings_that_pillow_does_not_write(
     progressive: bool, sampling: int, factors: int, mcu: tuple[int, int]
 ) -> None:
-    # The same number of blocks a unit in another arrangement: a valid file of other pixels.
+    # The header is changed to another arrangement of as many blocks per unit. The file stays valid
+    # and shows other pixels.
     rng = np.random.default_rng(factors)
     for _ in range(20):
         down, across = (int(n) for n in rng.integers(1, 5, 2))
@@ -67,48 +60,50 @@ def test_samplings_that_pillow_does_not_write(
         options = {"subsampling": sampling, "quality": int(rng.integers(20, 100))}
         source = jpeg(rng, down * unit[0], across * unit[1], progressive=progressive, **options)
         data = bytearray(source)
-        at = sof(source)
+        at = jpeg_size_at(source)
         cut = rng.integers(0, 8, 2) if not progressive else (0, 0)
         height, width = down * mcu[0] - int(cut[0]), across * mcu[1] - int(cut[1])
         data[at : at + 4] = height.to_bytes(2, "big") + width.to_bytes(2, "big")
         data[at + 6] = factors
-        assert_equal(bytes(data), (height, width))
+        assert_decodes_as_pillow(bytes(data), (height, width))
 
 
 @pytest.mark.parametrize("progressive", [False, True])
 def test_colour_spaces(progressive: bool) -> None:
     rng = np.random.default_rng(1)
     for size in SIZES:
-        assert_equal(jpeg(rng, *size, "L", progressive=progressive))
-        assert_equal(jpeg(rng, *size, keep_rgb=True, progressive=progressive))
+        assert_decodes_as_pillow(jpeg(rng, *size, "L", progressive=progressive))
+        assert_decodes_as_pillow(jpeg(rng, *size, keep_rgb=True, progressive=progressive))
         cmyk = jpeg(rng, *size, "CMYK", progressive=progressive)
-        assert_equal(cmyk, "CMYK")
+        assert_decodes_as_pillow(cmyk, "CMYK")
         at = cmyk.index(b"\xff\xee")
         length = int.from_bytes(cmyk[at + 2 : at + 4], "big") + 2
         ycck = bytearray(cmyk)
         ycck[at + length - 1] = 2
-        assert_equal(bytes(ycck), "YCCK")
-        assert_equal(cmyk[:at] + cmyk[at + length :], "CMYK without Adobe's marker")
+        assert_decodes_as_pillow(bytes(ycck), "YCCK")
+        assert_decodes_as_pillow(cmyk[:at] + cmyk[at + length :], "CMYK without Adobe's marker")
 
 
-def test_the_first_picture_of_many_and_what_follows() -> None:
+def test_of_several_pictures_the_first_is_read() -> None:
     rng = np.random.default_rng(2)
-    out = io.BytesIO()
-    first, second = (image(rng, 40, 50, "RGB") for _ in range(2))
-    first.save(out, "MPO", save_all=True, append_images=[second])
-    assert_equal(out.getvalue(), "MPO")
-    assert_equal(jpeg(rng, 40, 50) + b"trailing garbage \xff\xd9 \xff\xd8", "garbage")
+    first, second = (picture(rng, 40, 50, "RGB") for _ in range(2))
+    assert_decodes_as_pillow(encoded(first, "MPO", save_all=True, append_images=[second]))
+
+
+def test_bytes_after_the_end_are_ignored() -> None:
+    data = jpeg(np.random.default_rng(2), 40, 50)
+    assert_decodes_as_pillow(data + b"trailing garbage \xff\xd9 \xff\xd8")
 
 
 def test_orientation_is_not_applied() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    assert_equal(jpeg(np.random.default_rng(3), 20, 30, exif=exif))
+    assert_decodes_as_pillow(jpeg(np.random.default_rng(3), 20, 30, exif=exif))
 
 
 @pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_truncated_as_pillow_says(coding: str, mode: str) -> None:
+def test_truncated_files_are_refused_where_pillow_refuses_them(coding: str, mode: str) -> None:
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
     rng = np.random.default_rng(4)
     data = jpeg(rng, 61, 83, mode, quality=80, **CODINGS[coding])
@@ -116,7 +111,7 @@ def test_truncated_as_pillow_says(coding: str, mode: str) -> None:
     outcomes = set()
     for end in sorted(ends):
         try:
-            expected = pillow(data[:end])
+            expected = decoded(data[:end])
         except (OSError, SyntaxError):
             expected = None
         outcomes.add(expected is None)
@@ -124,7 +119,7 @@ def test_truncated_as_pillow_says(coding: str, mode: str) -> None:
             with pytest.raises(DecodeError):
                 decode(data[:end])
             with pytest.raises(DecodeError):
-                # The lower the crop, the less is missing below it: still an error.
+                # An error also where the crop lies above what is missing.
                 TwoView(View(8, scale=(0.05, 0.2)))(data[:end], index=end)
         else:
             assert np.array_equal(decode(data[:end]), expected), end

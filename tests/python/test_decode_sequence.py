@@ -1,36 +1,32 @@
-"""A file's pixels don't depend on the files that the same thread decoded before it."""
+"""A file's pixels don't depend on the files that the same thread decoded before."""
 
 from __future__ import annotations
 
-import io
 import struct
-import zlib
 from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
-from image_files import png
+from image_files import encoded, picture, png, png_chunk, smooth
 from loader_sets import Items
-from test_decode import image, pillow, smooth
+from reference import decoded
 
 from tied_augment import DecodeError, TiedLoader, TwoView, View, decode
 
 SIZE = (37, 43)
-# The whole image as it is: the crop is all of it, and a resize to its own size changes nothing.
+# Shows the image unchanged: the crop is all of it, and a resize to its own size changes nothing.
 VIEW = View(SIZE, crop="squash", hflip=0)
 QUANTISATION, HUFFMAN, RESTART, ADOBE, JFIF = 0xDB, 0xC4, 0xDD, 0xEE, 0xE0
 
 
 def jpeg(seed: int, mode: str = "RGB", **options: Any) -> bytes:
-    out = io.BytesIO()
-    image(np.random.default_rng(seed), *SIZE, mode).save(out, "JPEG", **options)
-    return out.getvalue()
+    return encoded(picture(np.random.default_rng(seed), *SIZE, mode), "JPEG", **options)
 
 
 def without(data: bytes, *markers: int) -> bytes:
-    """The JPEG file without its segments of these kinds."""
+    """The JPEG file without its segments that begin with these markers."""
     out, at = data[:2], 2
     while at < len(data):
         if data[at] != 0xFF or data[at + 1] in (0, 0xFF) or 0xD0 <= data[at + 1] <= 0xD9:
@@ -47,7 +43,7 @@ def without(data: bytes, *markers: int) -> bytes:
 def jpegs() -> Iterator[tuple[str, bytes]]:
     base, optimised = jpeg(0), jpeg(1, optimize=True, quality=97)
     progressive = jpeg(2, progressive=True)
-    # quality 30 and 4:4:4: other tables of both kinds
+    # Both its quantisation and its Huffman tables differ from those of base.
     other = jpeg(3, quality=30, subsampling=0)
     restarts = jpeg(4, restart_marker_blocks=2)
     cmyk = jpeg(5, "CMYK")
@@ -88,27 +84,20 @@ def others() -> Iterator[tuple[str, bytes]]:
         "TIFF": ("RGB", "RGBA", "L"),
     }.items():
         for mode in modes:
-            out = io.BytesIO()
-            image(np.random.default_rng(11), *SIZE, mode).save(out, kind)
-            yield f"{kind} {mode}", out.getvalue()
-            yield f"{kind} {mode}, truncated", out.getvalue()[:-60]
+            data = encoded(picture(np.random.default_rng(11), *SIZE, mode), kind)
+            yield f"{kind} {mode}", data
+            yield f"{kind} {mode}, truncated", data[:-60]
     yield "PNG whose animation begins small", small_first_frame()
 
 
 def small_first_frame() -> bytes:
-    """A PNG whose image is, by its animation's first frame, smaller than its header says."""
+    """A PNG whose animation has a first frame that is smaller than the header says."""
     height, width = SIZE
     data = png(smooth(np.random.default_rng(12), height, width).astype(int), 2, 8)
     control = struct.pack(">II", 1, 0)
     frame = struct.pack(">IIIIIHHBB", 0, width // 2, height // 2, 0, 0, 1, 10, 0, 0)
     at = data.index(b"IDAT") - 4
-    for kind, body in ((b"acTL", control), (b"fcTL", frame)):
-        chunk = kind + body
-        data = data[:at] + struct.pack(">I", len(body)) + chunk + data[at:]
-        at += 8 + len(body)
-        data = data[:at] + struct.pack(">I", zlib.crc32(chunk)) + data[at:]
-        at += 4
-    return data
+    return data[:at] + png_chunk(b"acTL", control) + png_chunk(b"fcTL", frame) + data[at:]
 
 
 def outcome(pixels: np.ndarray | None) -> bytes | None:
@@ -117,7 +106,7 @@ def outcome(pixels: np.ndarray | None) -> bytes | None:
 
 def by_pillow(data: bytes) -> np.ndarray | None:
     try:
-        return pillow(data)
+        return decoded(data)
     except (OSError, SyntaxError):
         return None
 

@@ -1,4 +1,4 @@
-"""What the documents point at is there: files, headings, make's targets, the command's options."""
+"""What the documents name exists: files, headings, make's targets and options of the commands."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ def document(request):
 
 
 def anchors(path):
-    """Of a document's headings, as GitHub makes them."""
+    """The anchors that GitHub makes of a document's headings."""
     headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

@@ -1,4 +1,4 @@
-"""What each module may import: the layers that docs/architecture.md and the module headers name."""
+"""What each module may import: the layers of docs/architecture.md."""
 
 import ast
 import sys
@@ -11,9 +11,10 @@ import tied_augment
 PACKAGE = Path(tied_augment.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# Of a module, or of all in a package, what importing it may import besides the standard library and
-# its own package: '.' is this package's top, '.view' a part of it. The longest name that fits
-# counts. A new module is added here, below what it may not know.
+# What a module, or every module of a package, may import when it is imported itself. The standard
+# library and its own package are always allowed. '.' is the top of this package, '.view' a part of
+# it. If several rows fit a module, the longest name counts. A new module is added here, below what
+# it must not know.
 WHEN_IMPORTED = {
     "tied_augment": "numpy ._core .lazy .plans .sources .transforms",
     "tied_augment.lazy": "",
@@ -48,7 +49,7 @@ WHEN_IMPORTED = {
     "tied_augment.timm.views": ".transforms",  # the command line imports it
     "tied_augment.timm.errors": "",
     "tied_augment.timm.launcher": "",
-    # Help is instant and works without the extras.
+    # The help must be instant and work without the extras.
     "tied_augment.cli": "numpy .",
     "tied_augment.cli.sheet": "numpy PIL .",
     "tied_augment.cli.baseline": "PIL timm torch",
@@ -58,7 +59,7 @@ WHEN_IMPORTED = {
     "tied_augment.cli.demo.measure": "torch torchvision .",
     "tied_augment.cli.demo.training": "timm torch torchvision .",
 }
-# What a function may import in addition, when it is called.
+# What functions may import in addition, when they are called.
 ON_USE = {
     "tied_augment.view_from_timm": "timm",
     "tied_augment.items": "torchvision",
@@ -72,7 +73,7 @@ ON_USE = {
 
 
 def name_of(path):
-    """The row of a file: a package's own file goes by the package's name, unless it has a row."""
+    """The row of a file. `__init__.py` goes by its package's name, unless it has its own row."""
     whole = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
     has_row = whole in WHEN_IMPORTED or whole in ON_USE
     return whole if has_row else whole.removesuffix(".__init__")
@@ -85,7 +86,7 @@ def allowed(table, module):
 
 
 def imported(path):
-    """What a file imports, split into what runs with it and what its functions run."""
+    """What a file imports: when it is imported itself, and when its functions are called."""
     now, later = set(), set()
 
     def walk(nodes, into):
@@ -128,7 +129,7 @@ def test_a_module_imports_what_its_place_allows(path):
     assert not extra, f"functions of {module} import {extra}: see the tables above"
 
 
-def test_the_table_has_no_row_for_what_is_gone():
+def test_every_row_names_a_module():
     assert len(MODULES) > 40
     names = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in MODULES}
     names |= {name.removesuffix(".__init__") for name in names}

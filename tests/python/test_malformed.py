@@ -1,8 +1,7 @@
-"""Broken input ends in a clean exception: no crash, no hang, no memory for absent pixels."""
+"""Broken input raises the documented exception: no crash, no hang, no memory for absent pixels."""
 
 from __future__ import annotations
 
-import io
 import os
 import socket
 import struct
@@ -14,15 +13,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from image_files import animated_webp, tiff
+from image_files import animated_webp, encoded, gif_frame_at, jpeg_size_at, tiff
 from loader_sets import Items
 from PIL import Image
-from test_decode import assert_equal
+from reference import assert_decodes_as_pillow
 
 from tied_augment import DecodeError, TiedLoader, TwoView, View, decode, render
 from tied_augment._core import Catalog, Loader
 
-# More pixels than these files hold, yet less than the limit; and more than the limit.
+# Sides of an image. The first is larger than these files are; the second exceeds the limit.
 LYING, HUGE = 13_000, 60_000
 two = TwoView(View(32))
 
@@ -30,8 +29,7 @@ two = TwoView(View(32))
 def files() -> dict[str, bytes]:
     rng = np.random.default_rng(0)
     photo = Image.fromarray(rng.integers(0, 256, (45, 61, 3), np.uint8)).resize((122, 90))
-    made = {}
-    for name, options in {
+    kinds = {
         "JPEG": {},
         "JPEG progressive": {"progressive": True},
         "PNG": {},
@@ -43,22 +41,19 @@ def files() -> dict[str, bytes]:
         "TIFF packbits": {"compression": "packbits"},
         "WEBP": {},
         "WEBP lossless": {"lossless": True},
-    }.items():
-        out = io.BytesIO()
-        photo.save(out, name.split()[0], **options)
-        made[name] = out.getvalue()
-    return made
+    }
+    return {name: encoded(photo, name.split()[0], **options) for name, options in kinds.items()}
 
 
 FILES = files()
 
 
 def resized(name: str, side: int) -> bytes:
-    """The file with a header that says ``side`` x ``side``."""
+    """The file with ``side`` x ``side`` as the size in its header."""
     data = bytearray(FILES[name])
     kind = name.split()[0]
     if kind == "JPEG":
-        at = next(data.index(m) for m in (b"\xff\xc0", b"\xff\xc2") if m in data) + 5
+        at = jpeg_size_at(data)
         data[at : at + 4] = struct.pack(">HH", side, side)
     elif kind == "PNG":
         data[16:24] = struct.pack(">II", side, side)
@@ -66,12 +61,12 @@ def resized(name: str, side: int) -> bytes:
     elif kind == "BMP":
         data[18:26] = struct.pack("<II", side, side)
     elif kind == "GIF":
-        comma = data.index(b"," + bytes(4), 13 + (3 << (data[10] & 7) + 1))
-        data[6:10] = data[comma + 5 : comma + 9] = struct.pack("<HH", side, side)
+        frame = gif_frame_at(data)
+        data[6:10] = data[frame + 5 : frame + 9] = struct.pack("<HH", side, side)
     elif kind == "TIFF":
         start = struct.unpack("<I", data[4:8])[0]
         for at in range(start + 2, start + 2 + 12 * data[start], 12):
-            if data[at + 1] == 1 and data[at] in (0, 1, 22):  # width, height, rows in a strip
+            if data[at + 1] == 1 and data[at] in (0, 1, 22):  # width, height, rows per strip
                 data[at + 2 : at + 12] = struct.pack("<HII", 4, 1, side)
     elif name == "WEBP":
         data[26:30] = struct.pack("<HH", min(side, 16383), min(side, 16383))
@@ -83,7 +78,7 @@ def resized(name: str, side: int) -> bytes:
 
 
 def refused(sample: object, *types: type[Exception]) -> str:
-    """Through both doors, the same kind of exception; its message."""
+    """The message of the exception. `decode` and a view must raise the same type."""
     with pytest.raises(types or (DecodeError,)) as first:
         decode(sample)
     with pytest.raises(types or (DecodeError,)):
@@ -95,7 +90,7 @@ def refused(sample: object, *types: type[Exception]) -> str:
 
 
 def decodes(data: bytes) -> bool:
-    """Whether it does; an exception of another type than the documented one fails the test."""
+    """Whether the file decodes; any exception but the documented one fails the test."""
     try:
         return decode(data, max_pixels=1_000_000).ndim == 3
     except DecodeError:
@@ -103,12 +98,12 @@ def decodes(data: bytes) -> bool:
 
 
 class Memory:
-    """Inside ``with``, what the process held at most beyond what it held before, in MiB."""
+    """Measures by how much the process's memory grows at its peak inside ``with``, in MiB."""
 
     def __enter__(self) -> Memory:
         if sys.platform != "linux":
-            pytest.skip("only Linux tells a process's peak from a given time on")
-        Path("/proc/self/clear_refs").write_text("5")  # makes the peak the present size
+            pytest.skip("only Linux can reset the peak of a process's memory")
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts from the present size
         self.before = self._status("VmRSS")
         return self
 
@@ -128,7 +123,7 @@ def test_truncated(name: str) -> None:
     rng = np.random.default_rng(1)
     ends = {*range(60), *rng.integers(0, len(data), 60).tolist(), len(data) - 40}
     for end in sorted(ends):
-        # What is left out at the very end may be no pixels at all.
+        # The last bytes of a file may hold no pixels.
         if decodes(data[:end]):
             assert end > len(data) * 0.9, end
             assert np.array_equal(decode(data[:end]), whole), end
@@ -155,10 +150,8 @@ def animation(mode: str, lossless: bool, blended: bool) -> bytes:
     rng = np.random.default_rng(7)
     frames = []
     for y, x in ((0, 0), (4, 6)):
-        pixels = rng.integers(0, 256, (16, 24, len(mode)), np.uint8)
-        out = io.BytesIO()
-        Image.fromarray(pixels).save(out, "WEBP", lossless=lossless)
-        frames.append((out.getvalue(), (y, x), 0 if blended else 2))
+        image = Image.fromarray(rng.integers(0, 256, (16, 24, len(mode)), np.uint8))
+        frames.append((encoded(image, "WEBP", lossless=lossless), (y, x), 0 if blended else 2))
     return animated_webp((30, 40), frames)
 
 
@@ -180,18 +173,18 @@ def test_damaged_animations(options: tuple[str, bool, bool]) -> None:
 
 @pytest.mark.parametrize("lossless", [False, True])
 @pytest.mark.parametrize(("field", "value"), [(6, 30), (6, 10), (9, 5), (9, 20), (6, 0)])
-def test_a_frame_that_says_another_size_is_read_as_in_pillow(
+def test_a_frame_with_another_size_in_its_header_is_read_as_in_pillow(
     field: int, value: int, lossless: bool
 ) -> None:
     data = bytearray(animation("RGBA", lossless, True))
     data[data.index(b"ANMF") + 8 + field] = value
-    assert_equal(bytes(data), (field, value))
+    assert_decodes_as_pillow(bytes(data), field, value)
 
 
 def test_a_bad_file_of_each_kind_is_skipped() -> None:
     animated = animation("RGBA", False, True)
     bad = [FILES["PNG"][:200], animated[:100], FILES["JPEG"][:300], FILES["GIF"][:60]]
-    # A width that no crop is made of: it is the file's, and ends no run.
+    # Too wide for a crop. The error is the file's, so that it is skipped like the others.
     bad.append(resized("BMP", 1)[:18] + struct.pack("<I", 2_000_000) + resized("BMP", 1)[22:])
     items = [(sample, number) for number, sample in enumerate([FILES["PNG"], *bad])]
     loader = TiedLoader(Items(items), TwoView(View(8, crop="squash")), 6, on_error="skip")
@@ -211,14 +204,14 @@ def test_header_beyond_the_limit(name: str) -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_header_that_lies_costs_no_memory(name: str) -> None:
     with Memory() as memory:
-        # Without its end marker: with it, libjpeg takes what is missing for grey, as in Pillow.
+        # Without its end marker: with it, libjpeg fills what is missing with grey, as in Pillow.
         refused(resized(name, LYING)[: -30 if "JPEG" in name else None])
-    # A progressive JPEG's coefficients must all be there before its first row.
+    # The first row of a progressive JPEG needs the coefficients of all others.
     assert memory.growth < (1500 if "progressive" in name else 50)
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_limit_is_pillows_and_can_be_set(name: str) -> None:
+def test_the_limit_of_pixels_can_be_set(name: str) -> None:
     pixels = 122 * 90
     assert decode(FILES[name], max_pixels=pixels).shape == (90, 122, 3)
     with pytest.raises(DecodeError, match="max_pixels"):
@@ -253,7 +246,7 @@ def test_wrong_extension_does_not_matter(name: str, tmp_path: Path) -> None:
     assert np.array_equal(decode(path), decode(FILES[name]))
 
 
-def test_paths_that_are_no_files(tmp_path: Path) -> None:
+def test_paths_that_are_not_files(tmp_path: Path) -> None:
     assert "absent" in refused(tmp_path / "absent.jpg", FileNotFoundError)
     message = refused(tmp_path, IsADirectoryError)
     assert message == f"{tmp_path}: cannot read the file: it is a directory"
@@ -265,7 +258,7 @@ needs_unix = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs")
 
 @pytest.fixture
 def special(tmp_path: Path) -> Iterator[list[Path]]:
-    """Paths that would be waited for, or read without end."""
+    """Paths at which a plain read would wait or never end."""
     fifo, link, place = tmp_path / "fifo.jpg", tmp_path / "link.jpg", tmp_path / "socket.jpg"
     os.mkfifo(fifo)
     link.symlink_to(fifo)
@@ -276,7 +269,7 @@ def special(tmp_path: Path) -> Iterator[list[Path]]:
 
 @needs_unix
 @pytest.mark.timeout(20)
-def test_what_is_no_regular_file_is_refused_at_once(special: list[Path]) -> None:
+def test_paths_that_are_not_regular_files_are_refused_at_once(special: list[Path]) -> None:
     plan = {"ops": [("crop", {"x": 0, "y": 0, "w": 1, "h": 1})]}
     for path in special:
         message = refused(path, OSError)
@@ -286,6 +279,12 @@ def test_what_is_no_regular_file_is_refused_at_once(special: list[Path]) -> None
             render(path, plan)
         with pytest.raises(OSError, match="not a regular file"):
             Catalog.members([str(path)], np.zeros((1, 3), np.uint64))
+
+
+@needs_unix
+@pytest.mark.timeout(20)
+def test_a_loader_skips_paths_that_are_not_regular_files(special: list[Path]) -> None:
+    for path in special:
         loader = TiedLoader(Items([(path, 0), (FILES["PNG"], 1)]), two, 2, on_error="skip")
         [(_, targets)] = list(loader)
         assert targets.tolist() == [1, 1]
@@ -330,7 +329,7 @@ def test_images_without_pixels() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"tile": (16, 16)}, {"planar": True}], ids=str)
-def test_tiff_that_points_nowhere(options: dict[str, Any]) -> None:
+def test_tiff_with_a_damaged_directory(options: dict[str, Any]) -> None:
     good = tiff(np.zeros((17, 9, 3), int), 2, 8, **options)
     start = struct.unpack("<I", good[4:8])[0]
     for at in range(start, len(good)):
@@ -346,8 +345,7 @@ def test_a_bad_sample_of_a_batch_is_named() -> None:
 
 
 def test_a_strip_of_kilobytes_costs_no_gigabytes() -> None:
-    file = io.BytesIO()
-    Image.new("L", (40_000_000, 1)).save(file, "PNG")
+    strip = encoded(Image.new("L", (40_000_000, 1)), "PNG")
     with Memory() as memory, pytest.raises(DecodeError, match="too long and thin for this crop"):
-        View(224, crop="squash")(file.getvalue())
+        View(224, crop="squash")(strip)
     assert memory.growth < 50

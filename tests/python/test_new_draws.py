@@ -1,4 +1,4 @@
-"""Views called without an index, as data sets call their transforms: a new draw at every call."""
+"""Called without an index, as data sets call their transforms, a view is a new draw."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ TWO = TwoView(View(24))
 
 @pytest.fixture(scope="module")
 def equal_images(tmp_path_factory, photos):
-    """An ImageFolder of 12 copies of one photograph: whatever differs, the draws made it differ."""
+    """An ImageFolder of 12 copies of one photograph: views differ only by their draws."""
     root = tmp_path_factory.mktemp("equal")
     (root / "cats").mkdir()
     for number in range(12):

@@ -1,4 +1,4 @@
-"""Our pixels against Pillow's, and our crops against timm's: whole arrays, no tolerance."""
+"""The geometry of views has Pillow's pixels (whole arrays, no tolerance) and timm's crops."""
 
 import math
 import random
@@ -8,33 +8,24 @@ import pytest
 import scipy.stats
 import torch
 from PIL import Image
+from reference import assert_equal, planes, view_of
 from timm.data.transforms import RandomResizedCropAndInterpolation
 from torchvision.transforms import RandomCrop
 from torchvision.transforms import functional as F
+from two_samples import same_values
 
 from tied_augment import TwoView, View
 
 FILTERS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 
 
-def by_pillow(image, plan, size):
-    """What timm does with the numbers of `plan`: crop, resize, flip; (3, h, w)."""
-    x, y, w, h = plan["crop"]
-    view = Image.fromarray(image).crop((x, y, x + w, y + h))  # black outside, as a padded crop is
-    if plan["interpolation"] is not None:
-        filter_ = Image.Resampling[plan["interpolation"].upper()]
-        view = view.resize((size[1], size[0]), filter_)
-    if plan["hflip"]:
-        view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    if plan["vflip"]:
-        view = view.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
-    return np.asarray(view).transpose(2, 0, 1)
-
-
-def assert_equal(ours, theirs, *what):
-    difference = np.abs(ours.astype(int) - theirs)
-    assert ours.shape == theirs.shape, what
-    assert difference.max() == 0, (*what, f"{(difference > 0).mean():.2%} differ")
+def assert_equals_pillow(view, image, *what, **key):
+    """The pixels of a view are those that Pillow makes by its plan, which is returned."""
+    plan = view.plan(image.shape[:2], **key)
+    ours = view(image, **key)
+    assert ours.shape == (3, *view.size), what
+    assert_equal(ours, planes(view_of(plan, image)), *what, image.shape, plan)
+    return plan
 
 
 def random_part(photos, rng):
@@ -55,9 +46,7 @@ def test_views_of_photographs_equal_pillows(photos, interpolation):
         image = random_part(photos, rng)
         size = tuple(int(side) for side in rng.integers(1, 260, 2))
         view = View(size, interpolation=interpolation, vflip=0.5, scale=(0.01, 1), ratio=(0.2, 5))
-        plan = view.plan(image.shape[:2], index=case)
-        ours = view(image, index=case)
-        assert_equal(ours, by_pillow(image, plan, size), case, image.shape, size, plan)
+        assert_equals_pillow(view, image, case, index=case)
 
 
 @pytest.mark.parametrize("interpolation", FILTERS)
@@ -65,23 +54,20 @@ def test_noise_and_extremes_equal_pillows(interpolation):
     rng = np.random.default_rng(1)
     for case in range(40):
         height, width = rng.integers(1, 400, 2)
-        # Black and white pixels bring out what is not clamped or rounded as Pillow does.
+        # Black and white pixels show every difference in clamping and rounding.
         image = rng.choice(np.array([0, 255], np.uint8), (height, width, 3))
         if case % 4 == 0:
             image = rng.integers(0, 256, (height, width, 3), np.uint8)
         if case % 4 == 1:
             image[...] = rng.integers(256)
         view = View((64, 80), interpolation=interpolation)
-        plan = view.plan(image.shape[:2], index=case)
-        assert_equal(view(image, index=case), by_pillow(image, plan, (64, 80)), case, plan)
+        assert_equals_pillow(view, image, case, index=case)
 
 
 def test_the_size_of_training_equals_pillows(photos):
     view = View(224)
     for index, photo in enumerate(photos * 8):
-        plan = view.plan(photo.shape[:2], index=index, epoch=1, seed=2)
-        ours = view(photo, index=index, epoch=1, seed=2)
-        assert_equal(ours, by_pillow(photo, plan, (224, 224)), index, plan)
+        assert_equals_pillow(view, photo, index, index=index, epoch=1, seed=2)
 
 
 def test_very_wide_and_very_tall_images_equal_pillows():
@@ -90,10 +76,7 @@ def test_very_wide_and_very_tall_images_equal_pillows():
         image = rng.integers(0, 256, (*shape, 3), np.uint8)
         for interpolation in FILTERS:
             view = View((33, 65), interpolation=interpolation, scale=(1, 1), ratio=(1e-4, 1e4))
-            plan = view.plan(shape, index=0)
-            assert_equal(
-                view(image, index=0), by_pillow(image, plan, (33, 65)), shape, interpolation
-            )
+            assert_equals_pillow(view, image, interpolation, index=0)
 
 
 def test_padded_crops_equal_torchvisions(photos):
@@ -102,34 +85,22 @@ def test_padded_crops_equal_torchvisions(photos):
     for index in range(100):
         side = rng.integers(24, 60, 2)
         image = np.ascontiguousarray(photos[index % len(photos)][: side[0], : side[1]])
-        plan = view.plan(image.shape[:2], index=index)
-        ours = view(image, index=index)
-        assert_equal(ours, by_pillow(image, plan, (32, 32)), index, plan)
+        plan = assert_equals_pillow(view, image, index, index=index)
         x, y, w, h = plan["crop"]
         theirs = F.crop(F.pad(Image.fromarray(image), 4), y + 4, x + 4, h, w)
         theirs = F.hflip(theirs) if plan["hflip"] else theirs
         theirs = F.vflip(theirs) if plan["vflip"] else theirs
-        assert_equal(ours, np.asarray(theirs).transpose(2, 0, 1), index, plan)
+        assert_equal(view(image, index=index), planes(theirs), index, plan)
 
 
-def same_distribution(ours, theirs):
-    """p-value of a two-sample test: Kolmogorov-Smirnov, or chi-square for few distinct values."""
-    values = np.unique(np.concatenate((ours, theirs)))
-    if len(values) > 12:
-        return scipy.stats.ks_2samp(ours, theirs).pvalue
-    table = [[np.sum(sample == value) for value in values] for sample in (ours, theirs)]
-    return scipy.stats.chi2_contingency(table).pvalue
-
-
-# Together about 70 tests at 0.0001 each: were the seeds not fixed, one run in 140 would fail by
-# chance.
+# The seeds are fixed. With others, one run in 140 would fail by chance: about 70 tests at 0.0001.
 ALPHA = 1e-4
 SHAPES = [
     ((375, 500), (0.08, 1.0), (3 / 4, 4 / 3)),
     ((500, 375), (0.08, 1.0), (3 / 4, 4 / 3)),
     ((32, 32), (0.35, 1.0), (3 / 4, 4 / 3)),
     ((300, 900), (0.5, 1.0), (3 / 4, 4 / 3)),  # often falls back to the central crop
-    ((40, 400), (0.08, 1.0), (3 / 4, 4 / 3)),  # nearly always does
+    ((40, 400), (0.08, 1.0), (3 / 4, 4 / 3)),  # nearly always falls back
     ((7, 5), (0.2, 1.0), (0.5, 2.0)),
 ]
 
@@ -155,7 +126,7 @@ def test_crops_are_distributed_as_timms(shape, scale, ratio):
         "ratio": lambda c: c[:, 2] / c[:, 3],
         "fits left": lambda c: c[:, 0] / np.maximum(1, shape[1] - c[:, 2]),
     }.items():
-        assert same_distribution(quantity(ours), quantity(theirs)) > ALPHA, name
+        assert same_values(quantity(ours), quantity(theirs)) > ALPHA, name
     for name, rate in {"hflip": 0.5, "vflip": 0.0}.items():
         flips = sum(plan[name] for plan in plans)
         assert scipy.stats.binomtest(flips, count, rate).pvalue > ALPHA, name
@@ -165,8 +136,8 @@ def test_crops_are_distributed_as_timms(shape, scale, ratio):
 
 def test_the_distribution_test_can_fail():
     rng = np.random.default_rng(0)
-    assert same_distribution(rng.normal(0, 1, 4000), rng.normal(0.1, 1, 4000)) < ALPHA
-    assert same_distribution(rng.integers(0, 5, 4000), rng.binomial(5, 0.5, 4000)) < ALPHA
+    assert same_values(rng.normal(0, 1, 4000), rng.normal(0.1, 1, 4000)) < ALPHA
+    assert same_values(rng.integers(0, 5, 4000), rng.binomial(5, 0.5, 4000)) < ALPHA
 
 
 def test_padded_crops_are_distributed_as_torchvisions():
@@ -176,7 +147,7 @@ def test_padded_crops_are_distributed_as_torchvisions():
     torch.manual_seed(0)
     theirs = np.array([RandomCrop.get_params(image, (32, 32))[1::-1] for _ in range(4000)])
     for axis in (0, 1):
-        assert same_distribution(ours[:, axis], theirs[:, axis]) > ALPHA
+        assert same_values(ours[:, axis], theirs[:, axis]) > ALPHA
 
 
 def test_the_two_views_and_the_epochs_are_independent():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
-from reference import GEOMETRY, TIMM, Torchvision, by_timm, planes, view_of
+from reference import GEOMETRY, TIMM, Torchvision, assert_equal, by_timm, planes, view_of
 from torchvision.transforms import InterpolationMode, autoaugment
 
 from tied_augment import TwoView, View
@@ -43,11 +43,6 @@ def samples(photos, count, seed):
         elif case % 8 == 7:
             image = rng.integers(0, 256, image.shape, np.uint8)
         yield case, image
-
-
-def assert_equal(ours, theirs, *what):
-    difference = np.abs(ours.astype(int) - theirs)
-    assert difference.max() == 0, (*what, f"{(difference > 0).mean():.2%} differ")
 
 
 @pytest.mark.parametrize("interpolation", ["random", "nearest"])

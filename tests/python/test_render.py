@@ -1,4 +1,4 @@
-"""`render`: a plan is data, and executes to what its view makes."""
+"""`render` executes a plan. Its pixels are those of the view that drew the plan."""
 
 import json
 import re
@@ -119,7 +119,7 @@ BOX = {"x": 0, "y": 0, "w": 1, "h": 1}
         (("Erase", {**BOX, "w": 1 << 16, "fill": (0, 0, 0)}), "w and h must be at most"),
     ],
 )
-def test_what_is_wrong_with_an_op_is_said(image, op, message):
+def test_an_op_that_is_wrong_is_refused_by_name(image, op, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         render(image, {"ops": [*PLAN["ops"], op]})
 
@@ -154,6 +154,9 @@ def test_a_crop_lies_in_the_image(image, crop, message):
 def test_a_plan_begins_with_a_crop(image):
     with pytest.raises(ValueError, match="must begin with 'crop'"):
         render(image, {"ops": []})
+
+
+def test_a_plan_is_a_mapping(image):
     for plan in (None, {}, []):
         with pytest.raises(TypeError, match="plan must be a mapping with 'ops'"):
             render(image, plan)
@@ -180,6 +183,9 @@ def test_a_crop_far_away_is_outside(image, corner):
     resize = ("resize", {"size": (4, 4), "interpolation": "box"})
     with pytest.raises(ValueError, match=r"reaches outside|cannot be resized"):
         render(image, {"ops": [crop, resize]})
+
+
+def test_a_box_far_away_erases_nothing(image):
     box = ("Erase", {"x": -(1 << 31), "y": (1 << 31) - 1, "w": 1 << 15, "h": 1, "fill": (0, 0, 0)})
     assert (render(image, {"ops": [*PLAN["ops"], box]}) == render(image, PLAN)).all()
 
@@ -197,7 +203,7 @@ def test_max_pixels_bounds_files(photos, image_folder):
 
 @pytest.mark.parametrize("resized", [(1, 1), (2, 3), (5, 40), (30, 4), (50, 50)])
 def test_a_frame_mirrors_as_numpy_does(image, resized):
-    """However often the mirror image has to be mirrored again."""
+    """Also where the frame is larger than the image and its mirror image together."""
     resize = ("resize", {"size": resized, "interpolation": "bilinear"})
     plain = render(image[:6, :8], {"ops": [*PLAN["ops"], resize]})
     for x, y in [(0, 0), (-7, 0), (3, -20), (-20, 9)]:

@@ -1,4 +1,4 @@
-"""What the rest of the transform draws against timm's and torchvision's draws, fixed seeds."""
+"""The random numbers of a view have the distributions of timm's and torchvision's."""
 
 import random
 
@@ -15,8 +15,7 @@ from two_samples import chi_square, same_values
 
 from tied_augment import View
 
-# Together about 60 tests at 1e-5 each: were the seeds not fixed, one run in 1,700 would fail by
-# chance.
+# The seeds are fixed. With others, one run in 1,700 would fail by chance: about 60 tests at 1e-5.
 ALPHA = 1e-5
 COUNT = 4000
 
@@ -59,7 +58,7 @@ def test_probabilities():
     assert occurs("GaussianKernel", draws, 0.2)
     sigmas = [a["sigma"] for ops in draws for _, a in named(ops, "GaussianKernel")]
     assert scipy.stats.kstest(sigmas, scipy.stats.uniform(0.1, 1.9).cdf).pvalue > ALPHA
-    # One draw must not decide two things.
+    # No random number decides two things.
     gray, blur, jitter = (
         [any(op[0] == name for op in ops) for ops in draws]
         for name in ("Grayscale", "GaussianKernel", "Brightness")
@@ -70,7 +69,7 @@ def test_probabilities():
 
 
 class Erased:
-    """Stands in for an image: the boxes that timm erases are written down."""
+    """Stands in for an image and records the boxes that timm erases."""
 
     def __init__(self):
         self.boxes = []
@@ -117,7 +116,7 @@ def test_the_colours_of_random_erasing():
 
 
 def test_cutout():
-    """A uniform centre, as `numpy.random.randint` draws it in the paper's code."""
+    """The centre is uniform, as `numpy.random.randint` draws it in the paper's code."""
     erased = [a for ops in plans(View(32, cutout=16)) for _, a in named(ops, "Erase")]
     boxes = np.array([[box[key] for key in "xywh"] for box in erased])
     assert len(boxes) == COUNT
@@ -148,7 +147,7 @@ def test_resizing_that_keeps_the_ratio(shape):
         for samples in ((mine, theirs), (frames, corners)):
             assert same_values(*([pair[axis] for pair in sample] for sample in samples)) > ALPHA
     assert same_values(*([h / w for h, w in sample] for sample in (mine, theirs))) > ALPHA
-    # A quarter of the draws change nothing.
+    # A quarter of the draws leave the image as it is.
     plain = max(set(theirs), key=theirs.count)
     counts = [sum(tuple(size) == tuple(plain) for size in sample) for sample in (mine, theirs)]
     table = [[count, COUNT - count] for count in counts]
@@ -156,7 +155,7 @@ def test_resizing_that_keeps_the_ratio(shape):
 
 
 def test_central_frames_are_timms(photos):
-    """No randomness: the pixels say it, through timm's own transform."""
+    """Nothing is random here, so the pixels are held against timm's own transform."""
     view = View((40, 56), crop="rkrc", scale=(0.4, 2), ratio=(0.5, 2), hflip=0)
     for index in range(60):
         image = np.ascontiguousarray(photos[index % 5][: 30 + 3 * index, : 200 - 2 * index])

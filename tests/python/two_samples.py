@@ -29,6 +29,6 @@ def same_values(ours, theirs):
 
 
 def ranks(ours, theirs):
-    """Where each value lies among all, 0 to 1: to pool samples of unlike quantities."""
+    """The rank of each value among all, from 0 to 1: to pool samples of unlike quantities."""
     both = scipy.stats.rankdata([*ours, *theirs]) / (len(ours) + len(theirs))
     return both[: len(ours)], both[len(ours) :]

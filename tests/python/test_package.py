@@ -1,0 +1,44 @@
+"""The package itself: importing it, its names and how it was built."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tied_augment
+from tied_augment import build_info
+
+
+def test_importing_needs_no_torch_and_an_error_says_what_does():
+    program = """
+import sys
+sys.modules["torch"] = None
+import tied_augment
+assert tied_augment.View(8).plan((9, 9))["crop"]
+try:
+    tied_augment.TiedLoss
+except ImportError as error:
+    assert "needs PyTorch: pip install torch" in str(error), error
+else:
+    raise AssertionError("TiedLoss without torch")
+assert {"PIL", "timm", "matplotlib"}.isdisjoint(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_build_info():
+    info = build_info()
+    assert info["version"] == tied_augment.__version__
+    assert info["optimized"]
+    assert info["jpeg_simd"], "nasm was missing when libjpeg was built: apt install nasm, rebuild"
+    assert info["threads"] >= 1
+
+
+def test_names():
+    assert set(tied_augment.__all__) <= set(dir(tied_augment))
+    for name in tied_augment.__all__:
+        assert getattr(tied_augment, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'TwoViews'"):
+        tied_augment.TwoViews  # noqa: B018
+    assert (Path(tied_augment.__file__).parent / "py.typed").exists()
