@@ -24,7 +24,7 @@ import weakref
 
 __all__ = ["INSIDE"]
 
-# How long the exit waits, in seconds: for threads inside, which may be in the code of a data set, and
+# How long the exit waits, in seconds: for threads inside, which may run the code of a data set, and
 # for those outside.
 _PATIENCE = 5
 _GRACE = 0.1
