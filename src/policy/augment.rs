@@ -21,7 +21,7 @@ pub struct Augment {
     pub grayscale: f64,
     /// The probability of a blurred image.
     pub gaussian_blur: f64,
-    /// The side of Cutout's square, in pixels; 0 for none.
+    /// The side of Cutout's square, in pixels, at most the view's shorter side; 0 for none.
     pub cutout: u32,
     /// timm's random erasing.
     pub erasing: Option<RandomErasing>,

@@ -13,8 +13,8 @@ use crate::batch::Workspaces;
 use crate::error::Result;
 use crate::pool::Pool;
 
-/// The least value of [`most_threads`]: files on a network are read faster by more threads than cores.
-const FEW_CORES: usize = 64;
+/// The least value of [`most_threads`]. More threads than cores help where reading files is slow.
+const ENOUGH: usize = 64;
 
 struct Resources {
     process: u32,
@@ -41,9 +41,9 @@ pub fn default_threads() -> usize {
     available_parallelism().map_or(1, NonZero::get)
 }
 
-/// The most threads of a pool: twice the cores, but at least [`FEW_CORES`].
+/// The most threads of a pool: twice the cores, but at least [`ENOUGH`].
 fn most_threads() -> usize {
-    (2 * default_threads()).max(FEW_CORES)
+    (2 * default_threads()).max(ENOUGH)
 }
 
 /// A pool of `threads` threads, or of one per core. It has no more threads than `jobs` jobs can

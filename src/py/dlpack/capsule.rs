@@ -57,8 +57,8 @@ impl Managed {
     /// Has `value` export its memory, or consumes it if it is a capsule already.
     ///
     /// # Errors
-    /// `TypeError` for a value without DLPack, `ValueError` for memory that can't be shared. What
-    /// the value raises that is not an `Exception`, such as `KeyboardInterrupt`, is returned as it is.
+    /// `TypeError` for a value without DLPack, `ValueError` for memory that can't be shared. If the
+    /// value raises something that is not an `Exception`, such as `KeyboardInterrupt`, it is that.
     pub fn new(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Self> {
         match value.cast::<PyCapsule>() {
             Ok(capsule) => consume(name, capsule),
