@@ -81,12 +81,14 @@ def check_int(argument: str, value: object, least: int | None = None) -> None:
         raise ValueError(f"{argument} must be at least {least}, got {value}")
 
 
-def check_unsigned(argument: str, value: object, bits: int, least: int = 0) -> int:
+def check_unsigned(
+    argument: str, value: object, bits: int, least: int = 0, most: int | None = None
+) -> int:
     """`value` as an int; tensors and arrays of one integer are accepted.
 
     Raises:
         TypeError: it is not an integer.
-        ValueError: it is below `least` or does not fit in `bits` bits.
+        ValueError: it is below `least`, above `most`, or does not fit in `bits` bits.
     """
     try:
         if isinstance(value, bool):
@@ -94,8 +96,9 @@ def check_unsigned(argument: str, value: object, bits: int, least: int = 0) -> i
         number = operator.index(cast("int", value))
     except TypeError:
         raise TypeError(f"{argument} must be an integer, got {described(value)}") from None
-    if not least <= number < 1 << bits:
-        raise ValueError(f"{argument} must be from {least} to 2**{bits} - 1, got {number}")
+    if not least <= number <= ((1 << bits) - 1 if most is None else most):
+        limit = f"2**{bits} - 1" if most is None else most
+        raise ValueError(f"{argument} must be from {least} to {limit}, got {number}")
     return number
 
 
@@ -109,7 +112,10 @@ def check_number(
         ValueError: it is not in [`least`, `most`], or is NaN or infinite.
     """
     if not isinstance(value, Real) or isinstance(value, bool):
-        raise TypeError(f"{argument} must be a number, got {described(value)}")
+        # A number is not taken out of a tensor: its gradient would be lost.
+        single = getattr(value, "shape", None) == () and hasattr(value, "item")
+        remedy = f": pass {argument}.item()" if single else ""
+        raise TypeError(f"{argument} must be a number, got {described(value)}{remedy}")
     number = float(value)
     if math.isfinite(number) and least <= number <= most:
         return number

@@ -174,6 +174,16 @@ def _indices(indices: Indices | None, count: int) -> NDArray[np.uint64]:
         raise ValueError(
             f"indices must be {count} integers, one per sample, got shape {array.shape}"
         )
+    if count and array.dtype.kind not in "ui":
+        # numpy makes floats of a list with numbers above and below 2**63.
+        array = np.asarray(indices, object)
+        if all(_is_index(value) for value in array):
+            array = array.astype(np.uint64)
     if count and (array.dtype.kind not in "ui" or array.min() < 0):
-        raise ValueError(f"indices must be integers from 0 up, got {array!r}")
+        raise ValueError(f"indices must be integers from 0 up to 2**64 - 1, got {array!r}")
     return np.ascontiguousarray(array, np.uint64)
+
+
+def _is_index(value: object) -> bool:
+    integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return integer and 0 <= int(cast("int", value)) < 1 << 64

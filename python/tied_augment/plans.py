@@ -6,10 +6,10 @@ A plan is what `View.plan` returned, or a copy that was stored or edited. Nothin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from tied_augment import _core
-from tied_augment.arguments import check_unsigned
+from tied_augment.arguments import check_unsigned, listed
 from tied_augment.exits import INSIDE
 from tied_augment.pipeline import Pixels, Plan, Sample, Step, plan_of
 
@@ -48,10 +48,11 @@ def render(sample: Sample, plan: Plan | Mapping[str, Any], max_pixels: int | Non
     steps = [_step(entry) for entry in ops]
     with INSIDE:
         pixels = _core.render(sample, steps, max_pixels)
-    for name, said in plan_of(steps).items():
-        value: Any = plan.get(name, said)
+    for name, said in cast("dict[str, Any]", plan_of(steps)).items():
+        value = plan.get(name, said)
         # In JSON the crop is a list.
-        if name != "ops" and (tuple(value) if name == "crop" else value) != said:
+        same = listed(value) == list(said) if name == "crop" else value == said
+        if name != "ops" and not same:
             raise ValueError(
                 f"the plan's {name} is {value!r}, but its ops say {said!r}: change both, or leave "
                 f"{name} out"

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tied_augment import _core
-from tied_augment.arguments import check_bool, check_unsigned
+from tied_augment.arguments import check_bool, check_unsigned, described
 from tied_augment.exits import INSIDE
 from tied_augment.pipeline import Indices, Pixels, Plan, Sample, Views, count_samples
 from tied_augment.view import View
@@ -66,8 +66,8 @@ class TwoView(Views):
             object.__setattr__(self, "second", self.first)
         for name in ("first", "second"):
             if not isinstance(getattr(self, name), View):
-                kind = type(getattr(self, name)).__name__
-                raise TypeError(f"{name} must be a View, got {kind}")
+                got = described(getattr(self, name))
+                raise TypeError(f"{name} must be a View, got {got}")
         check_bool("same_crop", self.same_crop)
         check_bool("own_flips", self.own_flips)
         if self.own_flips and not self.same_crop:
@@ -162,8 +162,9 @@ class TwoView(Views):
                 torch's random state if torch is loaded, else from numpy's.
             epoch: 0 to 2**32 - 1; only with `indices`. None for 0.
             seed: the run's seed, 0 to 2**64 - 1; only with `indices`. None for 0.
-            threads: how many threads to use, 1 being the calling one; None for one per core that
-                this process may use.
+            threads: how many threads to use, including the calling one; None for one per core that
+                this process may use. There are never more than views to make, nor than twice the
+                cores or 64, whichever is more.
             out: where to write: a C-contiguous, writable uint8 numpy array or CPU tensor of shape
                 ``(2, B, 3, height, width)``; None for a new array. After an error its content is
                 unspecified.

@@ -1,6 +1,7 @@
 """`View`: one view of an image, declared. It is timm's training transform, as plain data.
 
-Thin and typed over the Rust core. Never needs torch, and needs timm for `View.from_args` only.
+The fields are checked here and in the Rust core, which makes the pixels. This module does not need
+torch. It needs timm for `View.from_args` only.
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ class View(Views):
         force_color_jitter: apply colour jitter with any `auto_augment`.
         grayscale_prob: probability of a gray image.
         gaussian_blur_prob: probability of a blur with a 23-pixel kernel and sigma from 0.1 to 2.
-        cutout: side of a square at a random place, filled with `mean`, in pixels; 0 for none.
+        cutout: side of a square at a random place, filled with `mean`, in pixels, at most the
+            shorter side of `size`; 0 for none.
         re_prob: probability of random erasing. It works on bytes, so the mean and noise are
             rounded; timm erases normalised floats.
         re_mode: ``'const'`` (the mean), ``'rand'`` (one colour per box) or ``'pixel'`` (noise).
@@ -126,12 +128,12 @@ class View(Views):
                 self._set(field.name, check(field.name, getattr(self, field.name)))
         size = (self.size, self.size) if listed(self.size) is None else self.size
         height, width = check_pair("size", size, "(height, width)")
-        self._set("size", (check_unsigned("size", height, 32), check_unsigned("size", width, 32)))
+        self._set("size", (_check_side(height), _check_side(width)))
         self._set_bounds()
         self._set("color_jitter", _jitter(self.color_jitter))
         self._set("auto_augment", self.auto_augment or None)
-        self._refuse_idle()
         _ = self._pipeline  # the core checks the rest
+        self._refuse_idle()
         for remark in self._remarks():
             warnings.warn(remark, UserWarning, stacklevel=3)
 
@@ -157,9 +159,13 @@ class View(Views):
             for name in ("color_jitter_prob", "force_color_jitter"):
                 if value := getattr(self, name):
                     raise ValueError(f"{name}={value} has no effect without color_jitter: give it")
+        if self.re_prob == 0:
+            for name in ("re_mode", "re_count", "re_num_splits"):
+                if (value := getattr(self, name)) != getattr(View, name):
+                    raise ValueError(f"{name}={value!r} has no effect without re_prob: give it")
 
     def _remarks(self) -> Iterator[str]:
-        """What timm ignores without a word, and this view too."""
+        """What timm ignores silently, and this view too."""
         if self.auto_augment is None:
             return
         yield from _core.policy_remarks(self.auto_augment)
@@ -293,6 +299,10 @@ def _check_text(name: str, value: object) -> str:
         example = getattr(View, name) or "rand-m9-mstd0.5-inc1"
         raise TypeError(f"{name} must be a string such as {example!r}, got {value!r}")
     return value
+
+
+def _check_side(value: object) -> int:
+    return check_unsigned("size", value, 16, least=1, most=1 << 15)
 
 
 def _check_count(name: str, value: object) -> int:

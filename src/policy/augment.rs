@@ -39,7 +39,7 @@ pub struct Augment {
     pub grayscale: f64,
     /// The probability of a blurred image.
     pub gaussian_blur: f64,
-    /// The side of Cutout's square, in pixels; 0 for none.
+    /// The side of Cutout's square, in pixels, at most the view's shorter side; 0 for none.
     pub cutout: u32,
     /// timm's random erasing.
     pub erasing: Option<RandomErasing>,
@@ -90,8 +90,12 @@ impl Augment {
                     .into(),
             );
         }
-        if self.cutout > 1 << 15 {
-            return refuse(format!("cutout must be at most 32768, not {}", self.cutout));
+        let shorter = size.0.min(size.1);
+        if self.cutout > shorter {
+            let cutout = self.cutout;
+            return refuse(format!(
+                "cutout must be at most the view's {shorter} pixels, not {cutout}"
+            ));
         }
         let re_count = self.erasing.as_ref().map_or(1, |erasing| erasing.max_count);
         if !(1..=1000).contains(&re_count) {

@@ -13,8 +13,8 @@ use crate::batch::Workspaces;
 use crate::error::Result;
 use crate::pool::Pool;
 
-/// Pools kept for later calls: enough for a machine of 128 cores and batches of every size.
-const KEPT: usize = 8;
+/// The least value of [`most_threads`]. More threads than cores help where reading files is slow.
+const ENOUGH: usize = 64;
 
 struct Resources {
     process: u32,
@@ -41,22 +41,29 @@ pub fn default_threads() -> usize {
     available_parallelism().map_or(1, NonZero::get)
 }
 
-/// A pool of `threads` threads, or of as many as `jobs` jobs can use if that is fewer.
+/// The most threads of a pool: twice the cores, but at least [`ENOUGH`].
+fn most_threads() -> usize {
+    (2 * default_threads()).max(ENOUGH)
+}
+
+/// A pool of `threads` threads, or of one per core. It has no more threads than `jobs` jobs can
+/// use, and no more than [`most_threads`].
 ///
-/// The number of jobs is rounded up to a power of two, so that batches of many sizes share few
-/// pools. A pool is made on first use, and given up when [`KEPT`] others have been used since.
+/// A pool is made on first use and kept for later calls. The pools used longest ago are given up
+/// while all kept ones together have more than [`most_threads`].
 ///
 /// # Errors
 /// As [`Pool::new`].
 pub fn get(threads: Option<usize>, jobs: usize) -> Result<Arc<Pool>> {
-    let threads = threads.unwrap_or_else(default_threads).min(jobs.next_power_of_two());
+    let most = most_threads();
+    let threads = threads.unwrap_or_else(default_threads).min(most).min(jobs.max(1));
     let pools = &mut resources().pools;
     let known = pools.iter().position(|pool| pool.threads() == threads);
     let pool = known.map_or_else(|| Pool::new(threads).map(Arc::new), |i| Ok(pools.remove(i)))?;
-    if pools.len() == KEPT {
+    pools.push(Arc::clone(&pool));
+    while pools.iter().map(|pool| pool.threads()).sum::<usize>() > most {
         pools.remove(0);
     }
-    pools.push(Arc::clone(&pool));
     Ok(pool)
 }
 

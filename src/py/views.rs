@@ -55,7 +55,8 @@ impl View {
         let filter = |name: &String| {
             Filter::from_name(name).ok_or_else(|| {
                 let known = Filter::ALL.map(Filter::name).join("', '");
-                let message = format!("interpolation must be of 'random', '{known}', not '{name}'");
+                let message =
+                    format!("interpolation must be one of 'random', '{known}', not '{name}'");
                 PyValueError::new_err(message)
             })
         };

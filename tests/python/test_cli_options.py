@@ -36,14 +36,17 @@ def views_of(*options):
         ("--interpolation=box", "--train-interpolation=box", {"interpolation": "box"}),
         ("--crop=rkrc", "--train-crop-mode=rkrc", {"crop": "rkrc"}),
         ("--auto-augment=rand-m9", "--aa=rand-m9", {"auto_augment": "rand-m9"}),
-        ("--re-prob=0.5", "--reprob=0.5", {"re_prob": 0.5}),
+        ("--re-prob=0.25", "--reprob=0.25", {"re_prob": 0.25}),
         ("--re-mode=pixel", "--remode=pixel", {"re_mode": "pixel"}),
         ("--re-count=3", "--recount=3", {"re_count": 3}),
         ("--re-num-splits=2", "--resplit", {"re_num_splits": 2}),
     ],
 )
 def test_a_field_has_its_own_name_and_timms(ours, timms, field):
-    assert views_of(ours).first == views_of(timms).first == View(**field)
+    # The other options of random erasing are refused without a probability.
+    field = {"re_prob": 0.5} | field
+    assert views_of("--re-prob=0.5", ours).first == View(**field)
+    assert views_of("--re-prob=0.5", timms).first == View(**field)
 
 
 def test_preview_has_every_augmentation_option_of_train_py(capsys):

@@ -128,12 +128,12 @@ class Producer:
         self.device, self.exported = device, exported
 
     def __dlpack_device__(self) -> object:
-        if isinstance(self.device, Exception):
+        if isinstance(self.device, BaseException):
             raise self.device
         return self.device
 
     def __dlpack__(self, **keywords: object) -> object:
-        if isinstance(self.exported, Exception):
+        if isinstance(self.exported, BaseException):
             raise self.exported
         return self.exported
 
@@ -162,6 +162,14 @@ class WithoutDevice:
 )
 def test_producers_that_fail(producer: object) -> None:
     with pytest.raises((ValueError, TypeError), match=r"^features"):
+        tied_loss(LOGITS, producer, TARGET, grad=False)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit])
+@pytest.mark.parametrize("in_device", [True, False])
+def test_what_is_not_an_exception_passes(error: type[BaseException], in_device: bool) -> None:
+    producer = Producer(error("stop"), None) if in_device else Producer((1, 0), error("stop"))
+    with pytest.raises(error, match=r"^stop$"):
         tied_loss(LOGITS, producer, TARGET, grad=False)
 
 

@@ -20,13 +20,14 @@ WHEN_IMPORTED = {
     "tied_augment.lazy": "",
     "tied_augment.__main__": ".cli",
     "tied_augment.arguments": "",
+    "tied_augment.exits": "",
     "tied_augment.skips": "",
     "tied_augment.items": "numpy ._core",
     "tied_augment.view_from_timm": "",
-    "tied_augment.pipeline": "numpy ._core .arguments",
+    "tied_augment.pipeline": "numpy ._core .arguments .exits",
     "tied_augment.view": "numpy ._core .arguments .pipeline .view_from_timm",
-    "tied_augment.transforms": "numpy ._core .arguments .pipeline .view",
-    "tied_augment.plans": "._core .arguments .pipeline",
+    "tied_augment.transforms": "numpy ._core .arguments .exits .pipeline .view",
+    "tied_augment.plans": "._core .arguments .exits .pipeline",
     "tied_augment.sources": "numpy ._core",
     "tied_augment.located": "numpy ._core .sources",
     "tied_augment.ranks": "torch .arguments",
@@ -40,8 +41,8 @@ WHEN_IMPORTED = {
     "tied_augment.fused": "numpy ._core .arguments .lazy",
     "tied_augment.fused.function": "torch .similarity .tracing",
     "tied_augment.loss": "numpy torch .arguments .fused .similarity .tracing",
-    "tied_augment.loader": "numpy torch ._core .arguments .dataset .items .located .ranks .skips "
-    ".sources .transforms .view .view_from_timm",
+    "tied_augment.loader": "numpy torch ._core .arguments .dataset .exits .items .located .ranks "
+    ".skips .sources .transforms .view .view_from_timm",
     "tied_augment.timm": "numpy torch timm .arguments .dataset .loader .located .loss .model "
     ".similarity .skips .sources .tap .transforms .view .view_from_timm",
     # A train.py that runs in a clone of timm's repository must import that timm.

@@ -8,6 +8,8 @@ import textwrap
 
 import pytest
 
+from tied_augment import build_info
+
 if sys.platform != "linux":
     pytest.skip("only Linux lists a process's threads", allow_module_level=True)
 
@@ -40,6 +42,9 @@ def limit():
     resource.setrlimit(resource.RLIMIT_AS, (used + (30 << 20), -1))
 """
 
+# The most threads of a call, and of all pools that are kept.
+MOST = max(64, 2 * build_info()["threads"])
+
 
 def run(code: str, *, fails: bool = False) -> str:
     """What ``code`` prints in a process of its own, or the exception that ends it."""
@@ -52,13 +57,17 @@ def run(code: str, *, fails: bool = False) -> str:
 def test_no_more_threads_than_views() -> None:
     assert run("two.batch([], [], threads=65535); print(threads())") == "0"
     counts = run("""
-        for samples in (1, 4, 3):
+        for samples in (1, 4, 3, 4):
             two.batch([image] * samples, indices(samples), threads=65535)
             print(threads())
     """)
-    # Two views each, rounded up to a power of two: pools of 2, and of 8 for both others. The
-    # calling thread is one of each pool's.
-    assert counts.split() == ["1", "8", "8"]
+    # Two views each: pools of 2, 8 and 6 threads. The calling thread is one of each pool's.
+    assert counts.split() == ["1", "8", "13", "13"]
+
+
+def test_no_more_threads_than_twice_the_cores_or_64() -> None:
+    count = run("two.batch([image] * 1000, indices(1000), threads=65535); print(threads())")
+    assert int(count) == MOST - 1
 
 
 def test_no_more_threads_than_asked_for() -> None:
@@ -66,13 +75,14 @@ def test_no_more_threads_than_asked_for() -> None:
     assert run("two.batch([image] * 99, indices(99), threads=1); print(threads())") == "0"
 
 
-def test_few_pools_are_kept() -> None:
-    count = run("""
-        for number in range(2, 40):
-            two.batch([image] * 40, indices(40), threads=number)
-        print(settled(sum(range(31, 39))))
-    """)
-    assert int(count) == sum(range(31, 39))
+def test_the_pools_together_have_few_threads() -> None:
+    code = f"""
+        for number in range(2, 50):
+            two.batch([image] * 50, indices(50), threads=number)
+        print(settled({MOST} - 1))
+    """
+    # The last pool is kept in any case: 48 threads are started by a call with 49.
+    assert 48 <= int(run(code)) < MOST
 
 
 def test_the_loss_starts_no_more_than_rows() -> None:
@@ -118,16 +128,16 @@ print(settled(0))
 
 
 @pytest.mark.parametrize(
-    "code",
+    ("code", "wanted"),
     [
-        "limit()\ntwo.batch([image] * 2000, indices(2000), threads=2000)",
-        f"{LOADER}\nlimit()\nnext(iter(loader(2000)))",
+        ("limit()\ntwo.batch([image] * 2000, indices(2000), threads=2000)", MOST),
+        (f"{LOADER}\nlimit()\nnext(iter(loader(2000)))", 2000),
     ],
     ids=["batch", "loader"],
 )
-def test_where_the_system_starts_none_no_sample_is_blamed(code: str) -> None:
+def test_where_the_system_starts_none_no_sample_is_blamed(code: str, wanted: int) -> None:
     said = run(code, fails=True)
-    assert said.startswith("RuntimeError: cannot start 2000 threads: ")
+    assert said.startswith(f"RuntimeError: cannot start {wanted} threads: ")
     assert "pass a smaller threads=" in said
 
 

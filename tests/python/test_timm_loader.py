@@ -259,7 +259,7 @@ def test_distributed_samplers(image_folder, tmp_path):
         ({"re_prob": 2}, ValueError, "re_prob must be a probability"),
         ({"re_prob": 0.5, "re_mode": "x"}, ValueError, "re_mode must be "),
         ({"input_size_choices": 32}, TypeError, "must be a list of sizes, got 32"),
-        ({"second": "rand-m9"}, TypeError, "second must be a View, got str"),
+        ({"second": "rand-m9"}, TypeError, "second must be a View, got .rand-m9."),
     ],
 )
 def test_wrong_arguments_are_refused(image_folder, options, error, message):

@@ -72,7 +72,8 @@ def tied_loss(
             share no memory with anything else. None in either place leaves that gradient out. None
             instead of the pair makes new buffers.
         threads: how many threads to use, including the calling one; None for one per core that this
-            process may use. Small batches use one.
+            process may use. Small batches use one. The most is 64, or twice the cores if that is
+            more.
 
     Returns:
         ``(loss, parts, grad_logits, grad_features)``. `parts` has ``'loss'``, ``'ce'``,

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_void};
 use std::ptr::NonNull;
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyException, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict};
@@ -57,7 +57,8 @@ impl Managed {
     /// Has `value` export its memory, or consumes it if it is a capsule already.
     ///
     /// # Errors
-    /// `TypeError` for a value without DLPack, `ValueError` for memory that can't be shared.
+    /// `TypeError` for a value without DLPack, `ValueError` for memory that can't be shared. If the
+    /// value raises something that is not an `Exception`, such as `KeyboardInterrupt`, it is that.
     pub fn new(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Self> {
         match value.cast::<PyCapsule>() {
             Ok(capsule) => consume(name, capsule),
@@ -118,13 +119,17 @@ fn export<'py>(name: &str, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyC
              __dlpack__, got {kind}"
         )));
     }
-    let caused_by = |cause: PyErr, error: PyErr| {
+    // KeyboardInterrupt and SystemExit are not about the array: they pass.
+    let because = |cause: PyErr, error: PyErr| {
+        if !cause.is_instance_of::<PyException>(py) {
+            return cause;
+        }
         error.set_cause(py, Some(cause));
         error
     };
     let failed = |method: &str, cause: PyErr| {
         let message = format!("{name}: {method} of this {kind} failed ({cause})");
-        caused_by(cause, PyTypeError::new_err(message))
+        because(cause, PyTypeError::new_err(message))
     };
     let device = value.call_method0("__dlpack_device__").and_then(|d| d.extract::<(i32, i32)>());
     check_device(name, device.map_err(|cause| failed("__dlpack_device__", cause))?.0)?;
@@ -138,7 +143,7 @@ fn export<'py>(name: &str, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyC
     let exported = exported.map_err(|cause| {
         let message =
             format!("{name}: this {kind} can't be shared without a copy ({cause}); pass a copy");
-        caused_by(cause, PyValueError::new_err(message))
+        because(cause, PyValueError::new_err(message))
     })?;
     exported.cast_into::<PyCapsule>().map_err(|error| failed("__dlpack__", error.into()))
 }
