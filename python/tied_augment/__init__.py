@@ -12,7 +12,7 @@ from tied_augment._core import DecodeError, build_info
 from tied_augment.lazy import on_first_use
 from tied_augment.plans import render
 from tied_augment.sources import ArrayDataset
-from tied_augment.transforms import Plan, TwoView, View, decode
+from tied_augment.two_view import Plan, TwoView, View, decode
 
 if TYPE_CHECKING:
     from tied_augment.dataset import TiedDataset

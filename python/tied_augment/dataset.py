@@ -23,7 +23,7 @@ from tied_augment.arguments import check_unsigned
 from tied_augment.items import data_set, item_of
 from tied_augment.skips import OnError, Skips
 from tied_augment.sources import ArrayDataset, reader_of
-from tied_augment.transforms import TwoView, View
+from tied_augment.two_view import TwoView, View
 
 __all__ = ["TiedDataset"]
 

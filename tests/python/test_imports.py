@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # it. If several rows fit a module, the longest name counts. A new module is added here, below what
 # it must not know.
 WHEN_IMPORTED = {
-    "tied_augment": "numpy ._core .lazy .plans .sources .transforms",
+    "tied_augment": "numpy ._core .lazy .plans .sources .two_view",
     "tied_augment.lazy": "",
     "tied_augment.__main__": ".cli",
     "tied_augment.arguments": "",
@@ -26,12 +26,12 @@ WHEN_IMPORTED = {
     "tied_augment.view_from_timm": "",
     "tied_augment.pipeline": "numpy ._core .arguments .exits",
     "tied_augment.view": "numpy ._core .arguments .pipeline .view_from_timm",
-    "tied_augment.transforms": "numpy ._core .arguments .exits .pipeline .view",
+    "tied_augment.two_view": "numpy ._core .arguments .exits .pipeline .view",
     "tied_augment.plans": "._core .arguments .exits .pipeline",
     "tied_augment.sources": "numpy ._core",
     "tied_augment.located": "numpy ._core .sources",
     "tied_augment.ranks": "torch .arguments",
-    "tied_augment.dataset": "numpy torch .arguments .items .skips .sources .transforms .view",
+    "tied_augment.dataset": "numpy torch .arguments .items .skips .sources .two_view .view",
     "tied_augment.shards": "numpy torch .arguments .ranks .webdataset",
     "tied_augment.webdataset": "",
     "tied_augment.tap": "torch .arguments .tracing",
@@ -42,12 +42,12 @@ WHEN_IMPORTED = {
     "tied_augment.fused.function": "torch .similarity .tracing",
     "tied_augment.loss": "numpy torch .arguments .fused .similarity .tracing",
     "tied_augment.loader": "numpy torch ._core .arguments .dataset .exits .items .located .ranks "
-    ".skips .sources .transforms .view .view_from_timm",
+    ".skips .sources .two_view .view .view_from_timm",
     "tied_augment.timm": "numpy torch timm .arguments .dataset .loader .located .loss .model "
-    ".similarity .skips .sources .tap .transforms .view .view_from_timm",
+    ".similarity .skips .sources .tap .two_view .view .view_from_timm",
     # A train.py that runs in a clone of timm's repository must import that timm.
     "tied_augment.timm.__init__": ".lazy",
-    "tied_augment.timm.views": ".transforms",  # the command line imports it
+    "tied_augment.timm.views": ".two_view",  # the command line imports it
     "tied_augment.timm.errors": "",
     "tied_augment.timm.launcher": "",
     # The help must be instant and work without the extras.

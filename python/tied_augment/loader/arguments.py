@@ -13,7 +13,7 @@ import torch
 from tied_augment import _core
 from tied_augment.arguments import check_bool, check_channels
 from tied_augment.loader.output import DTYPES, Layout, Output
-from tied_augment.transforms import TwoView, View
+from tied_augment.two_view import TwoView, View
 from tied_augment.view_from_timm import IMAGENET_MEAN, IMAGENET_STD
 
 __all__ = [

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from tied_augment.loader.pending import Pending
-from tied_augment.transforms import TwoView, View
+from tied_augment.two_view import TwoView, View
 
 __all__ = ["DTYPES", "Delivery", "Layout", "Output", "Shape"]
 

@@ -29,7 +29,7 @@ from tied_augment.loader.state import State
 from tied_augment.loader.streamed import Streamed
 from tied_augment.ranks import Place
 from tied_augment.skips import OnError, Skips
-from tied_augment.transforms import TwoView, View
+from tied_augment.two_view import TwoView, View
 
 __all__ = ["TiedLoader"]
 

@@ -27,7 +27,7 @@ from tied_augment.arguments import check_channels, check_unsigned
 from tied_augment.dataset import TiedDataset
 from tied_augment.loader import TiedLoader
 from tied_augment.skips import OnError
-from tied_augment.transforms import TwoView
+from tied_augment.two_view import TwoView
 from tied_augment.view import View
 from tied_augment.view_from_timm import IMAGENET_MEAN, IMAGENET_STD
 

@@ -22,7 +22,7 @@ from torch.utils.data import IterableDataset, default_collate
 from tied_augment.timm.errors import LaunchError
 from tied_augment.timm.loader import erasing_splits
 from tied_augment.timm.views import two_view
-from tied_augment.transforms import TwoView
+from tied_augment.two_view import TwoView
 
 __all__ = ["NormalizedPairs", "collate_pairs", "pair_loader"]
 

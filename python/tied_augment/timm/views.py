@@ -14,7 +14,7 @@ from dataclasses import fields
 from typing import Any
 
 from tied_augment.timm.errors import LaunchError, warnings_in_log
-from tied_augment.transforms import TwoView, View
+from tied_augment.two_view import TwoView, View
 
 __all__ = ["TIMMS_NAMES", "first_options", "in_options", "second_view", "two_view"]
 

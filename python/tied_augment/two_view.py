@@ -1,7 +1,7 @@
-"""Two views of every image, and `decode`.
+"""`TwoView`: two views of every image, declared. Also `decode`.
 
-Lives here: `TwoView` and `decode`, thin and typed over the Rust core. May import numpy, the core
-and `View`. Draws nothing and touches no pixels itself, and never needs torch.
+The fields are checked here and in the Rust core, which draws the numbers and makes the pixels. This
+module does not need torch.
 """
 
 from __future__ import annotations
