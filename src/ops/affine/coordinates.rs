@@ -37,15 +37,15 @@ impl Places {
     }
 }
 
-/// A transform of an image of `width` x `height`.
+/// An affine transform of an image of `width` x `height`.
 #[derive(Clone, Copy, Debug)]
-pub struct Map<'a> {
+pub struct Affine<'a> {
     pub matrix: &'a [f64; 6],
     pub height: usize,
     pub width: usize,
 }
 
-impl Map<'_> {
+impl Affine<'_> {
     /// Input coordinates of the output pixel's centre, in Pillow's order of operations.
     #[inline(always)]
     fn at(&self, x: usize, y: usize) -> (f64, f64) {
@@ -90,7 +90,7 @@ impl Map<'_> {
 }
 
 #[multiversion(targets = "simd")]
-fn fill(map: Map<'_>, y: usize, start: usize, at: &mut [u32], dx: &mut [f64], dy: &mut [f64]) {
+fn fill(map: Affine<'_>, y: usize, start: usize, at: &mut [u32], dx: &mut [f64], dy: &mut [f64]) {
     let stride = (map.width + 2 * PAD) as i32;
     for (i, ((at, dx), dy)) in at.iter_mut().zip(dx).zip(dy).enumerate() {
         let (x, y) = map.at(start + i, y);
