@@ -112,10 +112,10 @@ fn floor(v: f64) -> (i32, f64) {
     (whole, v - f64::from(whole))
 }
 
-/// The `x` below `len` for which a value that is monotone in `x` lies in its range.
+/// Finds the `x` in `0..len` for which a value lies in a range.
 ///
-/// `rising` is the direction. The two tests say whether the value is not below the range, and
-/// whether it is not beyond it. Two binary searches find the ends.
+/// The value is monotone in `x`, and `rising` is its direction. `not_below` and `not_beyond`
+/// compare it with the ends of the range. Two binary searches find the interval.
 pub fn interval(
     len: usize,
     rising: bool,

@@ -1,4 +1,4 @@
-//! The horizontal pass through the vertical one: rows are transposed to columns and back.
+//! The horizontal pass by means of the vertical one: rows are transposed to columns and back.
 
 use std::array::from_fn;
 
