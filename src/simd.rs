@@ -48,9 +48,10 @@
 //! `multiversion` could choose among these versions as well, but it always takes the best one. Here
 //! a test or a benchmark can ask for any of them.
 //!
-//! Two kernels differ in a detail. Without AVX2, normalised elements are looked up in a table, so
-//! `loader::normalise` has no `portable.rs`. The transposition of bytes within the resize uses
-//! instructions that every machine of the architecture has, and is chosen at compile time.
+//! Some differ in a detail. The resize has two passes, and so a second `match`, in `vertical.rs`.
+//! Within it, the transposition of bytes uses instructions that every machine of the architecture
+//! has, and is chosen at compile time. Without AVX2, normalised elements are looked up in a table,
+//! so `loader::normalise` has no `portable.rs`.
 //!
 //! # Adding an instruction set
 //!

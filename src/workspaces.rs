@@ -18,7 +18,7 @@ use crate::image::Image;
 use crate::plan::Plan;
 use crate::view::Renderer;
 
-/// Buffers larger than this are freed after use: one huge image must not cost its memory for good.
+/// Buffers larger than this are freed after use, so that one huge image does not keep its memory.
 const KEPT_BYTES: usize = 64 << 20;
 
 /// Buffers for [`crate::batch::Pipeline::run`], kept between calls.

@@ -58,7 +58,7 @@ impl Jpeg<'_> {
         self.rows(whole, image).map_err(failed)
     }
 
-    /// Decodes the rows of `region`, and of its columns at least those; returns what was decoded.
+    /// Decodes the rows of `region` with at least its columns. Returns what was decoded.
     fn rows(&mut self, region: Rect, image: &mut Image) -> std::result::Result<Rect, LibjpegError> {
         let (_, width) = self.shape();
         let Self { file, cmyk } = self;

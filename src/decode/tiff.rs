@@ -77,7 +77,7 @@ impl<'a> Tiff<'a> {
             (extra.is_some_and(|extra| extra.first() == Some(&1)), "premultiplied alpha is"),
             (photometric == 0 && color == ColorType::Gray(16), "inverted grey of 16 bits is"),
             (predicted && !compressed, "a predictor without LZW or Deflate is"),
-            (turned, "an orientation in XMP only is"),
+            (turned, "an orientation that stands in XMP only is"),
         ];
         match refusals.into_iter().find(|&(refused, _)| refused) {
             Some((_, what)) => Err(unsupported(what)),

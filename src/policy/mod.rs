@@ -20,8 +20,8 @@
 //! # Ok::<(), tied_augment::error::Error>(())
 //! ```
 //!
-//! A new policy is a file here, a variant of `Family` in `named.rs`, and its name in
-//! [`Policy::parse`].
+//! A new policy is a file here with its `mod` line. In `named.rs` it gets a variant of `Family`,
+//! and its name in [`Policy::parse`].
 
 mod augment;
 mod augmix;

@@ -120,7 +120,7 @@ fn weighted(set: &[(TimmOp, f64)], chosen: &mut u32, stream: &mut Stream) -> Tim
     let left = || set.iter().enumerate().filter(|&(i, _)| *chosen >> i & 1 == 0);
     let total: f64 = left().map(|(_, (_, weight))| weight).sum();
     let mut rest = total * stream.unit();
-    // Rounding may leave a little: then the last op is picked.
+    // Rounding may leave a positive rest. Then the last op is picked.
     let mut pick = None;
     for (i, &(name, weight)) in left() {
         pick = Some((i, name));

@@ -8,7 +8,7 @@ use crate::ops::{
 };
 use crate::rng::Stream;
 
-/// An op by timm's name: a kind of [`Op`], and how its arguments follow from a magnitude.
+/// An op by timm's name: which [`Op`] it is, and how its arguments follow from a magnitude.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimmOp {
     AutoContrast,
@@ -74,8 +74,8 @@ impl TimmOp {
         )
     }
 
-    /// Appends what one call of timm's `AugmentOp` does: with probability `prob`, this op at a
-    /// magnitude of its own.
+    /// Appends what one call of timm's `AugmentOp` applies: with probability `prob`, this op at a
+    /// newly drawn magnitude.
     pub(super) fn draw(
         self,
         prob: f64,
@@ -91,7 +91,7 @@ impl TimmOp {
         ops.push(self.op(part, scope, stream));
     }
 
-    /// The op at a magnitude of `part` of the full one.
+    /// The op at `part` times the full magnitude.
     fn op(self, part: f64, scope: &Scope<'_>, stream: &mut Stream) -> Op {
         let (height, width) = (f64::from(scope.size.0), f64::from(scope.size.1));
         let fill = scope.fill;
@@ -152,7 +152,7 @@ fn signed(value: f64, stream: &mut Stream) -> f64 {
     if stream.chance(0.5) { -value } else { value }
 }
 
-/// More than 8 bits change nothing, as 8 do. Fewer than 0 are black, as 0 are.
+/// More than 8 bits change nothing, like 8. Fewer than 0 bits give black, like 0.
 fn posterize(bits: f64) -> Op {
     Posterize { bits: bits.clamp(0.0, 8.0) as u32 }.into()
 }

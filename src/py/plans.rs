@@ -1,4 +1,4 @@
-//! Plans between Python and the core, by way of serde: lists of pairs of a name and a dict.
+//! Plans between Python and the core, through serde: lists of pairs of a name and a dict.
 //!
 //! Reading accepts lists for tuples, so that plans survive JSON.
 

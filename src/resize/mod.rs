@@ -61,7 +61,7 @@ use crate::pack;
 pub use crate::pack::Flips;
 use crate::simd::Simd;
 use coefficients::{Axis, Coefficients, GROUP};
-use kernel::{ByteRows, Columns};
+use kernel::{ByteRows, HorizontalBuffers};
 
 /// Resizes images, and keeps its buffers between them.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ pub struct Resizer {
     simd: Simd,
     across: Coefficients,
     down: Coefficients,
-    columns: Columns,
+    horizontal: HorizontalBuffers,
     between: Vec<u8>,
     nearest: [Vec<usize>; 2],
 }
@@ -103,7 +103,7 @@ impl Resizer {
             simd,
             across: Coefficients::default(),
             down: Coefficients::default(),
-            columns: Columns::default(),
+            horizontal: HorizontalBuffers::default(),
             between: Vec::new(),
             nearest: Default::default(),
         }
@@ -117,7 +117,7 @@ impl Resizer {
 
     /// The number of bytes held by the buffers that grow with the image.
     pub(crate) fn memory(&self) -> usize {
-        self.between.capacity() + self.columns.memory()
+        self.between.capacity() + self.horizontal.memory()
     }
 
     /// Writes `source` resized to `size` (height, width), then flipped, into three planes.
@@ -173,13 +173,13 @@ impl Resizer {
     }
 
     fn rows_then_columns(&mut self, source: ImageRef<'_>, down: Axis, out: &mut [u8]) {
-        let Self { simd, across, down: coefficients, columns, between, .. } = self;
+        let Self { simd, across, down: coefficients, horizontal, between, .. } = self;
         let width = source.width as usize * 3;
         between.resize(down.output as usize * width, 0);
         let (data, stride) = source.bytes();
         kernel::vertical(*simd, ByteRows { data, stride, width }, coefficients, between);
         let between = ImageRef::new(source.width, down.output, between);
-        kernel::horizontal(*simd, between, across, columns, out);
+        kernel::horizontal(*simd, between, across, horizontal, out);
     }
 
     fn columns_then_rows(
@@ -190,11 +190,11 @@ impl Resizer {
         out: &mut [u8],
     ) {
         let (height, width) = (down.output as usize, across.output as usize);
-        let Self { simd, across, down, columns, between, .. } = self;
+        let Self { simd, across, down, horizontal, between, .. } = self;
         let used = down.trim();
         let rows = Rect { x: 0, y: used.start as i32, w: source.width, h: used.len() as u32 };
         between.resize(3 * used.len() * width, 0);
-        kernel::horizontal(*simd, source.crop(rows), across, columns, between);
+        kernel::horizontal(*simd, source.crop(rows), across, horizontal, between);
         let planes = between.chunks_exact(used.len() * width);
         for (data, out) in planes.zip(out.chunks_exact_mut(height * width)) {
             kernel::vertical(*simd, ByteRows { data, stride: width, width }, down, out);

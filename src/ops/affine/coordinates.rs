@@ -37,15 +37,15 @@ impl Places {
     }
 }
 
-/// A transform of an image of `width` x `height`.
+/// An affine transform of an image of `width` x `height`.
 #[derive(Clone, Copy, Debug)]
-pub struct Map<'a> {
+pub struct Affine<'a> {
     pub matrix: &'a [f64; 6],
     pub height: usize,
     pub width: usize,
 }
 
-impl Map<'_> {
+impl Affine<'_> {
     /// Input coordinates of the output pixel's centre, in Pillow's order of operations.
     #[inline(always)]
     fn at(&self, x: usize, y: usize) -> (f64, f64) {
@@ -90,7 +90,7 @@ impl Map<'_> {
 }
 
 #[multiversion(targets = "simd")]
-fn fill(map: Map<'_>, y: usize, start: usize, at: &mut [u32], dx: &mut [f64], dy: &mut [f64]) {
+fn fill(map: Affine<'_>, y: usize, start: usize, at: &mut [u32], dx: &mut [f64], dy: &mut [f64]) {
     let stride = (map.width + 2 * PAD) as i32;
     for (i, ((at, dx), dy)) in at.iter_mut().zip(dx).zip(dy).enumerate() {
         let (x, y) = map.at(start + i, y);
@@ -112,10 +112,10 @@ fn floor(v: f64) -> (i32, f64) {
     (whole, v - f64::from(whole))
 }
 
-/// The `x` below `len` for which a value that is monotone in `x` lies in its range.
+/// Finds the `x` in `0..len` for which a value lies in a range.
 ///
-/// `rising` is the direction. The two tests say whether the value is not below the range, and
-/// whether it is not beyond it. Two binary searches find the ends.
+/// The value is monotone in `x`, and `rising` is its direction. `not_below` and `not_beyond`
+/// compare it with the ends of the range. Two binary searches find the interval.
 pub fn interval(
     len: usize,
     rising: bool,

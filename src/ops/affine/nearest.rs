@@ -38,7 +38,7 @@ impl Transformer {
         }
     }
 
-    /// Pillow's `ImagingScaleAffine`: columns and rows apart, each by repeated addition.
+    /// Pillow's `ImagingScaleAffine`: columns and rows separately, each by repeated addition.
     fn scaled(&mut self, &[a, _, c, _, e, f]: &[f64; 6], fill: Pixel, planes: &mut Planes<'_>) {
         let (height, width) = (planes.height(), planes.width());
         let mut x = c + a * 0.5;

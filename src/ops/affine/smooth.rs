@@ -1,6 +1,6 @@
 //! Bilinear and bicubic transforms, row by row.
 
-use super::coordinates::Map;
+use super::coordinates::Affine;
 use super::kernel::{self, Smooth};
 use super::padded::{PAD, Padded, Pixel, pad};
 use super::transformer::{Transformer, each_row};
@@ -20,7 +20,7 @@ impl Transformer {
         filter: Smooth,
     ) {
         let (height, width) = (planes.height(), planes.width());
-        let map = Map { matrix, height, width };
+        let map = Affine { matrix, height, width };
         let axes = map.axes();
         let simd = Simd::best(kernel::ISAS);
         pad(planes, &mut self.source);

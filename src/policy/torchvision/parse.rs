@@ -13,13 +13,13 @@ impl Torchvision {
             "trivial" => "trivial",
             _ => sections.next().map_or("", |section| section.text),
         };
-        let mut keys = Keys { config, known: &[], filter: Interpolation::Nearest };
+        let mut reader = SectionReader { config, known: &[], filter: Interpolation::Nearest };
         let kind = match name {
-            "rand" => rand(&mut keys, sections)?,
+            "rand" => rand(&mut reader, sections)?,
             "trivial" => {
                 let mut bins = 31;
-                keys.known = &["b"];
-                keys.read(sections, |_, section| {
+                reader.known = &["b"];
+                reader.read(sections, |_, section| {
                     bins = config.count(section)?;
                     Ok(())
                 })?;
@@ -33,24 +33,24 @@ impl Torchvision {
                     Some("svhn") => &SVHN,
                     _ => return config.refuse("after tv-auto- comes imagenet, cifar10 or svhn"),
                 };
-                keys.read(sections, |_, _| Ok(()))?;
+                reader.read(sections, |_, _| Ok(()))?;
                 Kind::Auto(table)
             }
-            "augmix" => augmix(&mut keys, sections)?,
+            "augmix" => augmix(&mut reader, sections)?,
             _ => return config.refuse("after tv- comes rand, trivial, auto or augmix"),
         };
-        Ok(Self { kind, filter: keys.filter })
+        Ok(Self { kind, filter: reader.filter })
     }
 }
 
 /// Reads the sections of a policy.
-struct Keys<'a, 'b> {
+struct SectionReader<'a, 'b> {
     config: &'a Config<'b>,
     known: &'static [&'static str],
     filter: Interpolation,
 }
 
-impl<'b> Keys<'_, 'b> {
+impl<'b> SectionReader<'_, 'b> {
     /// Calls `set` with each section whose key is known. The section `i...`, the filter, is read
     /// here.
     fn read(
@@ -74,11 +74,14 @@ impl<'b> Keys<'_, 'b> {
     }
 }
 
-fn rand<'a>(keys: &mut Keys<'_, 'a>, sections: impl Iterator<Item = Section<'a>>) -> Result<Kind> {
-    let config = keys.config;
+fn rand<'a>(
+    reader: &mut SectionReader<'_, 'a>,
+    sections: impl Iterator<Item = Section<'a>>,
+) -> Result<Kind> {
+    let config = reader.config;
     let (mut num_ops, mut magnitude, mut bins, mut prob) = (2, 9, 31, 1.0);
-    keys.known = &["n", "m", "b", "p"];
-    keys.read(sections, |key, section| {
+    reader.known = &["n", "m", "b", "p"];
+    reader.read(sections, |key, section| {
         match key {
             "n" => num_ops = config.count(section)?,
             "m" => magnitude = config.count(section)?,
@@ -98,14 +101,14 @@ fn rand<'a>(keys: &mut Keys<'_, 'a>, sections: impl Iterator<Item = Section<'a>>
 }
 
 fn augmix<'a>(
-    keys: &mut Keys<'_, 'a>,
+    reader: &mut SectionReader<'_, 'a>,
     sections: impl Iterator<Item = Section<'a>>,
 ) -> Result<Kind> {
-    let config = keys.config;
+    let config = reader.config;
     let (mut severity, mut width, mut depth, mut alpha) = (3, 3, 0, 1.0);
-    keys.known = &["m", "w", "d", "a"];
-    keys.filter = Interpolation::Bilinear;
-    keys.read(sections, |key, section| {
+    reader.known = &["m", "w", "d", "a"];
+    reader.filter = Interpolation::Bilinear;
+    reader.read(sections, |key, section| {
         match key {
             "m" => severity = config.count(section)?,
             "w" => width = config.count(section)?,

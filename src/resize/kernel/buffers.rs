@@ -26,13 +26,13 @@ pub struct Quad(pub [[u8; BLOCK]; 3]);
 
 /// The buffers of the horizontal pass. Reused between images.
 #[derive(Clone, Debug, Default)]
-pub struct Columns {
+pub struct HorizontalBuffers {
     pub input: Vec<u8>,
     pub output: Vec<u8>,
     pub quads: Vec<Quad>,
 }
 
-impl Columns {
+impl HorizontalBuffers {
     /// The number of bytes held.
     pub fn memory(&self) -> usize {
         let quads = self.quads.capacity() * size_of::<Quad>();

@@ -70,7 +70,7 @@ mod transpose;
 mod transposed;
 mod vertical;
 
-pub use buffers::{ByteRows, Columns};
+pub use buffers::{ByteRows, HorizontalBuffers};
 pub use vertical::vertical;
 
 use super::coefficients::Coefficients;
@@ -99,7 +99,7 @@ pub fn horizontal(
     simd: Simd,
     source: ImageRef<'_>,
     coefficients: &Coefficients,
-    columns: &mut Columns,
+    buffers: &mut HorizontalBuffers,
     out: &mut [u8],
 ) {
     let size = source.height as usize * coefficients.windows().len();
@@ -108,8 +108,8 @@ pub fn horizontal(
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the machine has what `simd` names.
         Isa::Avx512Vnni => unsafe {
-            avx512vnni::horizontal(source, coefficients, &mut columns.quads, out);
+            avx512vnni::horizontal(source, coefficients, &mut buffers.quads, out);
         },
-        _ => transposed::horizontal(simd, source, coefficients, columns, out),
+        _ => transposed::horizontal(simd, source, coefficients, buffers, out),
     }
 }

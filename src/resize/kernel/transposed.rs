@@ -1,11 +1,11 @@
-//! The horizontal pass through the vertical one: rows are transposed to columns and back.
+//! The horizontal pass by means of the vertical one: rows are transposed to columns and back.
 
 use std::array::from_fn;
 
 use multiversion::multiversion;
 
 use super::super::coefficients::Coefficients;
-use super::buffers::{BLOCK, ByteRows, Columns};
+use super::buffers::{BLOCK, ByteRows, HorizontalBuffers};
 use super::transpose::{Lane, transpose};
 use super::vertical::vertical;
 use crate::image::ImageRef;
@@ -18,23 +18,23 @@ pub fn horizontal(
     simd: Simd,
     source: ImageRef<'_>,
     coefficients: &Coefficients,
-    columns: &mut Columns,
+    buffers: &mut HorizontalBuffers,
     out: &mut [u8],
 ) {
     let width = coefficients.windows().len();
     let (rows, row_len) = (source.height as usize, source.width as usize * 3);
     // A column of pixels: three of bytes.
     let stride = 3 * BLOCK;
-    columns.input.resize(row_len.next_multiple_of(LANE) * BLOCK, 0);
-    columns.output.resize(width.next_multiple_of(LANE) * stride, 0);
+    buffers.input.resize(row_len.next_multiple_of(LANE) * BLOCK, 0);
+    buffers.output.resize(width.next_multiple_of(LANE) * stride, 0);
     for top in (0..rows).step_by(BLOCK) {
         let count = BLOCK.min(rows - top);
-        to_columns(source, top, count, &mut columns.input);
-        let input = ByteRows { data: &columns.input[..row_len * BLOCK], stride, width: stride };
-        vertical(simd, input, coefficients, &mut columns.output[..width * stride]);
+        to_columns(source, top, count, &mut buffers.input);
+        let input = ByteRows { data: &buffers.input[..row_len * BLOCK], stride, width: stride };
+        vertical(simd, input, coefficients, &mut buffers.output[..width * stride]);
         for channel in 0..3 {
             let plane = &mut out[(channel * rows + top) * width..][..count * width];
-            to_rows(&columns.output[channel * BLOCK..], width, plane);
+            to_rows(&buffers.output[channel * BLOCK..], width, plane);
         }
     }
 }
