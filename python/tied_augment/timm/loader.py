@@ -188,8 +188,10 @@ def _check_options(options: dict[str, Any]) -> None:
         threads = ": num_workers is the number of threads" if "threads" in unknown else ""
         names = ", ".join(sorted(unknown))
         raise TypeError(f"timm.data.create_loader has no option {names}{threads}")
-    # timm's `PrefetchLoader` does not check what it erases by.
-    View(**{name: options[name] for name in _ERASING if name in options})
+    # timm's `PrefetchLoader` does not check what it erases by. A `View` does, but refuses the other
+    # options where re_prob is 0, which is timm's default.
+    erasing = {name: options[name] for name in _ERASING if name in options}
+    View(**erasing | {"re_prob": erasing.get("re_prob", 0.0) or 1.0})
 
 
 def _check_dataset(dataset: Any) -> None:
