@@ -63,7 +63,8 @@ impl Format {
     /// writing faster and changes nothing else.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::error::Error::Argument) if the table does not have 768 elements of 2 or 4 bytes.
+    /// [`Error::Argument`](crate::error::Error::Argument) if the table does not have 768 elements
+    /// of 2 or 4 bytes.
     pub fn new(
         table: Option<&[u8]>,
         normalised: Option<[[f32; 3]; 2]>,

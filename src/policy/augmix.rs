@@ -24,7 +24,8 @@ pub struct AugMix {
 
 const SECTIONS: &str = "m (magnitude, integer), w (number of chains, integer), d (ops per chain, \
                         integer; 0 for 1 to 3), a (the concentration of the weights, above 0), b \
-                        (0 or 1, blend chain by chain) and mstd (the magnitude's standard deviation)";
+                        (0 or 1, blend chain by chain) and mstd (the magnitude's standard \
+                        deviation)";
 
 /// The longest translation of timm's AugMix, as a fraction of the side: its `translate_pct`.
 const TRANSLATE: f64 = 0.3;
