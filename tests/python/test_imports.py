@@ -38,8 +38,8 @@ WHEN_IMPORTED = {
     "tied_augment.model": "torch .arguments .tap",
     "tied_augment.tracing": "torch",
     "tied_augment.similarity": "torch .arguments",
-    "tied_augment.fused": "numpy ._core .arguments .lazy",
-    "tied_augment.fused.function": "torch .similarity .tracing",
+    "tied_augment.fused": "numpy ._core .arguments .exits .lazy",
+    "tied_augment.fused.function": "torch .exits .similarity .tracing",
     "tied_augment.loss": "numpy torch .arguments .fused .similarity .tracing",
     "tied_augment.loader": "numpy torch ._core .arguments .dataset .exits .items .located .ranks "
     ".skips .sources .two_view .view .view_from_timm",
