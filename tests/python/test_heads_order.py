@@ -152,7 +152,8 @@ def test_a_plain_model_under_timm_is_checked_once():
     tap.take()
     assert hooks(model) == before + 1
     check = next(iter(copy.classify._forward_hooks.values())).__self__
-    assert not check._outputs and check._model is copy
+    assert check._model is copy
+    assert not check._outputs
 
 
 def hooks(model):

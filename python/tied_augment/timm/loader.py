@@ -188,8 +188,10 @@ def _check_options(options: dict[str, Any]) -> None:
         threads = ": num_workers is the number of threads" if "threads" in unknown else ""
         names = ", ".join(sorted(unknown))
         raise TypeError(f"timm.data.create_loader has no option {names}{threads}")
-    # timm's `PrefetchLoader` does not check what it erases by.
-    View(**{name: options[name] for name in _ERASING if name in options})
+    erasing = {name: options[name] for name in _ERASING if name in options}
+    if erasing.get("re_prob", 0) == 0:
+        erasing["re_prob"] = 1.0  # train.py always gives a mode, which `View` refuses without it
+    View(**erasing)  # timm's `PrefetchLoader` does not check what it erases by
 
 
 def _check_dataset(dataset: Any) -> None:
