@@ -47,6 +47,9 @@ The tapped module is the last linear layer of the classifier, an `nn.Linear` or 
 The features are its input, and D is their number. Applied to the features, the module gives the
 logits again (except {exceptions}, whose auxiliary head adds to them).
 
+The first forward pass with grad checks that no linear layer computes on the output of the tapped
+one, in `TiedModel` and under timm's train.py.
+
 timm {version}: {working} of {all} kinds of models work without further arguments.
 
 ## Models that need `feature_module`

@@ -132,7 +132,7 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
         return [self._first_good(index, epoch) for index in wanted]
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch comes, 0 to 2**32 - 1, before its iteration begins.
+        """Set the epoch, 0 to 2**32 - 1. Call this before its iteration begins.
 
         Reaches DataLoader workers that are alive already (``persistent_workers``), too.
         """

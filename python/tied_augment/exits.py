@@ -2,13 +2,13 @@
 
 Before Python 3.14 a daemon thread that asks for the GIL while the interpreter is being finalized is
 ended on the spot, by ``pthread_exit``. Within torch or the core this unwinds frames that must not
-be unwound, and the process dies of ``std::terminate``. So views and loaders make their calls inside
-``with INSIDE``, and the exit
+be unwound, and the process dies of ``std::terminate``. So views, loaders and the fused loss make
+their calls inside ``with INSIDE``, and the exit
 
 1. lets no thread in, and waits until those inside have finished their calls;
-2. lets none of these threads go on. An exception would let go of the caller's tensors, and torch
-   asks for the GIL there, too;
-3. waits a moment for threads outside, which may be letting go of a batch.
+2. stops these threads for good when they leave. Ending them by an exception would release their
+   caller's tensors, for which torch asks for the GIL, too;
+3. waits a moment for threads outside, which may be releasing a batch.
 
 What else a daemon thread does with torch at that time is beyond our reach.
 
@@ -83,15 +83,15 @@ class _Inside:
                 self._hold()
 
     def check(self) -> None:
-        """Raise SystemExit if the exit waits for this thread, which is inside and waits, too.
+        """Raise SystemExit if the exit has begun. For a thread that waits while it is inside.
 
-        The caller does not see it: the thread is kept when it leaves.
+        The exception does not reach the caller: the thread is stopped when it leaves.
         """
         if self.exiting and threading.current_thread() is not threading.main_thread():
             raise SystemExit
 
     def _hold(self) -> None:
-        """Keep this thread for ever: it ends with the process."""
+        """Stop this thread for good: it ends with the process."""
         self._held += 1
         self._changed.notify_all()
         while True:

@@ -1,14 +1,13 @@
 """What a data set and its items must be, in the same words for `TiedDataset` and `TiedLoader`.
 
 Lives here: `data_set`, which checks what is given for one and opens folders, and `item_of`, which
-takes an item apart and names its index in every error. It imports neither torch nor torchvision,
-only asks whether they are loaded; a folder needs torchvision.
+takes an item apart and names its index in every error. It never imports torch, and torchvision only
+to open a folder.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tied_augment import _core
+from tied_augment.loaded import is_a
 
 __all__ = ["Item", "data_set", "item_of"]
 
@@ -164,8 +164,7 @@ def _keys(values: Mapping[Any, Any]) -> str:
 
 
 def _is_tensor(value: object) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
+    return is_a(value, "torch", "Tensor")
 
 
 def _folder(path: Path) -> Any:

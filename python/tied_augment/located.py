@@ -8,7 +8,6 @@ tar archives, arrays in memory. Of any other data set it says why only Python ca
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tied_augment import _core
+from tied_augment.loaded import is_a
 from tied_augment.sources import (
     ArrayDataset,
     Reader,
@@ -52,8 +52,8 @@ class Located:
     members: NDArray[np.uint64] | None = None
     pixels: NDArray[np.uint8] | None = None
 
-    def lies_as(self, other: Located) -> bool:
-        """Whether the files or members are those of `other`. Of arrays this is not known."""
+    def has_places_of(self, other: Located) -> bool:
+        """Whether the files or members are those of `other`. False for arrays."""
         if self.pixels is not None or other.pixels is not None:
             return False
         if self.members is None or other.members is None:
@@ -107,7 +107,7 @@ def locate(dataset: Any) -> Located | str:
     if type(dataset) in (list, tuple):
         return _listed(dataset)
     kind = type(dataset).__name__
-    if any(_changes(dataset, *known) for known in _KNOWN):
+    if any(is_a(dataset, *known) for known in _KNOWN):
         return f"this {kind} has a __getitem__ or a loader of its own"
     return f"only Python can read the images of this {kind}"
 
@@ -120,11 +120,6 @@ _KNOWN = (
     ("torchvision.datasets", "ImageFolder"),
     ("timm.data", "ImageDataset"),
 )
-
-
-def _changes(dataset: object, module: str, name: str) -> bool:
-    base = getattr(sys.modules.get(module), name, None)
-    return base is not None and isinstance(dataset, base)
 
 
 def _listed(items: Sequence[Any]) -> Located | str:

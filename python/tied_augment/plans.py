@@ -46,8 +46,13 @@ def render(sample: Sample, plan: Plan | Mapping[str, Any], max_pixels: int | Non
     if max_pixels is not None:
         max_pixels = check_unsigned("max_pixels", max_pixels, 64, least=1)
     steps = [_step(entry) for entry in ops]
-    with INSIDE:
-        pixels = _core.render(sample, steps, max_pixels)
+    try:
+        with INSIDE:
+            pixels = _core.render(sample, steps, max_pixels)
+    except ValueError as error:
+        if "unsupported type" not in str(error):
+            raise
+        raise ValueError(f"{error}: give numbers and lists, for numpy's .tolist() of it") from None
     for name, said in cast("dict[str, Any]", plan_of(steps)).items():
         value = plan.get(name, said)
         # In JSON the crop is a list.

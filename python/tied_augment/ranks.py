@@ -10,7 +10,6 @@ of everything else.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, cycle, islice
@@ -19,6 +18,7 @@ from typing import Any, TypeVar
 import torch
 
 from tied_augment.arguments import check_unsigned
+from tied_augment.loaded import is_a
 
 __all__ = ["Place", "Ranks", "forgotten_processes", "own_ranks"]
 
@@ -105,12 +105,12 @@ def own_ranks(data: Any) -> Ranks | None:
         several, mine = getattr(data, size, None), getattr(data, place, None)
         if isinstance(several, int) and isinstance(mine, int):
             return Ranks(mine, several)
-    if getattr(data, "splits_by_rank", False) or _is(data, "timm.data", "IterableImageDataset"):
+    if getattr(data, "splits_by_rank", False) or is_a(data, "timm.data", "IterableImageDataset"):
         return _of_process_group()
-    if _is(data, "datasets", "IterableDataset"):
+    if is_a(data, "datasets", "IterableDataset"):
         return own_ranks(getattr(data, "_distributed", None))  # by split_dataset_by_node
     within = [getattr(data, name, None) for name in ("batch_sampler", "sampler")]
-    if _is(data, "torch.utils.data", "ChainDataset"):
+    if is_a(data, "torch.utils.data", "ChainDataset"):
         within = list(data.datasets)
     found = (own_ranks(each) for each in within if each is not None)
     return next((ranks for ranks in found if ranks is not None), None)
@@ -131,8 +131,3 @@ def _of_process_group() -> Ranks:
     if distributed.is_available() and distributed.is_initialized():
         return Ranks(distributed.get_rank(), distributed.get_world_size())
     return Ranks()
-
-
-def _is(data: object, module: str, name: str) -> bool:
-    base = getattr(sys.modules.get(module), name, None)
-    return base is not None and isinstance(data, base)

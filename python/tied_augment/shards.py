@@ -19,6 +19,7 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from tied_augment.arguments import check_unsigned
+from tied_augment.endings import ENDINGS
 from tied_augment.ranks import Place
 from tied_augment.webdataset import SampleReader, TarSample
 
@@ -46,7 +47,8 @@ class TarShards(IterableDataset[TarSample]):
             samples reads them again. If they have more, the rest is never given if there is no
             `buffer`, or one shard only; a warning says so. None for all samples of the shards.
         buffer: the number of samples from which the next one is drawn; 0 for the shards' order.
-        images: the endings of image files. A sample without one is left out, with a warning.
+        images: the endings of image files, by default of all formats that are read. A sample
+            without one is left out, with a warning.
         target: the ending of the file with the target, an integer in digits; None for targets
             of -1.
         seed: the run's seed, 0 to 2**64 - 1.
@@ -72,7 +74,7 @@ class TarShards(IterableDataset[TarSample]):
         shards: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         samples: int | None = None,
         buffer: int = 0,
-        images: str | Sequence[str] = ("jpg", "jpeg", "png", "gif", "webp", "bmp", "tif", "tiff"),
+        images: str | Sequence[str] = ENDINGS,
         target: str | None = "cls",
         seed: int = 0,
         *,
@@ -122,7 +124,7 @@ class TarShards(IterableDataset[TarSample]):
         return self.samples
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch comes, 0 to 2**32 - 1, before its iteration begins.
+        """Set the epoch, 0 to 2**32 - 1. Call this before its iteration begins.
 
         Reaches DataLoader workers that are alive already (``persistent_workers``), too.
         """

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tied_augment.loaded import is_a
+
 __all__ = [
     "ArrayDataset",
     "Reader",
@@ -141,12 +143,10 @@ def reader_of(dataset: Any) -> Reader:
 
 def keeps(dataset: Any, module: str, name: str, method: str) -> bool:
     """Whether `dataset` is a ``module.name`` whose `method` no subclass has replaced."""
-    base = getattr(sys.modules.get(module), name, None)
-    return (
-        base is not None
-        and isinstance(dataset, base)
-        and getattr(type(dataset), method) is getattr(base, method)
-    )
+    if not is_a(dataset, module, name):
+        return False
+    base = getattr(sys.modules[module], name)
+    return getattr(type(dataset), method) is getattr(base, method)
 
 
 def plain_folder(dataset: Any) -> bool:

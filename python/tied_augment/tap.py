@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -101,8 +102,9 @@ class LastLayerCheck:
     check follows it from the input of the later layer back to the output of a head.
 
     Within the ``with`` block there are hooks on the heads and on all linear layers. A model with
-    compiled parts gets none, because torch.compile would compile these parts again without them. A
-    layer whose output needs no gradient is not checked.
+    compiled parts gets none, because torch.compile would compile these parts again without them.
+    While a graph is compiled, and in a copy of the model, the hooks do nothing. A layer whose
+    output needs no gradient is not checked.
 
     Args:
         model: to which the heads belong.
@@ -115,10 +117,12 @@ class LastLayerCheck:
         self._hooks: list[RemovableHandle] = []
         self._outputs: dict[Node, nn.Module] = {}  # node that made the output of a head: the head
         self._later: list[tuple[nn.Module, Node]] = []  # layers, and what made their inputs
+        self._open = False
 
     def __enter__(self) -> LastLayerCheck:
         if any(is_compiled(module) for module in self._model.modules()):
             return self
+        self._open = True
         for head in self._heads:
             self._hooks.append(head.register_forward_hook(self._record_output))
         for module in self._model.modules():
@@ -130,14 +134,19 @@ class LastLayerCheck:
         for hook in self._hooks:
             hook.remove()
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> LastLayerCheck:
+        return LastLayerCheck(deepcopy(self._model, memo), [])  # closed
+
     def _record_output(self, head: nn.Module, _args: tuple[Any, ...], output: object) -> None:
+        if torch.compiler.is_compiling() or not self._open:
+            return
         if isinstance(output, Tensor) and output.grad_fn is not None:
             self._outputs[output.grad_fn] = head
 
     def _record_input(self, layer: nn.Module, args: tuple[Any, ...]) -> None:
-        if not self._outputs or not args or not isinstance(args[0], Tensor):
+        if torch.compiler.is_compiling() or not self._outputs:
             return
-        if args[0].grad_fn is not None:
+        if args and isinstance(args[0], Tensor) and args[0].grad_fn is not None:
             self._later.append((layer, args[0].grad_fn))
 
     def finish(self) -> None:
@@ -152,8 +161,8 @@ class LastLayerCheck:
                 tapped, last = name_of(head, self._model), name_of(layer, self._model)
                 raise RuntimeError(
                     f"{tapped!r} was taken for the last linear layer, but {last!r} computes on its "
-                    f"output. Name the layer whose input is the features, perhaps "
-                    f"TiedModel(model, feature_module={last!r})"
+                    f"output. Name the layer whose input is the features: perhaps feature_module="
+                    f"{last!r}, or --tied-feature-module {last} for train.py"
                 )
 
     def _head_before(self, node: Node) -> nn.Module | None:

@@ -133,7 +133,7 @@ class TwoView(Views):
             OSError: the file can't be read (`FileNotFoundError`, ...).
             DecodeError: the file is not an image, broken, beyond `max_pixels` or too long and thin
                 for the view. An OSError too.
-            TypeError: `sample` is nothing of the above.
+            TypeError: `sample` is none of these.
             ValueError: a number out of its range, `epoch` or `seed` without `index`, or an image
                 too small for ``crop='pad'``.
         """

@@ -123,12 +123,14 @@ class View(Views):
     std: tuple[float, float, float] = view_from_timm.IMAGENET_STD
 
     def __post_init__(self) -> None:
+        size = (self.size, self.size) if listed(self.size) is None else self.size
+        height, width = check_pair("size", size, "(height, width)")
+        size = (_check_side(height), _check_side(width))
+        self._set("size", size)
+        self._set("cutout", check_unsigned("cutout", self.cutout, 32, most=min(size)))
         for field in fields(self):
             if check := _CHECKS.get(cast("str", field.type)):
                 self._set(field.name, check(field.name, getattr(self, field.name)))
-        size = (self.size, self.size) if listed(self.size) is None else self.size
-        height, width = check_pair("size", size, "(height, width)")
-        self._set("size", (_check_side(height), _check_side(width)))
         self._set_bounds()
         self._set("color_jitter", _jitter(self.color_jitter))
         self._set("auto_augment", self.auto_augment or None)
@@ -306,12 +308,16 @@ def _check_side(value: object) -> int:
 
 
 def _check_count(name: str, value: object) -> int:
-    return check_unsigned(name, value, 32)
+    least, most = _COUNTS.get(name, (0, None))
+    return check_unsigned(name, value, 32, least, most)
 
 
 def _or_none(check: Callable[[str, object], object]) -> Callable[[str, object], object]:
     return lambda name, value: None if value is None else check(name, value)
 
+
+# The bounds of a field that is an integer; its type has the others.
+_COUNTS = {"padding": (0, 1 << 15), "re_count": (1, 1000)}
 
 # The check of a field, by its annotation as it is written above. Other fields have checks of their
 # own.

@@ -11,6 +11,12 @@ import numpy as np
 import torch
 from torch.testing import assert_close
 
+from tied_augment.loss import SIMILARITIES
+
+# The similarities of the fused loss.
+FUSED = [name for name, entry in SIMILARITIES.items() if entry.fused]
+assert FUSED
+
 # For float64: the formulas sum in another order than torch's kernels.
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 

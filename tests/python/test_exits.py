@@ -1,4 +1,4 @@
-"""The interpreter ends while daemon threads make views."""
+"""The interpreter ends while daemon threads make views and compute the loss."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ CODE = """
 import os, random, signal, sys, threading, time, warnings
 import numpy as np
 import torch
-from tied_augment import TwoView, View, decode, render
+from tied_augment import TiedLoss, TwoView, View, decode, fused, render
 
 warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of fork with threads
 image = np.zeros((9, 9, 3), np.uint8)
+rows = np.zeros((8, 9), np.float32), np.zeros((8, 5), np.float32), np.zeros(4, np.int64)
+tensors = [torch.from_numpy(array) for array in rows]
+loss = TiedLoss()
 two, plan = TwoView(View(8)), View(8).plan((9, 9), 0)
 
 def repeat(call):
@@ -35,6 +38,8 @@ for trial in range(15):
             lambda: two.plan((9, 9)),
             lambda: render(image, plan),
             lambda: decode(image),
+            lambda: fused.tied_loss(*rows),
+            lambda: loss(*tensors),
         ):
             threading.Thread(target=repeat, args=(call,), daemon=True).start()
         time.sleep(random.Random(trial).random() * 0.1)

@@ -361,7 +361,7 @@ def test_a_view_is_a_value():
         ({"re_prob": 2}, "re_prob must be a probability"),
         ({"re_prob": 1, "re_count": 0}, "re_count must be from 1 to 1000"),
         ({"re_mode": "black"}, "re_mode must be 'const', 'rand' or 'pixel', not 'black'"),
-        ({"cutout": 40_000}, "cutout must be at most the view's 224 pixels, not 40000"),
+        ({"cutout": 40_000}, "cutout must be from 0 to 224, got 40000"),
         ({"mean": (0.5, 0.5)}, "mean must be 3 numbers"),
         ({"mean": (124, 116, 104)}, "mean must be of values from 0 to 1, not 124"),
         ({"crop": "center", "size": (32, 48)}, "crop='center' needs a square size"),

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from loss_oracle import batch, oracle, soft_target
+from loss_oracle import FUSED, batch, oracle, soft_target
 
 from tied_augment.fused import TiedLossFunction, tied_loss, worthwhile
 
-SIMILARITIES = ["mse", "l1", "cosine"]
 SHAPES = [(1, 1, 1), (1, 2, 3), (3, 5, 7), (8, 10, 33), (5, 65, 129), (37, 1000, 333)]  # (B, C, D)
 # As documented: 16 eps relative to the largest magnitude that the gradient can have.
 EPS = {torch.float64: 2.3e-16, torch.float32: 1.2e-7, torch.bfloat16: 1.2e-7, torch.float16: 1.2e-7}
@@ -60,7 +59,7 @@ def largest_of(features, weight, similarity):
 
 
 @pytest.mark.parametrize("dtype", list(EPS), ids=str)
-@pytest.mark.parametrize("similarity", SIMILARITIES)
+@pytest.mark.parametrize("similarity", FUSED)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_equals_the_formula(shape, similarity, dtype):
     logits, features, hard = batch(*shape, dtype)
@@ -93,7 +92,7 @@ def test_equals_the_formula(shape, similarity, dtype):
 
 
 @pytest.mark.parametrize("dtype", list(EPS), ids=str)
-@pytest.mark.parametrize("similarity", SIMILARITIES)
+@pytest.mark.parametrize("similarity", FUSED)
 def test_equals_pytorch(similarity, dtype):
     for soft in (False, True):
         for smoothing in (0.0, 0.1):
@@ -119,7 +118,7 @@ def test_equals_pytorch(similarity, dtype):
 
 
 @pytest.mark.parametrize("dtype", list(EPS), ids=str)
-@pytest.mark.parametrize("similarity", SIMILARITIES)
+@pytest.mark.parametrize("similarity", FUSED)
 def test_threads_change_no_bit(similarity, dtype):
     logits, features, target = batch(96, 701, 333, dtype)
     results = []
@@ -213,7 +212,7 @@ def test_cosine_of_zero_and_of_tiny_features():
 def test_equal_features_have_no_distance():
     logits, features, target = batch(4, 3, 9)
     features = features[:4].repeat(2, 1)
-    for similarity in SIMILARITIES:
+    for similarity in FUSED:
         _, parts, _, grad = tied_loss(logits, features, target, similarity=similarity)
         assert abs(parts["similarity"]) < 1e-7
         assert grad.abs().max() < 1e-7

@@ -4,6 +4,7 @@ Heads are found by name and by the order of registration, which need not be the 
 """
 
 from collections import OrderedDict
+from copy import deepcopy
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from tied_augment import TiedModel
+from tied_augment.timm.tap import FeatureTap
 
 BATCH = torch.randn(6, 8, generator=torch.Generator().manual_seed(0))
 
@@ -121,6 +123,37 @@ def test_leaves_no_hook():
     tapped = hooks(model)
     tied(torch.randn(4, 3, 8, 8))
     assert hooks(model) == tapped == before + 1
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_plain_model_under_timm_is_refused_likewise(case):
+    make, tapped, last = REFUSED[case]
+    model = make()
+    before = hooks(model)
+    tap = FeatureTap(model)
+    message = f"'{tapped}'.* '{last}' computes on its output.*--tied-feature-module {last}"
+    for _ in range(2):
+        model(BATCH)
+        with pytest.raises(RuntimeError, match=message):
+            tap.take()
+    tap = FeatureTap(model := make(), feature_module=last)
+    model(BATCH)
+    tap.take()
+    assert hooks(model) == before + 1
+
+
+def test_a_plain_model_under_timm_is_checked_once():
+    model = small_net()
+    before = hooks(model)
+    tap = FeatureTap(model)
+    copy = deepcopy(model)
+    copy(torch.randn(4, 3, 8, 8))
+    model(torch.randn(4, 3, 8, 8))
+    tap.take()
+    assert hooks(model) == before + 1
+    check = next(iter(copy.classify._forward_hooks.values())).__self__
+    assert check._model is copy
+    assert not check._outputs
 
 
 def hooks(model):

@@ -197,7 +197,7 @@ def test_samplers_that_do_not_repeat_themselves_are_found_out(image_folder):
             iter(resumed)
     with pytest.raises(ValueError, match="seed"):
         TiedLoader(dataset, VIEWS, 2, seed=1).load_state_dict(state)
-    with pytest.raises(ValueError, match="no state of a TiedLoader"):
+    with pytest.raises(ValueError, match="not a state of a TiedLoader"):
         loader.load_state_dict({})
 
 

@@ -55,7 +55,7 @@ TWO = TwoView(View((24, 40), vflip=0.5))
         ({"mean": (0.5, 0.5, "0.5")}, TypeError, "mean must be a number"),
         ({"color_jitter": (0.4, 0.4, None)}, TypeError, "color_jitter must be a number"),
         ({"crop": "middle"}, ValueError, "crop must be 'rrc', .* not 'middle'"),
-        ({"padding": -1}, ValueError, "padding must be from 0"),
+        ({"padding": -1}, ValueError, "padding must be from 0 to 32768, got -1"),
         ({"crop": "pad", "padding": 1 << 20}, ValueError, "padding must be from 0 to 32768"),
     ],
 )

@@ -42,8 +42,9 @@ def test_interpolation() -> None:
 @pytest.mark.parametrize(("size", "side"), [(32, 32), ((48, 40), 40)])
 def test_cutout_fits_in_the_view(size: int, side: int) -> None:
     View(size, cutout=side)
-    with pytest.raises(ValueError, match=f"cutout must be at most the view's {side} pixels, not"):
-        View(size, cutout=side + 1)
+    for wrong in (-1, side + 1):
+        with pytest.raises(ValueError, match=f"cutout must be from 0 to {side}, got {wrong}"):
+            View(size, cutout=wrong)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +70,14 @@ def test_the_crop_of_an_edited_plan(crop: object) -> None:
 def test_the_crop_of_a_plan_has_any_form(form: type) -> None:
     plan = View(16).plan((20, 30), 0)
     assert render(IMAGE, {**plan, "crop": form(plan["crop"])}).shape == (3, 16, 16)
+
+
+@pytest.mark.parametrize("fill", [np.array([1, 2, 3]), tuple(np.arange(3)), torch.ones(3)])
+def test_a_fill_of_an_edited_plan_that_is_not_of_plain_numbers(fill: object) -> None:
+    plan = View(16, re_prob=1).plan((20, 30), 0)
+    ops = [(name, step | {"fill": fill} if name == "Erase" else step) for name, step in plan["ops"]]
+    with pytest.raises(ValueError, match=r"Erase: argument 'fill.*\.tolist\(\)"):
+        render(IMAGE, {"ops": ops})
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from tied_augment.cli.errors import CommandError
+from tied_augment.endings import ENDINGS
 
 __all__ = ["PICKED", "pick"]
 
 Item = TypeVar("Item")
 
 PICKED = 4
-# Of the formats that `tied_augment.decode` reads.
-_ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_SUFFIXES = tuple(f".{ending}" for ending in sorted(ENDINGS))
 
 
 def pick(folder: Path) -> tuple[list[Path], int]:
@@ -33,7 +33,7 @@ def pick(folder: Path) -> tuple[list[Path], int]:
     files = sorted(_images(folder), key=lambda file: (file.parent, file.name))
     if not files:
         raise CommandError(
-            f"{folder} has no images: none of its files ends in {', '.join(_ENDINGS)}"
+            f"{folder} has no images: none of its files ends in {', '.join(_SUFFIXES)}"
         )
     classes = [list(members) for _, members in groupby(files, key=lambda file: file.parent)]
     candidates = [_spread(members, PICKED) for members in _spread(classes, PICKED)]
@@ -48,7 +48,7 @@ def _images(folder: Path) -> list[Path]:
     # Links are followed, as in timm and torchvision.
     walk = os.walk(folder, onerror=fail, followlinks=True)
     found = (Path(root, name) for root, _, names in walk for name in names)
-    return [path for path in found if path.suffix.lower() in _ENDINGS]
+    return [path for path in found if path.suffix.lower() in _SUFFIXES]
 
 
 def _spread(items: Sequence[Item], count: int) -> list[Item]:

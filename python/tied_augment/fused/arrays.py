@@ -14,6 +14,7 @@ import numpy as np
 
 from tied_augment import _core
 from tied_augment.arguments import check_int, check_name, check_number
+from tied_augment.exits import INSIDE
 
 __all__ = ["SUPERVISE", "compute", "tied_loss"]
 
@@ -89,24 +90,22 @@ def tied_loss(
     check_name("supervise", supervise, SUPERVISE)
     if out is not None and not grad:
         raise ValueError("out is for gradients: leave it out, or pass grad=True")
-    if out is not None:
-        grad_logits, grad_features = _pair(out)
-    elif grad:
-        grad_logits, grad_features = _like("logits", logits), _like("features", features)
-    else:
-        grad_logits = grad_features = None
-    try:
-        loss, ce, distance = compute(
-            (logits, features, target),
-            (grad_logits, grad_features),
-            (tied_weight, similarity, label_smoothing, supervise == "first", ignore_index, threads),
-        )
-    except (TypeError, ValueError, OverflowError):
-        # Only after a failure: in the smallest batches the checks take half as long as the loss.
-        _check_options(tied_weight, similarity, label_smoothing, ignore_index, threads)
-        raise
+    options = tied_weight, similarity, label_smoothing, supervise == "first", ignore_index, threads
+    with INSIDE:
+        if out is not None:
+            grads = _pair(out)
+        elif grad:
+            grads = _like("logits", logits), _like("features", features)
+        else:
+            grads = None, None
+        try:
+            loss, ce, distance = compute((logits, features, target), grads, options)
+        except (TypeError, ValueError, OverflowError):
+            # Only after a failure: in the smallest batches the checks take half the loss's time.
+            _check_options(tied_weight, similarity, label_smoothing, ignore_index, threads)
+            raise
     parts = {"loss": loss, "ce": ce, "similarity": distance, "tied_weight": float(tied_weight)}
-    return loss, parts, grad_logits, grad_features
+    return loss, parts, *grads
 
 
 def compute(
@@ -114,7 +113,7 @@ def compute(
     gradients: tuple[object | None, object | None],
     options: tuple[float, str, float, bool, int, int | None],
 ) -> tuple[float, float, float]:
-    """Run the core.
+    """Run the core. Must be called inside `INSIDE`.
 
     Args:
         inputs: logits, features and target, tensors or what the core accepts.

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tied_augment.exits import INSIDE
 from tied_augment.fused.arrays import compute
 from tied_augment.similarity import SIMILARITIES, widen
 from tied_augment.tracing import runs_plainly
@@ -57,23 +58,24 @@ class TiedLossFunction(torch.autograd.Function):
         threads: int | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Compute the loss and the gradients that backward will need."""
-        for_logits, for_features = ctx.needs_input_grad[:2]
-        grad_logits = _gradient_of(logits) if for_logits else None
-        grad_features = _gradient_of(features) if for_features else None
-        threads = torch.get_num_threads() if threads is None else threads
-        parts = compute(
-            (logits.contiguous(), features.contiguous(), target.contiguous()),
-            (grad_logits, grad_features),
-            (tied_weight, similarity, label_smoothing, supervise == "first", _IGNORED, threads),
-        )
-        ctx.save_for_backward(logits, features, target, grad_logits, grad_features)
-        ctx.options = (tied_weight, similarity, label_smoothing, supervise)
-        wide = torch.float64 in (logits.dtype, features.dtype)
-        dtype = torch.float64 if wide else torch.float32
-        loss, ce, distance = (torch.full((), part, dtype=dtype, device="cpu") for part in parts)
-        ctx.mark_non_differentiable(ce, distance)
-        ctx.set_materialize_grads(False)
-        return loss, ce, distance
+        with INSIDE:
+            for_logits, for_features = ctx.needs_input_grad[:2]
+            grad_logits = _gradient_of(logits) if for_logits else None
+            grad_features = _gradient_of(features) if for_features else None
+            threads = torch.get_num_threads() if threads is None else threads
+            parts = compute(
+                (logits.contiguous(), features.contiguous(), target.contiguous()),
+                (grad_logits, grad_features),
+                (tied_weight, similarity, label_smoothing, supervise == "first", _IGNORED, threads),
+            )
+            ctx.save_for_backward(logits, features, target, grad_logits, grad_features)
+            ctx.options = (tied_weight, similarity, label_smoothing, supervise)
+            wide = torch.float64 in (logits.dtype, features.dtype)
+            dtype = torch.float64 if wide else torch.float32
+            loss, ce, distance = (torch.full((), part, dtype=dtype, device="cpu") for part in parts)
+            ctx.mark_non_differentiable(ce, distance)
+            ctx.set_materialize_grads(False)
+            return loss, ce, distance
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, ...]:

@@ -8,7 +8,6 @@ What each module holds, from the user to the core:
   `streamed` for iterable ones; `samplers`, `share`: their order, and this rank's part of it.
 * `iteration`: one epoch under way; `pending`: one batch under way; `feed`, `fetch`: how it gets to
   the core; `memory`, `output`: where it is written, and the form in which it is delivered.
-* `exits`: the interpreter's exit.
 
 May import torch and what lies beside this folder; never timm.
 """

@@ -72,7 +72,7 @@ class Epochs:
         self._iteration: weakref.ref[Iteration] | None = None
 
     def set(self, epoch: int) -> None:
-        """Let `epoch` come next, 0 to 2**32 - 1, also in the samplers, as timm's train.py does."""
+        """Make `epoch` the next one, 0 to 2**32 - 1, in the samplers as well, as train.py does."""
         self.next = check_unsigned("epoch", epoch, 32)
         self._start = None
         self._set_sampler(self.next)

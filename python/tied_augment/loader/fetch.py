@@ -78,7 +78,7 @@ class _ThreadFeed(Feed):
             if batch.ended:
                 batch.begun.set()
                 return
-            # Not to keep the batch alive until the next one.
+            # Otherwise this name would keep the batch alive until the next one comes.
             del batch
 
     @abstractmethod

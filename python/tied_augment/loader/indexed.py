@@ -76,7 +76,7 @@ class Indexed(Data):
         if isinstance(found, str):
             self.reason, self._located, self._catalog = found, None, None
             return
-        if self._catalog is None or self._located is None or not found.lies_as(self._located):
+        if self._catalog is None or self._located is None or not found.has_places_of(self._located):
             self._catalog = found.catalog()
         self.reason, self._located = None, found
 

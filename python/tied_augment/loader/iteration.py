@@ -61,7 +61,7 @@ class Iteration(Iterator[Any]):
         self._skips = skips
         self._progress = progress
         self._pending: deque[Pending] = deque()
-        # Samples of batches left out since the last one that was not.
+        # Samples skipped in a row, in batches that were left out.
         self._lost = 0
         self._delivered_at: float | None = None
         self._closed = False
@@ -80,7 +80,7 @@ class Iteration(Iterator[Any]):
         if not self._close.alive:
             if self._closed:
                 raise StopIteration
-            # Not the epoch's end: a hook of `atexit` that runs after ours.
+            # A hook of `atexit` that runs after ours must not take this for the epoch's end.
             raise RuntimeError("the interpreter is exiting, which has ended this iteration")
         asked_at = time.perf_counter()
         progress = self._progress
@@ -92,7 +92,7 @@ class Iteration(Iterator[Any]):
             batch = self._finished()
             if batch is not None:
                 result = self._deliver(batch, self._feed.rest(batch))
-                # While the consumer works, as many batches as ever are under way.
+                # Now, so that `ahead` batches are under way while the consumer works.
                 self._begin_batches()
                 progress.busy = self._core.counts()["busy"]
         except StopIteration as error:

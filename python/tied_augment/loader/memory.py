@@ -18,7 +18,7 @@ class BatchMemory:
     """Lends memory for batches.
 
     The first touch of fresh memory costs as much as a third of the work on a batch: the system
-    must find and clear its pages. There are never more blocks than batches at one time.
+    must find and clear its pages. So the memory of a batch that is no longer in use is lent again.
 
     Args:
         keep: how many unused blocks to keep at most.

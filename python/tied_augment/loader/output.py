@@ -63,7 +63,7 @@ class Output:
     layout: Layout
 
     def table(self) -> bytes | None:
-        """What becomes of 0 to 255 in each channel, (3, 256), computed by torch; None for uint8.
+        """The normalised values of 0 to 255 per channel, (3, 256), by torch; None for uint8.
 
         In float32, ``(v / 255 - mean) / std``, each step rounded, then rounded to the dtype: what
         ToTensor and Normalize compute, and timm's loaders without prefetcher.

@@ -51,7 +51,7 @@ class Pending:
     ended: bool = False
 
     def take(self, items: Sequence[Item]) -> None:
-        """Make the batch of these samples. Their images are the core's."""
+        """Make the batch of these samples, without their images, which go to the core."""
         self.indices = np.asarray([item.index for item in items], np.uint64)
         self.rest = [item.rest for item in items]
         self.unreadable = {n: item.error for n, item in enumerate(items) if item.error is not None}

@@ -41,6 +41,6 @@ class Progress:
     ended: float | None = None
 
     def passed(self, batch: Pending) -> None:
-        """Note that the epoch goes on after this batch, also when it is resumed."""
+        """Count a batch as done: a resumed epoch goes on after it."""
         self.batches += 1
         self.checksum = batch.checksum

@@ -72,7 +72,7 @@ class EpochSampler(Sampler[int]):
         return iter(rng.permutation(len(self)).tolist())
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch comes, 0 to 2**32 - 1, before its iteration begins."""
+        """Set the epoch, 0 to 2**32 - 1. Call this before its iteration begins."""
         self.epoch = check_unsigned("epoch", epoch, 32)
 
 

@@ -44,7 +44,7 @@ class State:
             ValueError: not a state of a loader, or one of a loader with another seed.
         """
         if not isinstance(state, dict) or state.get("version") != _VERSION:
-            raise ValueError("this is no state of a TiedLoader, or one of another version")
+            raise ValueError("this is not a state of a TiedLoader, or one of another version")
         if state["seed"] != seed:
             raise ValueError(f"the state is of seed {state['seed']}, the loader's is {seed}")
         return cls(**{field.name: state[field.name] for field in fields(cls)})

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tied_augment.tap import Tap, find_heads, name_of
+from tied_augment.tap import LastLayerCheck, Tap, find_heads, name_of
 
 __all__ = ["FeatureTap", "forward_separately"]
 
@@ -23,7 +23,7 @@ class FeatureTap:
     As in `TiedModel`, the features are the input of the last linear layer of the classifier. The
     model is not wrapped: train.py, DistributedDataParallel, EMA, torch.compile and checkpoints get
     the plain model. Copies of the model (EMA) are not recorded, nor are forward passes in eval mode
-    or without grad.
+    or without grad. The first forward pass is checked by `LastLayerCheck`.
 
     Args:
         model: the plain model, to which forward pre-hooks are added.
@@ -47,6 +47,8 @@ class FeatureTap:
         for tap, head in zip(self._taps, heads, strict=True):
             tap.open()
             head.register_forward_pre_hook(tap)
+        # A named module is the caller's choice.
+        self._check = None if named else LastLayerCheck(model, heads).__enter__()
 
     @property
     def names(self) -> list[str]:
@@ -63,6 +65,10 @@ class FeatureTap:
             RuntimeError: as in the forward pass of `TiedModel`.
         """
         features = [tap.take() for tap in self._taps]
+        if self._check is not None and not torch.compiler.is_compiling():
+            self._check.finish()
+            self._check.__exit__()
+            self._check = None
         if self._layered:
             return features
         return features[0] if len(features) == 1 else torch.cat(features, dim=1)
