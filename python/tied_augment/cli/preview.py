@@ -35,7 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         usage="tied-augment preview [-h] IMAGE [IMAGE ...] [options]",
         description="Write a contact sheet: each image with the crops of both views drawn in, the "
         "views, and the plan of each view. Images have the indices 0, 1, ... in the order of the "
-        "sheet; pair n has the views that training with this seed gets in epoch n.",
+        "sheet, not those of a data set; pair n has the views of epoch n.",
     )
     parser.add_argument(
         "images",

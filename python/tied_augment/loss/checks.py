@@ -183,6 +183,25 @@ def check_target(target: Tensor, logits: Tensor, pairs: int, num_views: int) -> 
         )
 
 
+def check_views_agree(target: Tensor, pairs: int, num_views: int) -> None:
+    """Refuse class indices per view that differ between the views of an image.
+
+    Rows that are left out of the cross entropy, -100, may stand beside any class.
+    """
+    if target.is_floating_point() or target.shape != (num_views * pairs,):
+        return
+    views = target.view(num_views, pairs)
+    differ = (views != views[0]) & (views != -100) & (views[0] != -100)
+    if differ.any():
+        view, sample = differ.nonzero()[0].tolist()
+        raise ValueError(
+            f"target has an index per view, but views 1 and {view + 1} of sample {sample} have "
+            f"{int(views[0, sample])} and {int(views[view, sample])}: row i and row B + i must be "
+            "views of one image. If each row is another image, the batch has one view per image: "
+            "make two, with TwoView(View(224)) in place of View(224)"
+        )
+
+
 def target_for_cross_entropy(target: Tensor, logits: Tensor, num_views: int) -> Tensor:
     """`target` as int64 class indices ``(N,)``, or as soft targets ``(N, C)`` like the logits."""
     if target.is_floating_point():

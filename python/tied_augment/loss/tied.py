@@ -21,7 +21,7 @@ from tied_augment.loss.collapse import CollapseWatch, readable
 from tied_augment.loss.gather import gather
 from tied_augment.loss.schedule import Schedule
 from tied_augment.similarity import Distance, cosine, entry_of, widen
-from tied_augment.tracing import in_transform
+from tied_augment.tracing import in_transform, runs_plainly
 
 __all__ = ["TiedLoss"]
 
@@ -153,7 +153,8 @@ class TiedLoss(nn.Module):
             features: ``(2B, D)``, floating, with the rows of `logits`; or a list of such matrices,
                 one per layer.
             target: class indices ``(B,)`` or ``(2B,)`` of any integer dtype, or soft targets ``(B,
-                C)`` or ``(2B, C)``, floating. B rows serve both views. The default criterion leaves
+                C)`` or ``(2B, C)``, floating. B rows serve both views. Of 2B indices, numbers i and
+                B + i belong to one image, and must be equal. The default criterion leaves
                 out rows with the index -100, so that unlabelled images are only tied, and is 0 for
                 a batch without labels. With your own criterion only the number of rows is checked.
             step: which step of the schedule this is; None for the one after the previous call's.
@@ -164,15 +165,18 @@ class TiedLoss(nn.Module):
         Raises:
             TypeError: an input is not a tensor or not floating, or the default criterion cannot use
                 the dtype of the target.
-            ValueError: shapes do not fit, a criterion or similarity does not return a scalar, or
-                there is a step but no schedule. For a class index out of range the fused pass
-                raises a ValueError, and PyTorch on the CPU an IndexError.
+            ValueError: shapes do not fit, the views of an image have different classes (on other
+                devices than the CPU only the first call looks), a criterion or similarity does not
+                return a scalar, or there is a step but no schedule. For a class index out of range
+                the fused pass raises a ValueError, and PyTorch on the CPU an IndexError.
             RuntimeError: activation checkpointing runs the loss again, which has a schedule, and
                 no step was given (see `Schedule.forward`).
         """
         pairs = checks.check_logits(logits, self.num_views)
         layers = None if self.layer_weights is None else len(self.layer_weights)
         parts = checks.check_features(features, logits.shape[0], self.num_views, layers)
+        if self._may_read(target):
+            checks.check_views_agree(target, pairs, self.num_views)
         if self._can_fuse(logits, parts, target):
             return self._fused(logits, parts, target, step)
         logits, parts = widen(logits), [widen(part) for part in parts]
@@ -230,6 +234,15 @@ class TiedLoss(nn.Module):
         if self.gather:
             parts.append("gather=True")
         return ", ".join(parts)
+
+    def _may_read(self, target: object) -> bool:
+        """Whether reading the values of `target` costs next to nothing.
+
+        On other devices than the CPU it would wait for them, which is done in the first call only.
+        """
+        if torch.compiler.is_compiling() or not runs_plainly():
+            return False
+        return isinstance(target, Tensor) and (target.device.type == "cpu" or not self._parts)
 
     def _can_fuse(self, logits: Tensor, features: list[Tensor], target: Tensor) -> bool:
         """Whether the fused loss can compute this, and is faster than plain operations."""
