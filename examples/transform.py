@@ -1,10 +1,11 @@
 """Views as a transform: ``python transform.py FOLDER``, one folder per class.
 
 For data sets that call a transform with an image and without an index, as torchvision's do. Where
-samples are dicts (Hugging Face's ``with_transform``, webdataset's ``map``), call the view on the
-image within: ``lambda sample: sample | {"image": views(sample["image"])}``. Every call is a new draw from torch's random state. For a data set with
-indices ``TiedDataset`` (custom_loop.py) is faster, and its views depend on (seed, epoch, index)
-only.
+samples are dicts (Hugging Face's ``with_transform``, webdataset's ``map``), call the views on the
+image within: ``lambda sample: sample | {"image": views(sample["image"])}``.
+
+Every call is a new draw from torch's random state. For a data set with indices ``TiedDataset``
+(custom_loop.py) is faster, and its views depend on (seed, epoch, index) only.
 """
 
 import sys
