@@ -83,9 +83,19 @@ use crate::simd::{Isa, Simd};
 /// multiplication takes Intel's machines two steps.
 pub const ISAS: &[Isa] = &[Isa::Avx512Vnni, Isa::Avx2];
 
-/// Whether the passes use the weights' digits ([`Coefficients::groups`]).
-pub fn uses_digits(simd: Simd) -> bool {
-    simd.isa() == Isa::Avx512Vnni
+/// Splits the weights of both passes into the parts that the passes use.
+pub fn split_weights(simd: Simd, across: &mut Coefficients, down: &mut Coefficients) {
+    match simd.isa() {
+        Isa::Avx512Vnni => {
+            across.compute_digits();
+            down.compute_digits();
+        }
+        Isa::Avx2 => {
+            across.compute_halves(buffers::QUAD_ORDER);
+            down.compute_halves([0, 1, 2, 3]);
+        }
+        _ => {}
+    }
 }
 
 /// Resizes the rows of `source` to one column per window of `coefficients`, and separates the
@@ -108,8 +118,11 @@ pub fn horizontal(
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the machine has what `simd` names.
         Isa::Avx512Vnni => unsafe {
-            avx512vnni::horizontal(source, coefficients, &mut buffers.quads, out);
+            avx512vnni::horizontal(source, coefficients, &mut buffers.quads16, out);
         },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Isa::Avx2 => unsafe { avx2::horizontal(source, coefficients, &mut buffers.quads8, out) },
         _ => transposed::horizontal(simd, source, coefficients, buffers, out),
     }
 }
