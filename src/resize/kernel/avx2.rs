@@ -20,6 +20,9 @@ const ROWS: usize = 8;
 /// Columns that the horizontal pass writes at once.
 const STRIP: usize = 16;
 
+/// The bytes of four pixels.
+const PIXELS: usize = 3 * GROUP;
+
 /// Sixteen bytes of a row.
 type Lane = [u8; STRIP];
 
@@ -84,7 +87,7 @@ fn weigh_rows(mut rows: &[u8], stride: usize, weights: &[Halves]) -> [u8; VECTOR
     unsafe { transmute(packed) }
 }
 
-/// As [`super::horizontal`], for aligned groups in the order of [`QUAD_ORDER`].
+/// As [`super::horizontal`], for aligned groups in the order of `QUAD_ORDER`.
 #[target_feature(enable = "avx2")]
 pub fn horizontal(
     source: ImageRef<'_>,
@@ -187,60 +190,55 @@ fn load(bytes: &[u8; VECTOR]) -> __m256i {
     unsafe { transmute(*bytes) }
 }
 
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load_lane(bytes: &Lane) -> __m128i {
+    // SAFETY: 16 bytes on both sides, and all values are valid.
+    unsafe { transmute(*bytes) }
+}
+
 /// Rearranges `count` rows of `source`, from `top` on, into `quads`. Missing rows repeat the last
 /// one, and missing pixels are black.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn to_quads(source: ImageRef<'_>, top: usize, count: usize, quads: &mut [Quad<Rows8>]) {
     let rows: [&[u8]; ROWS] = from_fn(|y| source.row((top + y.min(count - 1)) as u32));
+    // A quad is 12 bytes of a row, but 16 are loaded. The last quads are copied to have those.
+    let len = rows[0].len();
+    assert!(rows.iter().all(|row| row.len() == len), "rows have the same length");
+    let whole = (len.saturating_sub(4) / PIXELS).min(quads.len());
+    let (quads, last) = quads.split_at_mut(whole);
     for (number, quad) in quads.iter_mut().enumerate() {
-        let start = 3 * GROUP * number;
-        let lanes = from_fn(|y| apart(lane(rows[y], start), lane(rows[y + 4], start)));
-        let [red, green, blue, _] = transpose_in_lanes(lanes);
-        // SAFETY: 32 bytes on both sides, and all values are valid.
-        quad.0 =
-            [red, green, blue].map(|rows| Rows8(unsafe { transmute::<__m256i, [u8; 32]>(rows) }));
+        quad.0 = to_quad(rows.map(|row| {
+            // SAFETY: the lane ends at most at `whole * 12 + 4`, and so at most at `len`, the
+            // length of each row. Bytes have no alignment, and all values are valid.
+            unsafe { &*row.as_ptr().add(number * PIXELS).cast::<Lane>() }
+        }));
+    }
+    for (number, quad) in last.iter_mut().enumerate() {
+        let lanes = rows.map(|row| {
+            let mut lane: Lane = [0; 16];
+            let bytes = row[(whole + number) * PIXELS..].chunks(PIXELS).next().unwrap_or_default();
+            lane[..bytes.len()].copy_from_slice(bytes);
+            lane
+        });
+        quad.0 = to_quad(lanes.each_ref());
     }
 }
-
-/// The channels of four pixels of two rows, one row in each 128-bit lane.
+/// Rearranges four pixels of eight rows. The last four bytes of a lane are not used.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn apart(first: Lane, second: Lane) -> __m256i {
-    const ORDER: [i8; 4] =
-        [QUAD_ORDER[0] as i8, QUAD_ORDER[1] as i8, QUAD_ORDER[2] as i8, QUAD_ORDER[3] as i8];
-    let [a, b, c, d] = ORDER.map(|pixel| 3 * pixel);
-    let order = _mm_setr_epi8(
-        a,
-        b,
-        c,
-        d,
-        a + 1,
-        b + 1,
-        c + 1,
-        d + 1,
-        a + 2,
-        b + 2,
-        c + 2,
-        d + 2,
-        -1,
-        -1,
-        -1,
-        -1,
-    );
+fn to_quad(rows: [&Lane; ROWS]) -> [Rows8; 3] {
+    // For each channel, the bytes of the four pixels in `QUAD_ORDER`.
+    let apart = _mm_setr_epi8(0, 6, 3, 9, 1, 7, 4, 10, 2, 8, 5, 11, -1, -1, -1, -1);
+    let apart = _mm256_broadcastsi128_si256(apart);
+    let lanes = from_fn(|y| {
+        let (first, second) = (load_lane(rows[y]), load_lane(rows[y + 4]));
+        _mm256_shuffle_epi8(_mm256_set_m128i(second, first), apart)
+    });
+    let [red, green, blue, _] = transpose_in_lanes(lanes);
     // SAFETY: 32 bytes on both sides, and all values are valid.
-    let both = unsafe { transmute::<[Lane; 2], __m256i>([first, second]) };
-    _mm256_shuffle_epi8(both, _mm256_broadcastsi128_si256(order))
-}
-
-/// Sixteen bytes of `row` from `start` on, with zeros after its end.
-#[inline]
-fn lane(row: &[u8], start: usize) -> Lane {
-    row[start..].first_chunk().copied().unwrap_or_else(|| {
-        let mut lane = [0; STRIP];
-        lane[..row.len() - start].copy_from_slice(&row[start..]);
-        lane
-    })
+    [red, green, blue].map(|rows| Rows8(unsafe { transmute::<__m256i, [u8; VECTOR]>(rows) }))
 }
 
 /// Eight rows of sixteen pixels, from four vectors of four columns each. Row `y` is `[y % 4][y /
