@@ -1,14 +1,14 @@
 //! Both passes with AVX2: two products per 16-bit multiplication.
 //!
-//! [`super`] explains the halves of the weights. Each sum is kept as two ([`Sums`]), and they are put
-//! together at the end.
+//! [`super`] explains the halves of the weights. Each sum is kept as two, one per half, and they are
+//! put together at the end.
 
 use std::arch::x86_64::*;
 use std::array::from_fn;
 use std::mem::transmute;
 
 use super::super::coefficients::{Coefficients, GROUP, Halves, PRECISION_BITS};
-use super::buffers::{ByteRows, HALF, QUAD_ORDER, Quad, Rows8};
+use super::buffers::{ByteRows, HALF, Quad, Rows8};
 use crate::image::ImageRef;
 
 /// The bytes in a vector.
@@ -105,18 +105,15 @@ pub fn horizontal(
             // Sixteen columns of each channel: four in each vector, as `pack` orders them.
             let mut columns = [[_mm256_setzero_si256(); 4]; 3];
             for four in 0..4 {
-                let mut sums = [[_mm256_setzero_si256(); 4]; 3];
-                for i in 0..4 {
+                let column = |i: usize| {
                     // After the last column any column will do, since it is not stored.
                     let window = windows[(x + 4 * four + i).min(width - 1)];
                     let (start, weights) = coefficients.halves(window);
-                    let column = weigh_quads(&quads[start / GROUP..], weights);
-                    for (sums, column) in sums.iter_mut().zip(column) {
-                        sums[i] = column;
-                    }
-                }
-                for (columns, sums) in columns.iter_mut().zip(sums) {
-                    columns[four] = pack(sums);
+                    weigh_quads(&quads[start / GROUP..], weights)
+                };
+                let [a, b, c, d] = [column(0), column(1), column(2), column(3)];
+                for (channel, columns) in columns.iter_mut().enumerate() {
+                    columns[four] = pack([a[channel], b[channel], c[channel], d[channel]]);
                 }
             }
             for (channel, &columns) in columns.iter().enumerate() {
@@ -225,11 +222,11 @@ fn to_quads(source: ImageRef<'_>, top: usize, count: usize, quads: &mut [Quad<Ro
         quad.0 = to_quad(lanes.each_ref());
     }
 }
-/// Rearranges four pixels of eight rows. The last four bytes of a lane are not used.
+/// Four pixels of eight rows, from the first twelve bytes of each lane.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn to_quad(rows: [&Lane; ROWS]) -> [Rows8; 3] {
-    // For each channel, the bytes of the four pixels in `QUAD_ORDER`.
+    // For each channel, the four pixels in `QUAD_ORDER`. The last four bytes become 0.
     let apart = _mm_setr_epi8(0, 6, 3, 9, 1, 7, 4, 10, 2, 8, 5, 11, -1, -1, -1, -1);
     let apart = _mm256_broadcastsi128_si256(apart);
     let lanes = from_fn(|y| {

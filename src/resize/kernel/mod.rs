@@ -29,8 +29,8 @@
 //! # The horizontal pass
 //!
 //! Here adjacent bytes belong to different channels, and adjacent sums need different weights. So
-//! the bytes are rearranged first. Without dot products of bytes, `BLOCK` rows are transposed: then
-//! the bytes of a column are adjacent, and the vertical pass can weigh columns as if they were rows
+//! the bytes are rearranged first. In plain Rust, `BLOCK` rows are transposed: then the bytes of a
+//! column are adjacent, and the vertical pass can weigh columns as if they were rows
 //! ([`transposed`]):
 //!
 //! ```text
@@ -57,8 +57,32 @@
 //! The three parts may overflow, but all of it is modulo 2^32 and the result fits an i32, so it is
 //! the same sum. Four adjacent bytes must be the samples of one window. For the vertical pass, the
 //! bytes of four rows are interleaved. For the horizontal pass, four adjacent pixels of a channel
-//! are brought together ([`Quad`](buffers::Quad)), which takes half the shuffles of a transposition
-//! of bytes.
+//! are brought together ([`Quad`](buffers::Quad)), which takes half the shuffles of a
+//! transposition of bytes.
+//!
+//! # Multiplications of 16 bits
+//!
+//! AVX2 has no such dot products, but two instructions that multiply and add adjacent products:
+//!
+//! ```text
+//! pmaddwd      a 16-bit number by a 16-bit number, pairs added to an i32
+//! pmaddubsw    an unsigned byte by a signed byte, pairs added to an i16, with saturation
+//! ```
+//!
+//! A weight is split into 16 bits and a byte, one part for each instruction:
+//!
+//! ```text
+//! weight = low + (high << 16)
+//! sum    = (sum of byte * low) + (sum of byte * high << 16)
+//! ```
+//!
+//! For the high part, sums of 16 bits are enough: the shift drops all bits above them. Saturation
+//! does not happen, since two high parts sum to at most 128. So the high parts of 32 bytes cost one
+//! multiplication, the low parts two.
+//!
+//! The vertical pass interleaves the bytes of two rows. The horizontal pass uses quads. It reads
+//! their even bytes as 16-bit numbers through a mask, and their odd bytes through a shift, which
+//! needs no shuffle.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
