@@ -46,6 +46,7 @@ pub type Digits = [[i8; GROUP]; 3];
 ///
 /// Both parts are signed.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no version uses them"))]
 pub struct Halves {
     /// The low parts.
     pub low: [i16; GROUP],
@@ -78,7 +79,6 @@ pub struct Window {
 
 impl Window {
     /// The first sample of its groups, and those of `groups`, which has the groups of all windows.
-    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no version uses them"))]
     fn groups<T>(self, groups: &[T]) -> (usize, &[T]) {
         let lead = self.offset % GROUP;
         let count = (lead + self.len).div_ceil(GROUP);

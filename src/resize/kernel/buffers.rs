@@ -30,11 +30,13 @@ pub struct Quad<Rows>(pub [Rows; 3]);
 /// Four bytes of each of eight rows.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(32))]
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no version uses them"))]
 pub struct Rows8(pub [u8; 32]);
 
 /// Four bytes of each of sixteen rows.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no version uses them"))]
 pub struct Rows16(pub [u8; 64]);
 
 /// The buffers of the horizontal pass. Reused between images.
