@@ -11,9 +11,10 @@
 //!
 //! # Groups and digits
 //!
-//! Dot-product instructions multiply four bytes by four signed bytes. For their kernels, the
-//! weights of a window come in groups of four samples, and each weight as three signed [`Digits`].
-//! Samples that a group has outside its window weigh 0:
+//! Vector instructions multiply bytes by short weights and add adjacent products. For their
+//! kernels, the weights of a window come in groups of four samples, and each weight in parts: three
+//! signed bytes ([`Digits`]), or a byte and 16 bits ([`Halves`]). Samples that a group has outside
+//! its window weigh 0:
 //!
 //! ```text
 //! samples        8   9  10  11 | 12  13  14  15
@@ -41,6 +42,19 @@ pub const GROUP: usize = 4;
 /// than 1.3: Lanczos, at the border between two pixels.
 pub type Digits = [[i8; GROUP]; 3];
 
+/// The weights of a group in two parts: `low + (high << 16)`.
+///
+/// Both parts are signed.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no version uses them"))]
+pub struct Halves {
+    /// The low parts.
+    pub low: [i16; GROUP],
+    /// The high parts. Their magnitudes sum to at most 128, so that the sum of two products
+    /// with bytes fits an i16.
+    pub high: [i8; GROUP],
+}
+
 /// What is to be resized.
 #[derive(Clone, Copy, Debug)]
 pub struct Axis {
@@ -63,6 +77,15 @@ pub struct Window {
     offset: usize,
 }
 
+impl Window {
+    /// The first sample of its groups, and those of `groups`, which has the groups of all windows.
+    fn groups<T>(self, groups: &[T]) -> (usize, &[T]) {
+        let lead = self.offset % GROUP;
+        let count = (lead + self.len).div_ceil(GROUP);
+        (self.start - lead, &groups[self.offset / GROUP..][..count])
+    }
+}
+
 /// The weights of one axis. Reused between images without allocating.
 #[derive(Clone, Debug, Default)]
 pub struct Coefficients {
@@ -70,6 +93,7 @@ pub struct Coefficients {
     /// The weights of all windows, each in whole groups, with zeros around it.
     fixed: Vec<i32>,
     digits: Vec<Digits>,
+    halves: Vec<Halves>,
     /// The weights of the present window.
     weights: Vec<f64>,
 }
@@ -88,6 +112,13 @@ impl Coefficients {
     /// Computes the digits of all weights, for kernels that use [`Self::groups`].
     pub fn compute_digits(&mut self) {
         digits(&self.fixed, &mut self.digits);
+    }
+
+    /// Computes the halves of all weights, for kernels that use [`Self::halves`].
+    ///
+    /// `order` is the order of the high parts in a group.
+    pub fn compute_halves(&mut self, order: [usize; GROUP]) {
+        halves(&self.fixed, order, &mut self.halves);
     }
 
     /// Returns the range of input samples that are used. Afterwards, windows count from its start.
@@ -111,9 +142,14 @@ impl Coefficients {
 
     /// The first sample and the digits of the groups of `window`, after [`Self::compute_digits`].
     #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no version uses them"))]
-    pub fn groups(&self, Window { start, len, offset }: Window) -> (usize, &[Digits]) {
-        let lead = offset % GROUP;
-        (start - lead, &self.digits[offset / GROUP..][..(lead + len).div_ceil(GROUP)])
+    pub fn groups(&self, window: Window) -> (usize, &[Digits]) {
+        window.groups(&self.digits)
+    }
+
+    /// The first sample and the halves of the groups of `window`, after [`Self::compute_halves`].
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no version uses them"))]
+    pub fn halves(&self, window: Window) -> (usize, &[Halves]) {
+        window.groups(&self.halves)
     }
 
     /// As `compute`, for a filter that reaches `support` pixels to each side at scale 1.
@@ -192,9 +228,44 @@ fn digits(weights: &[i32], digits: &mut Vec<Digits>) {
     }));
 }
 
+#[multiversion(targets = "simd")]
+fn halves(weights: &[i32], order: [usize; GROUP], halves: &mut Vec<Halves>) {
+    halves.clear();
+    halves.extend(weights.as_chunks::<GROUP>().0.iter().map(|weights| {
+        let low = weights.map(|weight| weight as i16);
+        // Exact: a weight minus its signed low part is a multiple of 65536.
+        let high: [i32; GROUP] = from_fn(|i| (weights[i] - i32::from(low[i])) >> 16);
+        debug_assert!(high.iter().map(|high| high.abs()).sum::<i32>() <= 128, "{weights:?}");
+        Halves { low, high: order.map(|i| high[i] as i8) }
+    }));
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Axis, Coefficients, Filter, GROUP, from_fn};
+
+    #[test]
+    fn halves_make_the_weights() {
+        let mut coefficients = Coefficients::default();
+        for (filter, alignment) in Filter::ALL.into_iter().flat_map(|f| [(f, 1), (f, GROUP)]) {
+            for (input, output) in (1..60).flat_map(|i| (1..60).map(move |o| (i, o))) {
+                let axis = Axis { input, output, flip: false };
+                coefficients.compute(filter, axis, alignment);
+                coefficients.compute_halves([0, 1, 2, 3]);
+                for &window in coefficients.windows() {
+                    let (start, groups) = coefficients.halves(window);
+                    let flat = groups.iter().flat_map(|halves| {
+                        let high = halves.high.map(|high| i32::from(high) << 16);
+                        from_fn::<_, GROUP, _>(|i| i32::from(halves.low[i]) + high[i])
+                    });
+                    let mut expected = vec![0; window.start - start];
+                    expected.extend(coefficients.weights(window));
+                    expected.resize(groups.len() * GROUP, 0);
+                    assert_eq!(flat.collect::<Vec<_>>(), expected);
+                }
+            }
+        }
+    }
 
     #[test]
     fn digits_make_the_weights() {

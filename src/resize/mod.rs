@@ -161,10 +161,7 @@ impl Resizer {
         // Quads of pixels are aligned. Rows are not, so that as few as possible are read.
         self.across.compute(filter, across, GROUP);
         self.down.compute(filter, down, 1);
-        if kernel::uses_digits(self.simd) {
-            self.across.compute_digits();
-            self.down.compute_digits();
-        }
+        kernel::split_weights(self.simd, &mut self.across, &mut self.down);
         if rows_first(across, down) {
             self.rows_then_columns(source, down, out);
         } else {

@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::mem::transmute;
 
 use super::super::coefficients::{Coefficients, Digits, GROUP, PRECISION_BITS};
-use super::buffers::{BLOCK, ByteRows, HALF, Quad};
+use super::buffers::{BLOCK, ByteRows, HALF, Quad, Rows16};
 use crate::image::ImageRef;
 
 /// Rows or columns that the horizontal pass works on at once.
@@ -64,13 +64,13 @@ fn weigh_rows(rows: &[u8], stride: usize, last: usize, weights: &[Digits]) -> [u
 pub fn horizontal(
     source: ImageRef<'_>,
     coefficients: &Coefficients,
-    quads: &mut Vec<Quad>,
+    quads: &mut Vec<Quad<Rows16>>,
     out: &mut [u8],
 ) {
     let windows = coefficients.windows();
     let (rows, width) = (source.height as usize, windows.len());
     let chunks = (source.width as usize).div_ceil(STRIP);
-    quads.resize(chunks * STRIP / GROUP, Quad([[0; BLOCK]; 3]));
+    quads.resize(chunks * STRIP / GROUP, Quad([Rows16([0; BLOCK]); 3]));
     for top in (0..rows).step_by(STRIP) {
         let count = STRIP.min(rows - top);
         to_quads(source, top, count, quads);
@@ -118,11 +118,11 @@ fn store(columns: [__m512i; 4], x: usize, width: usize, out: &mut [u8]) {
 /// One column of the output, by channel.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn weigh_quads(quads: &[Quad], weights: &[Digits]) -> [__m512i; 3] {
+fn weigh_quads(quads: &[Quad<Rows16>], weights: &[Digits]) -> [__m512i; 3] {
     let mut sums = [start(); 3];
     for (quad, digits) in quads.iter().zip(weights) {
         for (sums, bytes) in sums.iter_mut().zip(&quad.0) {
-            add_products(sums, load(bytes), digits);
+            add_products(sums, load(&bytes.0), digits);
         }
     }
     sums.map(|sums| shifted(sums))
@@ -174,7 +174,7 @@ fn load(bytes: &[u8]) -> __m512i {
 /// one, and missing pixels are black.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn to_quads(source: ImageRef<'_>, top: usize, count: usize, quads: &mut [Quad]) {
+fn to_quads(source: ImageRef<'_>, top: usize, count: usize, quads: &mut [Quad<Rows16>]) {
     // Four pixels (twelve bytes) to a lane, and there the channels apart. `black_box`, because LLVM
     // makes several instructions of a permutation that it knows.
     let spread = black_box(_mm512_setr_epi32(0, 1, 2, 0, 3, 4, 5, 0, 6, 7, 8, 0, 9, 10, 11, 0));
@@ -202,7 +202,7 @@ fn to_quads(source: ImageRef<'_>, top: usize, count: usize, quads: &mut [Quad]) 
         for (channel, &lanes) in channels.iter().enumerate() {
             for (quad, rows) in quads.iter_mut().zip(transpose_lanes(lanes)) {
                 // SAFETY: 64 bytes on both sides, and all values are valid.
-                quad.0[channel] = unsafe { transmute::<__m512i, [u8; BLOCK]>(rows) };
+                quad.0[channel].0 = unsafe { transmute::<__m512i, [u8; BLOCK]>(rows) };
             }
         }
     }

@@ -19,23 +19,40 @@ pub struct ByteRows<'a> {
     pub width: usize,
 }
 
-/// Four adjacent pixels of sixteen rows, by channel: a row has 32 adjacent bits.
+/// The order of the four pixels in a [`Quad<Rows8>`]: the even bytes have the first two pixels.
+pub const QUAD_ORDER: [usize; 4] = [0, 2, 1, 3];
+
+/// Four adjacent pixels of several rows, by channel: a row has 32 adjacent bits.
 #[derive(Clone, Copy, Debug)]
-#[repr(C, align(64))]
-pub struct Quad(pub [[u8; BLOCK]; 3]);
+#[repr(C)]
+pub struct Quad<Rows>(pub [Rows; 3]);
+
+/// Four bytes of each of eight rows.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no version uses them"))]
+pub struct Rows8(pub [u8; 32]);
+
+/// Four bytes of each of sixteen rows.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no version uses them"))]
+pub struct Rows16(pub [u8; 64]);
 
 /// The buffers of the horizontal pass. Reused between images.
 #[derive(Clone, Debug, Default)]
 pub struct HorizontalBuffers {
     pub input: Vec<u8>,
     pub output: Vec<u8>,
-    pub quads: Vec<Quad>,
+    pub quads8: Vec<Quad<Rows8>>,
+    pub quads16: Vec<Quad<Rows16>>,
 }
 
 impl HorizontalBuffers {
     /// The number of bytes held.
     pub fn memory(&self) -> usize {
-        let quads = self.quads.capacity() * size_of::<Quad>();
-        self.input.capacity() + self.output.capacity() + quads
+        let quads8 = self.quads8.capacity() * size_of::<Quad<Rows8>>();
+        let quads16 = self.quads16.capacity() * size_of::<Quad<Rows16>>();
+        self.input.capacity() + self.output.capacity() + quads8 + quads16
     }
 }

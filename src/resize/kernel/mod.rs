@@ -29,8 +29,8 @@
 //! # The horizontal pass
 //!
 //! Here adjacent bytes belong to different channels, and adjacent sums need different weights. So
-//! the bytes are rearranged first. Without dot products of bytes, `BLOCK` rows are transposed: then
-//! the bytes of a column are adjacent, and the vertical pass can weigh columns as if they were rows
+//! the bytes are rearranged first. In plain Rust, `BLOCK` rows are transposed: then the bytes of a
+//! column are adjacent, and the vertical pass can weigh columns as if they were rows
 //! ([`transposed`]):
 //!
 //! ```text
@@ -57,8 +57,32 @@
 //! The three parts may overflow, but all of it is modulo 2^32 and the result fits an i32, so it is
 //! the same sum. Four adjacent bytes must be the samples of one window. For the vertical pass, the
 //! bytes of four rows are interleaved. For the horizontal pass, four adjacent pixels of a channel
-//! are brought together ([`Quad`](buffers::Quad)), which takes half the shuffles of a transposition
-//! of bytes.
+//! are brought together ([`Quad`](buffers::Quad)), which takes half the shuffles of a
+//! transposition of bytes.
+//!
+//! # Multiplications of 16 bits
+//!
+//! AVX2 has no such dot products, but two instructions that multiply and add adjacent products:
+//!
+//! ```text
+//! pmaddwd      a 16-bit number by a 16-bit number, pairs added to an i32
+//! pmaddubsw    an unsigned byte by a signed byte, pairs added to an i16, with saturation
+//! ```
+//!
+//! A weight is split into 16 bits and a byte, one part for each instruction:
+//!
+//! ```text
+//! weight = low + (high << 16)
+//! sum    = (sum of byte * low) + (sum of byte * high << 16)
+//! ```
+//!
+//! For the high part, sums of 16 bits are enough: the shift drops all bits above them. Saturation
+//! does not happen, since two high parts sum to at most 128. So the high parts of 32 bytes cost one
+//! multiplication, the low parts two.
+//!
+//! The vertical pass interleaves the bytes of two rows. The horizontal pass uses quads. It reads
+//! their even bytes as 16-bit numbers through a mask, and their odd bytes through a shift, which
+//! needs no shuffle.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -83,9 +107,19 @@ use crate::simd::{Isa, Simd};
 /// multiplication takes Intel's machines two steps.
 pub const ISAS: &[Isa] = &[Isa::Avx512Vnni, Isa::Avx2];
 
-/// Whether the passes use the weights' digits ([`Coefficients::groups`]).
-pub fn uses_digits(simd: Simd) -> bool {
-    simd.isa() == Isa::Avx512Vnni
+/// Splits the weights of both passes into the parts that the passes use.
+pub fn split_weights(simd: Simd, across: &mut Coefficients, down: &mut Coefficients) {
+    match simd.isa() {
+        Isa::Avx512Vnni => {
+            across.compute_digits();
+            down.compute_digits();
+        }
+        Isa::Avx2 => {
+            across.compute_halves(buffers::QUAD_ORDER);
+            down.compute_halves([0, 1, 2, 3]);
+        }
+        _ => {}
+    }
 }
 
 /// Resizes the rows of `source` to one column per window of `coefficients`, and separates the
@@ -108,8 +142,11 @@ pub fn horizontal(
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the machine has what `simd` names.
         Isa::Avx512Vnni => unsafe {
-            avx512vnni::horizontal(source, coefficients, &mut buffers.quads, out);
+            avx512vnni::horizontal(source, coefficients, &mut buffers.quads16, out);
         },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Isa::Avx2 => unsafe { avx2::horizontal(source, coefficients, &mut buffers.quads8, out) },
         _ => transposed::horizontal(simd, source, coefficients, buffers, out),
     }
 }
