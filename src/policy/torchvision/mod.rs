@@ -9,7 +9,7 @@ mod space;
 mod tables;
 
 use self::space::{Space, TorchvisionOp};
-use self::tables::Table;
+use self::tables::PolicyTable;
 use super::scope::Scope;
 use crate::ops::{Chain, Interpolation, Mix, Op};
 use crate::rng::Stream;
@@ -42,7 +42,7 @@ enum Kind {
         bins: u32,
     },
     /// `AutoAugment` with one of its learned tables.
-    Auto(&'static Table),
+    Auto(&'static PolicyTable),
     /// `AugMix(severity, mixture_width, chain_depth, alpha)`.
     AugMix {
         /// Magnitudes are drawn from this many of the 10 bins.

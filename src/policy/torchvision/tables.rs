@@ -9,9 +9,9 @@ use super::space::TorchvisionOp::{
 };
 
 /// Pairs of ops that go together: each with its probability and the bin of its magnitude.
-pub type Table = [[(TorchvisionOp, f64, u32); 2]; 25];
+pub type PolicyTable = [[(TorchvisionOp, f64, u32); 2]; 25];
 
-pub static IMAGENET: Table = [
+pub static IMAGENET: PolicyTable = [
     [(Posterize, 0.4, 8), (Rotate, 0.6, 9)],
     [(Solarize, 0.6, 5), (AutoContrast, 0.6, 0)],
     [(Equalize, 0.8, 0), (Equalize, 0.6, 0)],
@@ -39,7 +39,7 @@ pub static IMAGENET: Table = [
     [(Equalize, 0.8, 0), (Equalize, 0.6, 0)],
 ];
 
-pub static CIFAR10: Table = [
+pub static CIFAR10: PolicyTable = [
     [(Invert, 0.1, 0), (Contrast, 0.2, 6)],
     [(Rotate, 0.7, 2), (TranslateX, 0.3, 9)],
     [(Sharpness, 0.8, 1), (Sharpness, 0.9, 3)],
@@ -67,7 +67,7 @@ pub static CIFAR10: Table = [
     [(TranslateY, 0.7, 9), (AutoContrast, 0.9, 0)],
 ];
 
-pub static SVHN: Table = [
+pub static SVHN: PolicyTable = [
     [(ShearX, 0.9, 4), (Invert, 0.2, 0)],
     [(ShearY, 0.9, 8), (Invert, 0.7, 0)],
     [(Equalize, 0.6, 0), (Solarize, 0.6, 6)],
