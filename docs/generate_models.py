@@ -89,7 +89,7 @@ def groups(module: str) -> list[str]:
             with torch.device("meta"):
                 model: Any = create(name)
         except (NotImplementedError, RuntimeError):
-            continue
+            continue  # not on the meta device: left out, as said above
         heads = model.get_classifier() if hasattr(model, "get_classifier") else None
         kind = (type(model).__name__, *_types(heads))
         size = (sum(parameter.numel() for parameter in model.parameters()), name)

@@ -190,7 +190,8 @@ def check_views_agree(target: Tensor, pairs: int, num_views: int) -> None:
     """
     if target.is_floating_point() or target.shape != (num_views * pairs,):
         return
-    views = target.view(num_views, pairs)
+    # int64, since -100 does not fit every integer type.
+    views = target.long().view(num_views, pairs)
     differ = (views != views[0]) & (views != -100) & (views[0] != -100)
     if differ.any():
         view, sample = differ.nonzero()[0].tolist()
