@@ -35,6 +35,12 @@ images.samples = [(path, index) for index, (path, _) in enumerate(images.samples
 views = TwoView(View(16))
 """
 
+# torch's gloo thread may abort in the interpreter's finalization, so a process ends without it.
+ENDING = """
+sys.stdout.flush()
+os._exit(0)
+"""
+
 
 def outputs_of(code, *arguments):
     """What each of two processes, started as by torchrun, prints."""
@@ -54,9 +60,10 @@ def outputs_of(code, *arguments):
             "TORCHELASTIC_RESTART_COUNT": 0,
             "GROUP_RANK": 0,
         }
+        script = PRELUDE + textwrap.dedent(code) + ENDING
         processes.append(
             subprocess.Popen(
-                [sys.executable, "-c", PRELUDE + textwrap.dedent(code), *map(str, arguments)],
+                [sys.executable, "-c", script, *map(str, arguments)],
                 env=os.environ | {name: str(value) for name, value in environment.items()},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
