@@ -8,11 +8,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+import unfused
 from PIL import Image
 from skimage import data
 
 # Photographs that ship in scikit-image's wheel; nothing is downloaded.
 PHOTOS = ("astronaut", "cat", "chelsea", "coffee", "rocket")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def pillow_as_on_x86():
+    """Pillow has the same pixels on every machine."""
+    with unfused.in_pillow(in_numpy=unfused.FUSED):
+        yield
 
 
 @pytest.fixture(scope="session")
