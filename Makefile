@@ -6,10 +6,13 @@ BIN := $(VENV)/bin
 # The seed of the property tests. It is fixed, so that every run has the same cases.
 SEED ?= 1
 
-.PHONY: help demo test test-rust test-python test-slow lint format bench wheel clean nasm build
+# Of other systems, whose code `make lint` doesn't compile here. The first has NEON as well.
+TARGETS := aarch64-apple-darwin x86_64-pc-windows-gnu
+
+.PHONY: help demo test test-rust test-python test-slow test-aarch64 lint check-targets format bench wheel clean nasm build
 
 help: ## List these commands
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @
 
 demo: build ## Train a small model four ways on your CPU and write pictures to tied-augment-demo/ (SEEDS=1 is quickest)
 	$(BIN)/tied-augment demo $(if $(SEEDS),--seeds $(SEEDS))
@@ -25,6 +28,10 @@ test-python: build ## Run the tests of the Python package
 test-slow: build ## Run the long tests that `make test` leaves out (20 minutes)
 	$(BIN)/pytest -m slow
 
+test-aarch64: ## Build for 64-bit ARM and run the tests of pixels under qemu (Debian or Ubuntu; an hour)
+	PROPTEST_RNG_SEED=$(SEED) tests/aarch64/run.sh rust
+	tests/aarch64/run.sh python
+
 lint: build ## Check format, style, types and stubs
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
@@ -34,6 +41,14 @@ lint: build ## Check format, style, types and stubs
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	MYPYPATH=python $(BIN)/stubtest tied_augment._core
+
+# Nothing is linked, so libjpeg is not compiled: that would take the C compiler of each system.
+check-targets: ## Check that the Rust code compiles for macOS and Windows
+	@for target in $(TARGETS); do \
+	  echo "== $$target"; rustup target add $$target && \
+	  CC=true AR=true PYO3_NO_PYTHON=1 cargo clippy --locked --all-targets --features python \
+	    --target $$target -- -D warnings || exit 1; \
+	done
 
 format: build ## Rewrite the sources in the house format
 	cargo fmt
