@@ -43,12 +43,13 @@ lint: build ## Check format, style, types and stubs
 	MYPYPATH=python $(BIN)/stubtest tied_augment._core
 
 # Nothing is linked, so libjpeg is not compiled: that would take the C compiler of each system.
+check-targets: export CC := true
+check-targets: export AR := true
+check-targets: export PYO3_NO_PYTHON := 1
 check-targets: ## Check that the Rust code compiles for macOS and Windows
-	@for target in $(TARGETS); do \
-	  echo "== $$target"; rustup target add $$target && \
-	  CC=true AR=true PYO3_NO_PYTHON=1 cargo clippy --locked --all-targets --features python \
-	    --target $$target -- -D warnings || exit 1; \
-	done
+	rustup target add $(TARGETS)
+	cargo clippy --locked --all-targets $(TARGETS:%=--target %) -- -D warnings
+	cargo clippy --locked --features python $(TARGETS:%=--target %) -- -D warnings
 
 format: build ## Rewrite the sources in the house format
 	cargo fmt

@@ -46,10 +46,10 @@ toolchain() {
 
 # Debian 13's Python for arm64, resolved by an apt that knows of no other system.
 debian() {
-    [ -x "$root/usr/bin/python3.13" ] && return
+    [ -d "$root" ] && return
     local keys=/usr/share/keyrings/debian-archive-keyring.gpg
     need $keys debian-archive-keyring
-    mkdir -p "$home"/apt/{lists,archives}/partial "$root"
+    mkdir -p "$home"/apt/{lists,archives}/partial "$root.part"
     touch "$home/apt/status"
     echo "deb [signed-by=$keys] http://deb.debian.org/debian trixie main" >"$home/apt/sources.list"
     cat >"$home/apt/apt.conf" <<END
@@ -62,9 +62,10 @@ END
     export APT_CONFIG=$home/apt/apt.conf
     apt-get update -qq
     apt-get install -y -qq --download-only python3.13 libstdc++6 python3-pip-whl >/dev/null
-    ln -sfn usr/lib "$root/lib"
-    for package in "$home"/apt/archives/*.deb; do dpkg-deb -x "$package" "$root"; done
     unset APT_CONFIG
+    ln -sfn usr/lib "$root.part/lib"
+    for package in "$home"/apt/archives/*.deb; do dpkg-deb -x "$package" "$root.part"; done
+    mv "$root.part" "$root"
 }
 
 # A virtual environment whose python is the emulator with its name, so that it can start itself.
