@@ -1,0 +1,201 @@
+//! The 63 coefficients after the DC coefficient.
+
+use super::bits::{Bits, signed};
+use super::codes::Codes;
+use crate::decode::coefficients::{Block, HuffmanTable};
+
+/// How many bits the table looks at.
+pub const WINDOW: u32 = 11;
+
+/// The advance of the end of a block. It leads past the last coefficient from everywhere.
+const END: u64 = 128;
+
+/// The advance of an entry that does not resolve its bits.
+const UNRESOLVED: u64 = 192;
+
+/// Where the coefficients lie in a block in zigzag order. Positions past the end map to the DC
+/// coefficient, which is written last.
+const NATURAL: [u8; 256] = {
+    let mut natural = [0; 256];
+    let (mut x, mut y, mut up) = (0u8, 0u8, true);
+    let mut k = 0;
+    while k < 64 {
+        natural[k] = y * 8 + x;
+        (x, y, up) = match (up, x, y) {
+            (true, 7, _) => (x, y + 1, false),
+            (true, _, 0) => (x + 1, y, false),
+            (true, ..) => (x + 1, y - 1, true),
+            (false, _, 7) => (x + 1, y, true),
+            (false, 0, _) => (x, y + 1, true),
+            (false, ..) => (x - 1, y + 1, false),
+        };
+        k += 1;
+    }
+    natural
+};
+
+/// What the next bits are: one symbol with its number, or two.
+///
+/// From the lowest bit: bits of both (8), bits of the first (8), advance of the first (8), advance
+/// of both (8), value of the first (16), value of the second (16). If there is only one, the second
+/// is the same once more.
+///
+/// An advance is by how many positions the last coefficient that is known moves. It is 1 more than
+/// the run of zeros; for the end of the block it is [`END`].
+///
+/// An entry that is [`UNRESOLVED`] takes no bits. It has the length of the code as bits of the
+/// first and the symbol as value, or 0 as length if the code is longer than the window.
+#[derive(Clone, Copy, Debug, Default)]
+struct Entry(u64);
+
+impl Entry {
+    fn one(length: u32, advance: u64, value: i32) -> Self {
+        let (length, value) = (u64::from(length), u64::from(value as u16));
+        Self(length | length << 8 | advance << 16 | advance << 24 | value << 32 | value << 48)
+    }
+
+    fn unresolved(code_length: u32, symbol: u8) -> Self {
+        let advance = UNRESOLVED << 16 | UNRESOLVED << 24;
+        Self(u64::from(code_length) << 8 | advance | u64::from(symbol) << 32)
+    }
+
+    /// This entry and then `next`, if both fit into the window.
+    fn and(self, next: Self) -> Self {
+        let length = (self.0 & 63) + (next.0 & 63);
+        if self.advance() >= END || next.advance() == UNRESOLVED || length > u64::from(WINDOW) {
+            return self;
+        }
+        let advance = if next.advance() == END { END } else { self.advance() + next.advance() };
+        let second = next.0 >> 48 << 48;
+        Self(self.0 & 0xFFFF_00FF_FF00 | length | advance << 24 | second)
+    }
+
+    #[inline(always)]
+    fn length_of_first(self) -> u64 {
+        self.0 >> 8 & 63
+    }
+
+    #[inline(always)]
+    fn advance_of_first(self) -> u64 {
+        self.0 >> 16 & 0xFF
+    }
+
+    #[inline(always)]
+    fn advance(self) -> u64 {
+        self.0 >> 24 & 0xFF
+    }
+
+    #[inline(always)]
+    fn first(self) -> i16 {
+        (self.0 >> 32) as i16
+    }
+
+    #[inline(always)]
+    fn second(self) -> i16 {
+        (self.0 >> 48) as i16
+    }
+}
+
+/// An AC table, resolved.
+#[derive(Clone, Debug)]
+pub struct AcTable {
+    entries: Box<[Entry; 1 << WINDOW]>,
+    codes: Codes,
+}
+
+impl AcTable {
+    pub fn new(table: &HuffmanTable) -> Option<Self> {
+        let codes = Codes::new(table)?;
+        let mut entries = Box::new([Entry::unresolved(0, 0); 1 << WINDOW]);
+        for code in codes.iter().take_while(|code| code.length <= WINDOW) {
+            let (run, size) = (u64::from(code.symbol >> 4), u32::from(code.symbol & 15));
+            let length = code.length + size;
+            let fits = length <= WINDOW;
+            for raw in 0..if fits { 1 << size } else { 1 } {
+                let entry = match (run, size) {
+                    _ if !fits => Entry::unresolved(code.length, code.symbol),
+                    (15, 0) => Entry::one(length, 16, 0),
+                    (_, 0) => Entry::one(length, END, 0),
+                    _ => Entry::one(length, run + 1, signed(raw, size)),
+                };
+                let length = if fits { length } else { code.length };
+                let bits = if fits { code.bits << size | raw as u32 } else { code.bits };
+                let first = bits << (WINDOW - length);
+                entries[first as usize..][..1 << (WINDOW - length)].fill(entry);
+            }
+        }
+        // From the last on: an entry's bits without the first are those of a smaller...
+        let single = entries.clone();
+        for (bits, entry) in entries.iter_mut().enumerate() {
+            let rest = bits << (entry.0 & 63) & ((1 << WINDOW) - 1);
+            *entry = entry.and(single[rest]);
+        }
+        Some(Self { entries, codes })
+    }
+
+    /// Reads the coefficients of a block but the first, which is overwritten. Needs 44 bits. `None`
+    /// if the bits are not those of a block.
+    #[inline(always)]
+    pub fn read(&self, bits: &mut Bits<'_>, block: &mut Block) -> Option<()> {
+        let mut last = 0;
+        loop {
+            for _ in 0..4 {
+                let entry = self.entries[bits.peek(WINDOW)];
+                bits.consume(entry.0);
+                let first = last + entry.advance_of_first();
+                let second = last + entry.advance();
+                block[usize::from(NATURAL[first as usize & 0xFF] & 63)] = entry.first();
+                block[usize::from(NATURAL[second as usize & 0xFF] & 63)] = entry.second();
+                if second < 63 {
+                    last = second;
+                    continue;
+                }
+                if entry.advance() == UNRESOLVED {
+                    bits.refill();
+                    last = self.long(bits, last, entry, block)?;
+                    if last >= 63 {
+                        return (last == 63 || last >= END).then_some(());
+                    }
+                    break;
+                }
+                return self.end(bits, entry, first, second);
+            }
+            bits.refill();
+        }
+    }
+
+    /// Whether a block ends where `entry` led past position 62.
+    #[inline(always)]
+    fn end(&self, bits: &mut Bits<'_>, entry: Entry, first: u64, second: u64) -> Option<()> {
+        if first == 63 {
+            // The block is full. A second symbol belongs to the next.
+            let given_back = (entry.0 & 63) - entry.length_of_first();
+            bits.back(given_back as usize);
+            return Some(());
+        }
+        let fits = first < 63 || first >= END;
+        (fits && (second == 63 || second >= END)).then_some(())
+    }
+
+    /// Reads one symbol that `entry` does not resolve. Returns the last position that is known.
+    #[inline(always)]
+    fn long(&self, bits: &mut Bits<'_>, last: u64, entry: Entry, block: &mut Block) -> Option<u64> {
+        let symbol = match entry.length_of_first() {
+            0 => self.codes.read(bits)?,
+            length => {
+                bits.consume(length);
+                entry.first() as u8
+            }
+        };
+        let (run, size) = (u64::from(symbol >> 4), u32::from(symbol & 15));
+        match (run, size) {
+            (15, 0) => Some(last + 16),
+            (_, 0) => Some(END),
+            _ => {
+                let at = last + run + 1;
+                block[usize::from(NATURAL[at as usize & 0xFF] & 63)] = bits.number(size);
+                Some(at)
+            }
+        }
+    }
+}
