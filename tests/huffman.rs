@@ -75,7 +75,8 @@ impl Source {
         let pixel = |i: usize| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let (x, y, c) = (i / channels % width, i / channels / width, i % channels);
-            let smooth = 128.0 + 120.0 * (x as f64 / 19.0 + c as f64).sin() * (y as f64 / 23.0).cos();
+            let smooth =
+                128.0 + 120.0 * (x as f64 / 19.0 + c as f64).sin() * (y as f64 / 23.0).cos();
             let noise = f64::from((state >> 56) as u8) - 128.0;
             (smooth + noise * f64::from(self.grain) / 255.0) as u8
         };

@@ -1,14 +1,17 @@
 //! The 63 coefficients after the DC coefficient.
 
+use std::cell::OnceCell;
+
 use super::bits::{Bits, signed};
 use super::codes::Codes;
+use super::skip::SkipTable;
 use crate::decode::coefficients::{Block, HuffmanTable};
 
 /// How many bits the table looks at.
-pub const WINDOW: u32 = 11;
+const WINDOW: u32 = 11;
 
 /// The advance of the end of a block. It leads past the last coefficient from everywhere.
-const END: u64 = 128;
+pub const END: u64 = 128;
 
 /// The advance of an entry that does not resolve its bits.
 const UNRESOLVED: u64 = 192;
@@ -101,6 +104,7 @@ impl Entry {
 pub struct AcTable {
     entries: Box<[Entry; 1 << WINDOW]>,
     codes: Codes,
+    skip: OnceCell<SkipTable>,
 }
 
 impl AcTable {
@@ -130,7 +134,15 @@ impl AcTable {
             let rest = bits << (entry.0 & 63) & ((1 << WINDOW) - 1);
             *entry = entry.and(single[rest]);
         }
-        Some(Self { entries, codes })
+        Some(Self { entries, codes, skip: OnceCell::new() })
+    }
+
+    /// Passes over the coefficients of a block but the first. `None` if the bits are not those of a
+    /// block.
+    #[inline(always)]
+    pub fn skip(&self, bits: &mut Bits<'_>) -> Option<()> {
+        let table = self.skip.get_or_init(|| SkipTable::new(&self.codes));
+        table.skip(bits, self)
     }
 
     /// Reads the coefficients of a block but the first, which is overwritten. Needs 44 bits. `None`
@@ -175,6 +187,18 @@ impl AcTable {
         }
         let fits = first < 63 || first >= END;
         (fits && (second == 63 || second >= END)).then_some(())
+    }
+
+    /// Passes over one symbol after position `last`. Returns the last position that is then known.
+    /// Needs 31 bits.
+    #[inline(always)]
+    pub fn step(&self, bits: &mut Bits<'_>, last: u64) -> Option<u64> {
+        let entry = self.entries[bits.peek(WINDOW)];
+        if entry.advance() == UNRESOLVED {
+            return self.long(bits, last, entry, &mut [0; 64]);
+        }
+        bits.consume(entry.length_of_first());
+        Some(last + entry.advance_of_first())
     }
 
     /// Reads one symbol that `entry` does not resolve. Returns the last position that is known.

@@ -4,6 +4,7 @@ mod ac;
 mod bits;
 mod codes;
 mod dc;
+mod skip;
 mod tables;
 mod unstuff;
 
@@ -14,7 +15,7 @@ use self::bits::Bits;
 use self::dc::DcTable;
 use self::tables::Tables;
 use self::unstuff::Unstuffed;
-use super::coefficients::{Block, Coefficients, MAX_BLOCKS, Scan};
+use super::coefficients::{Block, Coefficients, Scan};
 
 /// Decodes scans. Keeps memory and tables from one to the next.
 #[derive(Debug, Default)]
@@ -65,12 +66,11 @@ impl Coefficients for Huffman {
     }
 
     fn read(&mut self, blocks: &mut [Block]) {
-        self.failed = self.failed || self.mcu(blocks).is_none();
+        self.failed = self.failed || self.mcu(Some(blocks)).is_none();
     }
 
     fn skip(&mut self) {
-        let mut blocks = [[0; 64]; MAX_BLOCKS];
-        self.read(&mut blocks);
+        self.failed = self.failed || self.mcu(None).is_none();
     }
 
     fn failed(&self) -> bool {
@@ -79,14 +79,18 @@ impl Coefficients for Huffman {
 }
 
 impl Huffman {
-    fn mcu(&mut self, blocks: &mut [Block]) -> Option<()> {
+    /// Decodes the next MCU into `blocks`, or passes over it.
+    fn mcu(&mut self, blocks: Option<&mut [Block]>) -> Option<()> {
         if self.left == 0 {
             self.restart()?;
         }
         self.left -= 1;
         let end = self.scan.ends[self.begun - 1];
         let Self { scan, components, dc, ac, .. } = self;
-        self.position = read(&scan.bytes, self.position, components, (dc, ac), blocks)?;
+        self.position = match blocks {
+            Some(blocks) => read(&scan.bytes, self.position, components, (dc, ac), blocks)?,
+            None => skip(&scan.bytes, self.position, components, (dc, ac))?,
+        };
         (self.position <= end * 8).then_some(())
     }
 
@@ -121,6 +125,25 @@ fn read(
             component.last = component.last.wrapping_add(dc.read(&mut bits)?);
             ac.read(&mut bits, block)?;
             block[0] = component.last;
+        }
+    }
+    Some(bits.position())
+}
+
+#[multiversion(targets = "simd")]
+fn skip(
+    bytes: &[u8],
+    position: usize,
+    components: &mut [Component],
+    (dc, ac): (&Tables<DcTable>, &Tables<AcTable>),
+) -> Option<usize> {
+    let mut bits = Bits::new(bytes, position);
+    for component in components {
+        let (dc, ac) = (dc.get(component.dc), ac.get(component.ac));
+        for _ in 0..component.blocks {
+            bits.refill();
+            component.last = component.last.wrapping_add(dc.read(&mut bits)?);
+            ac.skip(&mut bits)?;
         }
     }
     Some(bits.position())
