@@ -48,54 +48,61 @@ const NATURAL: [u8; 256] = {
 ///
 /// An entry that is [`UNRESOLVED`] takes no bits. It has the length of the code as bits of the
 /// first and the symbol as value, or 0 as length if the code is longer than the window.
-#[derive(Clone, Copy, Debug, Default)]
-struct Entry(u64);
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(8))]
+struct Entry {
+    /// The bits of all symbols.
+    length: u8,
+    /// The bits of the first.
+    length_of_first: u8,
+    advance_of_first: u8,
+    advance: u8,
+    first: i16,
+    second: i16,
+}
 
 impl Entry {
     fn one(length: u32, advance: u64, value: i32) -> Self {
-        let (length, value) = (u64::from(length), u64::from(value as u16));
-        Self(length | length << 8 | advance << 16 | advance << 24 | value << 32 | value << 48)
+        let (length, advance, value) = (length as u8, advance as u8, value as i16);
+        Self {
+            length,
+            length_of_first: length,
+            advance_of_first: advance,
+            advance,
+            first: value,
+            second: value,
+        }
     }
 
     fn unresolved(code_length: u32, symbol: u8) -> Self {
-        let advance = UNRESOLVED << 16 | UNRESOLVED << 24;
-        Self(u64::from(code_length) << 8 | advance | u64::from(symbol) << 32)
+        let length_of_first = code_length as u8;
+        Self { length: 0, length_of_first, ..Self::one(0, UNRESOLVED, i32::from(symbol)) }
     }
 
     /// This entry and then `next`, if both fit into the window.
     fn and(self, next: Self) -> Self {
-        let length = (self.0 & 63) + (next.0 & 63);
-        if self.advance() >= END || next.advance() == UNRESOLVED || length > u64::from(WINDOW) {
+        let length = self.length + next.length;
+        if self.advance() >= END || next.advance() == UNRESOLVED || u32::from(length) > WINDOW {
             return self;
         }
-        let advance = if next.advance() == END { END } else { self.advance() + next.advance() };
-        let second = next.0 >> 48 << 48;
-        Self(self.0 & 0xFFFF_00FF_FF00 | length | advance << 24 | second)
+        let sum = self.advance + next.advance;
+        let advance = if next.advance() == END { END as u8 } else { sum };
+        Self { length, advance, second: next.second, ..self }
     }
 
     #[inline(always)]
-    fn length_of_first(self) -> u64 {
-        self.0 >> 8 & 63
+    fn length_of_first(&self) -> u64 {
+        u64::from(self.length_of_first)
     }
 
     #[inline(always)]
-    fn advance_of_first(self) -> u64 {
-        self.0 >> 16 & 0xFF
+    fn advance_of_first(&self) -> u64 {
+        u64::from(self.advance_of_first)
     }
 
     #[inline(always)]
-    fn advance(self) -> u64 {
-        self.0 >> 24 & 0xFF
-    }
-
-    #[inline(always)]
-    fn first(self) -> i16 {
-        (self.0 >> 32) as i16
-    }
-
-    #[inline(always)]
-    fn second(self) -> i16 {
-        (self.0 >> 48) as i16
+    fn advance(&self) -> u64 {
+        u64::from(self.advance)
     }
 }
 
@@ -131,7 +138,7 @@ impl AcTable {
         // From the last on: an entry's bits without the first are those of a smaller...
         let single = entries.clone();
         for (bits, entry) in entries.iter_mut().enumerate() {
-            let rest = bits << (entry.0 & 63) & ((1 << WINDOW) - 1);
+            let rest = bits << entry.length & ((1 << WINDOW) - 1);
             *entry = entry.and(single[rest]);
         }
         Some(Self { entries, codes, skip: OnceCell::new() })
@@ -152,12 +159,12 @@ impl AcTable {
         let mut last = 0;
         loop {
             for _ in 0..4 {
-                let entry = self.entries[bits.peek(WINDOW)];
-                bits.consume(entry.0);
+                let entry = &self.entries[bits.peek(WINDOW)];
+                bits.consume(u64::from(entry.length));
                 let first = last + entry.advance_of_first();
                 let second = last + entry.advance();
-                block[usize::from(NATURAL[first as usize & 0xFF] & 63)] = entry.first();
-                block[usize::from(NATURAL[second as usize & 0xFF] & 63)] = entry.second();
+                block[usize::from(NATURAL[first as usize & 0xFF] & 63)] = entry.first;
+                block[usize::from(NATURAL[second as usize & 0xFF] & 63)] = entry.second;
                 if second < 63 {
                     last = second;
                     continue;
@@ -178,11 +185,11 @@ impl AcTable {
 
     /// Whether a block ends where `entry` led past position 62.
     #[inline(always)]
-    fn end(&self, bits: &mut Bits<'_>, entry: Entry, first: u64, second: u64) -> Option<()> {
+    fn end(&self, bits: &mut Bits<'_>, entry: &Entry, first: u64, second: u64) -> Option<()> {
         if first == 63 {
             // The block is full. A second symbol belongs to the next.
-            let given_back = (entry.0 & 63) - entry.length_of_first();
-            bits.back(given_back as usize);
+            let given_back = entry.length - entry.length_of_first;
+            bits.back(usize::from(given_back));
             return Some(());
         }
         let fits = first < 63 || first >= END;
@@ -193,7 +200,7 @@ impl AcTable {
     /// Needs 31 bits.
     #[inline(always)]
     pub fn step(&self, bits: &mut Bits<'_>, last: u64) -> Option<u64> {
-        let entry = self.entries[bits.peek(WINDOW)];
+        let entry = &self.entries[bits.peek(WINDOW)];
         if entry.advance() == UNRESOLVED {
             return self.long(bits, last, entry, &mut [0; 64]);
         }
@@ -203,12 +210,18 @@ impl AcTable {
 
     /// Reads one symbol that `entry` does not resolve. Returns the last position that is known.
     #[inline(always)]
-    fn long(&self, bits: &mut Bits<'_>, last: u64, entry: Entry, block: &mut Block) -> Option<u64> {
+    fn long(
+        &self,
+        bits: &mut Bits<'_>,
+        last: u64,
+        entry: &Entry,
+        block: &mut Block,
+    ) -> Option<u64> {
         let symbol = match entry.length_of_first() {
             0 => self.codes.read(bits)?,
             length => {
                 bits.consume(length);
-                entry.first() as u8
+                entry.first as u8
             }
         };
         let (run, size) = (u64::from(symbol >> 4), u32::from(symbol & 15));

@@ -52,7 +52,7 @@ impl<'a> Bits<'a> {
     /// Passes over as many bits as the lowest 6 bits of `count` say. The others are ignored.
     #[inline(always)]
     pub fn consume(&mut self, count: u64) {
-        self.buffer <<= count & 63;
+        self.buffer = self.buffer.wrapping_shl(count as u32);
         self.valid = self.valid.wrapping_sub(count);
     }
 
