@@ -1,6 +1,7 @@
 //! The 63 coefficients after the DC coefficient.
 
 use std::cell::OnceCell;
+use std::hint::assert_unchecked;
 
 use super::bits::{Bits, signed};
 use super::codes::Codes;
@@ -36,6 +37,15 @@ const NATURAL: [u8; 256] = {
     }
     natural
 };
+
+/// Writes the coefficient at `position`, in zigzag order, of `block`.
+#[inline(always)]
+fn put(block: &mut Block, position: u64, value: i16) {
+    let at = usize::from(NATURAL[position as usize & 0xFF]);
+    // SAFETY: all elements of `NATURAL` are below 64. Without this the decoder is 3% slower.
+    unsafe { assert_unchecked(at < block.len()) };
+    block[at] = value;
+}
 
 /// What the next bits are: one symbol with its number, or two.
 ///
@@ -163,8 +173,8 @@ impl AcTable {
                 bits.consume(u64::from(entry.length));
                 let first = last + entry.advance_of_first();
                 let second = last + entry.advance();
-                block[usize::from(NATURAL[first as usize & 0xFF] & 63)] = entry.first;
-                block[usize::from(NATURAL[second as usize & 0xFF] & 63)] = entry.second;
+                put(block, first, entry.first);
+                put(block, second, entry.second);
                 if second < 63 {
                     last = second;
                     continue;
@@ -230,7 +240,7 @@ impl AcTable {
             (_, 0) => Some(END),
             _ => {
                 let at = last + run + 1;
-                block[usize::from(NATURAL[at as usize & 0xFF] & 63)] = bits.number(size);
+                put(block, at, bits.number(size));
                 Some(at)
             }
         }
