@@ -19,8 +19,8 @@ const UNRESOLVED: u64 = 192;
 
 /// Where the coefficients lie in a block in zigzag order. Positions past the end map to the DC
 /// coefficient, which is written last.
-const NATURAL: [u8; 256] = {
-    let mut natural = [0; 256];
+const NATURAL: [u8; 320] = {
+    let mut natural = [0; 320];
     let (mut x, mut y, mut up) = (0u8, 0u8, true);
     let mut k = 0;
     while k < 64 {
@@ -41,7 +41,7 @@ const NATURAL: [u8; 256] = {
 /// Writes the coefficient at `position`, in zigzag order, of `block`.
 #[inline(always)]
 fn put(block: &mut Block, position: u64, value: i16) {
-    let at = usize::from(NATURAL[position as usize & 0xFF]);
+    let at = usize::from(NATURAL[position as usize]);
     // SAFETY: all elements of `NATURAL` are below 64. Without this the decoder is 3% slower.
     unsafe { assert_unchecked(at < block.len()) };
     block[at] = value;
