@@ -1,15 +1,17 @@
 //! The 63 coefficients after the DC coefficient.
 
-use std::cell::OnceCell;
 use std::hint::assert_unchecked;
 
 use super::bits::{Bits, signed};
 use super::codes::Codes;
 use super::skip::SkipTable;
+use super::tables::Resolved;
 use crate::decode::coefficients::{Block, HuffmanTable};
 
 /// How many bits the table looks at.
 const WINDOW: u32 = 11;
+
+const SIZE: usize = 1 << WINDOW;
 
 /// The advance of the end of a block. It leads past the last coefficient from everywhere.
 pub const END: u64 = 128;
@@ -119,47 +121,66 @@ impl Entry {
 /// An AC table, resolved.
 #[derive(Clone, Debug)]
 pub struct AcTable {
-    entries: Box<[Entry; 1 << WINDOW]>,
+    entries: Box<[Entry; SIZE]>,
     codes: Codes,
-    skip: OnceCell<SkipTable>,
+    /// Made for the second file with this table: it takes as long as skipping a quarter of a file
+    /// gains by it.
+    skip: Option<SkipTable>,
+}
+
+impl Resolved for AcTable {
+    fn new(table: &HuffmanTable) -> Option<Self> {
+        let codes = Codes::new(table)?;
+        let single = single(&codes);
+        let mut entries = Box::new(single);
+        for (bits, entry) in entries.iter_mut().enumerate() {
+            let rest = bits << entry.length & (SIZE - 1);
+            *entry = entry.and(single[rest]);
+        }
+        Some(Self { entries, codes, skip: None })
+    }
+
+    fn reuse(&mut self) {
+        self.skip.get_or_insert_with(|| SkipTable::new(&self.codes));
+    }
+}
+
+/// The table with one symbol in each entry.
+fn single(codes: &Codes) -> [Entry; SIZE] {
+    let mut entries = [Entry::unresolved(0, 0); SIZE];
+    for code in codes.iter().take_while(|code| code.length <= WINDOW) {
+        let (run, size) = (u64::from(code.symbol >> 4), u32::from(code.symbol & 15));
+        let length = code.length + size;
+        let mut fill = |bits: u32, length: u32, entry: Entry| {
+            let spare = WINDOW - length;
+            entries[(bits << spare) as usize..][..1 << spare].fill(entry);
+        };
+        match (run, size) {
+            _ if length > WINDOW => {
+                fill(code.bits, code.length, Entry::unresolved(code.length, code.symbol));
+            }
+            (15, 0) => fill(code.bits, length, Entry::one(length, 16, 0)),
+            (_, 0) => fill(code.bits, length, Entry::one(length, END, 0)),
+            _ => {
+                for raw in 0..1 << size {
+                    let entry = Entry::one(length, run + 1, signed(raw, size));
+                    fill(code.bits << size | raw as u32, length, entry);
+                }
+            }
+        }
+    }
+    entries
 }
 
 impl AcTable {
-    pub fn new(table: &HuffmanTable) -> Option<Self> {
-        let codes = Codes::new(table)?;
-        let mut entries = Box::new([Entry::unresolved(0, 0); 1 << WINDOW]);
-        for code in codes.iter().take_while(|code| code.length <= WINDOW) {
-            let (run, size) = (u64::from(code.symbol >> 4), u32::from(code.symbol & 15));
-            let length = code.length + size;
-            let fits = length <= WINDOW;
-            for raw in 0..if fits { 1 << size } else { 1 } {
-                let entry = match (run, size) {
-                    _ if !fits => Entry::unresolved(code.length, code.symbol),
-                    (15, 0) => Entry::one(length, 16, 0),
-                    (_, 0) => Entry::one(length, END, 0),
-                    _ => Entry::one(length, run + 1, signed(raw, size)),
-                };
-                let length = if fits { length } else { code.length };
-                let bits = if fits { code.bits << size | raw as u32 } else { code.bits };
-                let first = bits << (WINDOW - length);
-                entries[first as usize..][..1 << (WINDOW - length)].fill(entry);
-            }
-        }
-        // From the last on: an entry's bits without the first are those of a smaller...
-        let single = entries.clone();
-        for (bits, entry) in entries.iter_mut().enumerate() {
-            let rest = bits << entry.length & ((1 << WINDOW) - 1);
-            *entry = entry.and(single[rest]);
-        }
-        Some(Self { entries, codes, skip: OnceCell::new() })
-    }
-
     /// Passes over the coefficients of a block but the first. `None` if the bits are not those of a
     /// block.
     #[inline(always)]
     pub fn skip(&self, bits: &mut Bits<'_>) -> Option<()> {
-        let table = self.skip.get_or_init(|| SkipTable::new(&self.codes));
-        table.skip(bits, self)
+        match &self.skip {
+            Some(table) => table.skip(bits, self),
+            None => self.read(bits, &mut [0; 64]),
+        }
     }
 
     /// Reads the coefficients of a block but the first, which is overwritten. Needs 44 bits. `None`

@@ -2,6 +2,7 @@
 
 use super::bits::{Bits, signed};
 use super::codes::Codes;
+use super::tables::Resolved;
 use crate::decode::coefficients::HuffmanTable;
 
 /// How many bits the table looks at.
@@ -21,8 +22,8 @@ struct Entry {
     difference: i16,
 }
 
-impl DcTable {
-    pub fn new(table: &HuffmanTable) -> Option<Self> {
+impl Resolved for DcTable {
+    fn new(table: &HuffmanTable) -> Option<Self> {
         let codes = Codes::new(table)?;
         let mut entries = Box::new([Entry::default(); 1 << WINDOW]);
         for code in codes.iter() {
@@ -43,7 +44,9 @@ impl DcTable {
         }
         Some(Self { entries, codes })
     }
+}
 
+impl DcTable {
     /// Reads a difference; `None` if there is no such code. Needs 31 bits; if it takes more than
     /// 12, there are 56 again.
     #[inline(always)]

@@ -53,11 +53,13 @@ impl Coefficients for Huffman {
             return None;
         }
         self.components.clear();
+        self.dc.begin();
+        self.ac.begin();
         for component in scan.components {
             self.components.push(Component {
                 blocks: component.blocks,
-                dc: self.dc.find(&component.dc, DcTable::new)?,
-                ac: self.ac.find(&component.ac, AcTable::new)?,
+                dc: self.dc.find(&component.dc)?,
+                ac: self.ac.find(&component.ac)?,
                 last: 0,
             });
         }

@@ -8,10 +8,10 @@ use super::bits::Bits;
 use super::codes::Codes;
 
 /// How many bits the table looks at.
-const WINDOW: u32 = 10;
+const WINDOW: u32 = 12;
 
-/// How many bits an entry takes at most, so that two look-ups need 56 bits at most.
-const LONGEST: u32 = 28;
+/// How many bits an entry takes at most, so that three look-ups need 56 bits at most.
+const LONGEST: u32 = 18;
 
 /// What the next bits are, as far as whole codes fit.
 #[derive(Clone, Copy, Debug)]
@@ -49,14 +49,13 @@ impl SkipTable {
         Self(entries)
     }
 
-    /// Passes over the coefficients of a block. Needs 44 bits. `None` if the bits are not those of
-    /// a block.
+    /// Passes over the coefficients of a block. `None` if the bits are not those of a block.
     #[inline(always)]
     pub fn skip(&self, bits: &mut Bits<'_>, table: &AcTable) -> Option<()> {
         let mut last = 0;
         loop {
             bits.refill();
-            for _ in 0..2 {
+            for _ in 0..3 {
                 let entry = self.0[bits.peek(WINDOW)];
                 let next = last + u64::from(entry.advance);
                 if next < 63 {
