@@ -8,6 +8,9 @@ mod skip;
 mod tables;
 mod unstuff;
 
+#[cfg(test)]
+mod tests;
+
 use multiversion::multiversion;
 
 use self::ac::AcTable;
