@@ -7,6 +7,7 @@
 //! fails.
 
 use super::cmyk::inverted_to_rgb;
+use super::huffman::Huffman;
 use super::libjpeg::{Decompression, Decompressor, LibjpegError, OnEnd};
 use crate::error::{Error, Result};
 use crate::image::{Image, Rect};
@@ -15,27 +16,45 @@ use crate::image::{Image, Rect};
 /// sample to either side, and libjpeg has none beyond the edge of what it decodes.
 const MARGIN: u32 = 4;
 
+/// Who decodes the Huffman codes of JPEG files. The pixels are the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Entropy {
+    /// This crate, and libjpeg where a file is progressive, has arithmetic codes or is broken.
+    /// About 1.8 times as fast.
+    #[default]
+    Own,
+    /// libjpeg, for all files.
+    Libjpeg,
+}
+
 /// Decodes JPEG files; keeps memory between them, and nothing that a file said.
 #[derive(Debug, Default)]
 pub struct JpegDecoder {
-    decompressor: Decompressor,
+    decompressor: Decompressor<Huffman>,
     cmyk: Vec<u8>,
+    entropy: Entropy,
 }
 
 impl JpegDecoder {
+    /// With a choice of the entropy decoder.
+    pub fn new(entropy: Entropy) -> Self {
+        Self { entropy, ..Self::default() }
+    }
+
     /// Reads the header of `bytes`.
     pub fn open<'a>(&'a mut self, bytes: &'a [u8]) -> Result<Jpeg<'a>> {
-        let Self { decompressor, cmyk } = self;
+        let Self { decompressor, cmyk, entropy } = self;
         let file = decompressor.open(bytes, OnEnd::EndImage).map_err(failed)?;
-        Ok(Jpeg { file, cmyk })
+        Ok(Jpeg { file, cmyk, entropy: *entropy })
     }
 }
 
 /// A JPEG whose header has been read.
 pub struct Jpeg<'a> {
-    file: Decompression<'a>,
+    file: Decompression<'a, Huffman>,
     /// A row of CMYK.
     cmyk: &'a mut Vec<u8>,
+    entropy: Entropy,
 }
 
 impl Jpeg<'_> {
@@ -46,7 +65,12 @@ impl Jpeg<'_> {
 
     /// As [`super::Opened::read`].
     pub fn read(mut self, region: Rect, image: &mut Image) -> Result<Rect> {
-        let decoded = self.rows(region, image).map_err(failed)?;
+        let mut decoded = self.rows(region, image, self.entropy);
+        if self.file.coefficients_failed() {
+            self.file.reopen(OnEnd::EndImage).map_err(failed)?;
+            decoded = self.rows(region, image, Entropy::Libjpeg);
+        }
+        let decoded = decoded.map_err(failed)?;
         if !self.file.ended_early() {
             return Ok(decoded);
         }
@@ -55,16 +79,24 @@ impl Jpeg<'_> {
         let (height, width) = self.shape();
         self.file.reopen(OnEnd::Suspend).map_err(failed)?;
         let whole = Rect { x: 0, y: 0, w: width, h: height };
-        self.rows(whole, image).map_err(failed)
+        self.rows(whole, image, Entropy::Libjpeg).map_err(failed)
     }
 
     /// Decodes the rows of `region` with at least its columns. Returns what was decoded.
-    fn rows(&mut self, region: Rect, image: &mut Image) -> std::result::Result<Rect, LibjpegError> {
+    fn rows(
+        &mut self,
+        region: Rect,
+        image: &mut Image,
+        entropy: Entropy,
+    ) -> std::result::Result<Rect, LibjpegError> {
         let (_, width) = self.shape();
-        let Self { file, cmyk } = self;
+        let Self { file, cmyk, .. } = self;
         let left = (region.x as u32).saturating_sub(MARGIN);
         let right = (region.x as u32 + region.w + MARGIN).min(width);
         file.start()?;
+        if entropy == Entropy::Own {
+            file.use_own_coefficients();
+        }
         let (x, columns) = file.crop(left, right - left)?;
         file.skip(region.y as u32)?;
         image.reshape(columns, region.h);

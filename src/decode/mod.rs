@@ -44,7 +44,9 @@
 
 mod bmp;
 mod cmyk;
+mod coefficients;
 mod gif;
+mod huffman;
 mod image_file;
 mod jpeg;
 mod libjpeg;
@@ -55,6 +57,7 @@ mod webp;
 
 #[cfg(feature = "python")]
 pub(crate) use image_file::panic_is_the_files;
+pub use jpeg::Entropy;
 #[cfg(feature = "python")]
 pub(crate) use libjpeg::simd as jpeg_simd;
 pub use limits::Limits;
@@ -76,6 +79,13 @@ pub struct Decoder {
 }
 
 impl Decoder {
+    /// A decoder with a choice of who decodes the Huffman codes of JPEG files. The default is
+    /// [`Entropy::Own`].
+    #[must_use]
+    pub fn with_entropy(entropy: Entropy) -> Self {
+        Self { jpeg: JpegDecoder::new(entropy) }
+    }
+
     /// Reads the header of the file whose content is `bytes`.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! libjpeg's decompressor with a safe interface: all `unsafe` of the decoders is in this file.
+//! libjpeg's decompressor with a safe interface: all `unsafe` of the decoders is in this folder.
 //!
 //! libjpeg reports a fatal error by calling `error_exit`, which must not return. Ours unwinds to
 //! the call in [`guard`]. The C frames between them are compiled for unwinding (the `unwinding`
@@ -8,6 +8,11 @@
 //! gives a [`Decompression`]; then come `start`, `crop`, `skip` and `read`. libjpeg checks its
 //! state itself, so a call out of order is an error and not undefined behaviour. Dropping the
 //! `Decompression` destroys what libjpeg made for the file.
+//!
+//! After `start`, a source of coefficients can take the place of libjpeg's entropy decoder
+//! ([`entropy`]). The type parameter of both types says which.
+
+mod entropy;
 
 use std::ffi::{c_int, c_long};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -15,6 +20,9 @@ use std::{fmt, mem, ptr};
 
 use memchr::memmem;
 use mozjpeg_sys as sys;
+
+use self::entropy::Hook;
+use super::coefficients::Coefficients;
 
 /// What `jpeg_read_header` returns when it has one.
 const HEADER_OK: c_int = 1;
@@ -66,25 +74,26 @@ impl SourceManager {
 /// `jpeg_abort` would not be enough. It is made for abbreviated streams and keeps the quantisation
 /// and Huffman tables, so a file without tables would be decoded with those of the file before.
 /// Creating and destroying take 0.1 microseconds.
-pub struct Decompressor {
-    // Boxed, since libjpeg keeps pointers to all four.
+pub struct Decompressor<S> {
+    // Boxed, since libjpeg keeps pointers to all five.
     cinfo: Box<sys::jpeg_decompress_struct>,
     _error: Box<sys::jpeg_error_mgr>,
     source: Box<SourceManager>,
     progress: Box<sys::jpeg_progress_mgr>,
+    hook: Box<Hook<S>>,
 }
 
 // SAFETY: libjpeg keeps no thread-local state, and all that the decompressor points to is owned by
 // this struct or, while a file is open, borrowed by `Decompression`.
-unsafe impl Send for Decompressor {}
+unsafe impl<S: Send> Send for Decompressor<S> {}
 
-impl fmt::Debug for Decompressor {
+impl<S> fmt::Debug for Decompressor<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Decompressor").finish_non_exhaustive()
     }
 }
 
-impl Default for Decompressor {
+impl<S: Coefficients + Default> Default for Decompressor<S> {
     fn default() -> Self {
         // SAFETY: these are C structs of integers, floats, nullable pointers and callbacks, for all
         // of which zero is a valid value; libjpeg fills them.
@@ -109,13 +118,14 @@ impl Default for Decompressor {
             term_source: Some(no_op),
         };
         let source = Box::new(SourceManager { manager, ended: false, on_end: OnEnd::EndImage });
-        Self { cinfo, _error: error, source, progress }
+        let hook = Box::new(Hook::new(S::default()));
+        Self { cinfo, _error: error, source, progress, hook }
     }
 }
 
-impl Decompressor {
+impl<S: Coefficients> Decompressor<S> {
     /// Reads the header of `bytes`.
-    pub fn open<'a>(&'a mut self, bytes: &'a [u8], on_end: OnEnd) -> Result<Decompression<'a>> {
+    pub fn open<'a>(&'a mut self, bytes: &'a [u8], on_end: OnEnd) -> Result<Decompression<'a, S>> {
         let mut file = Decompression { context: self, bytes };
         file.read_header(on_end)?;
         Ok(file)
@@ -124,12 +134,12 @@ impl Decompressor {
 
 /// A file whose header has been read.
 #[derive(Debug)]
-pub struct Decompression<'a> {
-    context: &'a mut Decompressor,
+pub struct Decompression<'a, S: Coefficients> {
+    context: &'a mut Decompressor<S>,
     bytes: &'a [u8],
 }
 
-impl Decompression<'_> {
+impl<S: Coefficients> Decompression<'_, S> {
     /// Starts again from the first byte.
     pub fn reopen(&mut self, on_end: OnEnd) -> Result<()> {
         self.close();
@@ -168,6 +178,7 @@ impl Decompression<'_> {
         // SAFETY: legal in every state, even after an error or if creating the struct failed. It
         // releases all memory.
         unsafe { sys::jpeg_destroy_decompress(&mut self.context.cinfo) };
+        self.context.hook.detach();
         self.context.source.manager.bytes_in_buffer = 0;
         self.context.source.manager.next_input_byte = ptr::null();
     }
@@ -190,12 +201,36 @@ impl Decompression<'_> {
         if started == 0 { Err(truncated()) } else { Ok(()) }
     }
 
+    /// Lets the source of coefficients decode the image in place of libjpeg's entropy decoder, if
+    /// it can. Call it right after [`Self::start`].
+    pub fn use_own_coefficients(&mut self) {
+        let Decompressor { cinfo, source, hook, .. } = &mut *self.context;
+        if source.ended {
+            return;
+        }
+        let manager = &mut source.manager;
+        let ahead = &self.bytes[self.bytes.len() - manager.bytes_in_buffer..];
+        // SAFETY: decoding has just started. `hook` is boxed, and only used between libjpeg's calls.
+        if let Some(length) = unsafe { hook.attach(cinfo, ahead) } {
+            // libjpeg is now where its own decoder would be after the whole scan.
+            let rest = &ahead[length..];
+            manager.next_input_byte = rest.as_ptr();
+            manager.bytes_in_buffer = rest.len();
+        }
+    }
+
+    /// Whether the source of coefficients gave up. The file must then be decoded again without it.
+    pub fn coefficients_failed(&self) -> bool {
+        self.context.hook.failed()
+    }
+
     /// Restricts all rows to at least the columns `left..left + width`. Returns the first column
     /// that libjpeg will decode and how many there are. Call it before the first row.
     pub fn crop(&mut self, mut left: u32, mut width: u32) -> Result<(u32, u32)> {
         let cinfo = &mut *self.context.cinfo;
         // SAFETY: decoding has started; libjpeg checks its state and the range itself.
         guard(|| unsafe { sys::jpeg_crop_scanline(cinfo, &mut left, &mut width) })?;
+        self.context.hook.crop(&mut self.context.cinfo, left, width);
         Ok((left, width))
     }
 
@@ -213,26 +248,27 @@ impl Decompression<'_> {
     /// # Panics
     /// If `stride` is shorter than a row.
     pub fn read(&mut self, rows: &mut [u8], stride: usize) -> Result<()> {
-        let cinfo = &mut *self.context.cinfo;
+        let cinfo = &self.context.cinfo;
         let row = cinfo.output_width as usize * cinfo.output_components as usize;
         assert!(stride >= row, "a row has {row} bytes, not {stride}");
         for row in rows.chunks_exact_mut(stride) {
             let mut row = row.as_mut_ptr();
             // SAFETY: libjpeg writes one row, which fits as asserted.
+            let cinfo = &mut *self.context.cinfo;
             if guard(|| unsafe { sys::jpeg_read_scanlines(cinfo, &raw mut row, 1) })? != 1 {
                 return Err(truncated());
             }
-            if self.context.source.gave_up() {
+            if self.ran_out() {
                 break;
             }
         }
         Ok(())
     }
 
-    /// Whether the bytes have run out and libjpeg was told that the image ends there. It would make
-    /// up all further rows.
+    /// Whether all further rows would be made up: the bytes have run out and libjpeg was told that
+    /// the image ends there, or the source of coefficients gave up.
     pub fn ran_out(&self) -> bool {
-        self.context.source.gave_up()
+        self.context.source.gave_up() || self.coefficients_failed()
     }
 
     /// Whether the bytes ran out before the image did, or have no end marker after what has been
@@ -246,7 +282,7 @@ impl Decompression<'_> {
     }
 }
 
-impl Drop for Decompression<'_> {
+impl<S: Coefficients> Drop for Decompression<'_, S> {
     fn drop(&mut self) {
         self.close();
     }
