@@ -1,6 +1,7 @@
 //! What the versions of the passes work on.
 
 use super::super::coefficients::PRECISION_BITS;
+use super::plan::Plan;
 
 /// The bytes that the vector kernels sum at once.
 pub const BLOCK: usize = 64;
@@ -18,9 +19,6 @@ pub struct ByteRows<'a> {
     /// The number of bytes in a row.
     pub width: usize,
 }
-
-/// The order of the four pixels in a [`Quad<Rows8>`]: the even bytes have the first two pixels.
-pub const QUAD_ORDER: [usize; 4] = [0, 2, 1, 3];
 
 /// Four adjacent pixels of several rows, by channel: a row has 32 adjacent bits.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +42,8 @@ pub struct Rows16(pub [u8; 64]);
 pub struct HorizontalBuffers {
     pub input: Vec<u8>,
     pub output: Vec<u8>,
+    pub plan: Plan,
+    pub columns8: Vec<Quad<Rows8>>,
     pub quads8: Vec<Quad<Rows8>>,
     pub quads16: Vec<Quad<Rows16>>,
 }

@@ -89,7 +89,9 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni;
 mod buffers;
+mod plan;
 mod portable;
+mod quads;
 mod transpose;
 mod transposed;
 mod vertical;
@@ -115,7 +117,7 @@ pub fn split_weights(simd: Simd, across: &mut Coefficients, down: &mut Coefficie
             down.compute_digits();
         }
         Isa::Avx2 => {
-            across.compute_halves(buffers::QUAD_ORDER);
+            across.compute_halves(avx2::ORDER);
             down.compute_halves([0, 1, 2, 3]);
         }
         _ => {}
@@ -146,7 +148,7 @@ pub fn horizontal(
         },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        Isa::Avx2 => unsafe { avx2::horizontal(source, coefficients, &mut buffers.quads8, out) },
+        Isa::Avx2 => unsafe { avx2::horizontal(source, coefficients, buffers, out) },
         _ => transposed::horizontal(simd, source, coefficients, buffers, out),
     }
 }
