@@ -212,7 +212,9 @@ impl Coefficients {
         self.fixed.resize(output as usize * most * GROUP, 0);
         self.weights.resize(most * GROUP, 0.0);
         let windows = self.windows.iter_mut().zip(self.fixed.chunks_exact_mut(most * GROUP));
-        for ((out, slot), (window, fixed)) in (0..output).zip((0..).step_by(most * GROUP)).zip(windows) {
+        for ((out, slot), (window, fixed)) in
+            (0..output).zip((0..).step_by(most * GROUP)).zip(windows)
+        {
             let (center, lead) = (center(out), window.offset);
             let used = lead..lead + window.len;
             let weights = &mut self.weights[..window.group_count() * GROUP];

@@ -83,9 +83,7 @@ pub fn horizontal(
     buffers: &mut HorizontalBuffers,
     out: &mut [u8],
 ) {
-    let HorizontalBuffers { plan, quads8, columns8, .. } = buffers;
-    let buffers = quads::Buffers { plan, quads: quads8, columns: columns8 };
-    quads::horizontal(Avx2(()), source, coefficients, buffers, out);
+    quads::horizontal(Avx2(()), source, coefficients, buffers.of_eight_rows(), out);
 }
 
 /// The order of the four pixels in a quad: the even bytes have the first two pixels.
@@ -114,12 +112,6 @@ impl Vectors for Avx2 {
     fn quad(self, lanes: &[&Lane; 16]) -> [Rows8; 3] {
         // SAFETY: the machine has AVX2.
         unsafe { quad(lanes, ORDER) }
-    }
-
-    #[inline(always)]
-    fn prefetch(self, address: *const u8) {
-        // SAFETY: it has no effect but time.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
     }
 
     #[inline(always)]
@@ -198,7 +190,7 @@ fn finish(Sums { low, high }: Sums) -> __m256i {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn to_bytes(first: __m256i, second: __m256i) -> Rows8 {
+pub fn to_bytes(first: __m256i, second: __m256i) -> Rows8 {
     // SAFETY: 32 bytes on both sides, and all values are valid.
     Rows8(unsafe { transmute::<__m256i, [u8; VECTOR]>(_mm256_packus_epi16(first, second)) })
 }
@@ -266,7 +258,7 @@ pub fn quad(lanes: &[&Lane; 16], order: [usize; GROUP]) -> [Rows8; 3] {
 /// As [`Vectors::to_rows`].
 #[inline]
 #[target_feature(enable = "avx2")]
-fn to_rows(columns: [&Rows8; 4]) -> [Lane; 8] {
+pub fn to_rows(columns: [&Rows8; 4]) -> [Lane; 8] {
     // From columns of four rows to rows of four columns.
     let order = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     let order = _mm256_broadcastsi128_si256(order);

@@ -11,22 +11,15 @@ pub const STRIP: usize = 16;
 /// The quads of a panel, unless a strip alone has more.
 const PANEL: usize = 96;
 
-/// Where the window of a column begins.
+/// The window of a column.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Column {
     /// Its first quad in its panel.
     pub quad: u32,
     /// Its first group of weights.
     pub group: u32,
-}
-
-/// Columns whose windows have the same number of groups.
-#[derive(Clone, Debug)]
-pub struct Run {
-    /// The number of groups.
-    pub count: usize,
-    /// The columns, a multiple of four.
-    pub columns: Range<usize>,
+    /// The number of its groups.
+    pub count: u32,
 }
 
 /// Columns that are worked on together.
@@ -36,31 +29,37 @@ pub struct Panel {
     pub columns: Range<usize>,
     /// The quads of their windows.
     pub quads: Range<usize>,
-    /// The indices of their runs.
-    pub runs: Range<usize>,
 }
 
-/// All columns, in panels and runs. Reused between images.
+/// All columns, in panels. Reused between images.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// The columns, with copies of the last one to fill the last strip.
     pub columns: Vec<Column>,
-    /// The runs of all panels.
-    pub runs: Vec<Run>,
     /// The panels.
     pub panels: Vec<Panel>,
+    /// The number of groups of the largest window.
+    pub most_groups: usize,
+    /// The quads of the largest panel.
+    pub most_quads: usize,
 }
 
 impl Plan {
     /// Divides the columns, which have these windows.
     pub fn fill(&mut self, windows: &[Window]) {
         self.columns.clear();
-        self.runs.clear();
         self.panels.clear();
+        self.most_groups = windows.iter().map(|window| window.group_count()).max().unwrap_or(0);
         for x in (0..windows.len()).step_by(STRIP) {
             let strip: [Window; STRIP] = from_fn(|i| windows[(x + i).min(windows.len() - 1)]);
-            self.push(strip, x..x + STRIP);
+            self.columns.extend(strip.map(|window| Column {
+                quad: (window.first_group_sample() / GROUP) as u32,
+                group: window.first_group() as u32,
+                count: window.group_count() as u32,
+            }));
+            self.add_strip(x);
         }
+        self.most_quads = self.panels.iter().map(|panel| panel.quads.len()).max().unwrap_or(0);
         for panel in &self.panels {
             for column in &mut self.columns[panel.columns.clone()] {
                 column.quad -= panel.quads.start as u32;
@@ -68,46 +67,24 @@ impl Plan {
         }
     }
 
-    fn push(&mut self, strip: [Window; STRIP], columns: Range<usize>) {
-        let counts: [usize; STRIP / 4] = from_fn(|i| {
-            let four = strip[4 * i..][..4].iter();
-            four.map(|window| window.group_count()).max().unwrap_or(0)
-        });
-        let first = strip.map(|window| window.first_group_sample() / GROUP);
-        let start = first.iter().copied().min().unwrap_or(0);
-        let end = (0..STRIP).map(|i| first[i] + counts[i / 4]).max().unwrap_or(0);
-        self.columns.extend((0..STRIP).map(|i| Column {
-            quad: first[i] as u32,
-            group: strip[i].first_group() as u32,
-        }));
-        let new_panel = match self.panels.last_mut() {
-            Some(last) if end.max(last.quads.end) - start.min(last.quads.start) <= PANEL => {
-                last.quads = start.min(last.quads.start)..end.max(last.quads.end);
-                last.columns.end = columns.end;
-                false
-            }
-            _ => {
-                let runs = self.runs.len()..self.runs.len();
-                self.panels.push(Panel { columns: columns.clone(), quads: start..end, runs });
-                true
-            }
-        };
-        for (four, count) in counts.into_iter().enumerate() {
-            let columns = columns.start + 4 * four..columns.start + 4 * four + 4;
-            match self.runs.last_mut() {
-                Some(last) if last.count == count && !(new_panel && four == 0) => {
-                    last.columns.end = columns.end;
-                }
-                _ => self.runs.push(Run { count, columns }),
+    /// Adds the columns from `x` on to the last panel, or to a new one if they do not fit.
+    fn add_strip(&mut self, x: usize) {
+        let firsts = self.columns[x..].iter().map(|column| column.quad as usize);
+        let (start, end) = (firsts.clone().min().unwrap_or(0), firsts.max().unwrap_or(0));
+        let end = end + self.most_groups;
+        if let Some(last) = self.panels.last_mut() {
+            let joined = start.min(last.quads.start)..end.max(last.quads.end);
+            if joined.len() <= PANEL {
+                last.quads = joined;
+                last.columns.end = x + STRIP;
+                return;
             }
         }
-        if let Some(panel) = self.panels.last_mut() {
-            panel.runs.end = self.runs.len();
-        }
+        self.panels.push(Panel { columns: x..x + STRIP, quads: start..end });
     }
 
-    /// The quads of the largest panel.
-    pub fn most_quads(&self) -> usize {
-        self.panels.iter().map(|panel| panel.quads.len()).max().unwrap_or(0)
+    /// The number of bytes held.
+    pub fn memory(&self) -> usize {
+        self.columns.capacity() * size_of::<Column>() + self.panels.capacity() * size_of::<Panel>()
     }
 }

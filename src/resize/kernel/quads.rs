@@ -11,9 +11,9 @@
 //!
 //! # Counts
 //!
-//! A loop over the two or three groups of a window would often end earlier or later than the branch
-//! predictor thinks. So the columns of a vector have the same number of groups, that of the largest
-//! window, and there is a loop for each number that is usual. The additional groups weigh 0.
+//! A loop over the few groups of a window often ends earlier or later than the branch predictor
+//! thinks. So if no window has more than three groups, all windows have the same number. The
+//! additional groups weigh 0.
 
 use std::array::from_fn;
 
@@ -28,9 +28,6 @@ const MAX_ROWS: usize = 16;
 /// The bytes of four pixels.
 const PIXELS: usize = 3 * GROUP;
 
-/// Quads that are made between two prefetches. Their bytes are less than a cache line.
-const AHEAD: usize = 5;
-
 /// Sixteen bytes of a row.
 pub type Lane = [u8; STRIP];
 
@@ -43,7 +40,7 @@ pub trait Vectors: Copy {
     /// Rows in a quad.
     const ROWS: usize;
     /// Four pixels of a channel in `ROWS` rows.
-    type Rows: Copy;
+    type Rows: Copy + AsRef<[u8]>;
     /// The weights of a group.
     type Weights;
     /// The sums of a column in `ROWS` rows, not yet put together.
@@ -64,9 +61,6 @@ pub trait Vectors: Copy {
     /// Of each four rows, the second channel begins with the last one, and the third channel with
     /// the last but one.
     fn quad(self, lanes: &[&Lane; MAX_ROWS]) -> [Self::Rows; 3];
-
-    /// Loads the bytes at `address` into the second cache. Any address will do.
-    fn prefetch(self, address: *const u8);
 
     /// The sums before the first product.
     fn start(self) -> Self::Sums;
@@ -107,17 +101,20 @@ pub fn horizontal<V: Vectors>(
 ) {
     let (rows, width) = (source.height as usize, coefficients.windows().len());
     plan.fill(coefficients.windows());
-    quads.resize(plan.most_quads(), Quad([V::BLACK; 3]));
+    quads.resize(plan.most_quads, Quad([V::BLACK; 3]));
     columns.resize(plan.columns.len() / 4, Quad([V::BLACK; 3]));
     let weights = V::weights(coefficients);
     for top in (0..rows).step_by(V::ROWS) {
         let count = V::ROWS.min(rows - top);
         for panel in &plan.panels {
             to_quads(vectors, source, top, count, panel.quads.start, quads);
-            for run in &plan.runs[panel.runs.clone()] {
-                let fours = plan.columns[run.columns.clone()].as_chunks().0;
-                let out = &mut columns[run.columns.start / 4..][..fours.len()];
-                weigh_run(vectors, run.count, quads, weights, fours, out);
+            let fours = plan.columns[panel.columns.clone()].as_chunks().0;
+            let weighed = &mut columns[panel.columns.start / 4..][..fours.len()];
+            match plan.most_groups {
+                1 => weigh_columns::<V, 1>(vectors, quads, weights, fours, weighed),
+                2 => weigh_columns::<V, 2>(vectors, quads, weights, fours, weighed),
+                3 => weigh_columns::<V, 3>(vectors, quads, weights, fours, weighed),
+                _ => weigh_columns::<V, 0>(vectors, quads, weights, fours, weighed),
             }
             for x in panel.columns.clone().step_by(STRIP) {
                 let strip: &[Quad<V::Rows>; 4] = columns[x / 4..].first_chunk().expect("a strip");
@@ -131,42 +128,33 @@ pub fn horizontal<V: Vectors>(
     }
 }
 
-/// Weighs fours of columns whose windows have `count` groups.
+/// Weighs columns. Each has `COUNT` groups, or its own number if that is 0.
 #[inline(always)]
-fn weigh_run<V: Vectors>(
+fn weigh_columns<V: Vectors, const COUNT: usize>(
     vectors: V,
-    count: usize,
     quads: &[Quad<V::Rows>],
     weights: &[V::Weights],
     fours: &[[Column; 4]],
     out: &mut [Quad<V::Rows>],
 ) {
-    let fours = fours.iter().zip(out);
-    match count {
-        1 => fours.for_each(|(four, out)| *out = weigh_four::<V, 1>(vectors, 1, quads, weights, four)),
-        2 => fours.for_each(|(four, out)| *out = weigh_four::<V, 2>(vectors, 2, quads, weights, four)),
-        3 => fours.for_each(|(four, out)| *out = weigh_four::<V, 3>(vectors, 3, quads, weights, four)),
-        4 => fours.for_each(|(four, out)| *out = weigh_four::<V, 4>(vectors, 4, quads, weights, four)),
-        5 => fours.for_each(|(four, out)| *out = weigh_four::<V, 5>(vectors, 5, quads, weights, four)),
-        6 => fours.for_each(|(four, out)| *out = weigh_four::<V, 6>(vectors, 6, quads, weights, four)),
-        _ => fours.for_each(|(four, out)| *out = weigh_four::<V, 0>(vectors, count, quads, weights, four)),
+    for (four, out) in fours.iter().zip(out) {
+        *out = weigh_four::<V, COUNT>(vectors, quads, weights, four);
     }
 }
 
-/// Four columns of each channel. `COUNT` is the number of groups, or 0 for any number.
+/// Four columns of each channel.
 #[inline(always)]
 fn weigh_four<V: Vectors, const COUNT: usize>(
     vectors: V,
-    count: usize,
     quads: &[Quad<V::Rows>],
     weights: &[V::Weights],
     &[a, b, c, d]: &[Column; 4],
 ) -> Quad<V::Rows> {
-    let a = weigh::<V, COUNT>(vectors, count, quads, weights, a);
-    let b = weigh::<V, COUNT>(vectors, count, quads, weights, b);
+    let a = weigh::<V, COUNT>(vectors, quads, weights, a);
+    let b = weigh::<V, COUNT>(vectors, quads, weights, b);
     let ab = [vectors.narrow(a[0], b[0]), vectors.narrow(a[1], b[1]), vectors.narrow(a[2], b[2])];
-    let c = weigh::<V, COUNT>(vectors, count, quads, weights, c);
-    let d = weigh::<V, COUNT>(vectors, count, quads, weights, d);
+    let c = weigh::<V, COUNT>(vectors, quads, weights, c);
+    let d = weigh::<V, COUNT>(vectors, quads, weights, d);
     Quad([
         vectors.to_bytes(ab[0], vectors.narrow(c[0], d[0])),
         vectors.to_bytes(ab[1], vectors.narrow(c[1], d[1])),
@@ -178,7 +166,6 @@ fn weigh_four<V: Vectors, const COUNT: usize>(
 #[inline(always)]
 fn weigh<V: Vectors, const COUNT: usize>(
     vectors: V,
-    count: usize,
     quads: &[Quad<V::Rows>],
     weights: &[V::Weights],
     column: Column,
@@ -187,7 +174,7 @@ fn weigh<V: Vectors, const COUNT: usize>(
     let quads = &quads[column.quad as usize..];
     let weights = &weights[column.group as usize..];
     if COUNT == 0 {
-        for (quad, weights) in quads[..count].iter().zip(weights) {
+        for (quad, weights) in quads[..column.count as usize].iter().zip(weights) {
             for (sums, rows) in sums.iter_mut().zip(&quad.0) {
                 *sums = vectors.add(*sums, rows, weights);
             }
@@ -242,12 +229,6 @@ fn to_quads<V: Vectors>(
     let whole = (left.saturating_sub(4) / PIXELS).min(all);
     let (quads, last) = quads[..all].split_at_mut(whole);
     for (number, quad) in quads.iter_mut().enumerate() {
-        if number % AHEAD == 0 {
-            for row in &rows[..V::ROWS] {
-                // The rows that are next.
-                vectors.prefetch(row.as_ptr().wrapping_add(V::ROWS * stride + number * PIXELS));
-            }
-        }
         quad.0 = vectors.quad(&rows.map(|row| {
             // SAFETY: the lane ends at most at `whole * 12 + 4`, and so at most at `left`. All rows
             // have at least as many bytes. Bytes have no alignment, and all values are valid.
