@@ -76,6 +76,8 @@ pub(crate) enum Isa {
     Portable,
     /// AVX2, FMA and F16C: Haswell, Zen, and later.
     Avx2,
+    /// AVX2 with dot products of bytes: Alder Lake, Zen 5, and later.
+    AvxVnni,
     /// AVX2 and AVX-512 with F, BW and VL: Skylake-X, Zen 4, and later.
     Avx512,
     /// AVX-512 with dot products of bytes: Cascade Lake, Zen 4, and later.
@@ -95,6 +97,7 @@ impl Isa {
         match self {
             Self::Portable => true,
             Self::Avx2 => avx2(),
+            Self::AvxVnni => avx2() && has!("avxvnni"),
             Self::Avx512 => avx512(),
             Self::Avx512Vnni => avx512() && has!("avx512vnni"),
             Self::Avx512Vbmi => avx512() && has!("avx512vbmi"),
@@ -141,6 +144,7 @@ impl Simd {
         match self.0 {
             Isa::Portable => "portable",
             Isa::Avx2 => "avx2",
+            Isa::AvxVnni => "avxvnni",
             Isa::Avx512 => "avx512",
             Isa::Avx512Vnni => "avx512vnni",
             Isa::Avx512Vbmi => "avx512vbmi",

@@ -55,6 +55,10 @@ pub struct Halves {
     pub high: [i8; GROUP],
 }
 
+/// Weights that are computed approximately are computed again if they are this near to a place
+/// where rounding to fixed point jumps. It is a hundred times their error.
+const DOUBT: f64 = 1e-10;
+
 /// What is to be resized.
 #[derive(Clone, Copy, Debug)]
 pub struct Axis {
@@ -78,11 +82,29 @@ pub struct Window {
 }
 
 impl Window {
+    /// The first sample of its groups.
+    pub fn first_group_sample(self) -> usize {
+        self.start - self.lead()
+    }
+
+    /// The index of its first group.
+    pub fn first_group(self) -> usize {
+        self.offset / GROUP
+    }
+
+    /// The number of its groups.
+    pub fn group_count(self) -> usize {
+        (self.lead() + self.len).div_ceil(GROUP)
+    }
+
+    /// The samples that its groups have before it.
+    fn lead(self) -> usize {
+        self.offset % GROUP
+    }
+
     /// The first sample of its groups, and those of `groups`, which has the groups of all windows.
     fn groups<T>(self, groups: &[T]) -> (usize, &[T]) {
-        let lead = self.offset % GROUP;
-        let count = (lead + self.len).div_ceil(GROUP);
-        (self.start - lead, &groups[self.offset / GROUP..][..count])
+        (self.first_group_sample(), &groups[self.first_group()..][..self.group_count()])
     }
 }
 
@@ -146,10 +168,21 @@ impl Coefficients {
         window.groups(&self.digits)
     }
 
+    /// The digits of the groups of all windows. Where a window has fewer groups than the largest,
+    /// groups that weigh 0 follow.
+    pub fn all_groups(&self) -> &[Digits] {
+        &self.digits
+    }
+
     /// The first sample and the halves of the groups of `window`, after [`Self::compute_halves`].
     #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no version uses them"))]
     pub fn halves(&self, window: Window) -> (usize, &[Halves]) {
         window.groups(&self.halves)
+    }
+
+    /// As [`Self::all_groups`], the halves.
+    pub fn all_halves(&self) -> &[Halves] {
+        &self.halves
     }
 
     /// As `compute`, for a filter that reaches `support` pixels to each side at scale 1.
@@ -158,50 +191,85 @@ impl Coefficients {
         &mut self,
         support: f64,
         weight: impl Fn(f64) -> f64,
+        exact: Option<fn(f64) -> f64>,
         Axis { input, output, .. }: Axis,
         alignment: usize,
     ) {
-        self.windows.clear();
-        self.fixed.clear();
         let scale = f64::from(input as f32) / f64::from(output);
         let filter_scale = scale.max(1.0);
         let support = support * filter_scale;
         let inverse = 1.0 / filter_scale;
-        for out in 0..output {
-            let center = (f64::from(out) + 0.5) * scale;
+        let center = |out: u32| (f64::from(out) + 0.5) * scale;
+        self.windows.clear();
+        self.windows.extend((0..output).map(|out| {
+            let center = center(out);
             let start = (center - support + 0.5).max(0.0) as usize;
             let end = ((center + support + 0.5) as usize).min(input as usize);
-            let (len, lead) = (end - start, start & (alignment - 1));
-            let window = lead..lead + len;
+            Window { start, len: end - start, offset: start & (alignment - 1) }
+        }));
+        let most = self.windows.iter().map(|window| window.group_count()).max().unwrap_or(0);
+        self.fixed.clear();
+        self.fixed.resize(output as usize * most * GROUP, 0);
+        self.weights.resize(most * GROUP, 0.0);
+        let windows = self.windows.iter_mut().zip(self.fixed.chunks_exact_mut(most * GROUP));
+        for ((out, slot), (window, fixed)) in
+            (0..output).zip((0..).step_by(most * GROUP)).zip(windows)
+        {
+            let (center, lead) = (center(out), window.offset);
+            let used = lead..lead + window.len;
+            let weights = &mut self.weights[..window.group_count() * GROUP];
             // Sides fit an i32. Vector instructions convert i32 to f64, but not usize.
-            let first = (start - lead) as i32;
-            self.weights.resize(window.end.next_multiple_of(GROUP), 0.0);
-            for (group, weights) in (0..).zip(self.weights.as_chunks_mut::<GROUP>().0) {
-                let sample = |i| f64::from(first + group * GROUP as i32 + i as i32);
-                *weights = from_fn(|i| weight((sample(i) - center + 0.5) * inverse));
+            let first = (window.start - lead) as i32;
+            let position = |i: i32| (f64::from(first + i) - center + 0.5) * inverse;
+            for (group, weights) in (0..).zip(weights.as_chunks_mut::<GROUP>().0) {
+                *weights = from_fn(|i| weight(position(group * GROUP as i32 + i as i32)));
             }
-            let sum = self.weights[window.clone()].iter().fold(0.0, |sum, w| sum + w);
-            let divisor = if sum == 0.0 { 1.0 } else { sum };
-            self.weights[..lead].fill(0.0);
-            self.weights[window.end..].fill(0.0);
-            self.windows.push(Window { start, len, offset: self.fixed.len() + lead });
-            for weights in self.weights.as_chunks::<GROUP>().0 {
-                self.fixed.extend(weights.map(|w| to_fixed(w / divisor)));
+            window.offset += slot;
+            let sure = normalize(weights, used.clone(), fixed);
+            if let Some(exact) = exact.filter(|_| !sure) {
+                for (i, weight) in (0..).zip(&mut *weights) {
+                    *weight = exact(position(i));
+                }
+                normalize(weights, used, fixed);
             }
         }
     }
+}
+
+/// Scales `weights` to a sum of 1 and rounds them into `fixed`. Only those in `used` count.
+///
+/// Returns whether weights that differ by less than `DOUBT` would have been rounded to the same.
+#[inline(always)]
+fn normalize(weights: &mut [f64], used: Range<usize>, fixed: &mut [i32]) -> bool {
+    let sum = weights[used.clone()].iter().fold(0.0, |sum, w| sum + w);
+    let divisor = if sum == 0.0 { 1.0 } else { sum };
+    weights[..used.start].fill(0.0);
+    weights[used.end..].fill(0.0);
+    let mut sure = [true; GROUP];
+    let groups = fixed.as_chunks_mut::<GROUP>().0.iter_mut();
+    for (fixed, weights) in groups.zip(weights.as_chunks::<GROUP>().0) {
+        let weights = weights.map(|weight| weight / divisor);
+        *fixed = weights.map(to_fixed);
+        for (sure, weight) in sure.iter_mut().zip(weights) {
+            *sure &= to_fixed(weight - DOUBT) == to_fixed(weight + DOUBT);
+        }
+    }
+    sure == [true; GROUP]
 }
 
 /// A loop for each filter, with its weights inlined.
 #[multiversion(targets = "simd")]
 fn compute(coefficients: &mut Coefficients, filter: Filter, axis: Axis, alignment: usize) {
     match filter {
-        Filter::Nearest => coefficients.fill(0.0, |_| 1.0, axis, alignment),
-        Filter::Box => coefficients.fill(0.5, filter::square, axis, alignment),
-        Filter::Bilinear => coefficients.fill(1.0, filter::triangle, axis, alignment),
-        Filter::Hamming => coefficients.fill(1.0, filter::hamming, axis, alignment),
-        Filter::Bicubic => coefficients.fill(2.0, filter::bicubic, axis, alignment),
-        Filter::Lanczos => coefficients.fill(3.0, filter::lanczos, axis, alignment),
+        Filter::Nearest => coefficients.fill(0.0, |_| 1.0, None, axis, alignment),
+        Filter::Box => coefficients.fill(0.5, filter::square, None, axis, alignment),
+        Filter::Bilinear => coefficients.fill(1.0, filter::triangle, None, axis, alignment),
+        Filter::Hamming => coefficients.fill(1.0, filter::hamming, None, axis, alignment),
+        Filter::Bicubic => coefficients.fill(2.0, filter::bicubic, None, axis, alignment),
+        Filter::Lanczos => {
+            let exact: Option<fn(f64) -> f64> = Some(filter::lanczos);
+            coefficients.fill(3.0, filter::nearly_lanczos, exact, axis, alignment);
+        }
     }
 }
 

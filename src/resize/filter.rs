@@ -85,6 +85,29 @@ pub(super) fn lanczos(x: f64) -> f64 {
     if (-3.0..3.0).contains(&x) { sinc(x) * sinc(x / 3.0) } else { 0.0 }
 }
 
+/// `lanczos` to within 1e-12, without a call: its sines are polynomials, which vectorise.
+///
+/// With `s = sin(pi x / 3)`, `sin(pi x)` is `3 s - 4 s^3`.
+#[inline(always)]
+pub(super) fn nearly_lanczos(x: f64) -> f64 {
+    /// Adding and subtracting it rounds to an integer.
+    const INTEGER: f64 = (3u64 << 51) as f64;
+    let third = x / 3.0;
+    // The sine of at most half of pi, which differs from `s` at most in its sign.
+    let angle = (third - ((third + INTEGER) - INTEGER)) * PI;
+    let square = angle * angle;
+    // Taylor's series up to the power 19.
+    let mut sine = 1.0;
+    for power in [19.0, 17.0, 15.0, 13.0, 11.0, 9.0, 7.0, 5.0, 3.0] {
+        sine = 1.0 - sine * (square / (power * (power - 1.0)));
+    }
+    let sine = sine * angle;
+    let product = sine * sine * (3.0 - 4.0 * sine * sine);
+    let weight = 3.0 * product / (x * PI * (x * PI));
+    let weight = if x == 0.0 { 1.0 } else { weight };
+    if (-3.0..3.0).contains(&x) { weight } else { 0.0 }
+}
+
 #[inline(always)]
 fn sinc(x: f64) -> f64 {
     if x == 0.0 { 1.0 } else { (x * PI).sin() / (x * PI) }

@@ -4,27 +4,15 @@
 //! put together at the end.
 
 use std::arch::x86_64::*;
-use std::array::from_fn;
 use std::mem::transmute;
 
 use super::super::coefficients::{Coefficients, GROUP, Halves, PRECISION_BITS};
-use super::buffers::{ByteRows, HALF, Quad, Rows8};
+use super::buffers::{ByteRows, HALF, HorizontalBuffers, Rows8};
+use super::quads::{self, Lane, Vectors};
 use crate::image::ImageRef;
 
 /// The bytes in a vector.
 const VECTOR: usize = 32;
-
-/// Rows that the horizontal pass works on at once.
-const ROWS: usize = 8;
-
-/// Columns that the horizontal pass writes at once.
-const STRIP: usize = 16;
-
-/// The bytes of four pixels.
-const PIXELS: usize = 3 * GROUP;
-
-/// Sixteen bytes of a row.
-type Lane = [u8; STRIP];
 
 /// As [`super::vertical()`], for rows of at least a vector and groups that are not aligned.
 #[target_feature(enable = "avx2")]
@@ -87,82 +75,124 @@ fn weigh_rows(mut rows: &[u8], stride: usize, weights: &[Halves]) -> [u8; VECTOR
     unsafe { transmute(packed) }
 }
 
-/// As [`super::horizontal`], for aligned groups in the order of `QUAD_ORDER`.
+/// As [`super::horizontal`], for aligned groups whose high parts have the order of `ORDER`.
 #[target_feature(enable = "avx2")]
 pub fn horizontal(
     source: ImageRef<'_>,
     coefficients: &Coefficients,
-    quads: &mut Vec<Quad<Rows8>>,
+    buffers: &mut HorizontalBuffers,
     out: &mut [u8],
 ) {
-    let windows = coefficients.windows();
-    let (rows, width) = (source.height as usize, windows.len());
-    quads.resize((source.width as usize).div_ceil(GROUP), Quad([Rows8([0; VECTOR]); 3]));
-    for top in (0..rows).step_by(ROWS) {
-        let count = ROWS.min(rows - top);
-        to_quads(source, top, count, quads);
-        for x in (0..width).step_by(STRIP) {
-            // Sixteen columns of each channel: four in each vector, as `pack` orders them.
-            let mut columns = [[_mm256_setzero_si256(); 4]; 3];
-            for four in 0..4 {
-                let column = |i: usize| {
-                    // After the last column any column will do, since it is not stored.
-                    let window = windows[(x + 4 * four + i).min(width - 1)];
-                    let (start, weights) = coefficients.halves(window);
-                    weigh_quads(&quads[start / GROUP..], weights)
-                };
-                let [a, b, c, d] = [column(0), column(1), column(2), column(3)];
-                for (channel, columns) in columns.iter_mut().enumerate() {
-                    columns[four] = pack([a[channel], b[channel], c[channel], d[channel]]);
-                }
-            }
-            for (channel, &columns) in columns.iter().enumerate() {
-                let out = &mut out[(channel * rows + top) * width..][..count * width];
-                store(columns, x, width, out);
-            }
-        }
+    quads::horizontal(Avx2(()), source, coefficients, buffers.of_eight_rows(), out);
+}
+
+/// The order of the four pixels in a quad: the even bytes have the first two pixels.
+pub const ORDER: [usize; GROUP] = [0, 2, 1, 3];
+
+/// Proves that the machine has AVX2, since only [`horizontal`] makes one.
+#[derive(Clone, Copy)]
+struct Avx2(());
+
+impl Vectors for Avx2 {
+    const ROWS: usize = 8;
+    type Rows = Rows8;
+    type Weights = Halves;
+    type Sums = Sums;
+    type Vector = __m256i;
+    type Lanes = [Lane; 8];
+
+    const BLACK: Rows8 = Rows8([0; VECTOR]);
+
+    #[inline(always)]
+    fn weights(coefficients: &Coefficients) -> &[Halves] {
+        coefficients.all_halves()
+    }
+
+    #[inline(always)]
+    fn quad(self, lanes: &[&Lane; 16]) -> [Rows8; 3] {
+        // SAFETY: the machine has AVX2.
+        unsafe { quad(lanes, ORDER) }
+    }
+
+    #[inline(always)]
+    fn start(self) -> Sums {
+        // SAFETY: as above.
+        unsafe { start() }
+    }
+
+    #[inline(always)]
+    fn add(self, sums: Sums, rows: &Rows8, weights: &Halves) -> Sums {
+        // SAFETY: as above.
+        unsafe { add(sums, rows, weights) }
+    }
+
+    #[inline(always)]
+    fn finish(self, sums: Sums) -> __m256i {
+        // SAFETY: as above.
+        unsafe { finish(sums) }
+    }
+
+    #[inline(always)]
+    fn narrow(self, first: __m256i, second: __m256i) -> __m256i {
+        // SAFETY: as above.
+        unsafe { _mm256_packs_epi32(first, second) }
+    }
+
+    #[inline(always)]
+    fn to_bytes(self, first: __m256i, second: __m256i) -> Rows8 {
+        // SAFETY: as above.
+        unsafe { to_bytes(first, second) }
+    }
+
+    #[inline(always)]
+    fn to_rows(self, columns: [&Rows8; 4]) -> [Lane; 8] {
+        // SAFETY: as above.
+        unsafe { to_rows(columns) }
     }
 }
 
-/// Writes sixteen columns, from `x` on, to rows of `width` bytes.
+/// The sums for the low parts and those for the high parts.
+#[derive(Clone, Copy)]
+struct Sums {
+    low: __m256i,
+    high: __m256i,
+}
+
 #[inline]
 #[target_feature(enable = "avx2")]
-fn store(columns: [__m256i; 4], x: usize, width: usize, out: &mut [u8]) {
-    let lanes = to_rows(columns);
-    for (y, row) in out.chunks_exact_mut(width).enumerate() {
-        let lane = &lanes[y % 4][y / 4];
-        if let Some(whole) = row[x..].first_chunk_mut() {
-            *whole = *lane;
-        } else {
-            row[x..].copy_from_slice(&lane[..width - x]);
-        }
+fn start() -> Sums {
+    Sums { low: _mm256_set1_epi32(HALF), high: _mm256_setzero_si256() }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn add(Sums { low, high }: Sums, rows: &Rows8, weights: &Halves) -> Sums {
+    let Halves { low: [a, b, c, d], high: high_weights } = *weights;
+    let high_weights = i32::from_ne_bytes(high_weights.map(|weight| weight as u8));
+    let bytes = load(&rows.0);
+    let even = _mm256_and_si256(bytes, _mm256_set1_epi16(0xff));
+    let even = _mm256_madd_epi16(even, broadcast([a, b]));
+    let odd = _mm256_madd_epi16(_mm256_srli_epi16::<8>(bytes), broadcast([c, d]));
+    let products = _mm256_maddubs_epi16(bytes, _mm256_set1_epi32(high_weights));
+    Sums {
+        low: _mm256_add_epi32(low, _mm256_add_epi32(even, odd)),
+        high: _mm256_add_epi16(high, products),
     }
 }
 
-/// One column of the output, by channel.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn weigh_quads(quads: &[Quad<Rows8>], weights: &[Halves]) -> [__m256i; 3] {
-    let even_bytes = _mm256_set1_epi16(0xff);
-    let mut low = [_mm256_set1_epi32(HALF); 3];
-    let mut high = [_mm256_setzero_si256(); 3];
-    for (quad, &Halves { low: [a, b, c, d], high: high_weights }) in quads.iter().zip(weights) {
-        let (even_weights, odd_weights) = (broadcast([a, b]), broadcast([c, d]));
-        let high_weights =
-            _mm256_set1_epi32(i32::from_ne_bytes(high_weights.map(|weight| weight as u8)));
-        for ((low, high), bytes) in low.iter_mut().zip(&mut high).zip(&quad.0) {
-            let bytes = load(&bytes.0);
-            *high = _mm256_add_epi16(*high, _mm256_maddubs_epi16(bytes, high_weights));
-            let even = _mm256_madd_epi16(_mm256_and_si256(bytes, even_bytes), even_weights);
-            let odd = _mm256_madd_epi16(_mm256_srli_epi16::<8>(bytes), odd_weights);
-            *low = _mm256_add_epi32(*low, _mm256_add_epi32(even, odd));
-        }
-    }
-    from_fn(|channel| {
-        let high = _mm256_madd_epi16(high[channel], _mm256_set1_epi16(1));
-        let sum = _mm256_add_epi32(low[channel], _mm256_slli_epi32::<16>(high));
-        _mm256_srai_epi32::<{ PRECISION_BITS as i32 }>(sum)
-    })
+fn finish(Sums { low, high }: Sums) -> __m256i {
+    let high = _mm256_madd_epi16(high, _mm256_set1_epi16(1));
+    let sum = _mm256_add_epi32(low, _mm256_slli_epi32::<16>(high));
+    _mm256_srai_epi32::<{ PRECISION_BITS as i32 }>(sum)
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn to_bytes(first: __m256i, second: __m256i) -> Rows8 {
+    // SAFETY: 32 bytes on both sides, and all values are valid.
+    Rows8(unsafe { transmute::<__m256i, [u8; VECTOR]>(_mm256_packus_epi16(first, second)) })
 }
 
 /// Two weights for each pair of numbers.
@@ -194,59 +224,46 @@ fn load_lane(bytes: &Lane) -> __m128i {
     unsafe { transmute(*bytes) }
 }
 
-/// Rearranges `count` rows of `source`, from `top` on, into `quads`. Missing rows repeat the last
-/// one, and missing pixels are black.
+/// As [`Vectors::quad`]. Each row has its four pixels in `order`.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn to_quads(source: ImageRef<'_>, top: usize, count: usize, quads: &mut [Quad<Rows8>]) {
-    let rows: [&[u8]; ROWS] = from_fn(|y| source.row((top + y.min(count - 1)) as u32));
-    // A quad is 12 bytes of a row, but 16 are loaded. The last quads are copied to have those.
-    let len = rows[0].len();
-    assert!(rows.iter().all(|row| row.len() == len), "rows have the same length");
-    let whole = (len.saturating_sub(4) / PIXELS).min(quads.len());
-    let (quads, last) = quads.split_at_mut(whole);
-    for (number, quad) in quads.iter_mut().enumerate() {
-        quad.0 = to_quad(rows.map(|row| {
-            // SAFETY: the lane ends at most at `whole * 12 + 4`, and so at most at `len`, the
-            // length of each row. Bytes have no alignment, and all values are valid.
-            unsafe { &*row.as_ptr().add(number * PIXELS).cast::<Lane>() }
-        }));
-    }
-    for (number, quad) in last.iter_mut().enumerate() {
-        let lanes = rows.map(|row| {
-            let mut lane: Lane = [0; 16];
-            let bytes = row[(whole + number) * PIXELS..].chunks(PIXELS).next().unwrap_or_default();
-            lane[..bytes.len()].copy_from_slice(bytes);
-            lane
-        });
-        quad.0 = to_quad(lanes.each_ref());
-    }
-}
-/// Four pixels of eight rows, from the first twelve bytes of each lane.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn to_quad(rows: [&Lane; ROWS]) -> [Rows8; 3] {
-    // For each channel, the four pixels in `QUAD_ORDER`. The last four bytes become 0.
-    let apart = _mm_setr_epi8(0, 6, 3, 9, 1, 7, 4, 10, 2, 8, 5, 11, -1, -1, -1, -1);
-    let apart = _mm256_broadcastsi128_si256(apart);
-    let lanes = from_fn(|y| {
-        let (first, second) = (load_lane(rows[y]), load_lane(rows[y + 4]));
+pub fn quad(lanes: &[&Lane; 16], order: [usize; GROUP]) -> [Rows8; 3] {
+    // Row `j` of four gets channel `c` at 32-bit element `c + j`. Blending then moves the elements
+    // to the vectors of their channels, without a shuffle.
+    let row = |j: usize| {
+        let mut bytes = [-1i8; 16];
+        for channel in 0..3 {
+            for (i, &pixel) in order.iter().enumerate() {
+                bytes[(channel + j) % 4 * GROUP + i] = (3 * pixel + channel) as i8;
+            }
+        }
+        let (first, second) = (load_lane(lanes[j]), load_lane(lanes[j + 4]));
+        let apart = _mm256_broadcastsi128_si256(load_lane(&bytes.map(|byte| byte as u8)));
         _mm256_shuffle_epi8(_mm256_set_m128i(second, first), apart)
-    });
-    let [red, green, blue, _] = transpose_in_lanes(lanes);
+    };
+    let [a, b, c, d] = [row(0), row(1), row(2), row(3)];
+    // The even elements of the first, the odd elements of the second.
+    let (ab, cd) = (_mm256_blend_epi32::<0xaa>(a, b), _mm256_blend_epi32::<0xaa>(c, d));
+    let (da, bc) = (_mm256_blend_epi32::<0xaa>(d, a), _mm256_blend_epi32::<0xaa>(b, c));
+    // Two elements of the first, then two elements of the second.
+    let channels = [
+        _mm256_blend_epi32::<0xcc>(ab, cd),
+        _mm256_blend_epi32::<0xcc>(da, bc),
+        _mm256_blend_epi32::<0xcc>(cd, ab),
+    ];
     // SAFETY: 32 bytes on both sides, and all values are valid.
-    [red, green, blue].map(|rows| Rows8(unsafe { transmute::<__m256i, [u8; VECTOR]>(rows) }))
+    channels.map(|rows| Rows8(unsafe { transmute::<__m256i, [u8; VECTOR]>(rows) }))
 }
 
-/// Eight rows of sixteen pixels, from four vectors of four columns each. Row `y` is `[y % 4][y /
-/// 4]`.
+/// As [`Vectors::to_rows`].
 #[inline]
 #[target_feature(enable = "avx2")]
-fn to_rows(columns: [__m256i; 4]) -> [[Lane; 2]; 4] {
+pub fn to_rows(columns: [&Rows8; 4]) -> [Lane; 8] {
     // From columns of four rows to rows of four columns.
     let order = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     let order = _mm256_broadcastsi128_si256(order);
-    let rows = transpose_in_lanes(columns.map(|four| _mm256_shuffle_epi8(four, order)));
+    let [a, b, c, d] = columns.map(|four| _mm256_shuffle_epi8(load(&four.0), order));
+    let rows = transpose_in_lanes([a, b, c, d]);
     // SAFETY: 128 bytes on both sides, and all values are valid.
     unsafe { transmute(rows) }
 }

@@ -1,6 +1,8 @@
 //! What the versions of the passes work on.
 
 use super::super::coefficients::PRECISION_BITS;
+use super::plan::Plan;
+use super::quads;
 
 /// The bytes that the vector kernels sum at once.
 pub const BLOCK: usize = 64;
@@ -19,9 +21,6 @@ pub struct ByteRows<'a> {
     pub width: usize,
 }
 
-/// The order of the four pixels in a [`Quad<Rows8>`]: the even bytes have the first two pixels.
-pub const QUAD_ORDER: [usize; 4] = [0, 2, 1, 3];
-
 /// Four adjacent pixels of several rows, by channel: a row has 32 adjacent bits.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -33,26 +32,54 @@ pub struct Quad<Rows>(pub [Rows; 3]);
 #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no version uses them"))]
 pub struct Rows8(pub [u8; 32]);
 
+impl AsRef<[u8]> for Rows8 {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// Four bytes of each of sixteen rows.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no version uses them"))]
 pub struct Rows16(pub [u8; 64]);
 
+impl AsRef<[u8]> for Rows16 {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// The buffers of the horizontal pass. Reused between images.
 #[derive(Clone, Debug, Default)]
 pub struct HorizontalBuffers {
     pub input: Vec<u8>,
     pub output: Vec<u8>,
+    pub plan: Plan,
+    pub columns8: Vec<Quad<Rows8>>,
     pub quads8: Vec<Quad<Rows8>>,
     pub quads16: Vec<Quad<Rows16>>,
+    pub columns16: Vec<Quad<Rows16>>,
 }
 
 impl HorizontalBuffers {
+    /// Those for kernels that work on eight rows.
+    pub fn of_eight_rows(&mut self) -> quads::Buffers<'_, Rows8> {
+        let Self { plan, quads8, columns8, .. } = self;
+        quads::Buffers { plan, quads: quads8, columns: columns8 }
+    }
+
+    /// Those for kernels that work on sixteen rows.
+    pub fn of_sixteen_rows(&mut self) -> quads::Buffers<'_, Rows16> {
+        let Self { plan, quads16, columns16, .. } = self;
+        quads::Buffers { plan, quads: quads16, columns: columns16 }
+    }
+
     /// The number of bytes held.
     pub fn memory(&self) -> usize {
-        let quads8 = self.quads8.capacity() * size_of::<Quad<Rows8>>();
-        let quads16 = self.quads16.capacity() * size_of::<Quad<Rows16>>();
-        self.input.capacity() + self.output.capacity() + quads8 + quads16
+        let eight = (self.quads8.capacity() + self.columns8.capacity()) * size_of::<Quad<Rows8>>();
+        let sixteen = self.quads16.capacity() + self.columns16.capacity();
+        let quads = eight + sixteen * size_of::<Quad<Rows16>>();
+        self.input.capacity() + self.output.capacity() + self.plan.memory() + quads
     }
 }

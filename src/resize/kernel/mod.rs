@@ -88,8 +88,16 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni;
+#[cfg(target_arch = "x86_64")]
+mod avxvnni;
 mod buffers;
+#[cfg(target_arch = "x86_64")]
+mod dots;
+#[cfg(target_arch = "x86_64")]
+mod dots256;
+mod plan;
 mod portable;
+mod quads;
 mod transpose;
 mod transposed;
 mod vertical;
@@ -105,17 +113,18 @@ use crate::simd::{Isa, Simd};
 ///
 /// There is no version for AVX-512 without VNNI. It was half as fast as VNNI, since its 32-bit
 /// multiplication takes Intel's machines two steps.
-pub const ISAS: &[Isa] = &[Isa::Avx512Vnni, Isa::Avx2];
+pub const ISAS: &[Isa] = &[Isa::Avx512Vnni, Isa::AvxVnni, Isa::Avx2];
 
 /// Splits the weights of both passes into the parts that the passes use.
 pub fn split_weights(simd: Simd, across: &mut Coefficients, down: &mut Coefficients) {
     match simd.isa() {
-        Isa::Avx512Vnni => {
+        Isa::Avx512Vnni | Isa::AvxVnni => {
             across.compute_digits();
             down.compute_digits();
         }
+        #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => {
-            across.compute_halves(buffers::QUAD_ORDER);
+            across.compute_halves(avx2::ORDER);
             down.compute_halves([0, 1, 2, 3]);
         }
         _ => {}
@@ -142,11 +151,14 @@ pub fn horizontal(
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the machine has what `simd` names.
         Isa::Avx512Vnni => unsafe {
-            avx512vnni::horizontal(source, coefficients, &mut buffers.quads16, out);
+            avx512vnni::horizontal(source, coefficients, buffers, out);
         },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        Isa::Avx2 => unsafe { avx2::horizontal(source, coefficients, &mut buffers.quads8, out) },
+        Isa::AvxVnni => unsafe { avxvnni::horizontal(source, coefficients, buffers, out) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Isa::Avx2 => unsafe { avx2::horizontal(source, coefficients, buffers, out) },
         _ => transposed::horizontal(simd, source, coefficients, buffers, out),
     }
 }

@@ -5,6 +5,8 @@ use super::super::coefficients::Coefficients;
 use super::avx2;
 #[cfg(target_arch = "x86_64")]
 use super::avx512vnni;
+#[cfg(target_arch = "x86_64")]
+use super::avxvnni;
 use super::buffers::{BLOCK, ByteRows};
 use super::portable;
 use crate::simd::{Isa, Simd};
@@ -21,6 +23,9 @@ pub fn vertical(simd: Simd, input: ByteRows<'_>, coefficients: &Coefficients, ou
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the machine has what `simd` names.
         Isa::Avx512Vnni => unsafe { avx512vnni::vertical(input, coefficients, out) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Isa::AvxVnni => unsafe { avxvnni::vertical(input, coefficients, out) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Isa::Avx2 => unsafe { avx2::vertical(input, coefficients, out) },
