@@ -139,10 +139,7 @@ fn main() {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let pipeline = pipeline();
     let sources = [
-        (
-            "pixels",
-            OwnedSource::Pixels { width: SIDE, height: SIDE, data: Bytes::from(pixels()) },
-        ),
+        ("pixels", OwnedSource::Pixels { width: SIDE, height: SIDE, data: Bytes::from(pixels()) }),
         ("JPEG files", OwnedSource::Bytes(Bytes::from(jpeg()))),
     ];
     for (name, source) in &sources {
