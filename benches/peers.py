@@ -1,14 +1,20 @@
 """Two views of each JPEG file of a folder: this package and other libraries, in one run.
 
     python benches/peers.py [DIR] [--work crop-flip RandAugment] [--threads 1 2] [--rounds 5]
+        [--count 600] [--chart target/peers.png]
+
+For a quick look: --rounds 1 --count 128.
 
 The work is the same for all: file -> decode -> two independent views, each a random resized crop
 to 224 x 224 (bicubic, scale 0.08 to 1) with a flip at 0.5, in the second work also RandAugment ->
 uint8 planes -> a batch of 128 pairs. Without DIR the folder is made by photos.py.
 
 With one thread all run in this process, on one core. With more, the others run in as many workers
-of torch's DataLoader; this package runs there and on threads. They take turns within a round, so
-that a drift of the machine's speed affects all alike. The table has medians and ratios to timm.
+of torch's DataLoader; this package runs there (TiedDataset) and on threads (TwoView.batch). They
+take turns within a round, so that a drift of the machine's speed affects all alike; the workers of
+all others are stopped meanwhile (turns.py). The first round is not counted: workers start in it,
+and the files get into the system's cache. The tables have medians and ratios to timm. The chart
+shows the same, once on a light background and once on a dark one (peers-dark.png).
 
 Some of the work differs. Only timm's pixels and ours are Pillow's. albumentations uses OpenCV's
 cubic, which does less because it does not antialias. RandAugment is `rand-m9-mstd0.5-inc1` for timm
@@ -19,6 +25,7 @@ always apply both ops, bilinear.
 from __future__ import annotations
 
 import argparse
+import datetime
 import importlib.metadata
 import itertools
 import os
@@ -30,6 +37,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import chart
 import numpy as np
 import photos
 import torch
@@ -42,6 +50,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.io import ImageReadMode, decode_jpeg, read_file
 from torchvision.transforms import Compose, RandomHorizontalFlip, v2
 from tqdm import tqdm
+from turns import Turns
 
 from tied_augment import TiedDataset, TwoView, View, build_info
 from tied_augment.cli.baseline import Twice, posterizes_to_black
@@ -51,6 +60,12 @@ SIDE = 224
 SCALE = (0.08, 1.0)
 POLICY = "rand-m9-mstd0.5-inc1"
 WORKS: dict[str, str | None] = {"crop-flip": None, "RandAugment": POLICY}
+FOLDER = Path("target/photos")
+COUNT = 600
+TIMM = "timm, Pillow"
+OURS = "tied-augment"
+IN_DATALOADER = f"{OURS}, in a DataLoader"
+ON_THREADS = f"{OURS}, on threads"
 
 Batches = Iterator[object]
 Item = tuple[Any, int]
@@ -190,10 +205,10 @@ def contestants(
     tied = TiedDataset(Files(paths), two)
     tied.set_epoch(0)
     found = {
-        "timm, Pillow": in_dataloader(Timm(paths, policy), threads),
+        TIMM: in_dataloader(Timm(paths, policy), threads),
         "torchvision v2, tensors": in_dataloader(Torchvision(paths, policy), threads),
-        "tied-augment, TiedDataset in a DataLoader": in_dataloader(tied, threads),
-        "tied-augment, TwoView.batch on threads": on_threads(paths, two, threads),
+        IN_DATALOADER: in_dataloader(tied, threads),
+        ON_THREADS: on_threads(paths, two, threads),
     }
     try:
         found["albumentations, OpenCV"] = in_dataloader(Albumentations(paths, policy), threads)
@@ -216,18 +231,24 @@ def compare(paths: list[str], policy: str | None, threads: int, rounds: int) -> 
     os.sched_setaffinity(0, sorted(cores)[:threads])
     rivals = contestants(paths, policy, threads)
     rates: dict[str, list[float]] = {name: [] for name in rivals}
-    for turn in tqdm(range(rounds + 1), f"{threads} thread(s)", leave=False):
-        for name, batches in rivals.items():
-            measured = rate(batches, len(paths))
-            if turn:
-                rates[name].append(measured)
-    os.sched_setaffinity(0, cores)
+    turns = Turns()
+    try:
+        for number in tqdm(range(rounds + 1), f"{threads} thread(s)", leave=False):
+            for name, batches in rivals.items():
+                with turns.of(name, uses_our_threads=name == ON_THREADS):
+                    measured = rate(batches, len(paths))
+                if number:
+                    rates[name].append(measured)
+    finally:
+        turns.end()
+        os.sched_setaffinity(0, cores)
+    print(f"In the turns of others, our threads ran {1000 * turns.ours:.1f} ms.\n")
     return {name: statistics.median(values) for name, values in rates.items()}
 
 
-def table(results: dict[str, float]) -> str:
-    base = results["timm, Pillow"]
-    rows = ["| | img/s | x timm |", "|---|---|---|"]
+def table(results: dict[str, float], simd: str) -> str:
+    base = results[TIMM]
+    rows = [f"| {simd} | img/s | x timm |", "|---|---|---|"]
     for name, value in sorted(results.items(), key=lambda item: item[1]):
         rows.append(f"| {name} | {value:.0f} | {value / base:.2f} |")
     return "\n".join(rows)
@@ -240,22 +261,55 @@ def versions() -> str:
     return ", ".join(f"{name} {found[name]}" for name in names if name in found)
 
 
+def machine(simd: str) -> str:
+    """The processor's name, its cores, and the instruction set of this package's resize."""
+    cpus = Path("/proc/cpuinfo")
+    lines = cpus.read_text().splitlines() if cpus.exists() else []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    model = next(models, platform.machine())
+    return f"{model}, {os.cpu_count()} cores, {simd}; {platform.system()} {platform.machine()}"
+
+
+def files_of(folder: Path, count: int | None) -> list[str]:
+    """The paths of up to `count` files, which are made if there is no folder."""
+    if not folder.exists() or (folder == FOLDER and len(list(folder.rglob("*.jpg"))) < COUNT):
+        photos.make(folder, COUNT)
+    return sorted(map(str, folder.rglob("*.jpg")))[:count]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("folder", type=Path, nargs="?", default=Path("target/photos"))
+    parser.add_argument("folder", type=Path, nargs="?", default=FOLDER)
     parser.add_argument("--work", choices=WORKS, nargs="+", default=list(WORKS))
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--count", type=int, help="use this many files only")
+    parser.add_argument(
+        "--chart", type=Path, default=FOLDER.with_name("peers.png"), help="default: %(default)s"
+    )
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", module="albumentations")
-    if not arguments.folder.exists():
-        photos.make(arguments.folder, 600)
-    paths = sorted(map(str, arguments.folder.rglob("*.jpg")))
-    print(f"{len(paths)} files; {os.cpu_count()} cores of {platform.machine()}; {versions()}")
+    # A chart that can't be written should not be noticed after all has been measured.
+    arguments.chart.parent.mkdir(parents=True, exist_ok=True)
+    for path in chart.files(arguments.chart):
+        path.touch()
+    paths = files_of(arguments.folder, arguments.count)
+    simd = str(build_info()["resize_simd"])
+    print(f"{len(paths)} files; {machine(simd)}; {versions()}")
     print(f"tied-augment: {build_info()}")
+    panels = {}
     for work, threads in itertools.product(arguments.work, arguments.threads):
-        print(f"\n{work}, {threads} thread(s) or worker(s), {arguments.rounds} rounds\n")
-        print(table(compare(paths, WORKS[work], threads, arguments.rounds)))
+        title = f"{work.replace('-', ' and ')}, {threads} {'core' if threads == 1 else 'cores'}"
+        print(f"\n{title}, {arguments.rounds} rounds\n")
+        panels[title] = compare(paths, WORKS[work], threads, arguments.rounds)
+        print(table(panels[title], simd))
+    caption = (
+        f"{machine(simd)}. Medians of {arguments.rounds} rounds over {len(paths)} files; in "
+        f"brackets the ratio to timm.\nPython {platform.python_version()}, {versions()}. "
+        f"{datetime.date.today():%Y-%m-%d}. Only timm's pixels and ours are Pillow's."
+    )
+    chart.draw(arguments.chart, panels, TIMM, OURS, caption)
+    print(f"\nchart: {' and '.join(map(str, chart.files(arguments.chart)))}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -43,7 +44,12 @@ impl Archive {
     }
 
     /// Reads `len` bytes from byte `start` on into `buffer`, in place of its content.
-    pub(crate) fn read(&self, start: u64, len: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
+    pub(crate) fn read<'b>(
+        &self,
+        start: u64,
+        len: u64,
+        buffer: &'b mut Vec<u8>,
+    ) -> io::Result<&'b [u8]> {
         let (mut file, now) = open(&self.path)?;
         if now.len() != self.len || now.modified().ok() != self.modified {
             return Err(io::Error::other("the archive has changed: make the data set anew"));
@@ -53,7 +59,7 @@ impl Archive {
         if buffer.len() as u64 != len {
             return Err(io::Error::new(ErrorKind::UnexpectedEof, "the archive is truncated"));
         }
-        Ok(())
+        Ok(buffer)
     }
 }
 
@@ -61,12 +67,30 @@ impl Archive {
 ///
 /// # Errors
 /// As [`open`], and [`ErrorKind::FileTooLarge`] beyond 4 GiB.
-pub(crate) fn read(path: &Path, buffer: &mut Vec<u8>) -> io::Result<()> {
+pub(crate) fn read<'b>(path: &Path, buffer: &'b mut Vec<u8>) -> io::Result<&'b [u8]> {
     let (file, metadata) = open(path)?;
     read_part(&file, metadata.len(), buffer)?;
     // The length is a hint: some file systems don't know it, and a file may grow.
     (&file).take(MAX_BYTES - metadata.len() + 1).read_to_end(buffer)?;
-    check_len(buffer.len() as u64)
+    check_len(buffer.len() as u64)?;
+    Ok(buffer)
+}
+
+/// Tells the system that the bytes in `range` of a file will soon be read, so that it reads the
+/// disk meanwhile. An empty range is the whole file.
+///
+/// Does nothing for what can't be read, and on systems that can't be told.
+pub(crate) fn announce(path: &Path, range: Range<u64>) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Ok((file, _)) = open(path) {
+        use std::os::fd::AsRawFd;
+        let position = |byte| libc::off64_t::try_from(byte).unwrap_or(libc::off64_t::MAX);
+        let (start, len) = (position(range.start), position(range.end - range.start));
+        // SAFETY: the file is open, and the call touches no memory of this process.
+        unsafe { libc::posix_fadvise64(file.as_raw_fd(), start, len, libc::POSIX_FADV_WILLNEED) };
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = (path, range);
 }
 
 /// Opens a regular file; links are followed.
@@ -98,11 +122,25 @@ fn open(path: &Path) -> io::Result<(File, Metadata)> {
 
 /// Reads the next `len` bytes of `file` into `buffer`, in place of its content; fewer if the file
 /// ends.
-fn read_part(file: &File, len: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
+///
+/// All of them are asked for at once. `read_to_end` alone would begin with 8 KiB and double that,
+/// which takes three more calls for a photograph, and the system would read the disk in such parts.
+fn read_part(mut file: &File, len: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
     check_len(len)?;
-    buffer.clear();
-    buffer.try_reserve(len as usize)?;
-    file.take(len).read_to_end(buffer)?;
+    let len = len as usize;
+    buffer.try_reserve(len.saturating_sub(buffer.len()))?;
+    // Only what is beyond the previous content has to be cleared.
+    buffer.resize(len, 0);
+    let mut filled = 0;
+    while filled < len {
+        match file.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    buffer.truncate(filled);
     Ok(())
 }
 
@@ -123,4 +161,37 @@ fn check_len(len: u64) -> io::Result<()> {
     }
     let what = format!("more than {MAX_BYTES} bytes are too many for an image");
     Err(io::Error::new(ErrorKind::FileTooLarge, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Archive, announce, read};
+
+    #[test]
+    fn files_of_any_length_replace_the_content_of_a_buffer() {
+        let path = std::env::temp_dir().join(format!("tied-augment-read-{}", std::process::id()));
+        let bytes: Vec<u8> = (0..100_000u32).map(|i| (i * i >> 5) as u8).collect();
+        let mut buffer = b"before".to_vec();
+        for len in [100_000, 0, 1, 31, 32, 33, 8191, 8192, 8193, 70_000] {
+            std::fs::write(&path, &bytes[..len]).unwrap();
+            announce(&path, 0..0);
+            assert_eq!(read(&path, &mut buffer).unwrap(), &bytes[..len]);
+            announce(&path, 5..u64::MAX);
+            let archive = Archive::new(path.clone()).unwrap();
+            let member = archive.read(len as u64 / 3, len as u64 / 2, &mut buffer).unwrap();
+            assert_eq!(member, &bytes[len / 3..][..len / 2]);
+        }
+        std::fs::remove_file(&path).unwrap();
+        announce(&path, 0..0);
+        announce(&std::env::temp_dir(), 0..0);
+        assert!(read(&path, &mut buffer).is_err());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn files_without_a_known_length_are_read() {
+        let path = std::path::Path::new("/proc/self/stat");
+        assert_eq!(path.metadata().unwrap().len(), 0);
+        assert!(read(path, &mut vec![7; 9]).unwrap().len() > 20);
+    }
 }

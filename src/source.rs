@@ -101,6 +101,18 @@ impl OwnedSource {
             }
         }
     }
+
+    /// Tells the system that this source will soon be read, so that it can read the disk meanwhile.
+    /// Whatever is wrong with the file is found when it is read.
+    pub(crate) fn announce(&self) {
+        match self {
+            Self::Bytes(_) | Self::Pixels { .. } => {}
+            Self::Path(path) => file::announce(path, 0..0),
+            Self::Member { archive, start, len } => {
+                file::announce(archive.path(), *start..start.saturating_add(*len));
+            }
+        }
+    }
 }
 
 impl<'a> Source<'a> {
@@ -135,16 +147,20 @@ impl<'a> Source<'a> {
         let bytes = match self {
             Self::Pixels(pixels) => return Ok(OpenedSource::Pixels(pixels)),
             Self::Bytes(bytes) => bytes,
-            Self::Path(path) => {
-                file::read(path, file)?;
-                file
-            }
-            Self::Member { archive, start, len } => {
-                archive.read(start, len, file)?;
-                file
-            }
+            Self::Path(path) => file::read(path, file)?,
+            Self::Member { archive, start, len } => archive.read(start, len, file)?,
         };
         decoder.open(bytes, limits).map(OpenedSource::File)
+    }
+
+    /// The same image, in memory. `file` receives the content of a file.
+    pub(crate) fn load(self, file: &'a mut Vec<u8>) -> Result<Self> {
+        let bytes = match self {
+            Self::Bytes(_) | Self::Pixels(_) => return Ok(self),
+            Self::Path(path) => file::read(path, file)?,
+            Self::Member { archive, start, len } => archive.read(start, len, file)?,
+        };
+        Ok(Self::Bytes(bytes))
     }
 
     /// The name of the file, to be put in front of an error; `None` for what comes from memory.

@@ -19,7 +19,7 @@ use crate::plan::Plan;
 use crate::view::Renderer;
 
 /// Buffers larger than this are freed after use, so that one huge image does not keep its memory.
-const KEPT_BYTES: usize = 64 << 20;
+pub(crate) const KEPT_BYTES: usize = 64 << 20;
 
 /// Buffers for [`crate::batch::Pipeline::run`], kept between calls.
 #[derive(Debug, Default)]

@@ -75,6 +75,7 @@
 //! # Ok::<_, tied_augment::error::Error>(())
 //! ```
 
+mod ahead;
 mod format;
 mod job;
 mod memory;

@@ -9,6 +9,7 @@ use super::format::Format;
 use super::job::{Failure, Job, OwnedSample, Replacement};
 use super::memory::Memory;
 use crate::batch::Pipeline;
+use crate::source::OwnedSource;
 
 /// A batch under way. Its samples are in the queue.
 #[derive(Debug)]
@@ -72,8 +73,26 @@ pub struct Queue {
 struct State {
     tasks: VecDeque<Task>,
     batches: VecDeque<Arc<Batch>>,
+    /// How many of the first tasks have been announced. Samples that are made again come before
+    /// them and are counted instead of some of these, which are then announced twice. That does no
+    /// harm.
+    announced: usize,
     closed: bool,
 }
+
+impl State {
+    /// The source of the first task that has not been announced, unless it is too far away.
+    fn announce(&mut self) -> Option<OwnedSource> {
+        let next = self.tasks.get(self.announced).filter(|_| self.announced < DISTANCE)?;
+        self.announced += 1;
+        Some(next.sample.source.clone())
+    }
+}
+
+/// How many samples ahead files are announced. With up to 16 threads, a disk or a server then has
+/// the time of two samples, about two milliseconds. More would only take more of the system's
+/// memory.
+const DISTANCE: usize = 32;
 
 /// The consumer's side.
 impl Queue {
@@ -82,10 +101,11 @@ impl Queue {
         let (len, failures) = (samples.len(), Mutex::default());
         let remaining = AtomicUsize::new(len);
         let batch = Arc::new(Batch { pipeline, format, out, len, remaining, failures });
+        let task = |(position, sample)| Task { batch: Arc::clone(&batch), position, sample };
+        // Made before the lock is taken, since all threads wait for it meanwhile.
+        let tasks: Vec<_> = samples.into_iter().enumerate().map(task).collect();
         let mut state = lock(&self.state);
-        for (position, sample) in samples.into_iter().enumerate() {
-            state.tasks.push_back(Task { batch: Arc::clone(&batch), position, sample });
-        }
+        state.tasks.extend(tasks);
         state.batches.push_back(batch);
         drop(state);
         self.work.notify_all();
@@ -143,15 +163,25 @@ impl Queue {
 /// The threads' side.
 impl Queue {
     /// The next sample. Waits for one; `None` when the queue is closed.
-    pub fn take_task(&self) -> Option<Task> {
+    ///
+    /// With `announcing`, also the sources of up to two later samples, which are to be
+    /// [announced](OwnedSource::announce). Two, so that the distance can grow to
+    /// [`DISTANCE`].
+    pub fn take_task(&self, announcing: bool) -> Option<(Task, [Option<OwnedSource>; 2])> {
         let idle = |state: &mut State| !state.closed && state.tasks.is_empty();
         let waited = self.work.wait_while(lock(&self.state), idle);
-        waited.unwrap_or_else(PoisonError::into_inner).tasks.pop_front()
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        let task = state.tasks.pop_front()?;
+        state.announced = state.announced.saturating_sub(1);
+        let mut next = || if announcing { state.announce() } else { None };
+        Some((task, [next(), next()]))
     }
 
     /// Records that a sample of `batch`, begun at `since`, was made or failed.
     pub fn finish(&self, batch: &Batch, failure: Option<Failure>, since: Instant) {
-        lock(&batch.failures).extend(failure);
+        if let Some(failure) = failure {
+            lock(&batch.failures).push(failure);
+        }
         self.images.fetch_add(1, Ordering::Relaxed);
         let nanos = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.busy_nanos.fetch_add(nanos, Ordering::Relaxed);
@@ -166,4 +196,59 @@ impl Queue {
 /// Locks, even after a panic: no code under these locks can panic halfway through a change.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::plan::{Crop, Shared, ViewSpec};
+    use crate::policy::Augment;
+    use crate::resize::Filter;
+    use crate::rng::Key;
+
+    /// A batch of files that are named after their numbers.
+    fn job(numbers: std::ops::Range<usize>) -> Job {
+        let view = ViewSpec {
+            size: (1, 1),
+            crop: Crop::RandomResized { scale: (0.08, 1.0), ratio: (0.75, 4.0 / 3.0) },
+            interpolation: vec![Filter::Bicubic],
+            hflip: 0.0,
+            vflip: 0.0,
+            augment: Augment::default(),
+        };
+        let sample = |number: usize| OwnedSample {
+            source: OwnedSource::Path(Path::new(&number.to_string()).into()),
+            key: Key { seed: 0, epoch: 0, index: number as u64, view: 0 },
+        };
+        Job {
+            pipeline: Arc::new(Pipeline::new(vec![view], Shared::Nothing).unwrap()),
+            format: Arc::new(Format::PLAIN),
+            out: Memory::from(vec![0; 3 * numbers.len()]),
+            samples: numbers.map(sample).collect(),
+        }
+    }
+
+    fn number(source: &OwnedSource) -> usize {
+        source.as_source().name().unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn each_sample_is_announced_once_and_not_too_far_ahead() {
+        let queue = Queue::default();
+        queue.add(job(0..70));
+        let mut announced = Vec::new();
+        for taken in 0..100 {
+            if taken == 50 {
+                queue.add(job(70..100));
+            }
+            let (task, coming) = queue.take_task(taken >= 3).unwrap();
+            assert_eq!(number(&task.sample.source), taken);
+            let coming: Vec<_> = coming.iter().flatten().map(number).collect();
+            assert!(coming.iter().all(|&next| taken < next && next <= taken + DISTANCE));
+            announced.extend(coming);
+        }
+        assert_eq!(announced, (4..100).collect::<Vec<_>>());
+    }
 }

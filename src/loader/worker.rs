@@ -3,30 +3,48 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use super::ahead::Ahead;
 use super::job::{Failure, OwnedSample};
 use super::queue::{Batch, Queue, Task};
+use crate::batch::Sample;
 use crate::error::{Error, Result};
 use crate::pool::Pool;
-use crate::workspaces::Workspaces;
+use crate::source::{OwnedSource, Source};
+use crate::workspaces::{KEPT_BYTES, Workspaces};
 
 /// Batches of at least this many bytes are converted with streaming stores. On a machine with large
 /// caches, writing and then reading a batch is slower that way at 12 MB, equal at 20 MB, faster at
 /// 150 MB.
 const LARGE_BATCH: usize = 16 << 20;
 
+/// What a thread keeps from one sample to the next.
+#[derive(Default)]
+struct Kept {
+    workspaces: Workspaces,
+    /// The content of the sample's file.
+    file: Vec<u8>,
+    /// Views that are still to be converted.
+    views: Vec<u8>,
+    ahead: Ahead,
+}
+
 /// Works on the tasks of `queue` until it is closed.
 pub fn run(queue: &Queue) {
-    let (workspaces, mut views) = (Workspaces::default(), Vec::new());
-    while let Some(task) = queue.take_task() {
+    let mut kept = Kept::default();
+    while let Some((task, coming)) = queue.take_task(kept.ahead.is_wanted()) {
         let since = Instant::now();
-        let work = || make(&task, &workspaces, &mut views);
+        coming.iter().flatten().for_each(OwnedSource::announce);
+        let work = || make(&task, &mut kept);
         let result = catch_unwind(AssertUnwindSafe(work))
             .unwrap_or_else(|payload| Err(Error::panic(&*payload).at(by_index(&task.sample))));
         let Task { batch, position, sample } = task;
         let failure = result.err().map(|error| Failure { position, error });
         // Before the batch is finished, since the consumer may want the sample's memory back.
-        drop(sample);
+        drop((sample, coming));
         queue.finish(&batch, failure, since);
+        if kept.file.capacity() > KEPT_BYTES {
+            kept.file = Vec::new();
+        }
     }
 }
 
@@ -35,10 +53,11 @@ fn by_index(sample: &OwnedSample) -> String {
     format!("the sample with index {}", sample.key.index)
 }
 
-/// Makes the views of one sample. `views` holds those that are still to be converted.
-fn make(task: &Task, workspaces: &Workspaces, views: &mut Vec<u8>) -> Result<()> {
+/// Makes the views of one sample.
+fn make(task: &Task, kept: &mut Kept) -> Result<()> {
     let Task { batch, position, sample } = task;
     let Batch { pipeline, format, out, len: samples, .. } = &**batch;
+    let Kept { workspaces, file, views, ahead } = kept;
     let (count, len) = (pipeline.num_views(), pipeline.view_len());
     let size = len * format.element_size();
     let parts = (0..count).map(|view| {
@@ -51,7 +70,8 @@ fn make(task: &Task, workspaces: &Workspaces, views: &mut Vec<u8>) -> Result<()>
         let name = sample.source.as_source().name();
         error.at(name.unwrap_or_else(|| by_index(sample)))
     };
-    let sample = sample.as_sample();
+    let source = load(sample.source.as_source(), file, ahead).map_err(named)?;
+    let sample = Sample { source, key: sample.key };
     let pool = Pool::default();
     if format.is_plain() {
         return pipeline.one(&sample, &pool, workspaces, parts).map_err(named);
@@ -63,4 +83,14 @@ fn make(task: &Task, workspaces: &Workspaces, views: &mut Vec<u8>) -> Result<()>
         format.write(view, streaming, part);
     }
     Ok(())
+}
+
+/// The source in memory. Files are read into `file`, and `ahead` notes how long it took.
+fn load<'a>(source: Source<'a>, file: &'a mut Vec<u8>, ahead: &mut Ahead) -> Result<Source<'a>> {
+    let since = Instant::now();
+    let loaded = source.load(file)?;
+    if let (Source::Path(_) | Source::Member { .. }, Source::Bytes(bytes)) = (source, loaded) {
+        ahead.note(bytes.len(), since.elapsed());
+    }
+    Ok(loaded)
 }
