@@ -1,13 +1,15 @@
 //! Look-up tables of 256 values, and the histograms that some of them are made from.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512vbmi;
 mod portable;
 
 use crate::simd::{Isa, Simd};
 
 /// The instruction sets that [`map`] is written for, best first.
-const ISAS: &[Isa] = &[Isa::Avx512Vbmi];
+const ISAS: &[Isa] = &[Isa::Avx512Vbmi, Isa::Avx2];
 
 /// Replaces each value by its entry in `table`.
 pub fn map(plane: &mut [u8], table: &[u8; 256]) {
@@ -19,6 +21,9 @@ fn map_with(simd: Simd, plane: &mut [u8], table: &[u8; 256]) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the machine has what `simd` names.
         Isa::Avx512Vbmi => unsafe { avx512vbmi::map(plane, table) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Isa::Avx2 => unsafe { avx2::map(plane, table) },
         Isa::Portable => portable::map(plane, table),
         isa => unreachable!("no version for {isa:?}"),
     }

@@ -1,0 +1,57 @@
+//! Transforms of which each output row is a piece of an input row: translations, and shears along
+//! the rows. The pieces are moved within the planes.
+
+use std::ops::Range;
+
+use super::super::padded::Pixel;
+use crate::image::Planes;
+
+/// An output row that is a piece of an input row.
+#[derive(Clone, Debug, Default)]
+pub struct Piece {
+    /// The input row.
+    pub row: usize,
+    /// The input column of the first pixel.
+    pub first: usize,
+    /// The output columns. All others are outside the image.
+    pub span: Range<usize>,
+}
+
+/// The order in which rows are moved, so that none is overwritten before it has been read.
+#[derive(Clone, Copy, Debug)]
+pub enum Order {
+    /// The upper rows first: the content moves up, or along the rows only.
+    Down,
+    /// The lower rows first.
+    Up,
+}
+
+impl Order {
+    /// The order for `pieces`, one per output row, if there is one.
+    pub fn of(pieces: &[Piece]) -> Option<Self> {
+        let rows = || pieces.iter().enumerate().filter(|(_, piece)| !piece.span.is_empty());
+        if rows().all(|(y, piece)| piece.row >= y) {
+            Some(Self::Down)
+        } else {
+            rows().all(|(y, piece)| piece.row <= y).then_some(Self::Up)
+        }
+    }
+}
+
+/// Writes output row `y` from `pieces[y]`.
+pub fn move_pieces(pieces: &[Piece], order: Order, fill: Pixel, planes: &mut Planes<'_>) {
+    let width = planes.width();
+    for (plane, fill) in planes.channels().into_iter().zip(fill) {
+        let mut write = |(y, piece): (usize, &Piece)| {
+            let Piece { row, first, ref span } = *piece;
+            let (from, to) = (row * width + first, y * width);
+            plane.copy_within(from..from + span.len(), to + span.start);
+            plane[to..to + span.start].fill(fill);
+            plane[to + span.end..to + width].fill(fill);
+        };
+        match order {
+            Order::Down => pieces.iter().enumerate().for_each(&mut write),
+            Order::Up => pieces.iter().enumerate().rev().for_each(&mut write),
+        }
+    }
+}
