@@ -64,8 +64,8 @@ fn bicubic_both(source: Padded<'_>, places: &Places, line: &mut [Pixel]) {
     let mut places = places.iter();
     for pair in pairs {
         let (Some(one), Some(two)) = (places.next(), places.next()) else { return };
-        let estimates = _mm256_set_m128(estimate(source, two), estimate(source, one));
-        *pair = settle(source, [one, two], estimates);
+        let estimates = [estimate(source, one), estimate(source, two)];
+        *pair = settle(source, [one, two], estimates[0], estimates[1]);
     }
     for (pixel, place) in last.iter_mut().zip(places) {
         *pixel = bicubic(source, place);

@@ -39,19 +39,39 @@ impl Order {
 }
 
 /// Writes output row `y` from `pieces[y]`.
+///
+/// Rows that are moved alike are moved at once, with what lies between their pieces, which is then
+/// filled.
 pub fn move_pieces(pieces: &[Piece], order: Order, fill: Pixel, planes: &mut Planes<'_>) {
     let width = planes.width();
+    let alike = |a: &Piece, b: &Piece| a.span == b.span && a.first == b.first && a.row + 1 == b.row;
     for (plane, fill) in planes.channels().into_iter().zip(fill) {
-        let mut write = |(y, piece): (usize, &Piece)| {
-            let Piece { row, first, ref span } = *piece;
+        let mut write = |y: usize, group: &[Piece]| {
+            let Piece { row, first, ref span } = group[0];
             let (from, to) = (row * width + first, y * width);
-            plane.copy_within(from..from + span.len(), to + span.start);
-            plane[to..to + span.start].fill(fill);
-            plane[to + span.end..to + width].fill(fill);
+            let len = (group.len() - 1) * width + span.len();
+            plane.copy_within(from..from + len, to + span.start);
+            for row in plane[to..].chunks_exact_mut(width).take(group.len()) {
+                row[..span.start].fill(fill);
+                row[span.end..].fill(fill);
+            }
         };
+        let groups = pieces.chunk_by(alike);
         match order {
-            Order::Down => pieces.iter().enumerate().for_each(&mut write),
-            Order::Up => pieces.iter().enumerate().rev().for_each(&mut write),
+            Order::Down => {
+                let mut y = 0;
+                for group in groups {
+                    write(y, group);
+                    y += group.len();
+                }
+            }
+            Order::Up => {
+                let mut y = pieces.len();
+                for group in groups.rev() {
+                    y -= group.len();
+                    write(y, group);
+                }
+            }
         }
     }
 }
