@@ -14,6 +14,8 @@
 mod columns;
 mod fixed;
 mod kernel;
+#[cfg(test)]
+mod oracle;
 mod pieces;
 
 use std::ops::Range;
@@ -163,4 +165,38 @@ fn neighbours(columns: &[u32]) -> Option<(Range<usize>, usize)> {
 /// The pixel that contains the coordinate `v`, if `v` is in [0, limit).
 fn inside(v: f64, limit: usize) -> Option<usize> {
     (v >= 0.0 && v < limit as f64).then_some(v as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn shears_and_translations_are_pillows(
+            by in prop_oneof![-1.5..1.5f64, -90.0..90.0f64, (-5..6).prop_map(f64::from)],
+            size in (1usize..80, 1usize..80),
+            seed: u64,
+        ) {
+            let data = oracle::picture(size, seed);
+            let fill = [10, 20, 30, 0];
+            let run = |matrix| {
+                let mut ours = data.clone();
+                let mut planes = Planes::new((size.0 as u32, size.1 as u32), &mut ours);
+                transform(&matrix, fill, &mut planes, &mut Buffers::default());
+                ours
+            };
+            for translation in [(by, 0.0), (0.0, by)] {
+                let expected = oracle::moved(translation, fill, size, &data);
+                prop_assert_eq!(run([1.0, 0.0, translation.0, 0.0, 1.0, translation.1]), expected);
+            }
+            prop_assume!(by != 0.0);
+            for matrix in [[1.0, by, 0.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, by, 1.0, 0.0]] {
+                let expected = oracle::fixed(&Fixed::new(&matrix), fill, size, &data);
+                prop_assert_eq!(run(matrix), expected, "{:?}", matrix);
+            }
+        }
+    }
 }

@@ -57,24 +57,8 @@ pub fn transform(
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::oracle::{fixed, picture};
     use super::*;
-
-    /// Pillow's `affine_fixed`, pixel by pixel.
-    fn oracle(map: &Fixed, fill: Pixel, (height, width): (usize, usize), data: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        for channel in 0..3 {
-            for y in 0..height {
-                for x in 0..width {
-                    let (x, y) = map.at(x, y);
-                    let (x, y) = (x >> 16, y >> 16);
-                    let inside = (0..width as i64).contains(&x) && (0..height as i64).contains(&y);
-                    let at = |()| (channel * height + y as usize) * width + x as usize;
-                    out.push(inside.then_some(()).map_or(fill[channel], |u| data[at(u)]));
-                }
-            }
-        }
-        out
-    }
 
     fn inputs() -> impl Strategy<Value = ([f64; 6], (usize, usize), u64)> {
         let turn = (0.0..360.0f64, -40.0..40.0f64, -40.0..40.0f64).prop_map(|(angle, c, f)| {
@@ -89,16 +73,14 @@ mod tests {
         #[test]
         fn every_version_is_pillows((matrix, size, seed) in inputs()) {
             let (height, width) = size;
-            let data: Vec<u8> = (0..3 * height as u64 * width as u64)
-                .map(|i| ((i ^ seed).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
-                .collect();
+            let data = picture(size, seed);
             // Most places inside.
             let [a, b, c, d, e, f] = matrix;
             let (x, y) = (width as f64 / 2.0, height as f64 / 2.0);
             let map =
                 Fixed::new(&[a, b, c + x - a * x - b * y, d, e, f + y - d * x - e * y]);
             let fill = [10, 20, 30, 0];
-            let expected = oracle(&map, fill, size, &data);
+            let expected = fixed(&map, fill, size, &data);
             let mut buffers = Buffers::default();
             for simd in Simd::available(ISAS) {
                 let mut ours = data.clone();
