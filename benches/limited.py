@@ -50,10 +50,9 @@ def load_core(level: str) -> None:
     (folder,) = package.submodule_search_locations
     (library,) = Path(folder).glob("_core*.so")
     with tempfile.TemporaryDirectory() as temporary:
-        spec = importlib.util.spec_from_file_location(
-            name, copy(library, level, Path(temporary))
-        )
-        assert spec is not None and spec.loader is not None
+        spec = importlib.util.spec_from_file_location(name, copy(library, level, Path(temporary)))
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         spec.loader.exec_module(module)

@@ -32,6 +32,13 @@ pub enum Axes {
 }
 
 impl Places {
+    /// Number `i`.
+    #[inline(always)]
+    #[cfg(target_arch = "x86_64")]
+    pub fn get(&self, i: usize) -> Place {
+        (self.at[i] as usize, self.dx[i], self.dy[i])
+    }
+
     /// Each of them.
     #[inline(always)]
     pub fn iter(&self) -> impl Iterator<Item = Place> {

@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::super::coordinates::{Axes, Place, Places};
 use super::super::padded::{Padded, Pixel};
-use super::estimates::{settle, weights, window};
+use super::estimates::{BLOCK, settle, weights, window};
 use super::filter::Smooth;
 
 /// As [`super::interpolate`].
@@ -60,15 +60,13 @@ fn bilinear_y(source: Padded<'_>, places: &Places, line: &mut [Pixel]) {
 
 #[target_feature(enable = "avx2,fma")]
 fn bicubic_both(source: Padded<'_>, places: &Places, line: &mut [Pixel]) {
-    let (pairs, last) = line.as_chunks_mut::<2>();
-    let mut places = places.iter();
-    for pair in pairs {
-        let (Some(one), Some(two)) = (places.next(), places.next()) else { return };
-        let estimates = [estimate(source, one), estimate(source, two)];
-        *pair = settle(source, [one, two], estimates[0], estimates[1]);
-    }
-    for (pixel, place) in last.iter_mut().zip(places) {
-        *pixel = bicubic(source, place);
+    let mut estimates = [_mm_setzero_ps(); BLOCK];
+    for (i, line) in line.chunks_mut(BLOCK).enumerate() {
+        let first = i * BLOCK;
+        for (v, place) in estimates.iter_mut().zip(places.iter().skip(first).take(line.len())) {
+            *v = estimate(source, place);
+        }
+        settle(source, places, first, &estimates, line);
     }
 }
 

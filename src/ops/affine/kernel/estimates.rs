@@ -20,9 +20,12 @@
 
 use std::arch::x86_64::*;
 
-use super::super::coordinates::Place;
+use super::super::coordinates::{Place, Places};
 use super::super::padded::{Padded, Pixel};
 use super::avx2::bicubic;
+
+/// The number of pixels that are estimated before the first of them is settled.
+pub const BLOCK: usize = 32;
 
 /// Twice the error of an estimate.
 const TOLERANCE: f32 = 1.0 / 512.0;
@@ -51,35 +54,50 @@ pub fn window(source: Padded<'_>, at: usize) -> [__m128i; 4] {
     [row(0), row(1), row(2), row(3)]
 }
 
-/// Two pixels from their estimates, or computed again.
+/// Writes the pixels of a block from their estimates, or computes them again.
+///
+/// `first` is the place of the first. Whole blocks come here, so that the processor need not wait
+/// for the estimates of a pixel before it begins with the next.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-pub fn settle(source: Padded<'_>, places: [Place; 2], one: __m128, two: __m128) -> [Pixel; 2] {
-    // Below 0.5, results are 0 on either side of an integer, and above 255.5 they are 255.
-    let v = _mm256_max_ps(_mm256_set_m128(two, one), _mm256_set1_ps(0.5));
-    let v = _mm256_min_ps(v, _mm256_set1_ps(255.5));
-    let nearest = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(v);
-    let apart = _mm256_andnot_ps(_mm256_set1_ps(-0.0), _mm256_sub_ps(v, nearest));
-    let close = _mm256_cmp_ps::<_CMP_LT_OQ>(apart, _mm256_set1_ps(TOLERANCE));
-    let channels = _mm256_movemask_ps(close);
-    if channels != 0 {
-        if let Some(pixels) = compute_again(source, places, channels) {
-            return pixels;
+pub fn settle(
+    source: Padded<'_>,
+    places: &Places,
+    first: usize,
+    estimates: &[__m128; BLOCK],
+    block: &mut [Pixel],
+) {
+    let (pairs, last) = block.as_chunks_mut::<2>();
+    for (i, (pair, [one, two])) in pairs.iter_mut().zip(estimates.as_chunks().0).enumerate() {
+        let at = first + 2 * i;
+        // Below 0.5, results are 0 on either side of an integer, and above 255.5 they are 255.
+        let v = _mm256_max_ps(_mm256_set_m128(*two, *one), _mm256_set1_ps(0.5));
+        let v = _mm256_min_ps(v, _mm256_set1_ps(255.5));
+        let nearest = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(v);
+        let apart = _mm256_andnot_ps(_mm256_set1_ps(-0.0), _mm256_sub_ps(v, nearest));
+        let close = _mm256_cmp_ps::<_CMP_LT_OQ>(apart, _mm256_set1_ps(TOLERANCE));
+        let v = _mm256_cvttps_epi32(_mm256_blendv_ps(v, nearest, close));
+        let v = _mm_packus_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v));
+        let v = _mm_cvtsi128_si64(_mm_packus_epi16(v, v)).to_le_bytes();
+        *pair = [[v[0], v[1], v[2], v[3]], [v[4], v[5], v[6], v[7]]];
+        let channels = _mm256_movemask_ps(close);
+        if channels != 0 {
+            compute_again(source, [places.get(at), places.get(at + 1)], channels, pair);
         }
     }
-    let v = _mm256_cvttps_epi32(_mm256_blendv_ps(v, nearest, close));
-    let v = _mm_packus_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v));
-    let v = _mm_cvtsi128_si64(_mm_packus_epi16(v, v)).to_le_bytes();
-    [[v[0], v[1], v[2], v[3]], [v[4], v[5], v[6], v[7]]]
+    if let [pixel] = last {
+        *pixel = bicubic(source, places.get(first + 2 * pairs.len()));
+    }
 }
 
-/// Two pixels in f64, if one of `channels`, four bits for each, is not the same in all taps.
+/// Computes two pixels in f64, if one of `channels`, four bits for each, differs among the taps.
 #[cold]
 #[inline(never)]
 #[target_feature(enable = "avx2")]
-fn compute_again(source: Padded<'_>, [one, two]: [Place; 2], channels: i32) -> Option<[Pixel; 2]> {
-    let flat = is_flat(source, one, channels & 15) && is_flat(source, two, channels >> 4);
-    if flat { None } else { Some([bicubic(source, one), bicubic(source, two)]) }
+fn compute_again(source: Padded<'_>, [one, two]: [Place; 2], channels: i32, pair: &mut [Pixel; 2]) {
+    if !(is_flat(source, one, channels & 15) && is_flat(source, two, channels >> 4)) {
+        *pair = [bicubic(source, one), bicubic(source, two)];
+    }
 }
 
 /// Whether, in each of `channels`, all taps of the place have one value.
