@@ -1,9 +1,16 @@
-//! Every operation on 224x224 planes, on one core. `benches/ops.py` compares them with Pillow's.
+//! Every operation on 224x224 planes, and the conversion of views to normalised numbers, on one
+//! core. `benches/ops.py` compares the operations with Pillow's, `benches/loader.py` the conversion
+//! with torch's.
 //!
-//! Run with `cargo bench --bench ops`, and compare lines of one run only.
+//! Run with `cargo bench --bench ops`, and compare lines of one run only. `benches/limited.py` runs
+//! this program with the instruction set that it is told.
+
+use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use half::{bf16, f16};
 use tied_augment::image::Planes;
+use tied_augment::loader::{Format, Layout};
 use tied_augment::ops::{
     AutoContrast, Brightness, Color, Contrast, Equalize, GaussianBlur, GaussianKernel, Grayscale,
     Hue, Interpolation, Invert, Op, Posterize, Rotate, Scratch, Sharpness, ShearX, ShearY,
@@ -76,5 +83,35 @@ fn ops(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, ops);
+/// A batch of 256 views, of which each is written after it was made, and the time that the system
+/// takes to fill that memory.
+fn normalise(c: &mut Criterion) {
+    const VIEWS: usize = 256;
+    let view = planes();
+    let mut out = vec![0; 4 * VIEWS * view.len()];
+    let mut group = c.benchmark_group("256 views");
+    group.sample_size(10);
+    let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+    let value = |c: usize, v: u16| (f32::from(v) / 255.0 - mean[c]) / std[c];
+    let values = || (0..3).flat_map(|c| (0..256).map(move |v| value(c, v)));
+    let tables: [(&str, Vec<u8>); 3] = [
+        ("float32", values().flat_map(f32::to_ne_bytes).collect()),
+        ("float16", values().flat_map(|v| f16::from_f32(v).to_ne_bytes()).collect()),
+        ("bfloat16", values().flat_map(|v| bf16::from_f32(v).to_ne_bytes()).collect()),
+    ];
+    for (name, table) in tables {
+        for layout in [Layout::Planes, Layout::Interleaved] {
+            let format = Format::new(Some(&table), Some([mean, std]), layout).expect("a table");
+            let size = view.len() * format.element_size();
+            let out = &mut out[..VIEWS * size];
+            group.bench_function(format!("{name}, {layout:?}"), |b| {
+                b.iter(|| out.chunks_exact_mut(size).for_each(|out| format.write(&view, true, out)))
+            });
+        }
+    }
+    group.bench_function("filled with float32", |b| b.iter(|| black_box(&mut out).fill(1)));
+    group.finish();
+}
+
+criterion_group!(benches, ops, normalise);
 criterion_main!(benches);

@@ -17,8 +17,8 @@
 //! # Kernels with intrinsics
 //!
 //! Where LLVM finds no good form, the kernel is written by hand, once per instruction set. There
-//! are four of them: the resize, the interpolation of affine transforms, the look-up of bytes in a
-//! table, and the normalisation of batches. They have the same layout:
+//! are five of them: the resize, the interpolation of affine transforms, those to the nearest pixel,
+//! the look-up of bytes in a table, and the normalisation of batches. They have the same layout:
 //!
 //! ```text
 //! kernel/

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::kernel::{Kernel, Scratch};
-use super::table::{histogram, map};
+use super::table::{histogram, map_and_count};
 use crate::image::Planes;
 
 /// Pillow's `ImageOps.equalize(image)`: each channel's histogram made even.
@@ -21,22 +21,33 @@ impl Kernel for Equalize {
     }
 
     fn apply(&self, planes: &mut Planes<'_>, _scratch: &mut Scratch) {
-        planes.channels().into_iter().for_each(equalize);
+        let [red, green, blue] = planes.channels();
+        let counts = histogram(red);
+        let counts = equalize(red, &counts, green);
+        let counts = equalize(green, &counts, blue);
+        equalize(blue, &counts, &[]);
     }
 }
 
-fn equalize(plane: &mut [u8]) {
-    let counts = histogram(plane);
-    let Some(last) = counts.iter().rposition(|&n| n > 0) else { return };
-    let step = (plane.len() as u32 - counts[last]) / 255;
+/// Equalizes a plane with these counts of values, and counts those of the next one.
+fn equalize(plane: &mut [u8], counts: &[u32; 256], next: &[u8]) -> [u32; 256] {
+    match table(counts, plane.len()) {
+        Some(table) => map_and_count(plane, &table, next),
+        None => histogram(next),
+    }
+}
+
+/// Pillow's table for a plane of `len` pixels with these counts of values, if it changes any.
+fn table(counts: &[u32; 256], len: usize) -> Option<[u8; 256]> {
+    let last = counts.iter().rposition(|&n| n > 0)?;
+    let step = (len as u32 - counts[last]) / 255;
     if step == 0 {
-        return;
+        return None;
     }
     let mut n = step / 2;
-    let table = counts.map(|count| {
+    Some(counts.map(|count| {
         let v = (n / step).min(255) as u8;
         n += count;
         v
-    });
-    map(plane, &table);
+    }))
 }

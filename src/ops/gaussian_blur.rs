@@ -9,10 +9,12 @@ use crate::image::Planes;
 /// Pillow's `image.filter(ImageFilter.GaussianBlur(radius))`: three box blurs of a fractional
 /// radius in each direction.
 ///
-/// A box blur keeps one sum per column and moves down the rows: it adds the row that enters the
-/// window and subtracts the row that leaves it. Its cost does not depend on the radius, and all
-/// columns of a row are independent, so compilers vectorise it. To blur along the rows the plane is
-/// transposed.
+/// A box blur of a small radius adds up the pixels of each window. All windows of a row are
+/// independent, so compilers vectorise it, in both directions.
+///
+/// A box blur of a large radius keeps one sum per column and moves down the rows: it adds the row
+/// that enters the window and subtracts the row that leaves it, so that its cost does not depend on
+/// the radius. To blur along the rows the plane is transposed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GaussianBlur {
@@ -34,14 +36,22 @@ impl Kernel for GaussianBlur {
         }
         let (height, width) = (planes.height(), planes.width());
         let weights = Weights::new(box_radius(self.radius as f32));
-        let Scratch { plane: other, sums, .. } = scratch;
+        let Scratch { plane: other, line, sums, .. } = scratch;
         other.resize(height * width, 0);
         for plane in planes.channels() {
-            // The columns of the transposed plane are the rows.
-            transpose(plane, width, other);
-            blur_thrice(other, plane, height, weights, sums);
-            transpose(plane, height, other);
-            blur_thrice(other, plane, width, weights, sums);
+            match weights.radius {
+                0 => blur_small::<3>(plane, other, width, weights, line),
+                1 => blur_small::<5>(plane, other, width, weights, line),
+                2 => blur_small::<7>(plane, other, width, weights, line),
+                3 => blur_small::<9>(plane, other, width, weights, line),
+                _ => {
+                    // The columns of the transposed plane are the rows.
+                    transpose(plane, width, other);
+                    blur_thrice(other, plane, height, weights, sums);
+                    transpose(plane, height, other);
+                    blur_thrice(other, plane, width, weights, sums);
+                }
+            }
         }
     }
 }
@@ -77,6 +87,68 @@ impl Weights {
         let inner = ((1u32 << 24) as f32 / (radius * 2.0 + 1.0)) as u32;
         let outer = (1u32 << 24).wrapping_sub((2 * whole as u32 + 1).wrapping_mul(inner)) / 2;
         Self { radius: whole, inner, outer }
+    }
+
+    /// The blurred pixel, from the sum of the window and that of the two pixels around it.
+    #[inline(always)]
+    fn apply(self, window: u32, around: u32) -> u8 {
+        let total = window.wrapping_mul(self.inner).wrapping_add(around.wrapping_mul(self.outer));
+        (total.wrapping_add(1 << 23) >> 24) as u8
+    }
+}
+
+/// Blurs `plane` three times in each direction, with windows of `N` pixels, the outer two included.
+#[multiversion(targets = "simd")]
+fn blur_small<const N: usize>(
+    plane: &mut [u8],
+    other: &mut [u8],
+    width: usize,
+    weights: Weights,
+    line: &mut Vec<u8>,
+) {
+    // Two rows with the edges repeated.
+    let padded = width + N - 1;
+    line.resize(2 * padded, 0);
+    let (a, b) = line.split_at_mut(padded);
+    for (row, out) in plane.chunks_exact(width).zip(other.chunks_exact_mut(width)) {
+        a[N / 2..][..width].copy_from_slice(row);
+        weigh(windows::<N>(a, width), weights, &mut b[N / 2..][..width]);
+        weigh(windows::<N>(b, width), weights, &mut a[N / 2..][..width]);
+        weigh(windows::<N>(a, width), weights, out);
+    }
+    weigh_rows::<N>(other, plane, width, weights);
+    weigh_rows::<N>(plane, other, width, weights);
+    weigh_rows::<N>(other, plane, width, weights);
+}
+
+/// Repeats the edges of a row around it, and returns the pixels at each place of its windows.
+#[inline(always)]
+fn windows<const N: usize>(line: &mut [u8], width: usize) -> [&[u8]; N] {
+    let (first, last) = (line[N / 2], line[N / 2 + width - 1]);
+    line[..N / 2].fill(first);
+    line[N / 2 + width..].fill(last);
+    let line = &*line;
+    std::array::from_fn(|i| &line[i..][..width])
+}
+
+/// One box blur along the columns.
+#[inline(always)]
+fn weigh_rows<const N: usize>(input: &[u8], out: &mut [u8], width: usize, weights: Weights) {
+    let last = input.len() / width - 1;
+    for (y, out) in out.chunks_exact_mut(width).enumerate() {
+        let row = |i: usize| &input[(y + i).saturating_sub(N / 2).min(last) * width..][..width];
+        weigh(std::array::from_fn::<_, N, _>(row), weights, out);
+    }
+}
+
+/// Writes the weighted sums of windows. `taps` are the pixels at each of their places.
+#[inline(always)]
+fn weigh<const N: usize>(taps: [&[u8]; N], weights: Weights, out: &mut [u8]) {
+    let taps = taps.map(|tap| &tap[..out.len()]);
+    for (x, out) in out.iter_mut().enumerate() {
+        let outer = u16::from(taps[0][x]) + u16::from(taps[N - 1][x]);
+        let inner: u16 = taps[1..N - 1].iter().map(|tap| u16::from(tap[x])).sum();
+        *out = weights.apply(u32::from(inner), u32::from(outer));
     }
 }
 
@@ -137,8 +209,7 @@ fn blur_row(sums: &mut [u32], ends: WindowEnds<'_>, weights: Weights, out: &mut 
         let sum = sums[x].wrapping_add(u32::from(entering[x])).wrapping_sub(u32::from(leaving[x]));
         sums[x] = sum;
         let outer = u32::from(leaving[x]) + u32::from(after[x]);
-        let total = sum.wrapping_mul(weights.inner).wrapping_add(outer.wrapping_mul(weights.outer));
-        out[x] = (total.wrapping_add(1 << 23) >> 24) as u8;
+        out[x] = weights.apply(sum, outer);
     }
 }
 
@@ -187,6 +258,32 @@ mod tests {
             // One column.
             super::blur(&input, &mut out, 1, super::Weights::new(radius), &mut Vec::new());
             prop_assert_eq!(out, line(&input, radius));
+        }
+
+        #[test]
+        fn small_windows_are_summed_as_large_ones_are(
+            (height, width) in (1usize..40, 1usize..40),
+            seed: u64,
+            radius in 0.0f32..4.0,
+        ) {
+            let mut plane: Vec<u8> = (0..height as u64 * width as u64)
+                .map(|i| ((i ^ seed).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
+                .collect();
+            let weights = super::Weights::new(radius);
+            let mut expected = plane.clone();
+            let (mut other, mut sums) = (vec![0; plane.len()], Vec::new());
+            super::transpose(&plane, width, &mut other);
+            super::blur_thrice(&mut other, &mut expected, height, weights, &mut sums);
+            super::transpose(&expected, height, &mut other);
+            super::blur_thrice(&mut other, &mut expected, width, weights, &mut sums);
+            let line = &mut Vec::new();
+            match weights.radius {
+                0 => super::blur_small::<3>(&mut plane, &mut other, width, weights, line),
+                1 => super::blur_small::<5>(&mut plane, &mut other, width, weights, line),
+                2 => super::blur_small::<7>(&mut plane, &mut other, width, weights, line),
+                _ => super::blur_small::<9>(&mut plane, &mut other, width, weights, line),
+            }
+            prop_assert_eq!(plane, expected);
         }
 
         #[test]

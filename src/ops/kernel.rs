@@ -23,6 +23,7 @@ pub struct Scratch {
     pub(super) mix: MixBuffers,
     /// A copy of one plane.
     pub(super) plane: Vec<u8>,
+    pub(super) line: Vec<u8>,
     pub(super) floats: Vec<f32>,
     pub(super) sums: Vec<u32>,
 }

@@ -17,6 +17,9 @@ pub struct Places {
     pub dy: Vec<f64>,
 }
 
+/// The index of a place, and its fractions along the row and the column.
+pub type Place = (usize, f64, f64);
+
 /// The directions in which places lie between pixels.
 #[derive(Clone, Copy, Debug)]
 pub enum Axes {
@@ -29,9 +32,16 @@ pub enum Axes {
 }
 
 impl Places {
-    /// The index of each place, and its fractions along the row and the column.
+    /// Number `i`.
     #[inline(always)]
-    pub fn iter(&self) -> impl Iterator<Item = (usize, f64, f64)> {
+    #[cfg(target_arch = "x86_64")]
+    pub fn get(&self, i: usize) -> Place {
+        (self.at[i] as usize, self.dx[i], self.dy[i])
+    }
+
+    /// Each of them.
+    #[inline(always)]
+    pub fn iter(&self) -> impl Iterator<Item = Place> {
         let places = self.at.iter().zip(&self.dx).zip(&self.dy);
         places.map(|((&at, &dx), &dy)| (at as usize, dx, dy))
     }
@@ -59,10 +69,9 @@ impl Affine<'_> {
     /// Rounding keeps sums and products monotone, so the columns are an interval.
     pub fn span(&self, y: usize) -> Range<usize> {
         let [a, _, _, d, ..] = *self.matrix;
-        let (height, width) = (self.height as f64, self.width as f64);
-        let (at_x, at_y) = (|x| self.at(x, y).0, |x| self.at(x, y).1);
-        let xs = interval(self.width, a >= 0.0, |x| at_x(x) >= 0.0, |x| at_x(x) < width);
-        let ys = interval(self.width, d >= 0.0, |x| at_y(x) >= 0.0, |x| at_y(x) < height);
+        let origin = self.at(0, y);
+        let xs = interval(self.width, (origin.0, a), self.width as f64, |x| self.at(x, y).0);
+        let ys = interval(self.width, (origin.1, d), self.height as f64, |x| self.at(x, y).1);
         let start = xs.start.max(ys.start);
         start..xs.end.min(ys.end).max(start)
     }
@@ -104,35 +113,69 @@ fn fill(map: Affine<'_>, y: usize, start: usize, at: &mut [u32], dx: &mut [f64],
 #[inline(always)]
 fn floor(v: f64) -> (i32, f64) {
     // SAFETY: `v` is half a pixel less than a coordinate in [0, 2^15], and so fits an i32. `span`
-    // returns only columns with such coordinates: it is a binary search on `at`, which is monotone
-    // in x for every finite matrix. With infinities there may be a tail of NaN, for which `span` is
-    // empty.
+    // returns only columns with such coordinates: at its ends `at` was compared with the range, and
+    // between them `at` is monotone, since the matrix is finite.
     let whole = unsafe { v.to_int_unchecked::<i32>() };
     let whole = whole - i32::from(f64::from(whole) > v);
     (whole, v - f64::from(whole))
 }
 
-/// Finds the `x` in `0..len` for which a value lies in a range.
+/// The `x` in `0..len` for which `at(x)`, which is monotone, is in `0.0..limit`.
 ///
-/// The value is monotone in `x`, and `rising` is its direction. `not_below` and `not_beyond`
-/// compare it with the ends of the range. Two binary searches find the interval.
-pub fn interval(
+/// It is about `origin + x * step`. Each end of the interval is first computed from that, and then
+/// moved to where it exactly is: by a column at most, unless rounding errors are large.
+fn interval(
     len: usize,
-    rising: bool,
-    not_below: impl Fn(usize) -> bool,
-    not_beyond: impl Fn(usize) -> bool,
+    (origin, step): (f64, f64),
+    limit: f64,
+    at: impl Fn(usize) -> f64,
 ) -> Range<usize> {
-    let first = |reached: &dyn Fn(usize) -> bool| {
-        let (mut low, mut high) = (0, len);
-        while low < high {
-            let middle = (low + high) / 2;
-            if reached(middle) { high = middle } else { low = middle + 1 }
+    // The first x from which on something is so, where it is not before.
+    let first = |estimate: f64, reached: &dyn Fn(f64) -> bool| {
+        let mut x = (estimate as usize).min(len);
+        while x < len && !reached(at(x)) {
+            x += 1;
         }
-        low
+        while x > 0 && reached(at(x - 1)) {
+            x -= 1;
+        }
+        x
     };
-    if rising {
-        first(&not_below)..first(&|x| !not_beyond(x))
+    let (zero, end) = (-origin / step, (limit - origin) / step);
+    if step >= 0.0 {
+        first(zero, &|v| v >= 0.0)..first(end, &|v| !(v < limit))
     } else {
-        first(&not_beyond)..first(&|x| !not_below(x))
+        first(end, &|v| v < limit)..first(zero, &|v| !(v >= 0.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Affine;
+
+    proptest! {
+        #[test]
+        fn the_columns_inside_are_found(
+            matrix in prop_oneof![
+                prop::array::uniform6(-2.0..2.0f64),
+                prop::array::uniform6(-60.0..60.0f64),
+                prop::array::uniform6((-3..4).prop_map(f64::from)),
+            ],
+            height in 1usize..50,
+            width in 1usize..50,
+        ) {
+            let map = Affine { matrix: &matrix, height, width };
+            let inside = |v: f64, limit: usize| (0.0..limit as f64).contains(&v);
+            for y in 0..height {
+                let found: Vec<usize> = map.span(y).collect();
+                let columns = (0..width).filter(|&column| {
+                    let (x, y) = map.at(column, y);
+                    inside(x, width) && inside(y, height)
+                });
+                prop_assert_eq!(found, columns.collect::<Vec<_>>());
+            }
+        }
     }
 }

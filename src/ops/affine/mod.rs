@@ -14,22 +14,28 @@
 //! The files import one another in one direction:
 //!
 //! ```text
-//! mod ──▶ nearest ─────────▶ transformer ──▶ coordinates ──▶ padded
-//!     └─▶ smooth ──▶ kernel ─────────────────────┘
+//! mod ──▶ nearest ──────────────────────────▶ rows ──▶ padded
+//!     └─▶ smooth ──▶ kernel ──▶ coordinates ──────────────┘
+//!           └────────────────────────────────▶ rows
 //! ```
 
 mod coordinates;
 mod kernel;
 mod nearest;
 mod padded;
+mod rows;
 mod smooth;
-mod transformer;
-
-pub use transformer::Transformer;
 
 use super::interpolation::Interpolation;
 use crate::image::Planes;
 use kernel::Smooth;
+
+/// Transforms images, and keeps its buffers between them.
+#[derive(Debug, Default)]
+pub struct Transformer {
+    nearest: nearest::Buffers,
+    smooth: smooth::Buffers,
+}
 
 impl Transformer {
     /// Pillow's `transform(size, AFFINE, matrix, filter, fillcolor=fill)`.
@@ -45,10 +51,13 @@ impl Transformer {
     ) {
         let [r, g, b] = fill;
         let fill = [r, g, b, 0];
-        match filter {
-            Interpolation::Nearest => self.nearest(matrix, fill, planes),
-            Interpolation::Bilinear => self.smooth(matrix, fill, planes, Smooth::Bilinear),
-            Interpolation::Bicubic => self.smooth(matrix, fill, planes, Smooth::Bicubic),
-        }
+        let smooth = match filter {
+            Interpolation::Nearest => {
+                return nearest::transform(matrix, fill, planes, &mut self.nearest);
+            }
+            Interpolation::Bilinear => Smooth::Bilinear,
+            Interpolation::Bicubic => Smooth::Bicubic,
+        };
+        smooth::transform(matrix, fill, planes, smooth, &mut self.smooth);
     }
 }

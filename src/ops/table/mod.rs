@@ -1,13 +1,15 @@
 //! Look-up tables of 256 values, and the histograms that some of them are made from.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512vbmi;
 mod portable;
 
 use crate::simd::{Isa, Simd};
 
 /// The instruction sets that [`map`] is written for, best first.
-const ISAS: &[Isa] = &[Isa::Avx512Vbmi];
+const ISAS: &[Isa] = &[Isa::Avx512Vbmi, Isa::Avx2];
 
 /// Replaces each value by its entry in `table`.
 pub fn map(plane: &mut [u8], table: &[u8; 256]) {
@@ -19,39 +21,86 @@ fn map_with(simd: Simd, plane: &mut [u8], table: &[u8; 256]) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the machine has what `simd` names.
         Isa::Avx512Vbmi => unsafe { avx512vbmi::map(plane, table) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Isa::Avx2 => unsafe { avx2::map(plane, table) },
         Isa::Portable => portable::map(plane, table),
         isa => unreachable!("no version for {isa:?}"),
     }
 }
 
-/// The number of times that each value occurs.
+/// Replaces each value by its entry in `table`, and returns the [`histogram`] of another plane.
 ///
-/// Four neighbours are counted in four tables. Counted in one table, equal neighbours would make
-/// each increment wait for the one before it.
-pub fn histogram(plane: &[u8]) -> [u32; 256] {
-    let mut counts = [[0u32; 256]; 4];
-    let (fours, rest) = plane.as_chunks::<4>();
-    for four in fours {
-        for (table, &v) in counts.iter_mut().zip(four) {
-            table[usize::from(v)] += 1;
+/// An increment in memory takes a cycle, whatever else is done in it. So with AVX2 the values are
+/// looked up between the increments, at no cost.
+pub fn map_and_count(plane: &mut [u8], table: &[u8; 256], counted: &[u8]) -> [u32; 256] {
+    map_and_count_with(Simd::best(ISAS), plane, table, counted)
+}
+
+fn map_and_count_with(
+    simd: Simd,
+    plane: &mut [u8],
+    table: &[u8; 256],
+    counted: &[u8],
+) -> [u32; 256] {
+    match simd.isa() {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the machine has what `simd` names.
+        Isa::Avx2 => unsafe { avx2::map_and_count(plane, table, counted) },
+        _ => {
+            map_with(simd, plane, table);
+            histogram(counted)
         }
     }
-    for &v in rest {
-        counts[0][usize::from(v)] += 1;
+}
+
+/// The number of times that each value occurs.
+pub fn histogram(plane: &[u8]) -> [u32; 256] {
+    let mut counts = Counts::default();
+    counts.add(plane);
+    counts.total()
+}
+
+/// Counts of values. Four neighbours are counted in four tables: in one table, equal neighbours
+/// would make each increment wait for the one before it.
+struct Counts([[u32; 256]; 4]);
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self([[0; 256]; 4])
     }
-    std::array::from_fn(|v| counts.iter().map(|table| table[v]).sum())
+}
+
+impl Counts {
+    #[inline(always)]
+    fn add(&mut self, values: &[u8]) {
+        let (fours, rest) = values.as_chunks::<4>();
+        for four in fours {
+            for (table, &v) in self.0.iter_mut().zip(four) {
+                table[usize::from(v)] += 1;
+            }
+        }
+        for &v in rest {
+            self.0[0][usize::from(v)] += 1;
+        }
+    }
+
+    fn total(&self) -> [u32; 256] {
+        std::array::from_fn(|v| self.0.iter().map(|table| table[v]).sum())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::{ISAS, Simd, map_with};
+    use super::{ISAS, Simd, histogram, map_and_count_with, map_with};
 
     proptest! {
         #[test]
         fn every_value_is_mapped(
             plane in prop::collection::vec(any::<u8>(), 0..400),
+            other in prop::collection::vec(any::<u8>(), 0..400),
             table in prop::array::uniform32(any::<u8>()),
         ) {
             let table: [u8; 256] =
@@ -61,7 +110,18 @@ mod tests {
                 let mut mapped = plane.clone();
                 map_with(simd, &mut mapped, &table);
                 prop_assert_eq!(&mapped, &expected, "{}", simd.name());
+                let mut mapped = plane.clone();
+                let counts = map_and_count_with(simd, &mut mapped, &table, &other);
+                prop_assert_eq!(&mapped, &expected, "{}", simd.name());
+                prop_assert_eq!(counts, histogram(&other));
             }
+        }
+
+        #[test]
+        fn every_value_is_counted(plane in prop::collection::vec(any::<u8>(), 0..400)) {
+            let count = |value: usize| plane.iter().filter(|&&v| usize::from(v) == value).count();
+            let expected: [u32; 256] = std::array::from_fn(|value| count(value) as u32);
+            prop_assert_eq!(histogram(&plane), expected);
         }
     }
 }

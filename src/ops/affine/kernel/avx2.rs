@@ -2,12 +2,13 @@
 
 use std::arch::x86_64::*;
 
-use super::super::coordinates::{Axes, Places};
+use super::super::coordinates::{Axes, Place, Places};
 use super::super::padded::{Padded, Pixel};
+use super::estimates::{BLOCK, settle, weights, window};
 use super::filter::Smooth;
 
 /// As [`super::interpolate`].
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 pub fn interpolate(
     filter: Smooth,
     axes: Axes,
@@ -57,31 +58,59 @@ fn bilinear_y(source: Padded<'_>, places: &Places, line: &mut [Pixel]) {
     }
 }
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 fn bicubic_both(source: Padded<'_>, places: &Places, line: &mut [Pixel]) {
-    for (pixel, (at, dx, dy)) in line.iter_mut().zip(places.iter()) {
-        let [p1, p2, p3, p4] = rows(source, at);
-        let d = _mm256_set1_pd(dx);
-        let upper = |p| _mm256_cvtepi16_epi32(_mm256_castsi256_si128(p));
-        let lower = |p| _mm256_cvtepi16_epi32(_mm256_extracti128_si256::<1>(p));
-        let [a1, a2, a3, a4] = [upper(p1), upper(p2), upper(p3), upper(p4)];
-        let [b1, b2, b3, b4] = [lower(p1), lower(p2), lower(p3), lower(p4)];
-        let v1 = polynomial([low(a1), low(a2), low(a3), low(a4)], d);
-        let v2 = polynomial([high(a1), high(a2), high(a3), high(a4)], d);
-        let v3 = polynomial([low(b1), low(b2), low(b3), low(b4)], d);
-        let v4 = polynomial([high(b1), high(b2), high(b3), high(b4)], d);
-        *pixel = down([v1, v2, v3, v4], dy);
+    let mut estimates = [_mm_setzero_ps(); BLOCK];
+    for (i, line) in line.chunks_mut(BLOCK).enumerate() {
+        let first = i * BLOCK;
+        for (v, place) in estimates.iter_mut().zip(places.iter().skip(first).take(line.len())) {
+            *v = estimate(source, place);
+        }
+        settle(source, places, first, &estimates, line);
     }
+}
+
+/// Pillow's `BICUBIC` in both directions, in f32.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn estimate(source: Padded<'_>, (at, dx, dy): Place) -> __m128 {
+    let weights = weights(dx, dy);
+    let rows = window(source, at);
+    let [mut left, mut right] = [_mm256_setzero_ps(); 2];
+    for (i, row) in rows.into_iter().enumerate() {
+        let weight = _mm256_permutevar8x32_ps(weights, _mm256_set1_epi32(4 + i as i32));
+        let floats = |v| _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(v));
+        left = _mm256_fmadd_ps(floats(row), weight, left);
+        right = _mm256_fmadd_ps(floats(_mm_srli_si128::<8>(row)), weight, right);
+    }
+    let pair = |a, b| _mm256_permutevar8x32_ps(weights, _mm256_set_epi32(b, b, b, b, a, a, a, a));
+    let sum = _mm256_fmadd_ps(left, pair(0, 1), _mm256_mul_ps(right, pair(2, 3)));
+    _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps::<1>(sum))
+}
+
+/// Pillow's `BICUBIC` in both directions, with its roundings.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn bicubic(source: Padded<'_>, (at, dx, dy): Place) -> Pixel {
+    let [p1, p2, p3, p4] = rows(source, at);
+    let d = _mm256_set1_pd(dx);
+    let upper = |p| _mm256_cvtepi16_epi32(_mm256_castsi256_si128(p));
+    let lower = |p| _mm256_cvtepi16_epi32(_mm256_extracti128_si256::<1>(p));
+    let [a1, a2, a3, a4] = [upper(p1), upper(p2), upper(p3), upper(p4)];
+    let [b1, b2, b3, b4] = [lower(p1), lower(p2), lower(p3), lower(p4)];
+    let v1 = polynomial([low(a1), low(a2), low(a3), low(a4)], d);
+    let v2 = polynomial([high(a1), high(a2), high(a3), high(a4)], d);
+    let v3 = polynomial([low(b1), low(b2), low(b3), low(b4)], d);
+    let v4 = polynomial([high(b1), high(b2), high(b3), high(b4)], d);
+    down([v1, v2, v3, v4], dy)
 }
 
 /// The coefficients `v2`, `p2`, `p3` and `p4` along the four rows around the place `at`, the rows
 /// side by side.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub fn rows(source: Padded<'_>, at: usize) -> [__m256i; 4] {
-    let first = at - source.stride - 1;
-    let row = |i| four(source, first + i * source.stride);
-    let (r0, r1, r2, r3) = (row(0), row(1), row(2), row(3));
+fn rows(source: Padded<'_>, at: usize) -> [__m256i; 4] {
+    let [r0, r1, r2, r3] = window(source, at);
     // Four rows of pixels become four columns.
     let (a, b) = (_mm_unpacklo_epi32(r0, r1), _mm_unpackhi_epi32(r0, r1));
     let (c, d) = (_mm_unpacklo_epi32(r2, r3), _mm_unpackhi_epi32(r2, r3));
@@ -98,7 +127,7 @@ pub fn rows(source: Padded<'_>, at: usize) -> [__m256i; 4] {
 /// every operation is in Pillow's order.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub fn down([v1, v2, v3, v4]: [__m256d; 4], d: f64) -> Pixel {
+fn down([v1, v2, v3, v4]: [__m256d; 4], d: f64) -> Pixel {
     let left = _mm256_sub_pd(v1, v2);
     let p2 = _mm256_sub_pd(v3, v1);
     let p3 = _mm256_sub_pd(_mm256_add_pd(_mm256_add_pd(left, left), v3), v4);

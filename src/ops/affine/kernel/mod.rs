@@ -21,6 +21,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod estimates;
 mod filter;
 mod portable;
 
@@ -67,7 +69,12 @@ mod tests {
 
     /// A padded image, and places in it.
     fn inputs() -> impl Strategy<Value = (Vec<Pixel>, Places)> {
-        let pixels = prop::collection::vec(any::<[u8; 3]>(), SIDE * SIDE);
+        // Noise, or one colour with a few other pixels.
+        let spots = prop_oneof![20 => Just([200, 255, 0]), 1 => any::<[u8; 3]>()];
+        let pixels = prop_oneof![
+            prop::collection::vec(any::<[u8; 3]>(), SIDE * SIDE),
+            prop::collection::vec(spots, SIDE * SIDE),
+        ];
         let fraction = || prop_oneof![4 => 0.0..1.0, 1 => Just(0.0)];
         let place = (1..SIDE - 2, 1..SIDE - 2, fraction(), fraction());
         (pixels, prop::collection::vec(place, 0..40)).prop_map(|(pixels, list)| {

@@ -1,38 +1,9 @@
-//! [`Transformer`]: the buffers of affine transforms, and the loop over output rows.
-
-use std::ops::Range;
+//! The loop over output rows, for versions that make whole pixels.
 
 use multiversion::multiversion;
 
-use super::coordinates::Places;
 use super::padded::Pixel;
 use crate::image::Planes;
-
-/// Transforms images, and keeps its buffers between them.
-#[derive(Debug, Default)]
-pub struct Transformer {
-    /// The padded copy of the image.
-    pub(super) source: Vec<Pixel>,
-    /// One output row.
-    pub(super) line: Vec<Pixel>,
-    pub(super) places: Places,
-    /// One input column, or one index into `source`, per output column.
-    pub(super) columns: Vec<u32>,
-    pub(super) pieces: Vec<Piece>,
-    /// A copy of one plane.
-    pub(super) plane: Vec<u8>,
-}
-
-/// An output row that is a piece of an input row.
-#[derive(Clone, Debug, Default)]
-pub struct Piece {
-    /// The input row.
-    pub row: usize,
-    /// The input column of the first pixel.
-    pub first: usize,
-    /// The output columns. All others are outside the image.
-    pub span: Range<usize>,
-}
 
 /// Calls `write(y, line)` for each output row, and writes the line that it fills into the planes.
 pub fn each_row(
