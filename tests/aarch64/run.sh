@@ -78,8 +78,8 @@ exec qemu-aarch64-static -0 '$python' -L '$root' -cpu $best '$root/usr/bin/pytho
 END
     chmod +x "$python"
     cmp -s tests/aarch64/requirements.txt "$home/installed.txt" && return
-    "$python" "$root"/usr/share/python-wheels/pip-*.whl/pip install --quiet --no-compile \
-        --only-binary=:all: -r tests/aarch64/requirements.txt
+    PYTHONPATH=$(echo "$root"/usr/share/python-wheels/pip-*.whl) "$python" -m pip install \
+        --quiet --no-compile --only-binary=:all: -r tests/aarch64/requirements.txt
     cp tests/aarch64/requirements.txt "$home/installed.txt"
 }
 
