@@ -8,7 +8,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use fast_image_resize as fir;
 use ndarray::Array5;
 use tied_augment::batch::{Pipeline, Sample, Workspaces};
-use tied_augment::decode::{Decoder, Limits};
+use tied_augment::decode::{Decoder, Entropy, Limits};
 use tied_augment::image::{Image, ImageRef, Rect};
 use tied_augment::plan::{Crop, Shared, ViewSpec};
 use tied_augment::policy::Augment;
@@ -51,16 +51,19 @@ fn jpeg(data: &[u8]) -> Vec<u8> {
 
 fn decode(c: &mut Criterion) {
     let bytes = jpeg(&photo());
-    let (mut decoder, mut image) = (Decoder::default(), Image::default());
+    let mut image = Image::default();
     let mut group = c.benchmark_group("decode 500x375 JPEG");
     let parts = [
         ("whole", Rect { x: 0, y: 0, w: WIDTH, h: HEIGHT }),
         ("quarter", Rect { x: 120, y: 90, w: WIDTH / 2, h: HEIGHT / 2 }),
     ];
     for (name, part) in parts {
-        group.bench_function(name, |b| {
-            b.iter(|| decoder.open(&bytes, Limits::default())?.read(part, &mut image));
-        });
+        for (entropy, who) in [(Entropy::Own, "ours"), (Entropy::Libjpeg, "libjpeg")] {
+            let mut decoder = Decoder::with_entropy(entropy);
+            group.bench_function(format!("{name}, Huffman codes by {who}"), |b| {
+                b.iter(|| decoder.open(&bytes, Limits::default())?.read(part, &mut image));
+            });
+        }
     }
     group.finish();
 }

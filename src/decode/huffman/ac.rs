@@ -1,4 +1,12 @@
 //! The 63 coefficients after the DC coefficient.
+//!
+//! A symbol is a run of zeros and the size of the number after it, which is coded in so many bits.
+//! The table is indexed by the next 11 bits. It resolves 95% of the look-ups in a photograph, and
+//! more than half of them to two symbols. Of the rest, most have a code that fits and a number that
+//! does not.
+//!
+//! A pair may reach beyond its block: if the first symbol fills the block, the second belongs to the
+//! next one, and its bits are given back.
 
 use std::hint::assert_unchecked;
 
@@ -19,8 +27,8 @@ pub const END: u64 = 128;
 /// The advance of an entry that does not resolve its bits.
 const UNRESOLVED: u64 = 192;
 
-/// Where the coefficients lie in a block in zigzag order. Positions past the end map to the DC
-/// coefficient, which is written last.
+/// Where the coefficients lie in a block in zigzag order. Positions past the end are those of the DC
+/// coefficient, which is written last. The largest advance leads to position 317.
 const NATURAL: [u8; 320] = {
     let mut natural = [0; 320];
     let (mut x, mut y, mut up) = (0u8, 0u8, true);
@@ -40,35 +48,41 @@ const NATURAL: [u8; 320] = {
     natural
 };
 
+const _: () = {
+    let mut k = 0;
+    while k < NATURAL.len() {
+        assert!(NATURAL[k] < 64);
+        k += 1;
+    }
+};
+
 /// Writes the coefficient at `position`, in zigzag order, of `block`.
 #[inline(always)]
 fn put(block: &mut Block, position: u64, value: i16) {
     let at = usize::from(NATURAL[position as usize]);
-    // SAFETY: all elements of `NATURAL` are below 64. Without this the decoder is 3% slower.
+    // SAFETY: all of `NATURAL` is below 64, as asserted above. Checking it makes decoding 3% slower.
     unsafe { assert_unchecked(at < block.len()) };
     block[at] = value;
 }
 
-/// What the next bits are: one symbol with its number, or two.
+/// What the next bits are: one symbol with its number, or two. If there is only one, the second is
+/// the same once more.
 ///
-/// From the lowest bit: bits of both (8), bits of the first (8), advance of the first (8), advance
-/// of both (8), value of the first (16), value of the second (16). If there is only one, the second
-/// is the same once more.
+/// An advance is by how many positions a symbol leads on: 1 more than its run of zeros, or [`END`].
 ///
-/// An advance is by how many positions the last coefficient that is known moves. It is 1 more than
-/// the run of zeros; for the end of the block it is [`END`].
-///
-/// An entry that is [`UNRESOLVED`] takes no bits. It has the length of the code as bits of the
-/// first and the symbol as value, or 0 as length if the code is longer than the window.
+/// The fields are bytes, not parts of an integer, so that a look-up is a load and a shift: 9% faster.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(8))]
 struct Entry {
-    /// The bits of all symbols.
+    /// The bits of all symbols; 0 if the entry is [`UNRESOLVED`].
     length: u8,
-    /// The bits of the first.
+    /// The bits of the first. Of an unresolved entry those of its code, or 0 if that is longer than
+    /// the window.
     length_of_first: u8,
     advance_of_first: u8,
+    /// The advance of all symbols.
     advance: u8,
+    /// The value of the first. Of an unresolved entry its symbol.
     first: i16,
     second: i16,
 }
@@ -123,8 +137,8 @@ impl Entry {
 pub struct AcTable {
     entries: Box<[Entry; SIZE]>,
     codes: Codes,
-    /// Made for the second file with this table: it takes as long as skipping a quarter of a file
-    /// gains by it.
+    /// Made for the second file with this table: in one file it saves no more time than making it
+    /// takes.
     skip: Option<SkipTable>,
 }
 
@@ -223,8 +237,8 @@ impl AcTable {
             bits.back(usize::from(given_back));
             return Some(());
         }
-        let fits = first < 63 || first >= END;
-        (fits && (second == 63 || second >= END)).then_some(())
+        let beyond = (64..END).contains(&first);
+        (!beyond && (second == 63 || second >= END)).then_some(())
     }
 
     /// Passes over one symbol after position `last`. Returns the last position that is then known.

@@ -8,7 +8,7 @@ pub struct Bits<'a> {
     at: usize,
     /// The next bits, first bit topmost. Bits below the valid ones are zero, or those that follow.
     buffer: u64,
-    /// How many bits of `buffer` are valid, modulo 64.
+    /// How many bits of `buffer` are valid, 0 to 63.
     valid: u64,
 }
 
@@ -25,7 +25,7 @@ impl<'a> Bits<'a> {
     /// The number of the next bit.
     #[inline(always)]
     pub fn position(&self) -> usize {
-        self.at * 8 - (self.valid & 63) as usize
+        self.at * 8 - self.valid as usize
     }
 
     /// Makes at least 56 bits available. After the last byte come zeros.
@@ -35,7 +35,7 @@ impl<'a> Bits<'a> {
     /// same bits there. So there is neither a loop nor a branch that depends on the data.
     #[inline(always)]
     pub fn refill(&mut self) {
-        let valid = self.valid & 63;
+        let valid = self.valid;
         if let Some(next) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk()) {
             self.buffer |= u64::from_be_bytes(*next) >> valid;
         }
@@ -49,11 +49,11 @@ impl<'a> Bits<'a> {
         (self.buffer >> (64 - count)) as usize
     }
 
-    /// Passes over as many bits as the lowest 6 bits of `count` say. The others are ignored.
+    /// Passes over `count` bits, at most as many as are available.
     #[inline(always)]
     pub fn consume(&mut self, count: u64) {
         self.buffer = self.buffer.wrapping_shl(count as u32);
-        self.valid = self.valid.wrapping_sub(count);
+        self.valid -= count;
     }
 
     /// Returns to `count` bits before the next.

@@ -61,7 +61,7 @@ impl SkipTable {
                 if next < 63 {
                     bits.consume(u64::from(entry.length));
                     last = next;
-                } else if next >= END && next < END + 63 {
+                } else if (END..END + 63).contains(&next) {
                     bits.consume(u64::from(entry.length));
                     return Some(());
                 } else {

@@ -244,6 +244,6 @@ unsafe extern "C-unwind" fn decode_mcu<S: Coefficients>(
 mod tests {
     #[test]
     fn the_layout_of_this_build_is_known() {
-        assert!(super::KNOWN);
+        const { assert!(super::KNOWN) };
     }
 }

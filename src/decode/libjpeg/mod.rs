@@ -253,8 +253,8 @@ impl<S: Coefficients> Decompression<'_, S> {
         assert!(stride >= row, "a row has {row} bytes, not {stride}");
         for row in rows.chunks_exact_mut(stride) {
             let mut row = row.as_mut_ptr();
-            // SAFETY: libjpeg writes one row, which fits as asserted.
             let cinfo = &mut *self.context.cinfo;
+            // SAFETY: libjpeg writes one row, which fits as asserted.
             if guard(|| unsafe { sys::jpeg_read_scanlines(cinfo, &raw mut row, 1) })? != 1 {
                 return Err(truncated());
             }
