@@ -1,8 +1,12 @@
 //! Decoding, resizing and whole batches on one core, with fast_image_resize for comparison.
 //!
 //! Run with `cargo bench --bench pipeline`, and compare lines of one run only. The resize is timed
-//! with every instruction set of the machine; `cargo bench --bench pipeline -- avx2` times it with
-//! one. Loops that the compiler vectorises use the best instruction set in all of them.
+//! with every instruction set of the machine, and so is fast_image_resize, by its name;
+//! `cargo bench --bench pipeline -- avx2` times both with one. Loops that the compiler vectorises
+//! use the best instruction set in all of them.
+
+use std::collections::HashSet;
+use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use fast_image_resize as fir;
@@ -15,6 +19,7 @@ use tied_augment::policy::Augment;
 use tied_augment::pool::Pool;
 use tied_augment::resize::{Filter, Flips, Resizer};
 use tied_augment::rng::Key;
+use tied_augment::simd::Simd;
 use tied_augment::source::Source;
 
 const WIDTH: u32 = 500;
@@ -22,7 +27,7 @@ const HEIGHT: u32 = 375;
 const SIDE: u32 = 224;
 
 /// Smooth shapes with grain, so that a JPEG of it is about as large as one of a photograph.
-fn photo() -> Vec<u8> {
+fn photo(width: u32, height: u32) -> Vec<u8> {
     let mut state = 1u64;
     let mut pixel = |y: u32, x: u32, c: u32| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -32,8 +37,8 @@ fn photo() -> Vec<u8> {
         (128.0 + 50.0 * wave + grain).clamp(0.0, 255.0) as u8
     };
     let mut data = Vec::new();
-    for y in 0..HEIGHT {
-        for x in 0..WIDTH {
+    for y in 0..height {
+        for x in 0..width {
             data.extend((0..3).map(|c| pixel(y, x, c)));
         }
     }
@@ -50,7 +55,7 @@ fn jpeg(data: &[u8]) -> Vec<u8> {
 }
 
 fn decode(c: &mut Criterion) {
-    let bytes = jpeg(&photo());
+    let bytes = jpeg(&photo(WIDTH, HEIGHT));
     let mut image = Image::default();
     let mut group = c.benchmark_group("decode 500x375 JPEG");
     let parts = [
@@ -68,32 +73,55 @@ fn decode(c: &mut Criterion) {
     group.finish();
 }
 
-fn resize(c: &mut Criterion) {
-    let data = photo();
-    let source = ImageRef::new(WIDTH, HEIGHT, &data);
+/// The instruction set of fast_image_resize that is nearest to `simd`, as it has no AVX-512.
+fn rival(simd: Simd) -> (fir::Resizer, &'static str) {
+    let (extensions, name) = match simd.name() {
+        "avx512vnni" | "avxvnni" | "avx2" => (fir::CpuExtensions::Avx2, "avx2"),
+        _ => (fir::CpuExtensions::None, "portable"),
+    };
+    let mut resizer = fir::Resizer::new();
+    // SAFETY: a machine with `simd` has what it implies.
+    unsafe { resizer.set_cpu_extensions(extensions) };
+    (resizer, name)
+}
+
+fn resize_shape(c: &mut Criterion, (width, height): (u32, u32)) {
+    let data = photo(width, height);
+    let source = ImageRef::new(width, height, &data);
     let mut out = vec![0; (3 * SIDE * SIDE) as usize];
     for (filter, convolution) in [
         (Filter::Bilinear, fir::FilterType::Bilinear),
         (Filter::Bicubic, fir::FilterType::CatmullRom),
         (Filter::Lanczos, fir::FilterType::Lanczos3),
     ] {
-        let mut group = c.benchmark_group(format!("resize 500x375 to 224x224 {}", filter.name()));
+        let name = format!("resize {width}x{height} to {SIDE}x{SIDE} {}", filter.name());
+        let mut group = c.benchmark_group(name);
+        group.warm_up_time(Duration::from_millis(100)).measurement_time(Duration::from_millis(300));
+        let pixels = fir::PixelType::U8x3;
+        let image = fir::images::ImageRef::new(width, height, &data, pixels).expect("fits");
+        let mut target = fir::images::Image::new(SIDE, SIDE, pixels);
+        let options =
+            fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(convolution));
+        let mut rivals = HashSet::new();
         for simd in Resizer::available() {
             let mut resizer = Resizer::with_simd(simd);
             group.bench_function(format!("ours, exact, to planes, {}", simd.name()), |b| {
                 b.iter(|| resizer.resize(source, (SIDE, SIDE), filter, Flips::default(), &mut out));
             });
+            let (mut rival, name) = rival(simd);
+            if rivals.insert(name) {
+                group.bench_function(format!("fast_image_resize, interleaved, {name}"), |b| {
+                    b.iter(|| rival.resize(&image, &mut target, &options));
+                });
+            }
         }
-        let pixels = fir::PixelType::U8x3;
-        let image = fir::images::ImageRef::new(WIDTH, HEIGHT, &data, pixels).expect("fits");
-        let mut target = fir::images::Image::new(SIDE, SIDE, pixels);
-        let options =
-            fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(convolution));
-        let mut rival = fir::Resizer::new();
-        group.bench_function("fast_image_resize, interleaved", |b| {
-            b.iter(|| rival.resize(&image, &mut target, &options));
-        });
         group.finish();
+    }
+}
+
+fn resize(c: &mut Criterion) {
+    for shape in [(WIDTH, HEIGHT), (HEIGHT, WIDTH), (300, 200), (1000, 800), (2000, 1500)] {
+        resize_shape(c, shape);
     }
 }
 
@@ -110,7 +138,7 @@ fn views() -> Vec<ViewSpec> {
 }
 
 fn batch(c: &mut Criterion) {
-    let data = photo();
+    let data = photo(WIDTH, HEIGHT);
     let bytes = jpeg(&data);
     let pipeline = Pipeline::new(views(), Shared::Nothing).expect("valid views");
     let (pool, workspaces) = (Pool::default(), Workspaces::default());

@@ -207,7 +207,7 @@ impl Coefficients {
             let end = ((center + support + 0.5) as usize).min(input as usize);
             Window { start, len: end - start, offset: start & (alignment - 1) }
         }));
-        let most = self.windows.iter().map(|window| window.group_count()).max().unwrap_or(0);
+        let most = self.windows.iter().map(|window| window.group_count()).max().unwrap_or(0).max(1);
         self.fixed.clear();
         self.fixed.resize(output as usize * most * GROUP, 0);
         self.weights.resize(most * GROUP, 0.0);

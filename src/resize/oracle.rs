@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::coefficients::{Axis, Coefficients, GROUP, PRECISION_BITS};
-use super::{Filter, Flips, Resizer, rows_first};
+use super::{Filter, Flips, Resizer, filter, rows_first};
 use crate::image::ImageRef;
 
 /// One output sample; `sample(i)` gives input sample `i`.
@@ -53,6 +53,41 @@ fn flip(planes: &mut [u8], (height, width): (usize, usize), flips: Flips) {
     }
 }
 
+/// Bytes of which half are at the ends of the range, where clamping and overflow show.
+fn noise((height, width): (usize, usize), seed: u64) -> Vec<u8> {
+    let mut state = seed | 1;
+    let byte = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        match state >> 61 {
+            0 | 1 => 0,
+            2 | 3 => 255,
+            _ => (state >> 40) as u8,
+        }
+    };
+    (0..height * width * 3).map(byte).collect()
+}
+
+/// Compares all instruction sets of this machine with the plain resize.
+fn compare(
+    source: &[u8],
+    input: (usize, usize),
+    output: (usize, usize),
+    filter: Filter,
+    flips: Flips,
+) -> Result<(), TestCaseError> {
+    let mut expected = resize(source, input, output, filter);
+    flip(&mut expected, output, flips);
+    let image = ImageRef::new(input.1 as u32, input.0 as u32, source);
+    let size = (output.0 as u32, output.1 as u32);
+    for simd in Resizer::available() {
+        let mut actual = vec![0; expected.len()];
+        Resizer::with_simd(simd).resize(image, size, filter, flips, &mut actual);
+        // Not `prop_assert_eq`, which would print both.
+        prop_assert!(actual == expected, "{} {input:?} {output:?} {filter:?}", simd.name());
+    }
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn fast_equals_scalar(
@@ -63,21 +98,35 @@ proptest! {
         seed in any::<u64>(),
     ) {
         prop_assume!(input != output);
-        let mut state = seed | 1;
-        let source: Vec<u8> = (0..input.0 * input.1 * 3).map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            // Half of all bytes at the ends of the range, where clamping and overflow show.
-            match state >> 61 { 0 | 1 => 0, 2 | 3 => 255, _ => (state >> 40) as u8 }
-        }).collect();
         let flips = Flips { horizontal, vertical };
-        let mut expected = resize(&source, input, output, filter);
-        flip(&mut expected, output, flips);
-        let image = ImageRef::new(input.1 as u32, input.0 as u32, &source);
-        let size = (output.0 as u32, output.1 as u32);
-        for simd in Resizer::available() {
-            let mut actual = vec![0; expected.len()];
-            Resizer::with_simd(simd).resize(image, size, filter, flips, &mut actual);
-            prop_assert_eq!(&actual, &expected, "{}", simd.name());
-        }
+        compare(&noise(input, seed), input, output, filter, flips)?;
+    }
+}
+
+/// Several panels, windows of many groups, and strips that alone are more than a panel.
+#[test]
+fn large_and_long_images() {
+    let cases = [
+        ((1000, 1201), (224, 224), Filter::Lanczos),
+        ((9, 4099), (5, 224), Filter::Bilinear),
+        ((9, 4099), (5, 224), Filter::Bicubic),
+        ((3, 20_000), (2, 7), Filter::Lanczos),
+        ((20_000, 3), (7, 65), Filter::Bicubic),
+        ((1, 5000), (1, 5001), Filter::Bicubic),
+        ((2, 3), (70, 1500), Filter::Bilinear),
+    ];
+    for (number, (input, output, filter)) in (0..).zip(cases) {
+        let flips = Flips { horizontal: number % 2 == 1, vertical: number % 3 == 1 };
+        compare(&noise(input, number), input, output, filter, flips).expect("equal");
+    }
+}
+
+/// Weights without calls of a sine are those that calls give.
+#[test]
+fn nearly_lanczos_is_rounded_alike() {
+    for i in -40_000..40_000 {
+        let x = f64::from(i) / 12_345.0;
+        let difference = (filter::lanczos(x) - filter::nearly_lanczos(x)).abs();
+        assert!(difference < 1e-12, "{x}: {difference}");
     }
 }

@@ -58,7 +58,8 @@
 //! the same sum. Four adjacent bytes must be the samples of one window. For the vertical pass, the
 //! bytes of four rows are interleaved. For the horizontal pass, four adjacent pixels of a channel
 //! are brought together ([`Quad`](buffers::Quad)), which takes half the shuffles of a
-//! transposition of bytes.
+//! transposition of bytes. `quads` has this pass once for all instruction sets of x86, whose files
+//! only say what each vector instruction is.
 //!
 //! # Multiplications of 16 bits
 //!
