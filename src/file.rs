@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn files_of_any_length_replace_the_content_of_a_buffer() {
         let path = std::env::temp_dir().join(format!("tied-augment-read-{}", std::process::id()));
-        let bytes: Vec<u8> = (0..100_000u32).map(|i| (i * i >> 5) as u8).collect();
+        let bytes: Vec<u8> = (0..100_000u64).map(|i| ((i * i) >> 5) as u8).collect();
         let mut buffer = b"before".to_vec();
         for len in [100_000, 0, 1, 31, 32, 33, 8191, 8192, 8193, 70_000] {
             std::fs::write(&path, &bytes[..len]).unwrap();
