@@ -82,6 +82,12 @@ pub(crate) enum Isa {
     Avx512Vnni,
     /// AVX-512 with permutations of bytes: Ice Lake, Zen 4, and later.
     Avx512Vbmi,
+    /// NEON, which every 64-bit ARM has that Rust's standard library supports.
+    Neon,
+    /// NEON with dot products of bytes: Cortex-A75, Neoverse N1, Apple A13, M1, and later.
+    NeonDot,
+    /// NEON with dot products of unsigned by signed bytes: Neoverse V1, Apple M2, and later.
+    NeonI8mm,
 }
 
 impl Isa {
@@ -98,11 +104,26 @@ impl Isa {
             Self::Avx512 => avx512(),
             Self::Avx512Vnni => avx512() && has!("avx512vnni"),
             Self::Avx512Vbmi => avx512() && has!("avx512vbmi"),
+            Self::Neon | Self::NeonDot | Self::NeonI8mm => false,
         }
     }
 
     /// Whether this machine has it.
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    fn is_detected(self) -> bool {
+        use std::arch::is_aarch64_feature_detected as has;
+
+        match self {
+            Self::Portable => true,
+            Self::Neon => has!("neon"),
+            Self::NeonDot => has!("neon") && has!("dotprod"),
+            Self::NeonI8mm => has!("neon") && has!("i8mm"),
+            Self::Avx2 | Self::Avx512 | Self::Avx512Vnni | Self::Avx512Vbmi => false,
+        }
+    }
+
+    /// Whether this machine has it.
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     fn is_detected(self) -> bool {
         self == Self::Portable
     }
@@ -144,6 +165,9 @@ impl Simd {
             Isa::Avx512 => "avx512",
             Isa::Avx512Vnni => "avx512vnni",
             Isa::Avx512Vbmi => "avx512vbmi",
+            Isa::Neon => "neon",
+            Isa::NeonDot => "neondot",
+            Isa::NeonI8mm => "neoni8mm",
         }
     }
 }

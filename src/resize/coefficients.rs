@@ -46,7 +46,10 @@ pub type Digits = [[i8; GROUP]; 3];
 ///
 /// Both parts are signed.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no version uses them"))]
+#[cfg_attr(
+    not(any(target_arch = "x86_64", test)),
+    expect(dead_code, reason = "no version uses them")
+)]
 pub struct Halves {
     /// The low parts.
     pub low: [i16; GROUP],
@@ -141,13 +144,19 @@ impl Coefficients {
     }
 
     /// The first sample and the digits of the groups of `window`, after [`Self::compute_digits`].
-    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no version uses them"))]
+    #[cfg_attr(
+        not(any(target_arch = "x86_64", target_arch = "aarch64")),
+        expect(dead_code, reason = "no version uses them")
+    )]
     pub fn groups(&self, window: Window) -> (usize, &[Digits]) {
         window.groups(&self.digits)
     }
 
     /// The first sample and the halves of the groups of `window`, after [`Self::compute_halves`].
-    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no version uses them"))]
+    #[cfg_attr(
+        not(any(target_arch = "x86_64", test)),
+        expect(dead_code, reason = "no version uses them")
+    )]
     pub fn halves(&self, window: Window) -> (usize, &[Halves]) {
         window.groups(&self.halves)
     }

@@ -2,12 +2,14 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx512vbmi;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 
 use crate::simd::{Isa, Simd};
 
 /// The instruction sets that [`map`] is written for, best first.
-const ISAS: &[Isa] = &[Isa::Avx512Vbmi];
+const ISAS: &[Isa] = &[Isa::Avx512Vbmi, Isa::Neon];
 
 /// Replaces each value by its entry in `table`.
 pub fn map(plane: &mut [u8], table: &[u8; 256]) {
@@ -19,6 +21,9 @@ fn map_with(simd: Simd, plane: &mut [u8], table: &[u8; 256]) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the machine has what `simd` names.
         Isa::Avx512Vbmi => unsafe { avx512vbmi::map(plane, table) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        Isa::Neon => unsafe { neon::map(plane, table) },
         Isa::Portable => portable::map(plane, table),
         isa => unreachable!("no version for {isa:?}"),
     }

@@ -30,7 +30,10 @@ pub struct Quad<Rows>(pub [Rows; 3]);
 /// Four bytes of each of eight rows.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(32))]
-#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no version uses them"))]
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    expect(dead_code, reason = "no version uses them")
+)]
 pub struct Rows8(pub [u8; 32]);
 
 /// Four bytes of each of sixteen rows.
@@ -46,6 +49,8 @@ pub struct HorizontalBuffers {
     pub output: Vec<u8>,
     pub quads8: Vec<Quad<Rows8>>,
     pub quads16: Vec<Quad<Rows16>>,
+    /// What the sum of each window starts from.
+    pub starts: Vec<i32>,
 }
 
 impl HorizontalBuffers {
@@ -53,6 +58,7 @@ impl HorizontalBuffers {
     pub fn memory(&self) -> usize {
         let quads8 = self.quads8.capacity() * size_of::<Quad<Rows8>>();
         let quads16 = self.quads16.capacity() * size_of::<Quad<Rows16>>();
-        self.input.capacity() + self.output.capacity() + quads8 + quads16
+        let starts = self.starts.capacity() * size_of::<i32>();
+        self.input.capacity() + self.output.capacity() + quads8 + quads16 + starts
     }
 }

@@ -89,6 +89,12 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni;
 mod buffers;
+#[cfg(target_arch = "aarch64")]
+mod dot;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(target_arch = "aarch64")]
+mod neondot;
 mod portable;
 mod transpose;
 mod transposed;
@@ -105,12 +111,12 @@ use crate::simd::{Isa, Simd};
 ///
 /// There is no version for AVX-512 without VNNI. It was half as fast as VNNI, since its 32-bit
 /// multiplication takes Intel's machines two steps.
-pub const ISAS: &[Isa] = &[Isa::Avx512Vnni, Isa::Avx2];
+pub const ISAS: &[Isa] = &[Isa::Avx512Vnni, Isa::Avx2, Isa::NeonI8mm, Isa::NeonDot, Isa::Neon];
 
 /// Splits the weights of both passes into the parts that the passes use.
 pub fn split_weights(simd: Simd, across: &mut Coefficients, down: &mut Coefficients) {
     match simd.isa() {
-        Isa::Avx512Vnni => {
+        Isa::Avx512Vnni | Isa::NeonDot | Isa::NeonI8mm => {
             across.compute_digits();
             down.compute_digits();
         }
@@ -147,6 +153,16 @@ pub fn horizontal(
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Isa::Avx2 => unsafe { avx2::horizontal(source, coefficients, &mut buffers.quads8, out) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        Isa::NeonDot => unsafe {
+            neondot::horizontal::<dot::Sdot>(source, coefficients, buffers, out);
+        },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        Isa::NeonI8mm => unsafe {
+            neondot::horizontal::<dot::Usdot>(source, coefficients, buffers, out);
+        },
         _ => transposed::horizontal(simd, source, coefficients, buffers, out),
     }
 }

@@ -22,6 +22,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod filter;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 
 pub use filter::Smooth;
@@ -31,7 +33,7 @@ use super::padded::{Padded, Pixel};
 use crate::simd::{Isa, Simd};
 
 /// The instruction sets that the interpolation is written for, best first.
-pub const ISAS: &[Isa] = &[Isa::Avx512, Isa::Avx2];
+pub const ISAS: &[Isa] = &[Isa::Avx512, Isa::Avx2, Isa::Neon];
 
 /// Writes the pixels at `places` of `source` into `line`.
 ///
@@ -52,6 +54,9 @@ pub fn interpolate(
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Isa::Avx2 => unsafe { avx2::interpolate(filter, axes, source, places, line) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        Isa::Neon => unsafe { neon::interpolate(filter, axes, source, places, line) },
         Isa::Portable => portable::interpolate(filter, axes, source, places, line),
         isa => unreachable!("no version for {isa:?}"),
     }
