@@ -9,7 +9,7 @@
 //! functions carry `#[multiversion(targets = "simd")]`. The crate `multiversion` compiles such a
 //! function for the levels of x86-64 (v4 has AVX-512, v3 AVX2, v2 SSE4) and for the plain target,
 //! and its first call chooses the best version that the machine can run. NEON needs no version of
-//! its own: every 64-bit ARM has it.
+//! its own: every 64-bit ARM has it. There are versions for SVE, which some ARM machines have.
 //!
 //! All versions have the same source, and Rust forbids LLVM to reorder or fuse floating-point
 //! operations. So they agree without a test of each.
@@ -50,8 +50,16 @@
 //!
 //! Some differ in a detail. The resize has two passes, and so a second `match`, in `vertical.rs`.
 //! Within it, the transposition of bytes uses instructions that every machine of the architecture
-//! has, and is chosen at compile time. Without AVX2, normalised elements are looked up in a table,
-//! so `loader::normalise` has no `portable.rs`.
+//! has, and is chosen at compile time. Without AVX2 and NEON, normalised elements are looked up in
+//! a table, so `loader::normalise` has no `portable.rs`.
+//!
+//! # ARM
+//!
+//! Every 64-bit ARM has NEON, so all kernels have a version for it, and `Simd::best` never takes
+//! the portable one there. The resize gains by the dot products of newer machines. Their intrinsics
+//! are not stable, so each is one instruction in assembly, which names its own extension. Thus all
+//! code for ARM is compiled for plain NEON and can be inlined everywhere; only the value of `Simd`
+//! keeps the instruction from a machine that does not have it.
 //!
 //! # Adding an instruction set
 //!

@@ -152,6 +152,21 @@ impl Coefficients {
         window.groups(&self.digits)
     }
 
+    /// As [`Self::groups`], but which groups they are, for [`Self::digits`].
+    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "no version uses it"))]
+    pub fn group_range(&self, window: Window) -> (usize, Range<usize>) {
+        let (start, groups) = self.groups(window);
+        let first = window.offset / GROUP;
+        (start, first..first + groups.len())
+    }
+
+    /// The digits of these groups.
+    #[inline]
+    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "no version uses it"))]
+    pub fn digits(&self, groups: &Range<usize>) -> &[Digits] {
+        &self.digits[groups.clone()]
+    }
+
     /// The first sample and the halves of the groups of `window`, after [`Self::compute_halves`].
     #[cfg_attr(
         not(any(target_arch = "x86_64", test)),

@@ -18,7 +18,7 @@
 //! A normal store first reads the cache line that it writes to. A large batch does not stay in the
 //! caches until it is used, so it is written with non-temporal stores, which do not read and
 //! do not displace what is in the caches. They are not ordered with other stores, hence
-//! [`Normalise::fence`].
+//! [`Normalise::fence`]. On ARM, stores are as usual: its cores detect long runs of them.
 //!
 //! There is no portable version: machines without one of [`ISAS`] use the table.
 

@@ -1,5 +1,7 @@
 //! What the versions of the passes work on.
 
+use std::ops::Range;
+
 use super::super::coefficients::PRECISION_BITS;
 
 /// The bytes that the vector kernels sum at once.
@@ -42,6 +44,18 @@ pub struct Rows8(pub [u8; 32]);
 #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no version uses them"))]
 pub struct Rows16(pub [u8; 64]);
 
+/// Where the quads and the weights of an output column are, found once for all rows.
+#[derive(Clone, Debug)]
+#[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "no version uses them"))]
+pub struct Column {
+    /// The first quad.
+    pub quad: usize,
+    /// Which groups of weights.
+    pub groups: Range<usize>,
+    /// What its sums start from.
+    pub from: i32,
+}
+
 /// The buffers of the horizontal pass. Reused between images.
 #[derive(Clone, Debug, Default)]
 pub struct HorizontalBuffers {
@@ -49,8 +63,7 @@ pub struct HorizontalBuffers {
     pub output: Vec<u8>,
     pub quads8: Vec<Quad<Rows8>>,
     pub quads16: Vec<Quad<Rows16>>,
-    /// What the sum of each window starts from.
-    pub starts: Vec<i32>,
+    pub columns: Vec<Column>,
 }
 
 impl HorizontalBuffers {
@@ -58,7 +71,7 @@ impl HorizontalBuffers {
     pub fn memory(&self) -> usize {
         let quads8 = self.quads8.capacity() * size_of::<Quad<Rows8>>();
         let quads16 = self.quads16.capacity() * size_of::<Quad<Rows16>>();
-        let starts = self.starts.capacity() * size_of::<i32>();
-        self.input.capacity() + self.output.capacity() + quads8 + quads16 + starts
+        let columns = self.columns.capacity() * size_of::<Column>();
+        self.input.capacity() + self.output.capacity() + quads8 + quads16 + columns
     }
 }

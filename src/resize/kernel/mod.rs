@@ -31,7 +31,7 @@
 //! Here adjacent bytes belong to different channels, and adjacent sums need different weights. So
 //! the bytes are rearranged first. In plain Rust, `BLOCK` rows are transposed: then the bytes of a
 //! column are adjacent, and the vertical pass can weigh columns as if they were rows
-//! ([`transposed`]):
+//! ([`transposed`]). Plain NEON does the same:
 //!
 //! ```text
 //! rows of the image         columns, BLOCK bytes each        after weighing          planes
@@ -83,6 +83,15 @@
 //! The vertical pass interleaves the bytes of two rows. The horizontal pass uses quads. It reads
 //! their even bytes as 16-bit numbers through a mask, and their odd bytes through a shift, which
 //! needs no shuffle.
+//!
+//! # ARM
+//!
+//! `neondot` is to ARM what VNNI is to x86-64: the same digits, and quads of eight rows. It comes
+//! in two forms, since the older of the two instructions takes signed bytes only (`dot`).
+//!
+//! Plain NEON has neither dot products nor an addition of adjacent products that keeps up with the
+//! multiplications. Its instructions multiply one tap, widen the product and add it. `neon` uses
+//! the same halves as AVX2, four products of 16 bits and eight of bytes at a time.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;

@@ -46,16 +46,17 @@ pub fn vertical(input: ByteRows<'_>, coefficients: &Coefficients, out: &mut [u8]
 /// The weighted sum of a strip of each row. `rows` ends with the strip of the last row.
 #[inline]
 #[target_feature(enable = "neon")]
-fn weigh_rows(rows: &[u8], stride: usize, weights: &[i32]) -> [u8; STRIP] {
+fn weigh_rows(mut rows: &[u8], stride: usize, weights: &[i32]) -> [u8; STRIP] {
     let high_parts = weights.iter().map(|&weight| i32::from(high(weight))).sum::<i32>();
     let mut sums =
         [Sums { low: [vdupq_n_s32(HALF); 4], high: [vdupq_n_s16((128 * high_parts) as i16); 2] };
             2];
-    for (row, &weight) in rows.chunks(stride).zip(weights) {
-        let strip: &[u8; STRIP] = row.first_chunk().expect("a row has at least a strip");
+    for &weight in weights {
+        let Some(strip) = rows.first_chunk::<STRIP>() else { break };
         for (sums, bytes) in sums.iter_mut().zip(strip.as_chunks().0) {
             sums.add_products(load(bytes), weight);
         }
+        rows = rows.get(stride..).unwrap_or_default();
     }
     // SAFETY: 32 bytes on both sides, and all values are valid.
     unsafe { transmute(sums.map(|sums| sums.bytes())) }

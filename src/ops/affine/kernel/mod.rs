@@ -12,10 +12,10 @@
 //! Both are applied along the rows first, then to their results along the column. The result is
 //! truncated to an integer and clamped to a byte.
 //!
-//! The vector versions have the channels of a pixel side by side in a register. They compute the
-//! differences of bytes in integers, which are exact, as they are in f64. From the first
-//! multiplication by a fraction on, they do what Pillow does. Compilers don't find this form: the
-//! portable version takes five times as long.
+//! The vector versions have the channels of a pixel side by side in a register. On x86-64 they
+//! compute the differences of bytes in integers, which are exact, as they are in f64. From the
+//! first multiplication by a fraction on, they do what Pillow does. Compilers don't find this form:
+//! there, the portable version takes five times as long.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;

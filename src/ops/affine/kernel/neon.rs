@@ -188,13 +188,13 @@ fn linear(a: Lanes, b: Lanes, d: Lanes) -> Lanes {
     add_product(sub(a, [offset(); 3]), sub(b, a), d)
 }
 
-/// Pillow's `BICUBIC`, of taps. Its differences are exact in any order.
+/// Pillow's `BICUBIC`, of taps. What is computed of them is exact in any order, also when fused.
 #[inline]
 #[target_feature(enable = "neon")]
 fn cubic([v1, v2, v3, v4]: [Lanes; 4], d: Lanes) -> Lanes {
-    let (left, right) = (sub(v1, v2), sub(v4, v3));
-    let p3 = sub(add(left, left), right);
-    polynomial([sub(v2, [offset(); 3]), sub(v3, v1), p3, sub(right, left)], d)
+    let (left, right) = (sub(v2, v1), sub(v3, v4));
+    let p3 = from_fn(|i| vfmsq_f64(right[i], left[i], vdupq_n_f64(2.0)));
+    polynomial([sub(v2, [offset(); 3]), sub(v3, v1), p3, sub(left, right)], d)
 }
 
 /// Pillow's `BICUBIC`, of the results of four rows. They are not integers, so every operation is in
