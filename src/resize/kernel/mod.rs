@@ -87,7 +87,7 @@
 //! # ARM
 //!
 //! `neondot` is to ARM what VNNI is to x86-64: the same digits, and quads of eight rows. It comes
-//! in two forms, since the older of the two instructions takes signed bytes only (`dot`).
+//! in two forms, since the older of the two instructions takes signed bytes only (`sdot`).
 //!
 //! Plain NEON has neither dot products nor an addition of adjacent products that keeps up with the
 //! multiplications. Its instructions multiply one tap, widen the product and add it. `neon` uses
@@ -99,12 +99,12 @@ mod avx2;
 mod avx512vnni;
 mod buffers;
 #[cfg(target_arch = "aarch64")]
-mod dot;
-#[cfg(target_arch = "aarch64")]
 mod neon;
 #[cfg(target_arch = "aarch64")]
 mod neondot;
 mod portable;
+#[cfg(target_arch = "aarch64")]
+mod sdot;
 mod transpose;
 mod transposed;
 mod vertical;
@@ -165,12 +165,12 @@ pub fn horizontal(
         #[cfg(target_arch = "aarch64")]
         // SAFETY: as above.
         Isa::NeonDot => unsafe {
-            neondot::horizontal::<dot::Sdot>(source, coefficients, buffers, out);
+            neondot::horizontal::<sdot::Sdot>(source, coefficients, buffers, out);
         },
         #[cfg(target_arch = "aarch64")]
         // SAFETY: as above.
         Isa::NeonI8mm => unsafe {
-            neondot::horizontal::<dot::Usdot>(source, coefficients, buffers, out);
+            neondot::horizontal::<sdot::Usdot>(source, coefficients, buffers, out);
         },
         _ => transposed::horizontal(simd, source, coefficients, buffers, out),
     }

@@ -13,8 +13,9 @@ use std::mem::transmute;
 
 use super::super::coefficients::{Coefficients, Digits, GROUP, Window};
 use super::buffers::{ByteRows, Column, HALF, HorizontalBuffers, Quad, Rows8};
-use super::dot::Dot;
+
 use super::neon::{load, to_bytes, upper};
+use super::sdot::Dot;
 use crate::image::ImageRef;
 
 /// The bytes in a vector.

@@ -8,7 +8,7 @@ use super::avx512vnni;
 use super::buffers::{BLOCK, ByteRows};
 use super::portable;
 #[cfg(target_arch = "aarch64")]
-use super::{dot, neon, neondot};
+use super::{neon, neondot, sdot};
 use crate::simd::{Isa, Simd};
 
 /// Writes one row of `input.width` bytes per window of `coefficients` to `out`.
@@ -31,10 +31,10 @@ pub fn vertical(simd: Simd, input: ByteRows<'_>, coefficients: &Coefficients, ou
         Isa::Neon => unsafe { neon::vertical(input, coefficients, out) },
         #[cfg(target_arch = "aarch64")]
         // SAFETY: as above.
-        Isa::NeonDot => unsafe { neondot::vertical::<dot::Sdot>(input, coefficients, out) },
+        Isa::NeonDot => unsafe { neondot::vertical::<sdot::Sdot>(input, coefficients, out) },
         #[cfg(target_arch = "aarch64")]
         // SAFETY: as above.
-        Isa::NeonI8mm => unsafe { neondot::vertical::<dot::Usdot>(input, coefficients, out) },
+        Isa::NeonI8mm => unsafe { neondot::vertical::<sdot::Usdot>(input, coefficients, out) },
         Isa::Portable => portable::vertical(input, coefficients, out),
         isa => unreachable!("no version for {isa:?}"),
     }

@@ -33,7 +33,10 @@ use super::padded::{Padded, Pixel};
 use crate::simd::{Isa, Simd};
 
 /// The instruction sets that the interpolation is written for, best first.
-pub const ISAS: &[Isa] = &[Isa::Avx512, Isa::Avx2, Isa::Neon];
+///
+/// ARM's version needs NEON only. But cores without dot products (Cortex-A72 and earlier) take two
+/// f64 apart again, so that the portable version is faster on them.
+pub const ISAS: &[Isa] = &[Isa::Avx512, Isa::Avx2, Isa::NeonDot];
 
 /// Writes the pixels at `places` of `source` into `line`.
 ///
@@ -56,7 +59,7 @@ pub fn interpolate(
         Isa::Avx2 => unsafe { avx2::interpolate(filter, axes, source, places, line) },
         #[cfg(target_arch = "aarch64")]
         // SAFETY: as above.
-        Isa::Neon => unsafe { neon::interpolate(filter, axes, source, places, line) },
+        Isa::NeonDot => unsafe { neon::interpolate(filter, axes, source, places, line) },
         Isa::Portable => portable::interpolate(filter, axes, source, places, line),
         isa => unreachable!("no version for {isa:?}"),
     }

@@ -14,15 +14,18 @@
 
 use std::arch::aarch64::*;
 use std::array::from_fn;
+use std::mem::transmute;
 
 use super::super::coordinates::{Axes, Places};
 use super::super::padded::{Padded, Pixel};
 use super::filter::Smooth;
+use super::portable;
 
 /// The channels of two pixels.
 type Lanes = [float64x2_t; 3];
 
 /// Two places, and the fractions at each lane.
+#[derive(Clone, Copy)]
 struct Pair {
     at: [usize; 2],
     dx: Lanes,
@@ -38,58 +41,74 @@ pub fn interpolate(
     places: &Places,
     line: &mut [Pixel],
 ) {
+    if line.len() < 2 {
+        return portable::interpolate(filter, axes, source, places, line);
+    }
+    let stride = source.stride;
     match (filter, axes) {
-        (Smooth::Bilinear, Axes::X) => each(places, line, |pair| {
-            let [a, b] = two(source, pair.at, 0);
-            linear(a, b, pair.dx)
-        }),
+        (Smooth::Bilinear, Axes::X) => each(places, line, |pair| bilinear_row(source, pair, 0)),
         (Smooth::Bilinear, Axes::Y) => each(places, line, |pair| {
-            let [[a, _], [b, _]] = [0, source.stride].map(|row| two(source, pair.at, row));
+            let [a, _] = two(source, pair.at, 0);
+            let [b, _] = two(source, pair.at, stride);
             linear(a, b, pair.dy)
         }),
         (Smooth::Bilinear, Axes::Both) => each(places, line, |pair| {
-            let [above, below] = [0, source.stride].map(|row| {
-                let [a, b] = two(source, pair.at, row);
-                linear(a, b, pair.dx)
-            });
+            let (above, below) =
+                (bilinear_row(source, pair, 0), bilinear_row(source, pair, stride));
             add_product(above, sub(below, above), pair.dy)
         }),
-        (Smooth::Bicubic, Axes::X) => {
-            each(places, line, |pair| cubic(four(source, pair.at.map(|at| at - 1), 0), pair.dx))
-        }
+        (Smooth::Bicubic, Axes::X) => each(places, line, |pair| bicubic_row(source, pair, 0)),
         (Smooth::Bicubic, Axes::Y) => each(places, line, |pair| {
-            let first = pair.at.map(|at| at - source.stride);
-            let taps = [0, 1, 2, 3].map(|i| {
-                let [tap, _] = two(source, first, i * source.stride);
-                tap
-            });
-            cubic(taps, pair.dy)
+            let first = pair.at.map(|at| at - stride);
+            let [v1, _] = two(source, first, 0);
+            let [v2, _] = two(source, first, stride);
+            let [v3, _] = two(source, first, 2 * stride);
+            let [v4, _] = two(source, first, 3 * stride);
+            cubic([v1, v2, v3, v4], pair.dy)
         }),
         (Smooth::Bicubic, Axes::Both) => each(places, line, |pair| {
-            let first = pair.at.map(|at| at - source.stride - 1);
-            let row = |i| cubic(four(source, first, i * source.stride), pair.dx);
-            down([row(0), row(1), row(2), row(3)], pair.dy)
+            let pair = Pair { at: pair.at.map(|at| at - stride), ..pair };
+            let (v1, v2) = (bicubic_row(source, pair, 0), bicubic_row(source, pair, stride));
+            let (v3, v4) =
+                (bicubic_row(source, pair, 2 * stride), bicubic_row(source, pair, 3 * stride));
+            down([v1, v2, v3, v4], pair.dy)
         }),
     }
 }
 
-/// Writes `value(pair)`, truncated and clamped, for each two places.
+/// Bilinear along the row that is `offset` pixels after each place.
 #[inline]
 #[target_feature(enable = "neon")]
-fn each(places: &Places, line: &mut [Pixel], value: impl Fn(&Pair) -> Lanes) {
-    let pair = |first: (usize, f64, f64), second: (usize, f64, f64)| Pair {
-        at: [first.0, second.0],
-        dx: lanes(first.1, second.1),
-        dy: lanes(first.2, second.2),
-    };
-    let (pairs, last) = line.as_chunks_mut::<2>();
-    let mut places = places.iter();
-    for pixels in pairs {
-        let Some((first, second)) = places.next().zip(places.next()) else { break };
-        *pixels = bytes(value(&pair(first, second)));
-    }
-    for (pixel, place) in last.iter_mut().zip(places) {
-        [*pixel, _] = bytes(value(&pair(place, place)));
+fn bilinear_row(source: Padded<'_>, pair: Pair, offset: usize) -> Lanes {
+    let [a, b] = two(source, pair.at, offset);
+    linear(a, b, pair.dx)
+}
+
+/// Bicubic along the row that is `offset` pixels after each place.
+#[inline]
+#[target_feature(enable = "neon")]
+fn bicubic_row(source: Padded<'_>, pair: Pair, offset: usize) -> Lanes {
+    cubic(four(source, pair.at.map(|at| at - 1), offset), pair.dx)
+}
+
+/// Writes `value(pair)`, truncated and clamped, for each two places, of which there are two or
+/// more. The last two overlap those before them rather than being one.
+///
+/// There is one call of `value`, so that it is inlined.
+#[inline]
+#[target_feature(enable = "neon")]
+fn each(places: &Places, line: &mut [Pixel], value: impl Fn(Pair) -> Lanes) {
+    let (len, last) = (line.len(), line.len() - 2);
+    let (at, dx, dy) = (&places.at[..len], &places.dx[..len], &places.dy[..len]);
+    for first in (0..len).step_by(2) {
+        let first = first.min(last);
+        let second = first + 1;
+        let [a, b] = bytes(value(Pair {
+            at: [at[first] as usize, at[second] as usize],
+            dx: lanes(dx[first], dx[second]),
+            dy: lanes(dy[first], dy[second]),
+        }));
+        (line[first], line[second]) = (a, b);
     }
 }
 
@@ -133,25 +152,25 @@ fn four(source: Padded<'_>, at: [usize; 2], offset: usize) -> [Lanes; 4] {
 #[inline]
 #[target_feature(enable = "neon")]
 fn taps(halves: uint8x16_t) -> [Lanes; 2] {
-    let bytes = uint8x16x2_t(halves, vreinterpretq_u8_f64(offset()));
-    [0, 4].map(|tap| {
-        [[0, 1], [2, 8], [9, 10]].map(|channels| {
-            // The other bytes are those of 2^52, which are in the second register.
-            let index: [u8; 16] = from_fn(|i| match i % 8 {
-                0 => tap + channels[i / 8],
-                byte => 16 + byte as u8,
-            });
-            // SAFETY: 16 bytes on both sides, and all values are valid.
-            let index = unsafe { std::mem::transmute::<[u8; 16], uint8x16_t>(index) };
-            vreinterpretq_f64_u8(vqtbl2q_u8(bytes, index))
-        })
-    })
+    let bytes = uint8x16x2_t(halves, vreinterpretq_u8_f64(base()));
+    let lanes = |first, second| {
+        // The other bytes are those of 2^52, which are in the second register.
+        let index: [u8; 16] = from_fn(|i| match i {
+            0 => first,
+            8 => second,
+            _ => 16 + i as u8,
+        });
+        // SAFETY: 16 bytes on both sides, and all values are valid.
+        let index = unsafe { transmute::<[u8; 16], uint8x16_t>(index) };
+        vreinterpretq_f64_u8(vqtbl2q_u8(bytes, index))
+    };
+    [[lanes(0, 1), lanes(2, 8), lanes(9, 10)], [lanes(4, 5), lanes(6, 12), lanes(13, 14)]]
 }
 
 /// What [`taps`] adds. Its lowest byte is 0.
 #[inline]
 #[target_feature(enable = "neon")]
-fn offset() -> float64x2_t {
+fn base() -> float64x2_t {
     vdupq_n_f64((1u64 << 52) as f64)
 }
 
@@ -185,7 +204,7 @@ fn polynomial([p1, p2, p3, p4]: [Lanes; 4], d: Lanes) -> Lanes {
 #[inline]
 #[target_feature(enable = "neon")]
 fn linear(a: Lanes, b: Lanes, d: Lanes) -> Lanes {
-    add_product(sub(a, [offset(); 3]), sub(b, a), d)
+    add_product(sub(a, [base(); 3]), sub(b, a), d)
 }
 
 /// Pillow's `BICUBIC`, of taps. What is computed of them is exact in any order, also when fused.
@@ -194,7 +213,7 @@ fn linear(a: Lanes, b: Lanes, d: Lanes) -> Lanes {
 fn cubic([v1, v2, v3, v4]: [Lanes; 4], d: Lanes) -> Lanes {
     let (left, right) = (sub(v2, v1), sub(v3, v4));
     let p3 = from_fn(|i| vfmsq_f64(right[i], left[i], vdupq_n_f64(2.0)));
-    polynomial([sub(v2, [offset(); 3]), sub(v3, v1), p3, sub(left, right)], d)
+    polynomial([sub(v2, [base(); 3]), sub(v3, v1), p3, sub(left, right)], d)
 }
 
 /// Pillow's `BICUBIC`, of the results of four rows. They are not integers, so every operation is in
@@ -219,7 +238,7 @@ fn bytes(v: Lanes) -> [Pixel; 2] {
     let v = vqmovun_s16(v);
     // SAFETY: 8 bytes on both sides, and all values are valid.
     unsafe {
-        let places = std::mem::transmute::<[u8; 8], uint8x8_t>([0, 1, 2, 255, 3, 4, 5, 255]);
-        std::mem::transmute::<uint8x8_t, [Pixel; 2]>(vtbl1_u8(v, places))
+        let places = transmute::<[u8; 8], uint8x8_t>([0, 1, 2, 255, 3, 4, 5, 255]);
+        transmute::<uint8x8_t, [Pixel; 2]>(vtbl1_u8(v, places))
     }
 }
