@@ -23,7 +23,7 @@ use super::buffers::{ByteRows, HALF};
 /// multiplications.
 const STRIP: usize = 32;
 
-/// The bits of a sum's integer part that are left after [`upper`].
+/// The bits after the point in the upper 16 bits of a sum.
 const REST: i32 = PRECISION_BITS as i32 - 16;
 
 /// As [`super::vertical()`], for rows of at least a strip.
