@@ -9,7 +9,7 @@
 //! functions carry `#[multiversion(targets = "simd")]`. The crate `multiversion` compiles such a
 //! function for the levels of x86-64 (v4 has AVX-512, v3 AVX2, v2 SSE4) and for the plain target,
 //! and its first call chooses the best version that the machine can run. NEON needs no version of
-//! its own: every 64-bit ARM has it.
+//! its own: every 64-bit ARM has it. There are versions for SVE, which some ARM machines have.
 //!
 //! All versions have the same source, and Rust forbids LLVM to reorder or fuse floating-point
 //! operations. So they agree without a test of each.
@@ -50,8 +50,16 @@
 //!
 //! Some differ in a detail. The resize has two passes, and so a second `match`, in `vertical.rs`.
 //! Within it, the transposition of bytes uses instructions that every machine of the architecture
-//! has, and is chosen at compile time. Without AVX2, normalised elements are looked up in a table,
-//! so `loader::normalise` has no `portable.rs`.
+//! has, and is chosen at compile time. Without AVX2 and NEON, normalised elements are looked up in
+//! a table, so `loader::normalise` has no `portable.rs`.
+//!
+//! # ARM
+//!
+//! Every 64-bit ARM has NEON, and all kernels have a version for it. The resize gains by the dot
+//! products of newer machines. Their intrinsics
+//! are not stable, so each is one instruction in assembly, which names its own extension. Thus all
+//! code for ARM is compiled for plain NEON and can be inlined everywhere; only the value of `Simd`
+//! keeps the instruction from a machine that does not have it.
 //!
 //! # Adding an instruction set
 //!
@@ -84,6 +92,12 @@ pub(crate) enum Isa {
     Avx512Vnni,
     /// AVX-512 with permutations of bytes: Ice Lake, Zen 4, and later.
     Avx512Vbmi,
+    /// NEON, which every 64-bit ARM has that Rust's standard library supports.
+    Neon,
+    /// NEON with dot products of bytes: Cortex-A75, Neoverse N1, Apple A13, M1, and later.
+    NeonDot,
+    /// NEON with dot products of unsigned by signed bytes: Neoverse V1, Apple M2, and later.
+    NeonI8mm,
 }
 
 impl Isa {
@@ -101,11 +115,26 @@ impl Isa {
             Self::Avx512 => avx512(),
             Self::Avx512Vnni => avx512() && has!("avx512vnni"),
             Self::Avx512Vbmi => avx512() && has!("avx512vbmi"),
+            Self::Neon | Self::NeonDot | Self::NeonI8mm => false,
         }
     }
 
     /// Whether this machine has it.
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    fn is_detected(self) -> bool {
+        use std::arch::is_aarch64_feature_detected as has;
+
+        match self {
+            Self::Portable => true,
+            Self::Neon => has!("neon"),
+            Self::NeonDot => has!("neon") && has!("dotprod"),
+            Self::NeonI8mm => has!("neon") && has!("i8mm"),
+            Self::Avx2 | Self::Avx512 | Self::Avx512Vnni | Self::Avx512Vbmi => false,
+        }
+    }
+
+    /// Whether this machine has it.
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     fn is_detected(self) -> bool {
         self == Self::Portable
     }
@@ -148,6 +177,9 @@ impl Simd {
             Isa::Avx512 => "avx512",
             Isa::Avx512Vnni => "avx512vnni",
             Isa::Avx512Vbmi => "avx512vbmi",
+            Isa::Neon => "neon",
+            Isa::NeonDot => "neondot",
+            Isa::NeonI8mm => "neoni8mm",
         }
     }
 }

@@ -46,7 +46,10 @@ pub type Digits = [[i8; GROUP]; 3];
 ///
 /// Both parts are signed.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no version uses them"))]
+#[cfg_attr(
+    not(any(target_arch = "x86_64", test)),
+    expect(dead_code, reason = "no version uses them")
+)]
 pub struct Halves {
     /// The low parts.
     pub low: [i16; GROUP],
@@ -163,7 +166,10 @@ impl Coefficients {
     }
 
     /// The first sample and the digits of the groups of `window`, after [`Self::compute_digits`].
-    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no version uses them"))]
+    #[cfg_attr(
+        not(any(target_arch = "x86_64", target_arch = "aarch64")),
+        expect(dead_code, reason = "no version uses them")
+    )]
     pub fn groups(&self, window: Window) -> (usize, &[Digits]) {
         window.groups(&self.digits)
     }
@@ -174,8 +180,26 @@ impl Coefficients {
         &self.digits
     }
 
+    /// As [`Self::groups`], but which groups they are, for [`Self::digits`].
+    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "no version uses it"))]
+    pub fn group_range(&self, window: Window) -> (usize, Range<usize>) {
+        let (start, groups) = self.groups(window);
+        let first = window.offset / GROUP;
+        (start, first..first + groups.len())
+    }
+
+    /// The digits of these groups.
+    #[inline]
+    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "no version uses it"))]
+    pub fn digits(&self, groups: &Range<usize>) -> &[Digits] {
+        &self.digits[groups.clone()]
+    }
+
     /// The first sample and the halves of the groups of `window`, after [`Self::compute_halves`].
-    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no version uses them"))]
+    #[cfg_attr(
+        not(any(target_arch = "x86_64", test)),
+        expect(dead_code, reason = "no version uses them")
+    )]
     pub fn halves(&self, window: Window) -> (usize, &[Halves]) {
         window.groups(&self.halves)
     }

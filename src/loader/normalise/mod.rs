@@ -18,18 +18,20 @@
 //! A normal store first reads the cache line that it writes to. A large batch does not stay in the
 //! caches until it is used, so it is written with non-temporal stores, which do not read and
 //! do not displace what is in the caches. They are not ordered with other stores, hence
-//! [`Normalise::fence`].
+//! [`Normalise::fence`]. On ARM, stores are as usual: its cores detect long runs of them.
 //!
 //! There is no portable version: machines without one of [`ISAS`] use the table.
 
 #![cfg_attr(
-    not(target_arch = "x86_64"),
-    expect(dead_code, unused_variables, reason = "only x86-64 has a version")
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    expect(dead_code, unused_variables, reason = "only x86-64 and 64-bit ARM have a version")
 )]
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod constants;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 
 pub use constants::STEP;
 
@@ -40,7 +42,7 @@ use crate::simd::{Isa, Simd};
 use constants::{Constants, Element, reciprocal};
 
 /// The instruction sets that the arithmetic is written for, best first.
-pub const ISAS: &[Isa] = &[Isa::Avx2];
+pub const ISAS: &[Isa] = &[Isa::Avx2, Isa::Neon];
 
 /// The alignment of the output, in bytes.
 pub const ALIGN: usize = 32;
@@ -107,6 +109,10 @@ impl Normalise {
     /// # Panics
     /// If the number of bytes is not a multiple of [`STEP`], or `out` does not have that many
     /// elements or is not aligned to [`ALIGN`].
+    #[cfg_attr(
+        target_arch = "aarch64",
+        expect(unused_variables, reason = "NEON has no use for `streaming`")
+    )]
     pub fn write(&self, channels: Channels, bytes: &[u8], streaming: bool, out: &mut [u8]) {
         let constants = match channels {
             Channels::One(channel) => &self.planes[channel],
@@ -116,6 +122,9 @@ impl Normalise {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the machine has what `simd` names.
             Isa::Avx2 => unsafe { avx2::write(self.element, constants, bytes, streaming, out) },
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: as above.
+            Isa::Neon => unsafe { neon::write(self.element, constants, bytes, out) },
             isa => unreachable!("no version for {isa:?}"),
         }
     }
@@ -125,6 +134,9 @@ impl Normalise {
         match self.simd.isa() {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => avx2::fence(),
+            // Without streaming stores, there is nothing to order.
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => {}
             isa => unreachable!("no version for {isa:?}"),
         }
     }

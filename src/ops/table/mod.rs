@@ -4,12 +4,14 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512vbmi;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 
 use crate::simd::{Isa, Simd};
 
 /// The instruction sets that [`map`] is written for, best first.
-const ISAS: &[Isa] = &[Isa::Avx512Vbmi, Isa::Avx2];
+const ISAS: &[Isa] = &[Isa::Avx512Vbmi, Isa::Avx2, Isa::Neon];
 
 /// Replaces each value by its entry in `table`.
 pub fn map(plane: &mut [u8], table: &[u8; 256]) {
@@ -24,6 +26,9 @@ fn map_with(simd: Simd, plane: &mut [u8], table: &[u8; 256]) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Isa::Avx2 => unsafe { avx2::map(plane, table) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        Isa::Neon => unsafe { neon::map(plane, table) },
         Isa::Portable => portable::map(plane, table),
         isa => unreachable!("no version for {isa:?}"),
     }

@@ -1,5 +1,7 @@
 //! What the versions of the passes work on.
 
+use std::ops::Range;
+
 use super::super::coefficients::PRECISION_BITS;
 use super::plan::Plan;
 use super::quads;
@@ -29,7 +31,10 @@ pub struct Quad<Rows>(pub [Rows; 3]);
 /// Four bytes of each of eight rows.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(32))]
-#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no version uses them"))]
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    expect(dead_code, reason = "no version uses them")
+)]
 pub struct Rows8(pub [u8; 32]);
 
 impl AsRef<[u8]> for Rows8 {
@@ -50,6 +55,18 @@ impl AsRef<[u8]> for Rows16 {
     }
 }
 
+/// Where the quads and the weights of an output column are, found once for all rows.
+#[derive(Clone, Debug)]
+#[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "no version uses them"))]
+pub struct Column {
+    /// The first quad.
+    pub quad: usize,
+    /// Which groups of weights.
+    pub groups: Range<usize>,
+    /// What its sums start from.
+    pub from: i32,
+}
+
 /// The buffers of the horizontal pass. Reused between images.
 #[derive(Clone, Debug, Default)]
 pub struct HorizontalBuffers {
@@ -60,6 +77,7 @@ pub struct HorizontalBuffers {
     pub quads8: Vec<Quad<Rows8>>,
     pub quads16: Vec<Quad<Rows16>>,
     pub columns16: Vec<Quad<Rows16>>,
+    pub columns: Vec<Column>,
 }
 
 impl HorizontalBuffers {
@@ -80,6 +98,7 @@ impl HorizontalBuffers {
         let eight = (self.quads8.capacity() + self.columns8.capacity()) * size_of::<Quad<Rows8>>();
         let sixteen = self.quads16.capacity() + self.columns16.capacity();
         let quads = eight + sixteen * size_of::<Quad<Rows16>>();
-        self.input.capacity() + self.output.capacity() + self.plan.memory() + quads
+        let columns = self.columns.capacity() * size_of::<Column>();
+        self.input.capacity() + self.output.capacity() + self.plan.memory() + quads + columns
     }
 }

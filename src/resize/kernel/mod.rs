@@ -31,7 +31,7 @@
 //! Here adjacent bytes belong to different channels, and adjacent sums need different weights. So
 //! the bytes are rearranged first. In plain Rust, `BLOCK` rows are transposed: then the bytes of a
 //! column are adjacent, and the vertical pass can weigh columns as if they were rows
-//! ([`transposed`]):
+//! ([`transposed`]). Plain NEON does the same:
 //!
 //! ```text
 //! rows of the image         columns, BLOCK bytes each        after weighing          planes
@@ -84,6 +84,15 @@
 //! The vertical pass interleaves the bytes of two rows. The horizontal pass uses quads. It reads
 //! their even bytes as 16-bit numbers through a mask, and their odd bytes through a shift, which
 //! needs no shuffle.
+//!
+//! # ARM
+//!
+//! `neondot` is to ARM what VNNI is to x86-64: the same digits, and quads of eight rows. It comes
+//! in two forms, since the older of the two instructions takes signed bytes only (`sdot`).
+//!
+//! Plain NEON has neither dot products nor an addition of adjacent products that keeps up with the
+//! multiplications. Its instructions multiply one tap, widen the product and add it. `neon` uses
+//! the same halves as AVX2, four products of 16 bits and eight of bytes at a time.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -96,9 +105,15 @@ mod buffers;
 mod dots;
 #[cfg(target_arch = "x86_64")]
 mod dots256;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(target_arch = "aarch64")]
+mod neondot;
 mod plan;
 mod portable;
 mod quads;
+#[cfg(target_arch = "aarch64")]
+mod sdot;
 mod transpose;
 mod transposed;
 mod vertical;
@@ -114,12 +129,19 @@ use crate::simd::{Isa, Simd};
 ///
 /// There is no version for AVX-512 without VNNI. It was half as fast as VNNI, since its 32-bit
 /// multiplication takes Intel's machines two steps.
-pub const ISAS: &[Isa] = &[Isa::Avx512Vnni, Isa::AvxVnni, Isa::Avx2];
+pub const ISAS: &[Isa] = &[
+    Isa::Avx512Vnni,
+    Isa::AvxVnni,
+    Isa::Avx2,
+    Isa::NeonI8mm,
+    Isa::NeonDot,
+    Isa::Neon,
+];
 
 /// Splits the weights of both passes into the parts that the passes use.
 pub fn split_weights(simd: Simd, across: &mut Coefficients, down: &mut Coefficients) {
     match simd.isa() {
-        Isa::Avx512Vnni | Isa::AvxVnni => {
+        Isa::Avx512Vnni | Isa::AvxVnni | Isa::NeonDot | Isa::NeonI8mm => {
             across.compute_digits();
             down.compute_digits();
         }
@@ -160,6 +182,16 @@ pub fn horizontal(
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Isa::Avx2 => unsafe { avx2::horizontal(source, coefficients, buffers, out) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        Isa::NeonDot => unsafe {
+            neondot::horizontal::<sdot::Sdot>(source, coefficients, buffers, out);
+        },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        Isa::NeonI8mm => unsafe {
+            neondot::horizontal::<sdot::Usdot>(source, coefficients, buffers, out);
+        },
         _ => transposed::horizontal(simd, source, coefficients, buffers, out),
     }
 }

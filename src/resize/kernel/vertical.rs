@@ -9,6 +9,8 @@ use super::avx512vnni;
 use super::avxvnni;
 use super::buffers::{BLOCK, ByteRows};
 use super::portable;
+#[cfg(target_arch = "aarch64")]
+use super::{neon, neondot, sdot};
 use crate::simd::{Isa, Simd};
 
 /// Writes one row of `input.width` bytes per window of `coefficients` to `out`.
@@ -29,6 +31,15 @@ pub fn vertical(simd: Simd, input: ByteRows<'_>, coefficients: &Coefficients, ou
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Isa::Avx2 => unsafe { avx2::vertical(input, coefficients, out) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        Isa::Neon => unsafe { neon::vertical(input, coefficients, out) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        Isa::NeonDot => unsafe { neondot::vertical::<sdot::Sdot>(input, coefficients, out) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        Isa::NeonI8mm => unsafe { neondot::vertical::<sdot::Usdot>(input, coefficients, out) },
         Isa::Portable => portable::vertical(input, coefficients, out),
         isa => unreachable!("no version for {isa:?}"),
     }

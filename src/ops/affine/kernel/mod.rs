@@ -12,10 +12,10 @@
 //! Both are applied along the rows first, then to their results along the column. The result is
 //! truncated to an integer and clamped to a byte.
 //!
-//! The vector versions have the channels of a pixel side by side in a register. They compute the
-//! differences of bytes in integers, which are exact, as they are in f64. From the first
-//! multiplication by a fraction on, they do what Pillow does. Compilers don't find this form: the
-//! portable version takes five times as long.
+//! The vector versions have the channels of a pixel side by side in a register. On x86-64 they
+//! compute the differences of bytes in integers, which are exact, as they are in f64. From the
+//! first multiplication by a fraction on, they do what Pillow does. Compilers don't find this form:
+//! there, the portable version takes five times as long.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -24,6 +24,8 @@ mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod estimates;
 mod filter;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 
 pub use filter::Smooth;
@@ -33,7 +35,10 @@ use super::padded::{Padded, Pixel};
 use crate::simd::{Isa, Simd};
 
 /// The instruction sets that the interpolation is written for, best first.
-pub const ISAS: &[Isa] = &[Isa::Avx512, Isa::Avx2];
+///
+/// ARM's version needs NEON only. But cores without dot products (Cortex-A72 and earlier) take two
+/// f64 apart again, so that the portable version is faster on them.
+pub const ISAS: &[Isa] = &[Isa::Avx512, Isa::Avx2, Isa::NeonDot];
 
 /// Writes the pixels at `places` of `source` into `line`.
 ///
@@ -54,6 +59,9 @@ pub fn interpolate(
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Isa::Avx2 => unsafe { avx2::interpolate(filter, axes, source, places, line) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        Isa::NeonDot => unsafe { neon::interpolate(filter, axes, source, places, line) },
         Isa::Portable => portable::interpolate(filter, axes, source, places, line),
         isa => unreachable!("no version for {isa:?}"),
     }
