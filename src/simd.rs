@@ -129,7 +129,9 @@ impl Isa {
             Self::Neon => has!("neon"),
             Self::NeonDot => has!("neon") && has!("dotprod"),
             Self::NeonI8mm => has!("neon") && has!("i8mm"),
-            Self::Avx2 | Self::Avx512 | Self::Avx512Vnni | Self::Avx512Vbmi => false,
+            Self::Avx2 | Self::AvxVnni | Self::Avx512 | Self::Avx512Vnni | Self::Avx512Vbmi => {
+                false
+            }
         }
     }
 

@@ -143,9 +143,9 @@ fn interval(
     };
     let (zero, end) = (-origin / step, (limit - origin) / step);
     if step >= 0.0 {
-        first(zero, &|v| v >= 0.0)..first(end, &|v| !(v < limit))
+        first(zero, &|v| v >= 0.0)..first(end, &|v| v >= limit)
     } else {
-        first(end, &|v| v < limit)..first(zero, &|v| !(v >= 0.0))
+        first(end, &|v| v < limit)..first(zero, &|v| v < 0.0)
     }
 }
 

@@ -129,14 +129,8 @@ use crate::simd::{Isa, Simd};
 ///
 /// There is no version for AVX-512 without VNNI. It was half as fast as VNNI, since its 32-bit
 /// multiplication takes Intel's machines two steps.
-pub const ISAS: &[Isa] = &[
-    Isa::Avx512Vnni,
-    Isa::AvxVnni,
-    Isa::Avx2,
-    Isa::NeonI8mm,
-    Isa::NeonDot,
-    Isa::Neon,
-];
+pub const ISAS: &[Isa] =
+    &[Isa::Avx512Vnni, Isa::AvxVnni, Isa::Avx2, Isa::NeonI8mm, Isa::NeonDot, Isa::Neon];
 
 /// Splits the weights of both passes into the parts that the passes use.
 pub fn split_weights(simd: Simd, across: &mut Coefficients, down: &mut Coefficients) {
