@@ -9,7 +9,7 @@ SEED ?= 1
 # Of other systems, whose code `make lint` doesn't compile here. The first has NEON as well.
 TARGETS := aarch64-apple-darwin x86_64-pc-windows-gnu
 
-.PHONY: help demo test test-rust test-python test-slow test-aarch64 lint check-targets format bench wheel clean nasm build
+.PHONY: help demo test test-rust test-python test-slow test-aarch64 lint check-targets format bench wheel clean nasm build fuzz
 
 help: ## List these commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @
@@ -63,6 +63,13 @@ bench: build ## Compare speeds with the peers on this machine, in one run
 	$(BIN)/python benches/loader.py
 	$(BIN)/python benches/ops.py
 	$(BIN)/python benches/fused_loss.py
+
+# The C of libjpeg is checked as well. Its assembly is not.
+fuzz: build ## Fuzz the JPEG decoder for SECONDS (60) with AddressSanitizer; needs nightly Rust and clang
+	command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+	$(BIN)/python fuzz/seeds.py
+	CC=clang CFLAGS=-fsanitize=address,fuzzer-no-link cargo +nightly fuzz run jpeg -- \
+		-max_len=6000 -max_total_time=$(or $(SECONDS),60)
 
 wheel: nasm $(VENV)/.made ## Build a wheel for this machine into dist/
 	$(BIN)/maturin build --release --locked --out dist
