@@ -30,7 +30,7 @@ fn look_up(
     place: impl Fn(usize, usize) -> (i64, i64),
 ) -> Vec<u8> {
     let mut out = Vec::new();
-    for (channel, fill) in fill.into_iter().enumerate() {
+    for (channel, fill) in fill.into_iter().enumerate().take(3) {
         for y in 0..height {
             for x in 0..width {
                 let (x, y) = place(x, y);
