@@ -77,6 +77,7 @@ pub mod loader;
 pub mod loss;
 pub mod ops;
 mod pack;
+pub mod packed;
 pub mod plan;
 pub mod policy;
 pub mod pool;

@@ -76,11 +76,13 @@ pub(crate) enum Isa {
     Portable,
     /// AVX2, FMA and F16C: Haswell, Zen, and later.
     Avx2,
+    /// AVX2, and BMI2 whose `pdep` is quick: Haswell, Zen 3, and later.
+    Bmi2,
     /// AVX2 and AVX-512 with F, BW and VL: Skylake-X, Zen 4, and later.
     Avx512,
     /// AVX-512 with dot products of bytes: Cascade Lake, Zen 4, and later.
     Avx512Vnni,
-    /// AVX-512 with permutations of bytes: Ice Lake, Zen 4, and later.
+    /// AVX-512 with permutations of bytes, and BMI2: Ice Lake, Zen 4, and later.
     Avx512Vbmi,
 }
 
@@ -95,9 +97,10 @@ impl Isa {
         match self {
             Self::Portable => true,
             Self::Avx2 => avx2(),
+            Self::Bmi2 => avx2() && has!("bmi2") && !pdep_is_slow(),
             Self::Avx512 => avx512(),
             Self::Avx512Vnni => avx512() && has!("avx512vnni"),
-            Self::Avx512Vbmi => avx512() && has!("avx512vbmi"),
+            Self::Avx512Vbmi => avx512() && has!("bmi2") && has!("avx512vbmi"),
         }
     }
 
@@ -106,6 +109,28 @@ impl Isa {
     fn is_detected(self) -> bool {
         self == Self::Portable
     }
+}
+
+/// Whether this is a processor of AMD (or Hygon) before Zen 3, which does `pdep` in microcode: a
+/// bit at a time, slower than plain Rust.
+#[cfg(target_arch = "x86_64")]
+fn pdep_is_slow() -> bool {
+    use std::arch::x86_64::__cpuid;
+    use std::sync::LazyLock;
+
+    /// The family of Zen 3 and Zen 4.
+    const QUICK: u32 = 0x19;
+
+    // Within a virtual machine `cpuid` takes microseconds.
+    static SLOW: LazyLock<bool> = LazyLock::new(|| {
+        let leaf = __cpuid(0);
+        let vendor = [leaf.ebx, leaf.edx, leaf.ecx].map(u32::to_le_bytes).concat();
+        // A base of 15 means that the extended family is added to it.
+        let version = __cpuid(1).eax;
+        let family = (version >> 8 & 15) + (version >> 20 & 255);
+        matches!(&vendor[..], b"AuthenticAMD" | b"HygonGenuine") && family < QUICK
+    });
+    *SLOW
 }
 
 /// An instruction set that this machine has.
@@ -141,6 +166,7 @@ impl Simd {
         match self.0 {
             Isa::Portable => "portable",
             Isa::Avx2 => "avx2",
+            Isa::Bmi2 => "bmi2",
             Isa::Avx512 => "avx512",
             Isa::Avx512Vnni => "avx512vnni",
             Isa::Avx512Vbmi => "avx512vbmi",

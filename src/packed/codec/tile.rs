@@ -1,0 +1,105 @@
+//! The bytes of a tile: where its streams are.
+//!
+//! ```text
+//! i16 per component      what the first DC coefficient of the component is a difference to
+//! u16, u16, u16          the lengths of the three bit streams
+//! u16                    how many exceptions there are
+//! u8 per block           classes
+//! bit streams            fixed, first, later
+//! u8 each                escapes
+//! u8, u8, i16 each       exceptions: block, coefficient, value
+//! ```
+
+use super::codebook::BLOCK;
+use crate::error::Result;
+use crate::packed::broken;
+use crate::packed::bytes::Bytes;
+
+/// The most blocks of a tile: exceptions have their number in a byte.
+pub(in crate::packed) const MAX_BLOCKS: usize = 255;
+
+/// A coefficient that its class has no place for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Exception {
+    pub(super) block: u8,
+    pub(super) coefficient: u8,
+    /// The coefficient or, at 0, the difference to the DC coefficient before it.
+    pub(super) value: i16,
+}
+
+impl Exception {
+    const LENGTH: usize = 4;
+
+    pub(super) fn write(self, out: &mut Vec<u8>) {
+        out.extend([self.block, self.coefficient]);
+        out.extend(self.value.to_le_bytes());
+    }
+}
+
+/// A tile's parts.
+#[derive(Debug)]
+pub(super) struct Streams<'a> {
+    /// Per component.
+    predictors: &'a [u8],
+    /// Per block.
+    pub(super) classes: &'a [u8],
+    /// Bits whose number follows from the class: first unary digits and raw bits. This slice and
+    /// the next two go on beyond the end of the stream, so that it can be read in larger pieces.
+    pub(super) fixed: &'a [u8],
+    /// Second unary digits and signs.
+    pub(super) first: &'a [u8],
+    /// Further unary digits.
+    pub(super) later: &'a [u8],
+    /// The lengths of these three.
+    pub(super) lengths: [usize; 3],
+    pub(super) escapes: &'a [u8],
+    exceptions: &'a [u8],
+}
+
+impl<'a> Streams<'a> {
+    /// `image` begins with the tile, whose length is `length`, and goes on after it.
+    pub(super) fn parse(
+        image: &'a [u8],
+        length: usize,
+        components: usize,
+        blocks: usize,
+    ) -> Result<Self> {
+        let tile = image.get(..length).ok_or_else(|| broken("a tile beyond its end"))?;
+        let mut bytes = Bytes::new(tile);
+        let predictors = bytes.take(2 * components)?;
+        let lengths = [bytes.u16()?, bytes.u16()?, bytes.u16()?];
+        let exceptions = bytes.u16()? * Exception::LENGTH;
+        let classes = bytes.take(blocks)?;
+        let fixed = predictors.len() + 8 + blocks;
+        bytes.take(lengths.iter().sum())?;
+        let escapes = bytes.remaining().checked_sub(exceptions);
+        let escapes = bytes.take(escapes.ok_or_else(|| broken("a tile ends too early"))?)?;
+        let first = fixed + lengths[0];
+        Ok(Self {
+            predictors,
+            classes,
+            fixed: &image[fixed..],
+            first: &image[first..],
+            later: &image[first + lengths[1]..],
+            lengths,
+            escapes,
+            exceptions: bytes.take(exceptions)?,
+        })
+    }
+
+    pub(super) fn predictor(&self, component: usize) -> i16 {
+        i16::from_le_bytes([self.predictors[2 * component], self.predictors[2 * component + 1]])
+    }
+
+    /// Puts the exceptions where they belong.
+    pub(super) fn add_exceptions(&self, blocks: &mut [[i16; BLOCK]]) -> Result<()> {
+        for &[block, coefficient, low, high] in self.exceptions.as_chunks().0 {
+            let place = blocks
+                .get_mut(usize::from(block))
+                .and_then(|block| block.get_mut(usize::from(coefficient)))
+                .ok_or_else(|| broken("an exception beyond its tile"))?;
+            *place = i16::from_le_bytes([low, high]);
+        }
+        Ok(())
+    }
+}
