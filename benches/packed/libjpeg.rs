@@ -50,11 +50,10 @@ pub fn read(jpeg: &[u8]) -> File {
         unsafe {
             let arrays = sys::jpeg_read_coefficients(cinfo);
             let infos = slice::from_raw_parts(cinfo.comp_info, cinfo.num_components as usize);
-            let (widest, highest) = (cinfo.max_h_samp_factor as u32, cinfo.max_v_samp_factor as u32);
-            let mcus = (
-                cinfo.image_height.div_ceil(8 * highest),
-                cinfo.image_width.div_ceil(8 * widest),
-            );
+            let (widest, highest) =
+                (cinfo.max_h_samp_factor as u32, cinfo.max_v_samp_factor as u32);
+            let mcus =
+                (cinfo.image_height.div_ceil(8 * highest), cinfo.image_width.div_ceil(8 * widest));
             let mut components = Vec::new();
             let mut described = Vec::new();
             let mut tables = Vec::new();

@@ -15,6 +15,7 @@ const ADOBE: u8 = 2;
 /// A component, as in the frame header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ComponentInfo {
+    /// The identifier.
     pub id: u8,
     /// Horizontal and vertical sampling factors.
     pub sampling: (u8, u8),

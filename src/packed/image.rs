@@ -128,7 +128,8 @@ impl<'a> Packed<'a> {
         let lengths = &self.lengths.as_chunks().0[row * width..][..=column];
         let length = |bytes: &[u8; 2]| usize::from(u16::from_le_bytes(*bytes));
         let before: usize = lengths[..column].iter().map(length).sum();
-        let tile = self.tiles.get(start + before..).ok_or_else(|| broken("a tile beyond its end"))?;
+        let tile =
+            self.tiles.get(start + before..).ok_or_else(|| broken("a tile beyond its end"))?;
         codec::decode(self.simd, tile, length(&lengths[column]), &self.mcu, out)
     }
 
@@ -151,7 +152,8 @@ impl<'a> Packed<'a> {
         {
             let tile = &mut tile[..self.grid.tile_blocks(column)];
             self.tile(row, column, tile)?;
-            for (block, (component, index)) in tile.iter().zip(self.grid.tile_order((row, column))) {
+            for (block, (component, index)) in tile.iter().zip(self.grid.tile_order((row, column)))
+            {
                 components[component].blocks[index] = *block;
             }
         }

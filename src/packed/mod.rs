@@ -45,8 +45,9 @@ const VERSION: u8 = 1;
 /// Bytes of the header.
 const HEADER: usize = 32;
 
-/// Zeros after the last tile, so that bits can be read nine bytes at a time.
-const PADDING: usize = 16;
+/// Zeros after the last tile, so that bits can be read nine bytes at a time, and a block further
+/// than the end of a stream before that is noticed.
+const PADDING: usize = 32;
 
 fn broken(cause: &str) -> Error {
     Error::decode("packed image", cause)

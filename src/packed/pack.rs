@@ -18,11 +18,7 @@ const SAMPLE: usize = 16;
 /// # Errors
 /// If there are more than 10 blocks in an MCU, if the geometry is impossible or the coefficients do
 /// not fit it, or if the packed image would have 4 GiB or more.
-pub fn pack(
-    coefficients: &Coefficients,
-    side: &[u8],
-    geometry: &Geometry,
-) -> Result<Vec<u8>> {
+pub fn pack(coefficients: &Coefficients, side: &[u8], geometry: &Geometry) -> Result<Vec<u8>> {
     geometry.check()?;
     geometry.check_coefficients(coefficients)?;
     let grid = Grid::new(geometry, Grid::choose_tile(geometry));
@@ -61,7 +57,10 @@ pub fn pack(
 fn pack_tiles(coefficients: &Coefficients, grid: &Grid, books: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let mcu = McuBlocks {
         components: books.len(),
-        blocks: grid.mcu_components().map(|component| (component as u8, books[component])).collect(),
+        blocks: grid
+            .mcu_components()
+            .map(|component| (component as u8, books[component]))
+            .collect(),
     };
     let (mut rows, mut lengths, mut tiles) = (Vec::new(), Vec::new(), Vec::new());
     let mut encoder = Encoder::default();

@@ -43,15 +43,19 @@ impl Instructions for Bmi2 {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn coefficients(planes: &Planes, weights: &[u8; BLOCK], out: &mut [i16; BLOCK]) {
-    let wide = planes.raw[2] != 0;
+    // The unary digits counted in binary, which takes a plane less.
+    let [a, b, c, d] = planes.unary;
+    let wide = planes.raw[2] | planes.raw[3] | planes.raw[4] != 0;
     let halves = weights.as_chunks::<32>().0.iter().zip(out.as_chunks_mut::<32>().0);
     for (half, (weights, out)) in halves.enumerate() {
         let lanes = |plane: u64| lanes((plane >> (32 * half)) as u32);
         // SAFETY: an array of 32 bytes.
         let weights = unsafe { _mm256_loadu_si256(weights.as_ptr().cast()) };
         let mut sums = _mm256_setzero_si256();
-        for plane in planes.unary {
-            sums = _mm256_add_epi8(sums, _mm256_and_si256(lanes(plane), weights));
+        let mut weight = weights;
+        for plane in [a ^ b ^ c ^ d, b & !d, d] {
+            sums = _mm256_add_epi8(sums, _mm256_and_si256(lanes(plane), weight));
+            weight = _mm256_add_epi8(weight, weight);
         }
         let mut add = |i: usize| {
             let bit = _mm256_set1_epi8(1 << i);
@@ -79,12 +83,8 @@ fn coefficients(planes: &Planes, weights: &[u8; BLOCK], out: &mut [i16; BLOCK]) 
 #[target_feature(enable = "avx2")]
 fn lanes(bits: u32) -> __m256i {
     // Every byte of bits goes to eight lanes, and each lane tests its own bit.
-    let spread = _mm256_setr_epi64x(
-        0,
-        0x0101_0101_0101_0101,
-        0x0202_0202_0202_0202,
-        0x0303_0303_0303_0303,
-    );
+    let spread =
+        _mm256_setr_epi64x(0, 0x0101_0101_0101_0101, 0x0202_0202_0202_0202, 0x0303_0303_0303_0303);
     let each = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
     let bytes = _mm256_shuffle_epi8(_mm256_set1_epi32(bits as i32), spread);
     _mm256_cmpeq_epi8(_mm256_and_si256(bytes, each), each)

@@ -41,9 +41,8 @@ impl Costs {
             let zeros: u32 = (0..BLOCK).map(|i| bits(class, i, 0)).sum();
             zeros as u16
         });
-        let more = |i, step| {
-            book.each_ref().map(|class| (bits(class, i, step) - bits(class, i, 0)) as u8)
-        };
+        let more =
+            |i, step| book.each_ref().map(|class| (bits(class, i, step) - bits(class, i, 0)) as u8);
         Self { zeros, more: (0..BLOCK).map(|i| STEPS.map(|step| more(i, step))).collect() }
     }
 

@@ -3,8 +3,8 @@
 use super::codebook::{BLOCK, CODEBOOKS, Class, Codebook, RAW, UNARY};
 use super::planes::{Instructions, Planes};
 use super::tile::Streams;
-use crate::packed::broken;
 use crate::error::Result;
+use crate::packed::{PADDING, broken};
 
 /// Unpacks a tile. `components` has the component and the codebook of each block of an MCU.
 #[inline(always)]
@@ -13,15 +13,15 @@ pub(super) unsafe fn decode<I: Instructions>(
     components: &[(u8, u8)],
     out: &mut [[i16; BLOCK]],
 ) -> Result<()> {
-    let mut cursor = Cursor::default();
+    let mut cursor = Cursor::new(streams, components)?;
     let mut escapes = streams.escapes;
     let mcus = out.chunks_exact_mut(components.len());
     for (mcu, classes) in mcus.zip(streams.classes.chunks_exact(components.len())) {
         for ((block, &class), &(_, book)) in mcu.iter_mut().zip(classes).zip(components) {
             let book: &Codebook = &CODEBOOKS[usize::from(book)];
             let class = &book[usize::from(class)];
-            // SAFETY: the caller's.
-            let planes = unsafe { cursor.planes::<I>(streams, class) };
+            // SAFETY: the caller's, and `cursor` is of these classes.
+            let planes = unsafe { cursor.planes::<I>(class) }?;
             // SAFETY: the caller's.
             unsafe { I::coefficients(&planes, &class.weights, block) };
             if planes.unary[UNARY - 1] != 0 {
@@ -29,75 +29,142 @@ pub(super) unsafe fn decode<I: Instructions>(
             }
         }
     }
-    cursor.check(streams)?;
+    cursor.check()?;
     if !escapes.is_empty() {
         return Err(broken("a tile has more bytes than its blocks"));
     }
     Ok(())
 }
 
-/// Positions in the streams, in bits.
-#[derive(Default)]
-struct Cursor {
-    fixed: usize,
-    first: usize,
-    later: usize,
+/// How many bits are certain to be in eight bytes, whichever bit of the first they begin at.
+const FEW: u32 = 57;
+
+/// A position in a stream, in bits.
+struct Position<'a> {
+    /// From the first bit of the stream to the end of the image.
+    stream: &'a [u8],
+    at: usize,
+    /// Where the stream ends.
+    end: usize,
 }
 
-impl Cursor {
-    /// The next block's planes.
+impl<'a> Position<'a> {
+    fn new(stream: &'a [u8], length: usize) -> Result<Self> {
+        if stream.len() < length + PADDING {
+            return Err(broken("a tile beyond its end"));
+        }
+        Ok(Self { stream, at: 0, end: 8 * length })
+    }
+
+    /// At least `count` bits from here on, which are at most 64.
+    ///
+    /// # Safety
+    /// The position is less than nine bytes beyond the end of the stream.
     #[inline(always)]
-    unsafe fn planes<I: Instructions>(&mut self, streams: &Streams<'_>, class: &Class) -> Planes {
-        let mut planes = Planes::default();
+    unsafe fn bits(&self, count: u32) -> u64 {
         // SAFETY: the caller's.
-        let deposit = |bits, mask| unsafe { I::deposit(bits, mask) };
-        let fixed = |bits: u16| self.fixed + usize::from(bits);
-        planes.unary[0] = deposit(bits(streams.fixed, self.fixed), class.coded);
-        planes.raw[0] = deposit(bits(streams.fixed, fixed(class.offsets[0])), class.raw[0]);
-        for i in 1..RAW {
-            let bits = few_bits(streams.fixed, fixed(class.offsets[i]));
-            planes.raw[i] = deposit(bits, class.raw[i]);
+        let bits = unsafe { self.few_bits() };
+        // Without a branch, this is slower: so many are rarely needed.
+        if count <= FEW {
+            return bits;
         }
-        self.fixed = fixed(class.offsets[RAW]);
+        // SAFETY: at most `PADDING` bytes beyond the end of the stream, which `new` checked.
+        let ninth = unsafe { *self.stream.get_unchecked(self.at / 8 + 8) };
+        bits | (u64::from(ninth) << 1) << (63 - self.at % 8)
+    }
 
+    /// At least [`FEW`] bits from here on.
+    ///
+    /// # Safety
+    /// As for [`Self::bits`].
+    #[inline(always)]
+    unsafe fn few_bits(&self) -> u64 {
+        // SAFETY: at most `PADDING` bytes beyond the end of the stream, which `new` checked.
+        let bytes = unsafe { self.stream.as_ptr().add(self.at / 8).cast::<u64>().read_unaligned() };
+        u64::from_le(bytes) >> (self.at % 8)
+    }
+
+    /// The bits for a plane of which `mask` has the places; moves on beyond them.
+    ///
+    /// # Safety
+    /// As for [`Self::bits`], and the machine has the instructions.
+    #[inline(always)]
+    unsafe fn plane<I: Instructions>(&mut self, mask: u64) -> u64 {
+        let count = mask.count_ones();
+        // SAFETY: the caller's.
+        let plane = unsafe { I::deposit(self.bits(count), mask) };
+        self.at += count as usize;
+        plane
+    }
+}
+
+/// Positions in the three streams.
+struct Cursor<'a> {
+    fixed: Position<'a>,
+    first: Position<'a>,
+    later: Position<'a>,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(streams: &Streams<'a>, components: &[(u8, u8)]) -> Result<Self> {
+        let books = components.iter().map(|&(_, book)| &CODEBOOKS[usize::from(book)]).cycle();
+        let classes = streams.classes.iter().zip(books);
+        let bits = classes.map(|(&class, book)| usize::from(book[usize::from(class)].offsets[RAW]));
+        // Thereafter no position of this stream needs a check.
+        if bits.sum::<usize>().div_ceil(8) != streams.lengths[0] {
+            return Err(broken("the length of a tile's first stream"));
+        }
+        Ok(Self {
+            fixed: Position::new(streams.fixed, streams.lengths[0])?,
+            first: Position::new(streams.first, streams.lengths[1])?,
+            later: Position::new(streams.later, streams.lengths[2])?,
+        })
+    }
+
+    /// The next block's planes.
+    ///
+    /// # Safety
+    /// The machine has the instructions, and `class` is the next one of those that this was made
+    /// for.
+    #[inline(always)]
+    unsafe fn planes<I: Instructions>(&mut self, class: &Class) -> Result<Planes> {
+        let mut planes = Planes::default();
+        let Self { fixed, first, later } = self;
+        let start = fixed.at;
+        // SAFETY: all bits of the class are in the stream, as `new` checked for its classes.
+        unsafe {
+            planes.unary[0] = fixed.plane::<I>(class.coded);
+            planes.raw[0] = fixed.plane::<I>(class.raw[0]);
+            for i in 1..RAW {
+                fixed.at = start + usize::from(class.offsets[i]);
+                planes.raw[i] = I::deposit(fixed.few_bits(), class.raw[i]);
+            }
+        }
+        fixed.at = start + usize::from(class.offsets[RAW]);
+
+        if first.at > first.end || later.at > later.end {
+            return Err(broken("a tile ends too early"));
+        }
         let nonzero = planes.nonzero();
-        planes.unary[1] = deposit(bits(streams.first, self.first), planes.unary[0]);
-        self.first += planes.unary[0].count_ones() as usize;
-        planes.negative = deposit(bits(streams.first, self.first), nonzero);
-        self.first += nonzero.count_ones() as usize;
-
-        for i in 2..UNARY {
-            planes.unary[i] = deposit(bits(streams.later, self.later), planes.unary[i - 1]);
-            self.later += planes.unary[i - 1].count_ones() as usize;
+        // SAFETY: a position was within its stream, and a plane has 64 bits.
+        unsafe {
+            planes.unary[1] = first.plane::<I>(planes.unary[0]);
+            planes.negative = first.plane::<I>(nonzero);
+            planes.unary[2] = later.plane::<I>(planes.unary[1]);
+            planes.unary[3] = later.plane::<I>(planes.unary[2]);
         }
-        planes
+        Ok(planes)
     }
 
     /// Whether the blocks took the bits of their tile and no others.
-    fn check(&self, streams: &Streams<'_>) -> Result<()> {
-        let taken = [self.fixed, self.first, self.later].map(|bits| bits.div_ceil(8));
-        if taken == streams.lengths { Ok(()) } else { Err(broken("the lengths of a tile")) }
+    fn check(&self) -> Result<()> {
+        let ended = |position: &Position<'_>| position.at.next_multiple_of(8) == position.end;
+        if ended(&self.first) && ended(&self.later) {
+            Ok(())
+        } else {
+            Err(broken("the lengths of a tile's streams"))
+        }
     }
-}
-
-/// The 64 bits from bit `at` of a stream on. Beyond its end there are zeros.
-#[inline(always)]
-fn bits(stream: &[u8], at: usize) -> u64 {
-    let Some(bytes) = stream.get(at / 8..).and_then(|rest| rest.first_chunk::<9>()) else {
-        return 0;
-    };
-    let low = u64::from_le_bytes(*bytes.first_chunk().expect("nine bytes"));
-    let shift = at as u32 % 8;
-    low >> shift | (u64::from(bytes[8]) << 1) << (63 - shift)
-}
-
-/// As [`bits`], but at least 57 of them.
-#[inline(always)]
-fn few_bits(stream: &[u8], at: usize) -> u64 {
-    let Some(bytes) = stream.get(at / 8..).and_then(|rest| rest.first_chunk::<8>()) else {
-        return 0;
-    };
-    u64::from_le_bytes(*bytes) >> (at % 8)
 }
 
 /// Adds their escapes to the coefficients in `last`, the last unary plane.

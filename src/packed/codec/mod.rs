@@ -11,7 +11,7 @@ mod encode;
 mod planes;
 mod portable;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod tile;
 
 pub(super) use self::cost::choose_codebook;
@@ -66,11 +66,7 @@ pub(super) fn decode(
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512bw,avx512vbmi,bmi2,popcnt")]
-fn decode_avx512vbmi(
-    streams: &Streams<'_>,
-    mcu: &[(u8, u8)],
-    out: &mut [[i16; 64]],
-) -> Result<()> {
+fn decode_avx512vbmi(streams: &Streams<'_>, mcu: &[(u8, u8)], out: &mut [[i16; 64]]) -> Result<()> {
     // SAFETY: this function has the instructions.
     unsafe { decode::decode::<avx512vbmi::Avx512>(streams, mcu, out) }
 }

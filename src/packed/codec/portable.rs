@@ -29,6 +29,9 @@ const fn deposits() -> [[u8; 256]; 256] {
 impl Instructions for Portable {
     #[inline(always)]
     unsafe fn deposit(mut bits: u64, mask: u64) -> u64 {
+        if mask == 0 {
+            return 0;
+        }
         let bytes = mask.to_le_bytes().map(|mask| {
             let byte = DEPOSITS[usize::from(mask)][bits as usize & 255];
             bits >>= mask.count_ones();
@@ -39,27 +42,42 @@ impl Instructions for Portable {
 
     #[inline(always)]
     unsafe fn coefficients(planes: &Planes, weights: &[u8; BLOCK], out: &mut [i16; BLOCK]) {
+        // The unary digits of each coefficient, counted in three planes: no plane has a
+        // coefficient that the plane before it does not have.
+        let [a, b, c, d] = planes.unary;
+        let [r, s, t, u, v] = planes.raw;
+        let binary = [r, s, t, u, v, a ^ b ^ c ^ d, b & !d, d];
         let eights = out.as_chunks_mut::<8>().0.iter_mut().zip(weights.as_chunks::<8>().0);
         for (group, (out, weights)) in eights.enumerate() {
-            let bits = |plane: u64| -> [u8; 8] {
-                let byte = (plane >> (8 * group)) as u8;
-                std::array::from_fn(|i| (byte >> i) & 1)
-            };
-            let mut sums = [0u8; 8];
-            for plane in planes.unary {
-                for ((sum, bit), weight) in sums.iter_mut().zip(bits(plane)).zip(weights) {
-                    *sum = sum.wrapping_add(bit * weight);
-                }
-            }
-            for (i, plane) in planes.raw.into_iter().enumerate() {
-                for (sum, bit) in sums.iter_mut().zip(bits(plane)) {
-                    *sum = sum.wrapping_add(bit << i);
-                }
-            }
-            for ((out, sum), bit) in out.iter_mut().zip(sums).zip(bits(planes.negative)) {
-                let value = if bit == 1 { sum.wrapping_neg() } else { sum };
-                *out = (value as i8).into();
+            let byte = |plane: u64| (plane >> (8 * group)) as u8;
+            let values = transpose(u64::from_le_bytes(binary.map(byte))).to_le_bytes();
+            let signs = ones(byte(planes.negative)).to_le_bytes();
+            for i in 0..8 {
+                let magnitude = (values[i] & 31).wrapping_add((values[i] >> 5) * weights[i]);
+                let negative = signs[i].wrapping_neg();
+                out[i] = ((magnitude ^ negative).wrapping_sub(negative) as i8).into();
             }
         }
     }
+}
+
+/// Bit `j` of byte `i` becomes bit `i` of byte `j`.
+#[inline(always)]
+fn transpose(mut bits: u64) -> u64 {
+    // Swaps the two other quarters of squares of 2, 4 and 8 bits.
+    for (shift, mask) in
+        [(7, 0x00AA_00AA_00AA_00AA), (14, 0x0000_CCCC_0000_CCCC), (28, 0x0000_0000_F0F0_F0F0)]
+    {
+        let swapped = (bits ^ bits >> shift) & mask;
+        bits ^= swapped ^ swapped << shift;
+    }
+    bits
+}
+
+/// A byte for each bit: zero or one.
+#[inline(always)]
+fn ones(bits: u8) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let apart = u64::from(bits) * ONES & 0x8040_2010_0804_0201;
+    (apart + 0x7F * ONES) >> 7 & ONES
 }

@@ -40,8 +40,7 @@ pub(super) static CODEBOOKS: [Codebook; 2] = [LUMA, CHROMA];
 /// A line per class, a character per coefficient: its number of raw bits, or `-` if it is zero.
 const fn parse(text: &[u8]) -> Codebook {
     assert!(text.len() == CLASSES * (BLOCK + 1), "256 lines of 64 characters");
-    let empty =
-        Class { weights: [1; BLOCK], coded: 0, raw: [0; RAW], offsets: [0; RAW + 1] };
+    let empty = Class { weights: [1; BLOCK], coded: 0, raw: [0; RAW], offsets: [0; RAW + 1] };
     let mut book = [empty; CLASSES];
     let mut class = 0;
     while class < CLASSES {
@@ -74,6 +73,7 @@ const fn parse_class(text: &[u8], start: usize) -> Class {
     let mut plane = 0;
     while plane < RAW {
         class.offsets[plane + 1] = class.offsets[plane] + class.raw[plane].count_ones() as u16;
+        assert!(plane == 0 || class.raw[plane].count_ones() <= 57, "more than one read has");
         plane += 1;
     }
     class
