@@ -6,7 +6,11 @@ use super::tile::Streams;
 use crate::error::Result;
 use crate::packed::{PADDING, broken};
 
-/// Unpacks a tile. `components` has the component and the codebook of each block of an MCU.
+/// Unpacks a tile, up to its exceptions. `components` has the component and the codebook of each
+/// block of an MCU.
+///
+/// # Safety
+/// The machine has the instructions.
 #[inline(always)]
 pub(super) unsafe fn decode<I: Instructions>(
     streams: &Streams<'_>,
@@ -15,9 +19,10 @@ pub(super) unsafe fn decode<I: Instructions>(
 ) -> Result<()> {
     let mut cursor = Cursor::new(streams, components)?;
     let mut escapes = streams.escapes;
+    let mut before = streams.predictors();
     let mcus = out.chunks_exact_mut(components.len());
     for (mcu, classes) in mcus.zip(streams.classes.chunks_exact(components.len())) {
-        for ((block, &class), &(_, book)) in mcu.iter_mut().zip(classes).zip(components) {
+        for ((block, &class), &(component, book)) in mcu.iter_mut().zip(classes).zip(components) {
             let book: &Codebook = &CODEBOOKS[usize::from(book)];
             let class = &book[usize::from(class)];
             // SAFETY: the caller's, and `cursor` is of these classes.
@@ -27,6 +32,9 @@ pub(super) unsafe fn decode<I: Instructions>(
             if planes.unary[UNARY - 1] != 0 {
                 add_escapes(planes.unary[UNARY - 1], &planes, class, &mut escapes, block)?;
             }
+            let before = &mut before[usize::from(component % 4)];
+            block[0] = block[0].wrapping_add(*before);
+            *before = block[0];
         }
     }
     cursor.check()?;
@@ -35,9 +43,6 @@ pub(super) unsafe fn decode<I: Instructions>(
     }
     Ok(())
 }
-
-/// How many bits are certain to be in eight bytes, whichever bit of the first they begin at.
-const FEW: u32 = 57;
 
 /// A position in a stream, in bits.
 struct Position<'a> {
@@ -56,32 +61,38 @@ impl<'a> Position<'a> {
         Ok(Self { stream, at: 0, end: 8 * length })
     }
 
-    /// At least `count` bits from here on, which are at most 64.
+    /// The 64 bits from here on.
     ///
     /// # Safety
     /// The position is less than nine bytes beyond the end of the stream.
     #[inline(always)]
-    unsafe fn bits(&self, count: u32) -> u64 {
+    unsafe fn bits(&self) -> u64 {
         // SAFETY: the caller's.
-        let bits = unsafe { self.few_bits() };
-        // Without a branch, this is slower: so many are rarely needed.
-        if count <= FEW {
-            return bits;
-        }
-        // SAFETY: at most `PADDING` bytes beyond the end of the stream, which `new` checked.
-        let ninth = unsafe { *self.stream.get_unchecked(self.at / 8 + 8) };
-        bits | (u64::from(ninth) << 1) << (63 - self.at % 8)
+        let (bits, next) = unsafe { (self.word(0), self.word(1)) };
+        // The second begins a byte later. Where both have a bit, it is the same.
+        bits >> (self.at % 8) | next << (8 - self.at % 8)
     }
 
-    /// At least [`FEW`] bits from here on.
+    /// At least 57 bits from here on.
     ///
     /// # Safety
     /// As for [`Self::bits`].
     #[inline(always)]
     unsafe fn few_bits(&self) -> u64 {
-        // SAFETY: at most `PADDING` bytes beyond the end of the stream, which `new` checked.
-        let bytes = unsafe { self.stream.as_ptr().add(self.at / 8).cast::<u64>().read_unaligned() };
-        u64::from_le(bytes) >> (self.at % 8)
+        // SAFETY: the caller's.
+        unsafe { self.word(0) >> (self.at % 8) }
+    }
+
+    /// The eight bytes from the byte of this position on, or from a later one.
+    ///
+    /// # Safety
+    /// As for [`Self::bits`], and `later` is at most 1.
+    #[inline(always)]
+    unsafe fn word(&self, later: usize) -> u64 {
+        // SAFETY: it ends less than `PADDING` bytes beyond the stream, as `new` checked.
+        let word = unsafe { self.stream.as_ptr().add(self.at / 8 + later).cast::<u64>() };
+        // SAFETY: as above.
+        u64::from_le(unsafe { word.read_unaligned() })
     }
 
     /// The bits for a plane of which `mask` has the places; moves on beyond them.
@@ -90,10 +101,9 @@ impl<'a> Position<'a> {
     /// As for [`Self::bits`], and the machine has the instructions.
     #[inline(always)]
     unsafe fn plane<I: Instructions>(&mut self, mask: u64) -> u64 {
-        let count = mask.count_ones();
         // SAFETY: the caller's.
-        let plane = unsafe { I::deposit(self.bits(count), mask) };
-        self.at += count as usize;
+        let plane = unsafe { I::deposit(self.bits(), mask) };
+        self.at += mask.count_ones() as usize;
         plane
     }
 }

@@ -59,9 +59,7 @@ pub(super) fn decode(
         },
         isa => unreachable!("no version for {isa:?}"),
     }?;
-    streams.add_exceptions(out)?;
-    sum_differences(&streams, mcu, out);
-    Ok(())
+    streams.add_exceptions(mcu, out)
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -83,18 +81,4 @@ fn decode_bmi2(streams: &Streams<'_>, mcu: &[(u8, u8)], out: &mut [[i16; 64]]) -
 fn decode_avx2(streams: &Streams<'_>, mcu: &[(u8, u8)], out: &mut [[i16; 64]]) -> Result<()> {
     // SAFETY: this function has the instructions.
     unsafe { decode::decode::<avx2::Avx2>(streams, mcu, out) }
-}
-
-/// DC coefficients are stored as differences to the one before, of the same component.
-fn sum_differences(streams: &Streams<'_>, mcu: &McuBlocks, out: &mut [[i16; 64]]) {
-    let mut before: [i16; 4] = std::array::from_fn(|component| {
-        if component < mcu.components { streams.predictor(component) } else { 0 }
-    });
-    for blocks in out.chunks_exact_mut(mcu.blocks.len()) {
-        for (block, &(component, _)) in blocks.iter_mut().zip(&mcu.blocks) {
-            let before = &mut before[usize::from(component & 3)];
-            block[0] = block[0].wrapping_add(*before);
-            *before = block[0];
-        }
-    }
 }

@@ -10,6 +10,7 @@
 //! u8, u8, i16 each       exceptions: block, coefficient, value
 //! ```
 
+use super::McuBlocks;
 use super::codebook::BLOCK;
 use crate::error::Result;
 use crate::packed::broken;
@@ -87,19 +88,51 @@ impl<'a> Streams<'a> {
         })
     }
 
-    pub(super) fn predictor(&self, component: usize) -> i16 {
-        i16::from_le_bytes([self.predictors[2 * component], self.predictors[2 * component + 1]])
+    /// What the first DC coefficient of each component is a difference to.
+    pub(super) fn predictors(&self) -> [i16; 4] {
+        let mut predictors =
+            self.predictors.as_chunks().0.iter().map(|bytes| i16::from_le_bytes(*bytes));
+        std::array::from_fn(|_| predictors.next().unwrap_or(0))
     }
 
-    /// Puts the exceptions where they belong.
-    pub(super) fn add_exceptions(&self, blocks: &mut [[i16; BLOCK]]) -> Result<()> {
+    /// Puts the exceptions where they belong, into blocks whose DC coefficients are summed up.
+    pub(super) fn add_exceptions(
+        &self,
+        mcu: &McuBlocks,
+        blocks: &mut [[i16; BLOCK]],
+    ) -> Result<()> {
         for &[block, coefficient, low, high] in self.exceptions.as_chunks().0 {
+            let (number, value) = (usize::from(block), i16::from_le_bytes([low, high]));
             let place = blocks
-                .get_mut(usize::from(block))
+                .get_mut(number)
                 .and_then(|block| block.get_mut(usize::from(coefficient)))
                 .ok_or_else(|| broken("an exception beyond its tile"))?;
-            *place = i16::from_le_bytes([low, high]);
+            if coefficient > 0 {
+                *place = value;
+            } else {
+                self.replace_difference(mcu, blocks, number, value);
+            }
         }
         Ok(())
+    }
+
+    /// Gives a block another DC difference, which changes all later blocks of its component.
+    fn replace_difference(
+        &self,
+        mcu: &McuBlocks,
+        blocks: &mut [[i16; BLOCK]],
+        number: usize,
+        difference: i16,
+    ) {
+        let component = |number: usize| mcu.blocks[number % mcu.blocks.len()].0;
+        let same = |&other: &usize| component(other) == component(number);
+        let before = match (0..number).rev().find(same) {
+            Some(other) => blocks[other][0],
+            None => self.predictors()[usize::from(component(number) % 4)],
+        };
+        let change = before.wrapping_add(difference).wrapping_sub(blocks[number][0]);
+        for other in (number..blocks.len()).filter(same) {
+            blocks[other][0] = blocks[other][0].wrapping_add(change);
+        }
     }
 }
