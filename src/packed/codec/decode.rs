@@ -17,7 +17,7 @@ pub(super) unsafe fn decode<I: Instructions>(
     components: &[(u8, u8)],
     out: &mut [[i16; BLOCK]],
 ) -> Result<()> {
-    let mut cursor = Cursor::new(streams, components)?;
+    let mut cursor = Cursor::new(streams)?;
     let mut escapes = streams.escapes;
     let mut before = streams.predictors();
     let mcus = out.chunks_exact_mut(components.len());
@@ -116,14 +116,7 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    fn new(streams: &Streams<'a>, components: &[(u8, u8)]) -> Result<Self> {
-        let books = components.iter().map(|&(_, book)| &CODEBOOKS[usize::from(book)]).cycle();
-        let classes = streams.classes.iter().zip(books);
-        let bits = classes.map(|(&class, book)| usize::from(book[usize::from(class)].offsets[RAW]));
-        // Thereafter no position of this stream needs a check.
-        if bits.sum::<usize>().div_ceil(8) != streams.lengths[0] {
-            return Err(broken("the length of a tile's first stream"));
-        }
+    fn new(streams: &Streams<'a>) -> Result<Self> {
         Ok(Self {
             fixed: Position::new(streams.fixed, streams.lengths[0])?,
             first: Position::new(streams.first, streams.lengths[1])?,
@@ -141,7 +134,7 @@ impl<'a> Cursor<'a> {
         let mut planes = Planes::default();
         let Self { fixed, first, later } = self;
         let start = fixed.at;
-        // SAFETY: all bits of the class are in the stream, as `new` checked for its classes.
+        // SAFETY: the length of the stream is that of all its classes' bits.
         unsafe {
             planes.unary[0] = fixed.plane::<I>(class.coded);
             planes.raw[0] = fixed.plane::<I>(class.raw[0]);

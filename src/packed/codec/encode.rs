@@ -17,22 +17,20 @@ struct Bits {
 }
 
 impl Bits {
-    fn push(&mut self, bit: bool) {
-        if self.length.is_multiple_of(8) {
-            self.bytes.push(0);
-        }
-        if bit && let Some(last) = self.bytes.last_mut() {
-            *last |= 1 << (self.length % 8);
-        }
-        self.length += 1;
-    }
-
     /// The bits of `plane` at which `mask` has ones.
     fn extract(&mut self, plane: u64, mut mask: u64) {
+        let (mut bits, mut count) = (0u64, 0);
         while mask != 0 {
-            self.push(plane >> mask.trailing_zeros() & 1 == 1);
+            bits |= (plane >> mask.trailing_zeros() & 1) << count;
             mask &= mask - 1;
+            count += 1;
         }
+        // They begin in the last byte, if that has room.
+        let used = self.length % 8;
+        let last = if used > 0 { self.bytes.pop().unwrap_or(0) } else { 0 };
+        let bytes = (u128::from(bits) << used | u128::from(last)).to_le_bytes();
+        self.bytes.extend(&bytes[..(used + count).div_ceil(8)]);
+        self.length += count;
     }
 
     fn clear(&mut self) {
@@ -112,6 +110,9 @@ impl Encoder {
     fn planes(&mut self, class: &Class, block: &[i16; BLOCK]) -> Planes {
         let mut planes = Planes::default();
         for (i, (&value, &weight)) in block.iter().zip(&class.weights).enumerate() {
+            if value == 0 {
+                continue;
+            }
             let (magnitude, weight) = (value.unsigned_abs(), u16::from(weight));
             let digits = magnitude / weight;
             for (digit, plane) in planes.unary.iter_mut().enumerate() {
@@ -130,7 +131,7 @@ impl Encoder {
 
     fn write(&self, out: &mut Vec<u8>) {
         let streams = [&self.fixed.bytes, &self.first.bytes, &self.later.bytes];
-        for length in streams.map(Vec::len).into_iter().chain([self.exceptions.len()]) {
+        for length in [self.first.bytes.len(), self.later.bytes.len(), self.exceptions.len()] {
             out.extend((length as u16).to_le_bytes());
         }
         out.extend(&self.classes);

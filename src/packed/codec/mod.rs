@@ -42,7 +42,7 @@ pub(super) fn decode(
     mcu: &McuBlocks,
     out: &mut [[i16; 64]],
 ) -> Result<()> {
-    let streams = Streams::parse(image, length, mcu.components, out.len())?;
+    let streams = Streams::parse(image, length, mcu, out.len())?;
     match simd.isa() {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the machine has what `simd` names.

@@ -46,10 +46,15 @@ impl Instructions for Portable {
         // coefficient that the plane before it does not have.
         let [a, b, c, d] = planes.unary;
         let [r, s, t, u, v] = planes.raw;
+        let nonzero = planes.nonzero();
         let binary = [r, s, t, u, v, a ^ b ^ c ^ d, b & !d, d];
         let eights = out.as_chunks_mut::<8>().0.iter_mut().zip(weights.as_chunks::<8>().0);
         for (group, (out, weights)) in eights.enumerate() {
             let byte = |plane: u64| (plane >> (8 * group)) as u8;
+            if byte(nonzero) == 0 {
+                *out = [0; 8];
+                continue;
+            }
             let values = transpose(u64::from_le_bytes(binary.map(byte))).to_le_bytes();
             let signs = ones(byte(planes.negative)).to_le_bytes();
             for i in 0..8 {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! i16 per component      what the first DC coefficient of the component is a difference to
-//! u16, u16, u16          the lengths of the three bit streams
+//! u16, u16               the lengths of the first and the later stream
 //! u16                    how many exceptions there are
 //! u8 per block           classes
 //! bit streams            fixed, first, later
@@ -11,7 +11,7 @@
 //! ```
 
 use super::McuBlocks;
-use super::codebook::BLOCK;
+use super::codebook::{BLOCK, CODEBOOKS, RAW};
 use crate::error::Result;
 use crate::packed::broken;
 use crate::packed::bytes::Bytes;
@@ -44,14 +44,14 @@ pub(super) struct Streams<'a> {
     predictors: &'a [u8],
     /// Per block.
     pub(super) classes: &'a [u8],
-    /// Bits whose number follows from the class: first unary digits and raw bits. This slice and
+    /// Bits whose number follows from the classes: first unary digits and raw bits. This slice and
     /// the next two go on beyond the end of the stream, so that it can be read in larger pieces.
     pub(super) fixed: &'a [u8],
     /// Second unary digits and signs.
     pub(super) first: &'a [u8],
     /// Further unary digits.
     pub(super) later: &'a [u8],
-    /// The lengths of these three.
+    /// The lengths of these three. That of `fixed` has all the bits of `classes`.
     pub(super) lengths: [usize; 3],
     pub(super) escapes: &'a [u8],
     exceptions: &'a [u8],
@@ -62,16 +62,17 @@ impl<'a> Streams<'a> {
     pub(super) fn parse(
         image: &'a [u8],
         length: usize,
-        components: usize,
+        mcu: &McuBlocks,
         blocks: usize,
     ) -> Result<Self> {
         let tile = image.get(..length).ok_or_else(|| broken("a tile beyond its end"))?;
         let mut bytes = Bytes::new(tile);
-        let predictors = bytes.take(2 * components)?;
-        let lengths = [bytes.u16()?, bytes.u16()?, bytes.u16()?];
+        let predictors = bytes.take(2 * mcu.components)?;
+        let (first, later) = (bytes.u16()?, bytes.u16()?);
         let exceptions = bytes.u16()? * Exception::LENGTH;
         let classes = bytes.take(blocks)?;
-        let fixed = predictors.len() + 8 + blocks;
+        let fixed = length - bytes.remaining();
+        let lengths = [fixed_length(classes, mcu), first, later];
         bytes.take(lengths.iter().sum())?;
         let escapes = bytes.remaining().checked_sub(exceptions);
         let escapes = bytes.take(escapes.ok_or_else(|| broken("a tile ends too early"))?)?;
@@ -135,4 +136,16 @@ impl<'a> Streams<'a> {
             blocks[other][0] = blocks[other][0].wrapping_add(change);
         }
     }
+}
+
+/// The length of the fixed stream in bytes.
+fn fixed_length(classes: &[u8], mcu: &McuBlocks) -> usize {
+    let mut bits = 0;
+    for classes in classes.chunks(mcu.blocks.len()) {
+        for (&class, &(_, book)) in classes.iter().zip(&mcu.blocks) {
+            let class = &CODEBOOKS[usize::from(book)][usize::from(class)];
+            bits += usize::from(class.offsets[RAW]);
+        }
+    }
+    bits.div_ceil(8)
 }
