@@ -17,8 +17,9 @@
 //! # Kernels with intrinsics
 //!
 //! Where LLVM finds no good form, the kernel is written by hand, once per instruction set. There
-//! are four of them: the resize, the interpolation of affine transforms, the look-up of bytes in a
-//! table, and the normalisation of batches. They have the same layout:
+//! are five of them: the resize, the interpolation of affine transforms, the look-up of bytes in a
+//! table, the normalisation of batches, and the unpacking of packed images. They have the same
+//! layout:
 //!
 //! ```text
 //! kernel/
@@ -123,10 +124,11 @@ fn pdep_is_slow() -> bool {
 
     // Within a virtual machine `cpuid` takes microseconds.
     static SLOW: LazyLock<bool> = LazyLock::new(|| {
-        let leaf = __cpuid(0);
+        #[allow(unused_unsafe, reason = "newer compilers know that it is safe")]
+        // SAFETY: every x86-64 has `cpuid`.
+        let (leaf, version) = unsafe { (__cpuid(0), __cpuid(1).eax) };
         let vendor = [leaf.ebx, leaf.edx, leaf.ecx].map(u32::to_le_bytes).concat();
         // A base of 15 means that the extended family is added to it.
-        let version = __cpuid(1).eax;
         let family = (version >> 8 & 15) + (version >> 20 & 255);
         matches!(&vendor[..], b"AuthenticAMD" | b"HygonGenuine") && family < QUICK
     });

@@ -83,6 +83,6 @@ fn transpose(mut bits: u64) -> u64 {
 #[inline(always)]
 fn ones(bits: u8) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    let apart = u64::from(bits) * ONES & 0x8040_2010_0804_0201;
+    let apart = (u64::from(bits) * ONES) & 0x8040_2010_0804_0201;
     (apart + 0x7F * ONES) >> 7 & ONES
 }

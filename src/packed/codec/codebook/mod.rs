@@ -30,12 +30,10 @@ pub(super) struct Class {
 /// All classes of a codebook.
 pub(super) type Codebook = [Class; CLASSES];
 
-/// For luma and other dense components.
-const LUMA: Codebook = parse(include_bytes!("luma.txt"));
-/// For chroma and other sparse components.
-const CHROMA: Codebook = parse(include_bytes!("chroma.txt"));
-/// All codebooks. A component has the index of its own.
-pub(super) static CODEBOOKS: [Codebook; 2] = [LUMA, CHROMA];
+/// All codebooks: for luma and other dense components, and for chroma and other sparse ones. A
+/// component has the index of its own.
+pub(super) static CODEBOOKS: [Codebook; 2] =
+    [parse(include_bytes!("luma.txt")), parse(include_bytes!("chroma.txt"))];
 
 /// A line per class, a character per coefficient: its number of raw bits, or `-` if it is zero.
 const fn parse(text: &[u8]) -> Codebook {
