@@ -47,14 +47,15 @@ CHROMA_CORNER = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 
 
 
 def quantisation(quality: int, *, luma: bool) -> np.ndarray:
-    """libjpeg's table of 8 x 8 steps for a quality."""
+    """The table of 8 x 8 steps that libjpeg has for a quality."""
     if luma:
         table = np.array(LUMA.split(), int).reshape(8, 8)
     else:
         table = np.full((8, 8), 99)
         table[:4, :4] = CHROMA_CORNER
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
-    return np.clip((table * scale + 50) // 100, 1, 255)
+    steps: np.ndarray = np.clip((table * scale + 50) // 100, 1, 255)
+    return steps
 
 
 def transform() -> np.ndarray:
@@ -78,7 +79,8 @@ def blocks(plane: np.ndarray, steps: np.ndarray, factors: tuple[int, int]) -> np
     dc = quantised[:, :, 0].copy()
     quantised[:, 1:, 0] -= dc[:, :-1]
     quantised[:, :: 8 * v * h, 0] = 0
-    return quantised.reshape(-1, 64)
+    found: np.ndarray = quantised.reshape(-1, 64)
+    return found
 
 
 def components(image: Image.Image, quality: int, subsampling: int) -> list[np.ndarray]:
@@ -127,7 +129,8 @@ def corpus() -> tuple[np.ndarray, np.ndarray]:
     """Blocks of luma and of chroma."""
     rng = np.random.default_rng(1)
     sources, photographs = pictures(), photos.photographs()
-    luma, chroma = [], []
+    luma: list[np.ndarray] = []
+    chroma: list[np.ndarray] = []
     for number in range(FILES):
         image, options = photos.one(photographs, rng) if number % 2 else varied(sources, rng)
         found = components(image, **options)
