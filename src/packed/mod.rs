@@ -13,8 +13,8 @@
 //! tiles         the coefficients
 //! ```
 //!
-//! * [`pack`] makes a packed image, [`Packed`] reads it.
-//! * [`codec`] has the entropy coder of tiles. Its kernels are laid out as [`crate::simd`] says.
+//! * [`pack()`] makes a packed image, [`Packed`] reads it.
+//! * `codec` has the entropy coder of tiles. Its kernels are laid out as [`crate::simd`] says.
 //! * [`geometry`] and [`tiles`] say how an image is divided.
 //!
 //! A packed image may come from anyone. Every length and offset is checked before it is used, and a
