@@ -95,6 +95,23 @@ fn a_geometry_is_checked() {
 }
 
 #[test]
+fn tiles_have_the_order_of_mcus() {
+    let geometry = geometry(SAMPLINGS[5], (32, 32));
+    let mut coefficients = coefficients(&geometry, &[[0; 64]]);
+    for (number, component) in coefficients.components.iter_mut().enumerate() {
+        for (place, block) in component.blocks.iter_mut().enumerate() {
+            block[0] = (100 * number + place) as i16;
+        }
+    }
+    let image = pack(&coefficients, b"", &geometry).expect("a packed image");
+    let mut tile = [[0; 64]; 12];
+    Packed::open(&image).and_then(|packed| packed.tile(1, 0, &mut tile)).expect("a tile");
+    // The second row of MCUs. Luma has four blocks in a row, chroma two.
+    let expected = [8, 9, 12, 13, 102, 202, 10, 11, 14, 15, 103, 203];
+    assert_eq!(tile.map(|block| block[0]), expected);
+}
+
+#[test]
 fn every_changed_bit_is_noticed() {
     let image = small();
     assert!(Packed::open(&image).and_then(|packed| packed.verify()).is_ok());
