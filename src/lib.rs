@@ -77,6 +77,9 @@ pub mod loader;
 pub mod loss;
 pub mod ops;
 mod pack;
+// Until packed shards are read and written, only the tests use it.
+#[allow(dead_code)]
+mod packed;
 pub mod plan;
 pub mod policy;
 pub mod pool;
