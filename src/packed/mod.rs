@@ -25,6 +25,7 @@ mod codec;
 pub mod coefficients;
 pub mod geometry;
 mod image;
+mod jpeg;
 mod pack;
 mod side;
 #[cfg(test)]
