@@ -50,7 +50,7 @@ impl<'a> Packed<'a> {
         }
         let version = bytes.u8()?;
         if version != VERSION {
-            let cause = format!("version {version} of the format; update tied-augment to read it");
+            let cause = format!("version {version} of the format, not {VERSION}: pack it anew");
             return Err(broken(&cause));
         }
         if bytes.u32()? != image.len() {
@@ -73,6 +73,10 @@ impl<'a> Packed<'a> {
             .split_at_checked(4 * rows)
             .filter(|(_, lengths)| lengths.len() == 2 * rows * columns)
             .ok_or_else(|| broken("the length of its directory"))?;
+        // A tile has at least a byte per block, so that a short file can't ask for much memory.
+        if grid.mcus.0 * grid.mcus.1 * grid.mcu_blocks() > tiles.len() - PADDING {
+            return Err(broken("it is too short for its blocks"));
+        }
         let simd = Simd::best(ISAS);
         Ok(Self { image, geometry, grid, mcu, rows, lengths, side, side_length, tiles, simd })
     }
@@ -135,11 +139,6 @@ impl<'a> Packed<'a> {
 
     /// Unpacks all tiles.
     pub fn coefficients(&self) -> Result<Coefficients> {
-        // A tile has at least a byte per block, so that a short file can't ask for much memory.
-        let blocks = self.grid.mcus.0 * self.grid.mcus.1 * self.grid.mcu_blocks();
-        if blocks > self.tiles.len() {
-            return Err(broken("it is too short for its blocks"));
-        }
         let component = |(index, info): (usize, &super::geometry::ComponentInfo)| {
             let size = self.grid.component_size(index);
             Component { sampling: info.sampling, size, blocks: vec![[0; 64]; size.0 * size.1] }

@@ -13,9 +13,14 @@
 //! tiles         the coefficients
 //! ```
 //!
-//! * [`pack()`] makes a packed image, [`Packed`] reads it.
+//! * [`pack_jpeg`] packs a JPEG file, [`unpack_jpeg`] gives it back, and [`crate::decode`] makes its
+//!   pixels.
+//! * [`pack()`] makes a packed image of coefficients, [`Packed`] reads it.
+//! * `jpeg` takes JPEG files apart into coefficients and side information, and writes them again.
 //! * `codec` has the entropy coder of tiles. Its kernels are laid out as [`crate::simd`] says.
 //! * [`geometry`] and [`tiles`] say how an image is divided.
+//!
+//! The format is experimental: it has version 0, and files must be packed anew after an upgrade.
 //!
 //! A packed image may come from anyone. Every length and offset is checked before it is used, and a
 //! broken image gives an error or other coefficients.
@@ -23,6 +28,7 @@
 mod bytes;
 mod codec;
 pub mod coefficients;
+mod file;
 pub mod geometry;
 mod image;
 mod jpeg;
@@ -31,8 +37,11 @@ mod side;
 #[cfg(test)]
 mod tests;
 pub mod tiles;
+pub(crate) mod zigzag;
 
+pub use self::file::{pack_jpeg, unpack_jpeg};
 pub use self::image::Packed;
+pub use self::jpeg::Unpackable;
 pub use self::pack::pack;
 use crate::error::Error;
 
@@ -40,8 +49,9 @@ use crate::error::Error;
 /// changes ends of lines, or stops at an end of file, breaks them.
 pub const MAGIC: [u8; 7] = *b"\xD7TAP\r\n\x1A";
 
-/// The version of the format. Other versions are refused.
-const VERSION: u8 = 1;
+/// The version of the format. Other versions are refused. As long as it is 0, the format may change
+/// without another number.
+const VERSION: u8 = 0;
 
 /// Bytes of the header.
 const HEADER: usize = 32;

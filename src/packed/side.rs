@@ -7,6 +7,7 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, 
 
 use super::broken;
 use super::geometry::Geometry;
+use super::zigzag::NATURAL;
 use crate::error::Result;
 
 /// What libjpeg writes before and after its quantisation tables, with the Huffman tables of the
@@ -16,13 +17,6 @@ const USUAL: &[u8] = include_bytes!("usual.bin");
 /// Deflate can't make more than this many bytes from one.
 const MAX_RATIO: usize = 1032;
 
-/// The order of a block's coefficients in JPEG files.
-const ZIGZAG: [u8; 64] = [
-    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20,
-    13, 6, 7, 14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59,
-    52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
-];
-
 fn dictionary(geometry: &Geometry) -> Vec<u8> {
     let mut dictionary = USUAL.to_vec();
     for (number, table) in geometry.tables.iter().enumerate() {
@@ -30,7 +24,7 @@ fn dictionary(geometry: &Geometry) -> Vec<u8> {
         // As in a file: the marker, the length of the segment, the width and the number.
         dictionary.extend(if wide { [0xFF, 0xDB, 0, 131] } else { [0xFF, 0xDB, 0, 67] });
         dictionary.push(u8::from(wide) << 4 | number as u8);
-        for place in ZIGZAG {
+        for &place in &NATURAL[..64] {
             let step = table[usize::from(place)].to_be_bytes();
             dictionary.extend(&step[if wide { 0 } else { 1 }..]);
         }

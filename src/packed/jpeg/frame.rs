@@ -10,6 +10,8 @@ const MAX_SIDE: usize = 65_500;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Frame {
     pub(super) progressive: bool,
+    /// Height and width in pixels.
+    pub(super) size: (u16, u16),
     pub(super) components: Vec<FrameComponent>,
     /// Rows and columns of MCUs in a scan of several components.
     pub(super) mcus: (usize, usize),
@@ -37,8 +39,8 @@ impl Frame {
         let Some((&[precision, h0, h1, w0, w1, count], specs)) = payload.split_first_chunk() else {
             return Err(Unpackable::Broken("the length of a frame header"));
         };
-        let height = usize::from(u16::from_be_bytes([h0, h1]));
-        let width = usize::from(u16::from_be_bytes([w0, w1]));
+        let size = (u16::from_be_bytes([h0, h1]), u16::from_be_bytes([w0, w1]));
+        let (height, width) = (usize::from(size.0), usize::from(size.1));
         check(precision, (height, width), count, max_pixels)?;
         if specs.len() != usize::from(count) * 3 {
             return Err(Unpackable::Broken("the length of a frame header"));
@@ -64,7 +66,7 @@ impl Frame {
             return Err(Unpackable::Broken("two components of one name"));
         }
         let mcus = (height.div_ceil(8 * highest), width.div_ceil(8 * widest));
-        Ok(Self { progressive, components, mcus })
+        Ok(Self { progressive, size, components, mcus })
     }
 
     /// Height and width in blocks of a component, padded to whole MCUs.

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use super::colours::Colours;
 use super::frame::Frame;
 use super::huffman::Specification;
 use super::scan::{Band, Coding, Scan, ScanComponent};
 use super::unpackable::{MAX_SCANS, Unpackable};
+use crate::packed::geometry::Geometry;
 
 /// libjpeg's limit on the blocks of an MCU.
 const MAX_MCU_BLOCKS: usize = 10;
@@ -21,8 +23,7 @@ pub(super) struct Headers {
     frame: Option<Frame>,
     dc: [Option<Arc<Specification>>; 4],
     ac: [Option<Arc<Specification>>; 4],
-    /// Which quantisation tables there are.
-    quantisation: [bool; 4],
+    colours: Colours,
     restart_interval: usize,
     known: Vec<Known>,
     scans: usize,
@@ -41,7 +42,7 @@ impl Headers {
             frame: None,
             dc: Default::default(),
             ac: Default::default(),
-            quantisation: [false; 4],
+            colours: Colours::default(),
             restart_interval: 0,
             known: Vec::new(),
             scans: 0,
@@ -53,8 +54,11 @@ impl Headers {
         self.frame.as_ref()
     }
 
-    pub(super) fn into_frame(self) -> Option<Frame> {
-        self.frame
+    /// The frame, and what a decoder needs besides it and coefficients; after the end of the image.
+    pub(super) fn finish(self) -> Option<(Frame, Geometry)> {
+        let frame = self.frame?;
+        let geometry = self.colours.geometry(&frame)?;
+        Some((frame, geometry))
     }
 
     /// Reads segments from `bytes[*at..]` until a scan's data or the end of the image. Leaves `at`
@@ -81,10 +85,12 @@ impl Headers {
             match code {
                 0xC0..=0xC2 => self.start_of_frame(content, code == 0xC2)?,
                 0xC4 => self.huffman_tables(content)?,
-                0xDB => self.quantisation_tables(content)?,
+                0xDB => self.colours.tables(content)?,
                 0xDD => self.restart(content)?,
                 0xDA => return self.start_of_scan(content).map(Next::Scan),
-                // APPn and COM.
+                // libjpeg decides about colours at the first scan.
+                0xE0 | 0xEE if self.scans == 0 => self.colours.application(code, content),
+                // Other APPn, and COM.
                 _ => {}
             }
         }
@@ -121,17 +127,6 @@ impl Headers {
         Ok(())
     }
 
-    fn quantisation_tables(&mut self, mut content: &[u8]) -> Result<(), Unpackable> {
-        while let Some((&selector, rest)) = content.split_first() {
-            let place = self.quantisation.get_mut(usize::from(selector & 15));
-            *place.ok_or(Unpackable::Broken("the number of a quantisation table"))? = true;
-            let length = if selector >> 4 == 0 { 64 } else { 128 };
-            let rest = rest.get(length..);
-            content = rest.ok_or(Unpackable::Broken("the length of a quantisation table"))?;
-        }
-        Ok(())
-    }
-
     fn restart(&mut self, content: &[u8]) -> Result<(), Unpackable> {
         let &[high, low] = content else {
             return Err(Unpackable::Broken("the length of a restart interval"));
@@ -142,7 +137,7 @@ impl Headers {
 
     fn start_of_scan(&mut self, content: &[u8]) -> Result<Scan, Unpackable> {
         const LENGTH: Unpackable = Unpackable::Broken("the length of a scan header");
-        let Self { frame, known, .. } = self;
+        let Self { frame, known, colours, .. } = self;
         let frame = frame.as_ref().ok_or(Unpackable::Broken("a scan before the frame header"))?;
         if self.scans == MAX_SCANS {
             return Err(Unpackable::TooManyScans);
@@ -164,10 +159,7 @@ impl Headers {
             let dc = self.dc.get(usize::from(selector[1] >> 4)).cloned().flatten();
             let ac = self.ac.get(usize::from(selector[1] & 15)).cloned().flatten();
             components.push(ScanComponent { index, dc, ac });
-            let table = self.quantisation.get(usize::from(frame.components[index].table));
-            if table != Some(&true) {
-                return Err(Unpackable::Broken("a quantisation table is missing"));
-            }
+            colours.begin(index, frame.components[index].table)?;
         }
         let mcu_blocks = |component: &ScanComponent| {
             let (h, v) = frame.components[component.index].sampling;

@@ -22,6 +22,7 @@
 //! ```
 
 mod bits;
+mod colours;
 mod frame;
 mod habits;
 mod headers;
@@ -34,13 +35,13 @@ mod side;
 mod tests;
 mod unpackable;
 mod write;
-mod zigzag;
 
 use self::bits::BitWriter;
 use self::headers::{Headers, Next};
 use self::padding::{Fill, Recorder};
 pub(crate) use self::side::Side;
-pub(crate) use self::unpackable::{Unpackable, Unwritable};
+pub use self::unpackable::Unpackable;
+pub(crate) use self::unpackable::Unwritable;
 use super::coefficients::Coefficients;
 use crate::decode::Limits;
 

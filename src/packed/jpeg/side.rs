@@ -20,6 +20,7 @@ use super::headers::{Headers, Next};
 use super::padding::{Exception, Padding};
 use super::scan::Scan;
 use super::unpackable::{MAX_SCANS, Unpackable, Unwritable};
+use crate::packed::geometry::Geometry;
 
 /// What a file has besides its coefficients.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub(crate) struct Side {
     /// Where, in `bytes`, the headers of each scan end.
     ends: Vec<usize>,
     pub(super) frame: Frame,
+    /// What else a decoder needs to know.
+    pub(in crate::packed) geometry: Geometry,
     pub(super) scans: Vec<Scan>,
     /// Of each scan.
     pub(super) habits: Vec<Habits>,
@@ -63,8 +66,8 @@ impl Builder {
 
     pub(super) fn finish(self, headers: Headers, padding: Padding) -> Result<Side, Unpackable> {
         let Self { bytes, ends, scans, habits } = self;
-        let frame = headers.into_frame().ok_or(Unpackable::Incomplete)?;
-        Ok(Side { bytes, ends, frame, scans, habits, padding })
+        let (frame, geometry) = headers.finish().ok_or(Unpackable::Incomplete)?;
+        Ok(Side { bytes, ends, frame, geometry, scans, habits, padding })
     }
 }
 
@@ -137,8 +140,8 @@ impl Side {
         }
         let mut headers = Headers::new(u64::MAX);
         let scans = scans(&mut headers, bytes, &ends)?;
-        let frame = headers.into_frame().ok_or(Unpackable::Incomplete)?;
-        Ok(Self { bytes: bytes.to_vec(), ends, frame, scans, habits, padding })
+        let (frame, geometry) = headers.finish().ok_or(Unpackable::Incomplete)?;
+        Ok(Self { bytes: bytes.to_vec(), ends, frame, geometry, scans, habits, padding })
     }
 }
 

@@ -8,7 +8,7 @@ use crate::packed::jpeg::habits::Recorder;
 use crate::packed::jpeg::huffman::{Class, Decoder, Entry, extend};
 use crate::packed::jpeg::scan::{Band, Layout, Scan};
 use crate::packed::jpeg::unpackable::Unpackable;
-use crate::packed::jpeg::zigzag::NATURAL;
+use crate::packed::zigzag::NATURAL;
 
 /// Reads AC coefficients without their lowest bits.
 pub(super) struct AcFirst {

@@ -11,7 +11,7 @@ use crate::packed::jpeg::habits::Recorder;
 use crate::packed::jpeg::huffman::{Class, Decoder};
 use crate::packed::jpeg::scan::{Band, Layout, Scan};
 use crate::packed::jpeg::unpackable::Unpackable;
-use crate::packed::jpeg::zigzag::{NATURAL, band, nonzero};
+use crate::packed::zigzag::{NATURAL, band, nonzero};
 
 /// Reads a bit of each DC coefficient.
 pub(super) struct DcRefine {

@@ -9,7 +9,7 @@ use crate::packed::jpeg::habits::Habits;
 use crate::packed::jpeg::huffman::{Class, Encoder};
 use crate::packed::jpeg::scan::{Band, Layout, Scan};
 use crate::packed::jpeg::unpackable::Unwritable;
-use crate::packed::jpeg::zigzag::{NATURAL, band, nonzero};
+use crate::packed::zigzag::{NATURAL, band, nonzero};
 
 /// Writes AC coefficients without their lowest bits.
 pub(super) struct AcFirst<'a> {

@@ -8,7 +8,7 @@ use crate::packed::jpeg::habits::{Cuts, Habits};
 use crate::packed::jpeg::huffman::{Class, Encoder, sized};
 use crate::packed::jpeg::scan::{Layout, Scan};
 use crate::packed::jpeg::unpackable::Unwritable;
-use crate::packed::jpeg::zigzag::{NATURAL, nonzero};
+use crate::packed::zigzag::{NATURAL, nonzero};
 
 /// Writes whole blocks.
 pub(super) struct Sequential<'a> {

@@ -2,7 +2,7 @@
 
 /// Position in natural order of the coefficient `k` of the zigzag order, and 0 for `k` of 64 and
 /// more. With 256 entries, an index of eight bits needs no check.
-pub(super) static NATURAL: [u8; 256] = natural();
+pub(crate) static NATURAL: [u8; 256] = natural();
 
 /// `SPREAD[y][bits]`: the bits of row `y` of a block, moved to the zigzag order.
 static SPREAD: [[u64; 256]; 8] = spread();
