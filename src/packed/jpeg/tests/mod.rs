@@ -1,6 +1,7 @@
 //! Files of libjpeg, mozjpeg and another encoder, unusual ones made from them, and damaged ones.
 
 mod damaged;
+mod images;
 mod libjpeg;
 mod refused;
 mod unusual;

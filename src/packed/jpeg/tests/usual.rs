@@ -24,7 +24,7 @@ fn scripts(components: usize) -> Vec<Vec<(Vec<usize>, [u8; 4])>> {
     vec![Vec::new(), each([0, 63, 0, 0]).collect(), sequential, spectral, deep]
 }
 
-fn options() -> impl Strategy<Value = Options> {
+pub(super) fn options() -> impl Strategy<Value = Options> {
     let shape = (1usize..90, 1usize..90, prop::sample::select(vec![1, 3, 4]), 1u8..5, 1u8..3);
     let coding = (1u8..101, any::<[bool; 3]>(), prop::sample::select(vec![0u16, 0, 0, 1, 2, 7]));
     (shape, coding, any::<prop::sample::Index>()).prop_map(|(shape, coding, script)| {
