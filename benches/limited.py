@@ -5,7 +5,10 @@
     cargo bench --bench ops --no-run    # prints where the program is
     python benches/limited.py avx2 target/release/deps/ops-0123456789abcdef --bench
 
-Tests run limited in the same way. `benches/ops.py --limit` loads the Python module limited.
+    python benches/limited.py avx2 benches/peers.py
+
+Tests run limited in the same way. If the program is a Python script, the package's native module is
+limited.
 
 The Rust standard library, which all our kernels ask, finds out with the instruction `xgetbv` which
 registers the system saves. A copy of the program has constants in place of this instruction: for
@@ -18,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -64,6 +68,12 @@ def main() -> None:
     parser.add_argument("program", type=Path)
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     given = parser.parse_args()
+    if given.program.suffix == ".py":
+        load_core(given.level)
+        sys.argv = [str(given.program), *given.arguments]
+        sys.path.insert(0, str(given.program.parent))
+        runpy.run_path(str(given.program), run_name="__main__")
+        return
     with tempfile.TemporaryDirectory() as folder:
         limited = copy(given.program, given.level, Path(folder))
         raise SystemExit(subprocess.call([limited, *given.arguments]))

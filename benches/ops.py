@@ -1,12 +1,10 @@
 """Each op at 224 x 224 on one core, in one run: Pillow, torchvision v2, albumentations, ours.
 
-    python benches/ops.py [--rounds 40] [--limit avx2] [--pillow-simd PYTHON]
+    python benches/ops.py [--rounds 40] [--pillow-simd PYTHON]
 
 The figures are the least of many rounds, in microseconds. Ours is the time that one more op adds to
 `render`. Only our pixels are equal to Pillow's: torchvision works on uint8 tensors, and
-albumentations uses OpenCV's filters. `--limit` keeps our code from using more than the given
-instruction set (see limited.py); the others are not limited. `--pillow-simd` names a Python that
-has pillow-simd.
+albumentations uses OpenCV's filters. `--pillow-simd` names a Python that has pillow-simd.
 """
 
 from __future__ import annotations
@@ -21,7 +19,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import limited
 import numpy as np
 import PIL
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
@@ -213,12 +210,9 @@ def pillow_simd(python: str, rounds: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--limit", choices=limited.LEVELS, help="our instruction set")
     parser.add_argument("--pillow-simd", metavar="PYTHON", help="a Python with pillow-simd")
     parser.add_argument("--pillow-only", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.limit:
-        limited.load_core(args.limit)
     pixels = photo()
     pillow = pillow_works(Image.fromarray(pixels))
     if args.pillow_only:

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::blend::blend;
 use super::grayscale::luma;
 use super::kernel::{Kernel, Scratch, check_finite};
+use super::table;
 use crate::image::Planes;
 
 /// Pillow's `ImageEnhance.Brightness(image).enhance(factor)`: the blend of black and the image.
@@ -82,11 +83,20 @@ fn saturate([r, g, b]: [&mut [u8]; 3], factor: f32) {
     }
 }
 
-#[multiversion(targets = "simd")]
+/// Blends one value with all of `values`.
 fn blend_from(values: &mut [u8], from: u8, factor: f32) {
     if factor == 1.0 {
         return;
     }
+    // What becomes of a value depends on nothing else.
+    if table::is_vectorised() {
+        return table::map(values, &std::array::from_fn(|v| blend(from, v as u8, factor)));
+    }
+    compute_blend(values, from, factor);
+}
+
+#[multiversion(targets = "simd")]
+fn compute_blend(values: &mut [u8], from: u8, factor: f32) {
     for v in values {
         *v = blend(from, *v, factor);
     }

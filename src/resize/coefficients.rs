@@ -46,10 +46,7 @@ pub type Digits = [[i8; GROUP]; 3];
 ///
 /// Both parts are signed.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(
-    not(any(target_arch = "x86_64", test)),
-    expect(dead_code, reason = "no version uses them")
-)]
+#[cfg(any(target_arch = "x86_64", test))]
 pub struct Halves {
     /// The low parts.
     pub low: [i16; GROUP],
@@ -85,16 +82,6 @@ pub struct Window {
 }
 
 impl Window {
-    /// The first sample of its groups.
-    pub fn first_group_sample(self) -> usize {
-        self.start - self.lead()
-    }
-
-    /// The index of its first group.
-    pub fn first_group(self) -> usize {
-        self.offset / GROUP
-    }
-
     /// The number of its groups.
     pub fn group_count(self) -> usize {
         (self.lead() + self.len).div_ceil(GROUP)
@@ -103,6 +90,19 @@ impl Window {
     /// The samples that its groups have before it.
     fn lead(self) -> usize {
         self.offset % GROUP
+    }
+}
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64", test))]
+impl Window {
+    /// The first sample of its groups.
+    pub fn first_group_sample(self) -> usize {
+        self.start - self.lead()
+    }
+
+    /// The index of its first group.
+    pub fn first_group(self) -> usize {
+        self.offset / GROUP
     }
 
     /// The first sample of its groups, and those of `groups`, which has the groups of all windows.
@@ -118,6 +118,7 @@ pub struct Coefficients {
     /// The weights of all windows, each in whole groups, with zeros around it.
     fixed: Vec<i32>,
     digits: Vec<Digits>,
+    #[cfg(any(target_arch = "x86_64", test))]
     halves: Vec<Halves>,
     /// The weights of the present window.
     weights: Vec<f64>,
@@ -142,6 +143,7 @@ impl Coefficients {
     /// Computes the halves of all weights, for kernels that use [`Self::halves`].
     ///
     /// `order` is the order of the high parts in a group.
+    #[cfg(any(target_arch = "x86_64", test))]
     pub fn compute_halves(&mut self, order: [usize; GROUP]) {
         halves(&self.fixed, order, &mut self.halves);
     }
@@ -166,45 +168,26 @@ impl Coefficients {
     }
 
     /// The first sample and the digits of the groups of `window`, after [`Self::compute_digits`].
-    #[cfg_attr(
-        not(any(target_arch = "x86_64", target_arch = "aarch64")),
-        expect(dead_code, reason = "no version uses them")
-    )]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", test))]
     pub fn groups(&self, window: Window) -> (usize, &[Digits]) {
         window.groups(&self.digits)
     }
 
     /// The digits of the groups of all windows. Where a window has fewer groups than the largest,
     /// groups that weigh 0 follow.
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     pub fn all_groups(&self) -> &[Digits] {
         &self.digits
     }
 
-    /// As [`Self::groups`], but which groups they are, for [`Self::digits`].
-    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "no version uses it"))]
-    pub fn group_range(&self, window: Window) -> (usize, Range<usize>) {
-        let (start, groups) = self.groups(window);
-        let first = window.offset / GROUP;
-        (start, first..first + groups.len())
-    }
-
-    /// The digits of these groups.
-    #[inline]
-    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "no version uses it"))]
-    pub fn digits(&self, groups: &Range<usize>) -> &[Digits] {
-        &self.digits[groups.clone()]
-    }
-
     /// The first sample and the halves of the groups of `window`, after [`Self::compute_halves`].
-    #[cfg_attr(
-        not(any(target_arch = "x86_64", test)),
-        expect(dead_code, reason = "no version uses them")
-    )]
+    #[cfg(any(target_arch = "x86_64", test))]
     pub fn halves(&self, window: Window) -> (usize, &[Halves]) {
         window.groups(&self.halves)
     }
 
     /// As [`Self::all_groups`], the halves.
+    #[cfg(target_arch = "x86_64")]
     pub fn all_halves(&self) -> &[Halves] {
         &self.halves
     }
@@ -320,6 +303,7 @@ fn digits(weights: &[i32], digits: &mut Vec<Digits>) {
     }));
 }
 
+#[cfg(any(target_arch = "x86_64", test))]
 #[multiversion(targets = "simd")]
 fn halves(weights: &[i32], order: [usize; GROUP], halves: &mut Vec<Halves>) {
     halves.clear();

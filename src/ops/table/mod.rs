@@ -13,6 +13,12 @@ use crate::simd::{Isa, Simd};
 /// The instruction sets that [`map`] is written for, best first.
 const ISAS: &[Isa] = &[Isa::Avx512Vbmi, Isa::Avx2, Isa::Neon];
 
+/// Whether [`map`] looks up many values at once on this machine. Otherwise a simple computation is
+/// faster than a look-up.
+pub fn is_vectorised() -> bool {
+    Simd::best(ISAS) != Simd::PORTABLE
+}
+
 /// Replaces each value by its entry in `table`.
 pub fn map(plane: &mut [u8], table: &[u8; 256]) {
     map_with(Simd::best(ISAS), plane, table);

@@ -7,8 +7,8 @@ use std::arch::x86_64::*;
 use std::mem::transmute;
 
 use super::super::coefficients::{Coefficients, GROUP, Halves, PRECISION_BITS};
-use super::buffers::{ByteRows, HALF, HorizontalBuffers, Rows8};
-use super::quads::{self, Lane, Vectors};
+use super::buffers::{ByteRows, HALF, HorizontalBuffers};
+use super::quads::{self, Lane, Rows8, Vectors};
 use crate::image::ImageRef;
 
 /// The bytes in a vector.
@@ -83,7 +83,7 @@ pub fn horizontal(
     buffers: &mut HorizontalBuffers,
     out: &mut [u8],
 ) {
-    quads::horizontal(Avx2(()), source, coefficients, buffers.of_eight_rows(), out);
+    quads::horizontal(Avx2(()), source, coefficients, &mut buffers.quads8, out);
 }
 
 /// The order of the four pixels in a quad: the even bytes have the first two pixels.
@@ -98,10 +98,9 @@ impl Vectors for Avx2 {
     type Rows = Rows8;
     type Weights = Halves;
     type Sums = Sums;
-    type Vector = __m256i;
+    type Column = __m256i;
+    type Pair = __m256i;
     type Lanes = [Lane; 8];
-
-    const BLACK: Rows8 = Rows8([0; VECTOR]);
 
     #[inline(always)]
     fn weights(coefficients: &Coefficients) -> &[Halves] {
@@ -115,7 +114,7 @@ impl Vectors for Avx2 {
     }
 
     #[inline(always)]
-    fn start(self) -> Sums {
+    fn start(self, _: i32) -> Sums {
         // SAFETY: as above.
         unsafe { start() }
     }
@@ -133,13 +132,13 @@ impl Vectors for Avx2 {
     }
 
     #[inline(always)]
-    fn narrow(self, first: __m256i, second: __m256i) -> __m256i {
+    fn pair(self, first: __m256i, second: __m256i) -> __m256i {
         // SAFETY: as above.
         unsafe { _mm256_packs_epi32(first, second) }
     }
 
     #[inline(always)]
-    fn to_bytes(self, first: __m256i, second: __m256i) -> Rows8 {
+    fn four(self, first: __m256i, second: __m256i) -> Rows8 {
         // SAFETY: as above.
         unsafe { to_bytes(first, second) }
     }

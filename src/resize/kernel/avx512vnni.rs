@@ -7,7 +7,7 @@ use std::arch::x86_64::*;
 use std::mem::transmute;
 
 use super::super::coefficients::{Coefficients, Digits, PRECISION_BITS};
-use super::buffers::{BLOCK, ByteRows, HALF, HorizontalBuffers, Rows16};
+use super::buffers::{BLOCK, ByteRows, HALF, HorizontalBuffers};
 use super::dots::{self, Interleave};
 use super::quads::{self, Lane, Vectors};
 use crate::image::ImageRef;
@@ -26,7 +26,24 @@ pub fn horizontal(
     buffers: &mut HorizontalBuffers,
     out: &mut [u8],
 ) {
-    quads::horizontal(Avx512Vnni(()), source, coefficients, buffers.of_sixteen_rows(), out);
+    quads::horizontal(Avx512Vnni(()), source, coefficients, &mut buffers.quads16, out);
+}
+
+/// Four bytes of each of sixteen rows.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+pub struct Rows16([u8; BLOCK]);
+
+impl Default for Rows16 {
+    fn default() -> Self {
+        Self([0; BLOCK])
+    }
+}
+
+impl AsRef<[u8]> for Rows16 {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// Proves that the machine has the instructions, since only the functions above make one.
@@ -38,10 +55,9 @@ impl Vectors for Avx512Vnni {
     type Rows = Rows16;
     type Weights = Digits;
     type Sums = [__m512i; 3];
-    type Vector = __m512i;
+    type Column = __m512i;
+    type Pair = __m512i;
     type Lanes = [Lane; 16];
-
-    const BLACK: Rows16 = Rows16([0; BLOCK]);
 
     #[inline(always)]
     fn weights(coefficients: &Coefficients) -> &[Digits] {
@@ -55,7 +71,7 @@ impl Vectors for Avx512Vnni {
     }
 
     #[inline(always)]
-    fn start(self) -> [__m512i; 3] {
+    fn start(self, _: i32) -> [__m512i; 3] {
         // SAFETY: as above.
         unsafe { [_mm512_set1_epi32(HALF), _mm512_setzero_si512(), _mm512_setzero_si512()] }
     }
@@ -73,13 +89,13 @@ impl Vectors for Avx512Vnni {
     }
 
     #[inline(always)]
-    fn narrow(self, first: __m512i, second: __m512i) -> __m512i {
+    fn pair(self, first: __m512i, second: __m512i) -> __m512i {
         // SAFETY: as above.
         unsafe { _mm512_packs_epi32(first, second) }
     }
 
     #[inline(always)]
-    fn to_bytes(self, first: __m512i, second: __m512i) -> Rows16 {
+    fn four(self, first: __m512i, second: __m512i) -> Rows16 {
         // SAFETY: as above. 64 bytes on both sides, and all values are valid.
         Rows16(unsafe { transmute::<__m512i, [u8; BLOCK]>(_mm512_packus_epi16(first, second)) })
     }

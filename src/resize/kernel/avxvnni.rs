@@ -28,7 +28,7 @@ pub fn horizontal(
 ) {
     // SAFETY: this function's features.
     let vectors = unsafe { Dots256::<AvxVnni>::new() };
-    quads::horizontal(vectors, source, coefficients, buffers.of_eight_rows(), out);
+    quads::horizontal(vectors, source, coefficients, &mut buffers.quads8, out);
 }
 
 /// The instruction in the encoding of AVX-VNNI.

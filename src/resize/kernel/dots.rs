@@ -1,7 +1,7 @@
 //! The vertical pass with dot products of bytes, for every instruction set that has [`Interleave`].
 
 use super::super::coefficients::{Coefficients, Digits, GROUP};
-use super::buffers::ByteRows;
+use super::buffers::{ByteRows, HALF};
 use super::quads::Vectors;
 
 /// What the pass needs besides the instructions of the horizontal pass.
@@ -9,8 +9,8 @@ pub trait Interleave: Vectors<Weights = Digits> {
     /// The bytes in a vector.
     const BLOCK: usize = GROUP * Self::ROWS;
 
-    /// The first block of each of four rows, as four bytes of each column. Narrowing sums to bytes
-    /// undoes the order of the columns.
+    /// The first block of each of four rows, as four bytes of each column. [`Vectors::four`] undoes
+    /// the order of the columns.
     fn columns(self, rows: [&[u8]; GROUP]) -> [Self::Rows; 4];
 }
 
@@ -44,7 +44,7 @@ fn weigh_rows<V: Interleave>(
     last: usize,
     weights: &[Digits],
 ) -> V::Rows {
-    let mut sums = [vectors.start(); 4];
+    let mut sums = [vectors.start(HALF); 4];
     for (group, digits) in weights.iter().enumerate() {
         // After the last row any row will do, since its weight is 0.
         let row = |i: usize| &rows[(group * GROUP + i).min(last) * stride..][..V::BLOCK];
@@ -54,6 +54,6 @@ fn weigh_rows<V: Interleave>(
         }
     }
     let [a, b, c, d] = sums;
-    let ab = vectors.narrow(vectors.finish(a), vectors.finish(b));
-    vectors.to_bytes(ab, vectors.narrow(vectors.finish(c), vectors.finish(d)))
+    let ab = vectors.pair(vectors.finish(a), vectors.finish(b));
+    vectors.four(ab, vectors.pair(vectors.finish(c), vectors.finish(d)))
 }

@@ -6,9 +6,9 @@ use std::mem::transmute;
 
 use super::super::coefficients::{Coefficients, Digits, PRECISION_BITS};
 use super::avx2;
-use super::buffers::{HALF, Rows8};
+use super::buffers::HALF;
 use super::dots::Interleave;
-use super::quads::{Lane, Vectors};
+use super::quads::{Lane, Rows8, Vectors};
 
 /// An encoding of the instruction.
 pub trait Dot: Copy {
@@ -37,10 +37,9 @@ impl<D: Dot> Vectors for Dots256<D> {
     type Rows = Rows8;
     type Weights = Digits;
     type Sums = [__m256i; 3];
-    type Vector = __m256i;
+    type Column = __m256i;
+    type Pair = __m256i;
     type Lanes = [Lane; 8];
-
-    const BLACK: Rows8 = Rows8([0; 32]);
 
     #[inline(always)]
     fn weights(coefficients: &Coefficients) -> &[Digits] {
@@ -54,7 +53,7 @@ impl<D: Dot> Vectors for Dots256<D> {
     }
 
     #[inline(always)]
-    fn start(self) -> [__m256i; 3] {
+    fn start(self, _: i32) -> [__m256i; 3] {
         // SAFETY: as above.
         unsafe { [_mm256_set1_epi32(HALF), _mm256_setzero_si256(), _mm256_setzero_si256()] }
     }
@@ -87,13 +86,13 @@ impl<D: Dot> Vectors for Dots256<D> {
     }
 
     #[inline(always)]
-    fn narrow(self, first: __m256i, second: __m256i) -> __m256i {
+    fn pair(self, first: __m256i, second: __m256i) -> __m256i {
         // SAFETY: as above.
         unsafe { _mm256_packs_epi32(first, second) }
     }
 
     #[inline(always)]
-    fn to_bytes(self, first: __m256i, second: __m256i) -> Rows8 {
+    fn four(self, first: __m256i, second: __m256i) -> Rows8 {
         // SAFETY: as above.
         unsafe { avx2::to_bytes(first, second) }
     }
@@ -184,7 +183,7 @@ mod tests {
                 let mut actual = expected.clone();
                 let simd = Simd::PORTABLE;
                 transposed::horizontal(simd, image, &coefficients, &mut buffers, &mut expected);
-                let eight = buffers.of_eight_rows();
+                let eight = &mut buffers.quads8;
                 quads::horizontal(vectors, image, &coefficients, eight, &mut actual);
                 assert_eq!(actual, expected, "{filter:?} {rows} {input} {output}");
 

@@ -57,9 +57,8 @@
 //! The three parts may overflow, but all of it is modulo 2^32 and the result fits an i32, so it is
 //! the same sum. Four adjacent bytes must be the samples of one window. For the vertical pass, the
 //! bytes of four rows are interleaved. For the horizontal pass, four adjacent pixels of a channel
-//! are brought together ([`Quad`](buffers::Quad)), which takes half the shuffles of a
-//! transposition of bytes. `quads` has this pass once for all instruction sets of x86, whose files
-//! only say what each vector instruction is.
+//! are brought together, which takes half the shuffles of a transposition of bytes. `quads` has this
+//! pass once for all instruction sets, whose files only say what each vector instruction is.
 //!
 //! # Multiplications of 16 bits
 //!
@@ -87,8 +86,9 @@
 //!
 //! # ARM
 //!
-//! `neondot` is to ARM what VNNI is to x86-64: the same digits, and quads of eight rows. It comes
-//! in two forms, since the older of the two instructions takes signed bytes only (`sdot`).
+//! `neondot` is to ARM what VNNI is to x86-64: the same digits, and the same pass over quads, of
+//! eight rows. It comes in two forms, since the older of the two instructions takes signed bytes
+//! only (`sdot`). Then 128 is subtracted from the bytes, and the sums start from what makes up for it.
 //!
 //! Plain NEON has neither dot products nor an addition of adjacent products that keeps up with the
 //! multiplications. Its instructions multiply one tap, widen the product and add it. `neon` uses
@@ -109,8 +109,10 @@ mod dots256;
 mod neon;
 #[cfg(target_arch = "aarch64")]
 mod neondot;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod plan;
 mod portable;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod quads;
 #[cfg(target_arch = "aarch64")]
 mod sdot;

@@ -9,37 +9,19 @@
 
 use std::arch::aarch64::*;
 use std::array::from_fn;
+use std::marker::PhantomData;
 use std::mem::transmute;
 
-use super::super::coefficients::{Coefficients, Digits, GROUP, Window};
-use super::buffers::{ByteRows, Column, HALF, HorizontalBuffers, Quad, Rows8};
-
+use super::super::coefficients::{Coefficients, Digits, GROUP};
+use super::buffers::{ByteRows, HALF, HorizontalBuffers};
 use super::neon::{load, to_bytes, upper};
+use super::plan::start;
+use super::quads::{self, Lane, Rows8, Vectors};
 use super::sdot::Dot;
 use crate::image::ImageRef;
 
 /// The bytes in a vector.
 const VECTOR: usize = 16;
-
-/// Rows that the horizontal pass works on at once.
-const ROWS: usize = 8;
-
-/// Columns that the horizontal pass writes at once.
-const STRIP: usize = VECTOR;
-
-/// The bytes of four pixels.
-const PIXELS: usize = 3 * GROUP;
-
-type Lane = [u8; VECTOR];
-
-/// What a sum of `window` starts from.
-#[inline]
-fn start<D: Dot>(coefficients: &Coefficients, window: Window) -> i32 {
-    if D::BIAS == 0 {
-        return HALF;
-    }
-    HALF + i32::from(D::BIAS) * coefficients.weights(window).iter().sum::<i32>()
-}
 
 /// Bytes as the instruction takes them. Exclusive or is subtraction here, since the bias is 128.
 #[inline]
@@ -59,7 +41,7 @@ pub unsafe fn vertical<D: Dot>(input: ByteRows<'_>, coefficients: &Coefficients,
     for (&window, out) in coefficients.windows().iter().zip(out.chunks_exact_mut(width)) {
         let rows = &data[window.start * stride..][..(window.len - 1) * stride + width];
         let (_, weights) = coefficients.groups(window);
-        let from = start::<D>(coefficients, window);
+        let from = start(coefficients, window, D::BIAS);
         for start in (0..width).step_by(VECTOR) {
             // The last vector overlaps the one before it rather than being short.
             let start = start.min(width - VECTOR);
@@ -131,85 +113,84 @@ fn interleave([a, b, c, d]: [uint8x16_t; 4]) -> [uint8x16_t; 4] {
 pub unsafe fn horizontal<D: Dot>(
     source: ImageRef<'_>,
     coefficients: &Coefficients,
-    HorizontalBuffers { quads8: quads, columns, .. }: &mut HorizontalBuffers,
+    buffers: &mut HorizontalBuffers,
     out: &mut [u8],
 ) {
-    let (rows, width) = (source.height as usize, coefficients.windows().len());
-    quads.resize((source.width as usize).div_ceil(GROUP), Quad([Rows8([0; 2 * VECTOR]); 3]));
-    find_columns::<D>(coefficients, columns);
-    for top in (0..rows).step_by(ROWS) {
-        let count = ROWS.min(rows - top);
-        to_quads::<D>(source, top, count, quads);
-        for (strip, columns) in columns.as_chunks::<STRIP>().0.iter().enumerate() {
-            // Of each channel, columns 0 and 8, 1 and 9, and so on.
-            let mut channels = [[vdupq_n_u8(0); STRIP / 2]; 3];
-            for i in 0..STRIP / 2 {
-                let [a, b] = [i, i + STRIP / 2].map(|i| {
-                    let Column { quad, groups, from } = &columns[i];
-                    let weights = coefficients.digits(groups);
-                    // SAFETY: the caller guarantees the instruction.
-                    unsafe { weigh_quads::<D>(&quads[*quad..], weights, *from) }
-                });
-                for (channel, columns) in channels.iter_mut().enumerate() {
-                    columns[i] = to_bytes(a[channel], b[channel]);
-                }
-            }
-            for (channel, &columns) in channels.iter().enumerate() {
-                let out = &mut out[(channel * rows + top) * width..][..count * width];
-                store(columns, strip * STRIP, width, out);
-            }
-        }
-    }
+    let vectors = NeonDot::<D>(PhantomData);
+    quads::horizontal(vectors, source, coefficients, &mut buffers.quads8, out);
 }
 
-/// Finds the quads and the weights of all columns. The last column is repeated to fill a strip.
-fn find_columns<D: Dot>(coefficients: &Coefficients, columns: &mut Vec<Column>) {
-    columns.clear();
-    columns.extend(coefficients.windows().iter().map(|&window| {
-        let (first, groups) = coefficients.group_range(window);
-        Column { quad: first / GROUP, groups, from: start::<D>(coefficients, window) }
-    }));
-    if let Some(last) = columns.last().cloned() {
-        columns.resize(columns.len().next_multiple_of(STRIP), last);
-    }
-}
+/// Proves that the machine has the instruction, since only [`horizontal`] makes one.
+#[derive(Clone, Copy)]
+struct NeonDot<D>(PhantomData<D>);
 
-/// Writes sixteen columns, from `x` on, to rows of `width` bytes.
-#[inline]
-#[target_feature(enable = "neon")]
-fn store(columns: [uint8x16_t; STRIP / 2], x: usize, width: usize, out: &mut [u8]) {
-    // SAFETY: 128 bytes on both sides, and all values are valid.
-    let lanes: [Lane; ROWS] = unsafe { transmute(transpose_in_halves(columns)) };
-    for (row, lane) in out.chunks_exact_mut(width).zip(&lanes) {
-        if let Some(whole) = row[x..].first_chunk_mut() {
-            *whole = *lane;
-        } else {
-            row[x..].copy_from_slice(&lane[..width - x]);
-        }
-    }
-}
+impl<D: Dot> Vectors for NeonDot<D> {
+    const ROWS: usize = 8;
+    const BIAS: u8 = D::BIAS;
+    type Rows = Rows8;
+    type Weights = Digits;
+    /// For each four rows, one sum per digit.
+    type Sums = [[int32x4_t; 3]; 2];
+    /// The upper 16 bits of the sums.
+    type Column = int16x8_t;
+    /// Bytes.
+    type Pair = uint8x16_t;
+    type Lanes = [Lane; 8];
 
-/// One column of the output, by channel: the upper 16 bits of its sums.
-///
-/// # Safety
-/// The machine must have the instruction `D`.
-#[inline]
-#[target_feature(enable = "neon")]
-unsafe fn weigh_quads<D: Dot>(
-    quads: &[Quad<Rows8>],
-    weights: &[Digits],
-    from: i32,
-) -> [int16x8_t; 3] {
-    let mut sums = [[[vdupq_n_s32(from), vdupq_n_s32(0), vdupq_n_s32(0)]; 2]; 3];
-    for (quad, digits) in quads.iter().zip(weights) {
-        for (sums, rows) in sums.iter_mut().zip(&quad.0) {
-            for (sums, bytes) in sums.iter_mut().zip(rows.0.as_chunks().0) {
-                // SAFETY: the caller guarantees the instruction.
-                unsafe { add_products::<D>(sums, load(bytes), digits) };
-            }
-        }
+    #[inline(always)]
+    fn weights(coefficients: &Coefficients) -> &[Digits] {
+        coefficients.all_groups()
     }
-    sums.map(|[a, b]| upper_sums(a, b))
+
+    #[inline(always)]
+    fn quad(self, lanes: &[&Lane; 16]) -> [Rows8; 3] {
+        // SAFETY: `self` proves that the machine has NEON.
+        unsafe { quad::<D>(lanes) }
+    }
+
+    #[inline(always)]
+    fn start(self, from: i32) -> [[int32x4_t; 3]; 2] {
+        let from = if D::BIAS == 0 { HALF } else { from };
+        // SAFETY: as above.
+        unsafe { [[vdupq_n_s32(from), vdupq_n_s32(0), vdupq_n_s32(0)]; 2] }
+    }
+
+    #[inline(always)]
+    fn add(
+        self,
+        mut sums: [[int32x4_t; 3]; 2],
+        rows: &Rows8,
+        digits: &Digits,
+    ) -> [[int32x4_t; 3]; 2] {
+        for (sums, bytes) in sums.iter_mut().zip(rows.0.as_chunks().0) {
+            // SAFETY: as above, and the instruction of `D`.
+            unsafe { add_products::<D>(sums, load(bytes), digits) };
+        }
+        sums
+    }
+
+    #[inline(always)]
+    fn finish(self, [a, b]: [[int32x4_t; 3]; 2]) -> int16x8_t {
+        // SAFETY: as above.
+        unsafe { upper_sums(a, b) }
+    }
+
+    #[inline(always)]
+    fn pair(self, first: int16x8_t, second: int16x8_t) -> uint8x16_t {
+        // SAFETY: as above.
+        unsafe { to_bytes(first, second) }
+    }
+
+    #[inline(always)]
+    fn four(self, first: uint8x16_t, second: uint8x16_t) -> Rows8 {
+        join(first, second)
+    }
+
+    #[inline(always)]
+    fn to_rows(self, columns: [&Rows8; 4]) -> [Lane; 8] {
+        // SAFETY: as above.
+        unsafe { to_rows(columns) }
+    }
 }
 
 /// Adds four products, for each digit, to each of four sums.
@@ -236,63 +217,51 @@ fn upper_sums(a: [int32x4_t; 3], b: [int32x4_t; 3]) -> int16x8_t {
     vaddq_s16(upper(lower(a), lower(b)), high)
 }
 
-/// Rearranges `count` rows of `source`, from `top` on, into `quads`. Missing rows repeat the last
-/// one, and missing pixels weigh nothing.
+/// As [`Vectors::quad`], in the order of the pixels.
 #[inline]
 #[target_feature(enable = "neon")]
-fn to_quads<D: Dot>(source: ImageRef<'_>, top: usize, count: usize, quads: &mut [Quad<Rows8>]) {
-    let len = source.width as usize * 3;
-    let rows: [&[u8]; ROWS] = from_fn(|y| &source.row((top + y.min(count - 1)) as u32)[..len]);
-    // A quad is 12 bytes of a row, but 16 are loaded. The last quads are copied to have those.
-    let whole = (len.saturating_sub(VECTOR - PIXELS) / PIXELS).min(quads.len());
-    let (quads, last) = quads.split_at_mut(whole);
-    for (number, quad) in quads.iter_mut().enumerate() {
-        let lane = |row: &[u8]| load(row[number * PIXELS..].first_chunk().expect("16 bytes"));
-        quad.0 = to_quad::<D>(rows.map(lane));
-    }
-    for (number, quad) in last.iter_mut().enumerate() {
-        quad.0 = to_quad::<D>(rows.map(|row| {
-            let mut lane: Lane = [0; VECTOR];
-            let bytes = row[(whole + number) * PIXELS..].chunks(PIXELS).next().unwrap_or_default();
-            lane[..bytes.len()].copy_from_slice(bytes);
-            load(&lane)
-        }));
-    }
-}
-
-/// Four pixels of eight rows, from the first twelve bytes of each lane.
-#[inline]
-#[target_feature(enable = "neon")]
-fn to_quad<D: Dot>(rows: [uint8x16_t; ROWS]) -> [Rows8; 3] {
+fn quad<D: Dot>(lanes: &[&Lane; 16]) -> [Rows8; 3] {
     // The four pixels of each channel. The last four bytes are not used.
     let apart = load(&[0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11, 0, 0, 0, 0]);
-    let rows = rows.map(|row| vreinterpretq_u32_u8(vqtbl1q_u8(biased::<D>(row), apart)));
+    let row = |y: usize| vreinterpretq_u32_u8(vqtbl1q_u8(load(lanes[y]), apart));
     let four = |first: usize| {
-        let [a, b, c, d] = [rows[first], rows[first + 1], rows[first + 2], rows[first + 3]];
-        let pairs = |a, b| [vzip1q_u32(a, b), vzip2q_u32(a, b)].map(|ab| vreinterpretq_u64_u32(ab));
-        let ([ab, ab2], [cd, cd2]) = (pairs(a, b), pairs(c, d));
-        [vzip1q_u64(ab, cd), vzip2q_u64(ab, cd), vzip1q_u64(ab2, cd2)]
+        let [a, b, c, d] = [row(first), row(first + 1), row(first + 2), row(first + 3)];
+        // The first and the third channel of two rows, and the second channel.
+        let (ab, cd) = (vtrn1q_u32(a, b), vtrn1q_u32(c, d));
+        let (da, bc) = (vtrn2q_u32(d, a), vtrn2q_u32(b, c));
+        let [ab, cd, da, bc] = [ab, cd, da, bc].map(|pair| vreinterpretq_u64_u32(pair));
+        [vzip1q_u64(ab, cd), vzip1q_u64(da, bc), vzip2q_u64(cd, ab)]
+            .map(|rows| biased::<D>(vreinterpretq_u8_u64(rows)))
     };
-    let (upper, lower) = (four(0), four(ROWS / 2));
-    // SAFETY: 32 bytes on both sides, and all values are valid.
-    let rows = |rows| Rows8(unsafe { transmute::<[uint64x2_t; 2], [u8; 2 * VECTOR]>(rows) });
-    from_fn(|channel| rows([upper[channel], lower[channel]]))
+    let (upper, lower) = (four(0), four(4));
+    from_fn(|channel| join(upper[channel], lower[channel]))
 }
 
-/// In each half of the registers, byte `j` of register `i` becomes byte `i` of register `j`.
+#[inline]
+fn join(first: uint8x16_t, second: uint8x16_t) -> Rows8 {
+    // SAFETY: 32 bytes on both sides, and all values are valid.
+    Rows8(unsafe { transmute::<[uint8x16_t; 2], [u8; 2 * VECTOR]>([first, second]) })
+}
+
+/// As [`Vectors::to_rows`].
+///
+/// A register has two columns of eight rows. Each step takes the last bit out of the places of the
+/// bytes, which is one of the row's, and puts one of the column's first. So after three steps a
+/// register has one row of all columns, in their order.
 #[inline]
 #[target_feature(enable = "neon")]
-fn transpose_in_halves(mut v: [uint8x16_t; 8]) -> [uint8x16_t; 8] {
+fn to_rows(columns: [&Rows8; 4]) -> [Lane; 8] {
+    // SAFETY: 128 bytes on both sides, and all values are valid.
+    let mut v: [uint8x16_t; 8] = unsafe { transmute(columns.map(|columns| columns.0)) };
     for i in [0, 2, 4, 6] {
-        (v[i], v[i + 1]) = (vtrn1q_u8(v[i], v[i + 1]), vtrn2q_u8(v[i], v[i + 1]));
+        (v[i], v[i + 1]) = (vuzp1q_u8(v[i], v[i + 1]), vuzp2q_u8(v[i], v[i + 1]));
     }
-    let mut v = v.map(|bytes| vreinterpretq_u16_u8(bytes));
     for i in [0, 1, 4, 5] {
-        (v[i], v[i + 2]) = (vtrn1q_u16(v[i], v[i + 2]), vtrn2q_u16(v[i], v[i + 2]));
+        (v[i], v[i + 2]) = (vuzp1q_u8(v[i], v[i + 2]), vuzp2q_u8(v[i], v[i + 2]));
     }
-    let mut v = v.map(|pairs| vreinterpretq_u32_u16(pairs));
     for i in [0, 1, 2, 3] {
-        (v[i], v[i + 4]) = (vtrn1q_u32(v[i], v[i + 4]), vtrn2q_u32(v[i], v[i + 4]));
+        (v[i], v[i + 4]) = (vuzp1q_u8(v[i], v[i + 4]), vuzp2q_u8(v[i], v[i + 4]));
     }
-    v.map(|fours| vreinterpretq_u8_u32(fours))
+    // SAFETY: as above.
+    unsafe { transmute([v[0], v[4], v[1], v[5], v[2], v[6], v[3], v[7]]) }
 }

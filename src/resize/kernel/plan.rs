@@ -3,7 +3,8 @@
 use std::array::from_fn;
 use std::ops::Range;
 
-use super::super::coefficients::{GROUP, Window};
+use super::super::coefficients::{Coefficients, GROUP, Window};
+use super::buffers::HALF;
 
 /// Columns that are written at once.
 pub const STRIP: usize = 16;
@@ -20,6 +21,8 @@ pub struct Column {
     pub group: u32,
     /// The number of its groups.
     pub count: u32,
+    /// What its sums start from.
+    pub from: i32,
 }
 
 /// Columns that are worked on together.
@@ -45,8 +48,9 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Divides the columns, which have these windows.
-    pub fn fill(&mut self, windows: &[Window]) {
+    /// Divides the columns, whose sums are of bytes that `bias` is subtracted from.
+    pub fn fill(&mut self, coefficients: &Coefficients, bias: u8) {
+        let windows = coefficients.windows();
         self.columns.clear();
         self.panels.clear();
         self.most_groups = windows.iter().map(|window| window.group_count()).max().unwrap_or(0);
@@ -56,6 +60,7 @@ impl Plan {
                 quad: (window.first_group_sample() / GROUP) as u32,
                 group: window.first_group() as u32,
                 count: window.group_count() as u32,
+                from: start(coefficients, window, bias),
             }));
             self.add_strip(x);
         }
@@ -87,4 +92,13 @@ impl Plan {
     pub fn memory(&self) -> usize {
         self.columns.capacity() * size_of::<Column>() + self.panels.capacity() * size_of::<Panel>()
     }
+}
+
+/// What a sum of `window` starts from, if `bias` is subtracted from its bytes.
+#[inline]
+pub fn start(coefficients: &Coefficients, window: Window, bias: u8) -> i32 {
+    if bias == 0 {
+        return HALF;
+    }
+    HALF + i32::from(bias) * coefficients.weights(window).iter().sum::<i32>()
 }

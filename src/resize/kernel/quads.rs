@@ -18,7 +18,6 @@
 use std::array::from_fn;
 
 use super::super::coefficients::{Coefficients, GROUP};
-use super::buffers::Quad;
 use super::plan::{Column, Plan, STRIP};
 use crate::image::ImageRef;
 
@@ -31,6 +30,22 @@ const PIXELS: usize = 3 * GROUP;
 /// Sixteen bytes of a row.
 pub type Lane = [u8; STRIP];
 
+/// Four adjacent pixels of several rows, by channel: a row has 32 adjacent bits.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Quad<Rows>(pub [Rows; 3]);
+
+/// Four bytes of each of eight rows.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(32))]
+pub struct Rows8(pub [u8; 32]);
+
+impl AsRef<[u8]> for Rows8 {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// The vector instructions of the pass.
 ///
 /// A value proves that the machine has them, so that its methods are safe. They have to be
@@ -39,19 +54,20 @@ pub type Lane = [u8; STRIP];
 pub trait Vectors: Copy {
     /// Rows in a quad.
     const ROWS: usize;
-    /// Four pixels of a channel in `ROWS` rows.
-    type Rows: Copy + AsRef<[u8]>;
+    /// What is subtracted from the bytes of quads.
+    const BIAS: u8 = 0;
+    /// Four pixels of a channel in `ROWS` rows, or four columns of them.
+    type Rows: Copy + Default + AsRef<[u8]>;
     /// The weights of a group.
     type Weights;
     /// The sums of a column in `ROWS` rows, not yet put together.
     type Sums: Copy;
-    /// A vector of bytes, or of as many i32 as there are rows.
-    type Vector: Copy;
-    /// Sixteen columns of `ROWS` rows: row `y` is the lane `4 * (y % 4) + y / 4` of a quarter.
+    /// The sums of a column in `ROWS` rows.
+    type Column: Copy;
+    /// Two columns, narrower.
+    type Pair: Copy;
+    /// Sixteen columns of `ROWS` rows: row `y` is number `y % 4 * (ROWS / 4) + y / 4`.
     type Lanes: AsRef<[Lane]>;
-
-    /// Pixels of value 0.
-    const BLACK: Self::Rows;
 
     /// The weights of all groups.
     fn weights(coefficients: &Coefficients) -> &[Self::Weights];
@@ -62,32 +78,43 @@ pub trait Vectors: Copy {
     /// the last but one.
     fn quad(self, lanes: &[&Lane; MAX_ROWS]) -> [Self::Rows; 3];
 
-    /// The sums before the first product.
-    fn start(self) -> Self::Sums;
+    /// The sums before the first product. Without a bias, they always start from [`HALF`].
+    ///
+    /// [`HALF`]: super::buffers::HALF
+    fn start(self, from: i32) -> Self::Sums;
 
     /// Adds the products of a group.
     fn add(self, sums: Self::Sums, rows: &Self::Rows, weights: &Self::Weights) -> Self::Sums;
 
-    /// Puts the sums together and removes the bits after the point.
-    fn finish(self, sums: Self::Sums) -> Self::Vector;
+    /// Puts the sums together.
+    fn finish(self, sums: Self::Sums) -> Self::Column;
 
-    /// Clamps i32 to i16. Each lane of 128 bits gets four of the first, then four of the second.
-    fn narrow(self, first: Self::Vector, second: Self::Vector) -> Self::Vector;
+    /// Two columns, without bits that the bytes will not have.
+    fn pair(self, first: Self::Column, second: Self::Column) -> Self::Pair;
 
-    /// Clamps i16 to bytes, in the same order.
-    fn to_bytes(self, first: Self::Vector, second: Self::Vector) -> Self::Rows;
+    /// Four columns, clamped to bytes. Their order is between this and [`Self::to_rows`].
+    fn four(self, first: Self::Pair, second: Self::Pair) -> Self::Rows;
 
-    /// Rows of sixteen columns, from four vectors of four columns each.
+    /// Rows of sixteen columns.
     fn to_rows(self, columns: [&Self::Rows; 4]) -> Self::Lanes;
 }
 
 /// The buffers of the pass. Reused between images.
-pub struct Buffers<'a, Rows> {
-    pub plan: &'a mut Plan,
+#[derive(Clone, Debug, Default)]
+pub struct Buffers<Rows> {
+    plan: Plan,
     /// The quads of a panel.
-    pub quads: &'a mut Vec<Quad<Rows>>,
+    quads: Vec<Quad<Rows>>,
     /// Fours of columns.
-    pub columns: &'a mut Vec<Quad<Rows>>,
+    columns: Vec<Quad<Rows>>,
+}
+
+impl<Rows> Buffers<Rows> {
+    /// The number of bytes held.
+    pub fn memory(&self) -> usize {
+        let quads = self.quads.capacity() + self.columns.capacity();
+        self.plan.memory() + quads * size_of::<Quad<Rows>>()
+    }
 }
 
 /// As [`super::horizontal`], for aligned groups.
@@ -96,13 +123,13 @@ pub fn horizontal<V: Vectors>(
     vectors: V,
     source: ImageRef<'_>,
     coefficients: &Coefficients,
-    Buffers { plan, quads, columns }: Buffers<'_, V::Rows>,
+    Buffers { plan, quads, columns }: &mut Buffers<V::Rows>,
     out: &mut [u8],
 ) {
     let (rows, width) = (source.height as usize, coefficients.windows().len());
-    plan.fill(coefficients.windows());
-    quads.resize(plan.most_quads, Quad([V::BLACK; 3]));
-    columns.resize(plan.columns.len() / 4, Quad([V::BLACK; 3]));
+    plan.fill(coefficients, V::BIAS);
+    quads.resize(plan.most_quads, Quad::default());
+    columns.resize(plan.columns.len() / 4, Quad::default());
     let weights = V::weights(coefficients);
     for top in (0..rows).step_by(V::ROWS) {
         let count = V::ROWS.min(rows - top);
@@ -152,13 +179,13 @@ fn weigh_four<V: Vectors, const COUNT: usize>(
 ) -> Quad<V::Rows> {
     let a = weigh::<V, COUNT>(vectors, quads, weights, a);
     let b = weigh::<V, COUNT>(vectors, quads, weights, b);
-    let ab = [vectors.narrow(a[0], b[0]), vectors.narrow(a[1], b[1]), vectors.narrow(a[2], b[2])];
+    let ab = [vectors.pair(a[0], b[0]), vectors.pair(a[1], b[1]), vectors.pair(a[2], b[2])];
     let c = weigh::<V, COUNT>(vectors, quads, weights, c);
     let d = weigh::<V, COUNT>(vectors, quads, weights, d);
     Quad([
-        vectors.to_bytes(ab[0], vectors.narrow(c[0], d[0])),
-        vectors.to_bytes(ab[1], vectors.narrow(c[1], d[1])),
-        vectors.to_bytes(ab[2], vectors.narrow(c[2], d[2])),
+        vectors.four(ab[0], vectors.pair(c[0], d[0])),
+        vectors.four(ab[1], vectors.pair(c[1], d[1])),
+        vectors.four(ab[2], vectors.pair(c[2], d[2])),
     ])
 }
 
@@ -169,8 +196,8 @@ fn weigh<V: Vectors, const COUNT: usize>(
     quads: &[Quad<V::Rows>],
     weights: &[V::Weights],
     column: Column,
-) -> [V::Vector; 3] {
-    let mut sums = [vectors.start(); 3];
+) -> [V::Column; 3] {
+    let mut sums = [vectors.start(column.from); 3];
     let quads = &quads[column.quad as usize..];
     let weights = &weights[column.group as usize..];
     if COUNT == 0 {

@@ -7,7 +7,7 @@ use std::arch::asm;
 
 /// An instruction that multiplies four adjacent bytes by signed bytes and adds the products to an
 /// i32.
-pub trait Dot {
+pub trait Dot: Copy {
     /// What is subtracted from bytes, so that the instruction can take them.
     const BIAS: u8;
 
@@ -19,9 +19,11 @@ pub trait Dot {
 }
 
 /// Signed by signed bytes, from the extension `dotprod`.
+#[derive(Clone, Copy)]
 pub struct Sdot;
 
 /// Unsigned by signed bytes, from the extension `i8mm`.
+#[derive(Clone, Copy)]
 pub struct Usdot;
 
 impl Dot for Sdot {

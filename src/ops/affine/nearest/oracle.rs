@@ -30,14 +30,14 @@ fn look_up(
     place: impl Fn(usize, usize) -> (i64, i64),
 ) -> Vec<u8> {
     let mut out = Vec::new();
-    for channel in 0..3 {
+    for (channel, fill) in fill.into_iter().enumerate().take(3) {
         for y in 0..height {
             for x in 0..width {
                 let (x, y) = place(x, y);
                 let inside = (0..width as i64).contains(&x) && (0..height as i64).contains(&y);
                 let at = (channel * height) as i64 + y;
                 let at = at * width as i64 + x;
-                out.push(if inside { data[at as usize] } else { fill[channel] });
+                out.push(if inside { data[at as usize] } else { fill });
             }
         }
     }
