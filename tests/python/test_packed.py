@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from image_files import encoded, jpeg_size_at, picture
+from loader_sets import Items
 from reference import assert_equal
 
-from tied_augment import DecodeError, TwoView, View, decode
+from tied_augment import DecodeError, TarShards, TiedLoader, TwoView, View, decode
 from tied_augment.packed import pack, unpack
 
 SIZES = [(1, 1), (8, 8), (17, 9), (15, 130), (45, 61), (160, 243)]
@@ -122,11 +124,24 @@ def test_bytes_after_the_image_are_kept() -> None:
     packed(jpeg((45, 61)) + b"something else")
 
 
-def test_a_path_and_a_loader_of_packed_images(tmp_path: Path) -> None:
-    file = jpeg((45, 61))
-    path = tmp_path / "image.packed"
-    path.write_bytes(pack(file))
-    assert_equal(decode(path), decode(file))
+def test_loaders_read_packed_images_as_bytes_as_files_and_in_archives(tmp_path: Path) -> None:
+    files = [jpeg((45 + n, 61), n, progressive=n > 3) for n in range(6)]
+    images = [pack(file) for file in files]
+    items = []
+    with tarfile.open(tmp_path / "images.tar", "w") as tar:
+        for number, image in enumerate(images):
+            path = tmp_path / f"{number}.jpg"
+            path.write_bytes(image)
+            items.append((path if number % 2 else image, number))
+            tar.add(path, path.name)
+            (tmp_path / "target").write_text(str(number))
+            tar.add(tmp_path / "target", f"{number}.cls")
+    two = TwoView(View(24))
+    shards = TarShards([tmp_path / "images.tar"], samples=6, buffer=0)
+    for dataset in (Items(items), shards):
+        [(batch, targets)] = list(TiedLoader(dataset, two, 6, shuffle=False))
+        assert targets.tolist() == list(range(6))
+        assert_equal(batch.numpy(), two.batch(list(files), range(6)).reshape(batch.shape))
 
 
 def test_max_pixels() -> None:
