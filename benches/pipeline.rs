@@ -76,7 +76,10 @@ fn decode(c: &mut Criterion) {
 /// The instruction set of fast_image_resize that is nearest to `simd`, as it has no AVX-512.
 fn rival(simd: Simd) -> (fir::Resizer, &'static str) {
     let (extensions, name) = match simd.name() {
+        #[cfg(target_arch = "x86_64")]
         "avx512vnni" | "avxvnni" | "avx2" => (fir::CpuExtensions::Avx2, "avx2"),
+        #[cfg(target_arch = "aarch64")]
+        "neoni8mm" | "neondot" | "neon" => (fir::CpuExtensions::Neon, "neon"),
         _ => (fir::CpuExtensions::None, "portable"),
     };
     let mut resizer = fir::Resizer::new();
