@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tied_augment.packed import pack
+
 CORPUS = Path(__file__).parent / "corpus"
 SIZES = [(1, 1), (17, 9), (40, 33), (64, 48)]
 
@@ -48,10 +50,12 @@ def jpegs() -> Iterator[bytes]:
 
 def main() -> None:
     """Writes the files of all targets."""
-    folder = CORPUS / "jpeg"
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, data in enumerate(jpegs()):
-        (folder / f"seed-{number:03}.jpg").write_bytes(data)
+    files = list(jpegs())
+    for target, seeds in {"jpeg": files, "packed": files + [pack(file) for file in files]}.items():
+        folder = CORPUS / target
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, data in enumerate(seeds):
+            (folder / f"seed-{number:03}").write_bytes(data)
 
 
 if __name__ == "__main__":

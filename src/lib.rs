@@ -13,6 +13,7 @@
 //! * [`view`]: executes plans with the kernels of [`resize`] and [`ops`].
 //! * [`batch`]: many samples on the threads of a [`pool`], which reuses its buffers.
 //!   [`loader`]: batches ahead of their consumer.
+//! * [`packed`]: JPEG files in another code, which is quicker to read.
 //! * [`loss`]: the training loss and its gradients. It shares only the pool with the rest.
 //!
 //! The feature `python` adds the Python module. Nothing outside of it knows Python.
@@ -77,6 +78,7 @@ pub mod loader;
 pub mod loss;
 pub mod ops;
 mod pack;
+pub mod packed;
 pub mod plan;
 pub mod policy;
 pub mod pool;

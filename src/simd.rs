@@ -17,8 +17,9 @@
 //! # Kernels with intrinsics
 //!
 //! Where LLVM finds no good form, the kernel is written by hand, once per instruction set. There
-//! are five of them: the resize, the interpolation of affine transforms, those to the nearest pixel,
-//! the look-up of bytes in a table, and the normalisation of batches. They have the same layout:
+//! are six of them: the resize, the interpolation of affine transforms, those to the nearest pixel,
+//! the look-up of bytes in a table, the normalisation of batches, and the unpacking of packed
+//! images. They have the same layout:
 //!
 //! ```text
 //! kernel/
@@ -55,11 +56,12 @@
 //!
 //! # ARM
 //!
-//! Every 64-bit ARM has NEON, and all kernels have a version for it. The resize gains by the dot
-//! products of newer machines: with them, its horizontal pass is the same generic code as on
-//! x86-64. Their intrinsics are not stable, so each is one instruction in assembly, which names its
-//! own extension. Thus all code for ARM is compiled for plain NEON and can be inlined everywhere;
-//! only the value of `Simd` keeps the instruction from a machine that does not have it.
+//! Every 64-bit ARM has NEON, and all kernels but the unpacking of packed images have a version for
+//! it. The resize gains by the dot products of newer machines: with them, its horizontal pass is the
+//! same generic code as on x86-64. Their intrinsics are not stable, so each is one instruction in
+//! assembly, which names its own extension. Thus all code for ARM is compiled for plain NEON and can
+//! be inlined everywhere; only the value of `Simd` keeps the instruction from a machine that does
+//! not have it.
 //!
 //! # Adding an instruction set
 //!
@@ -86,11 +88,13 @@ pub(crate) enum Isa {
     Avx2,
     /// AVX2 with dot products of bytes: Alder Lake, Zen 5, and later.
     AvxVnni,
+    /// AVX2, and BMI2 whose `pdep` is quick: Haswell, Zen 3, and later.
+    Bmi2,
     /// AVX2 and AVX-512 with F, BW and VL: Skylake-X, Zen 4, and later.
     Avx512,
     /// AVX-512 with dot products of bytes: Cascade Lake, Zen 4, and later.
     Avx512Vnni,
-    /// AVX-512 with permutations of bytes: Ice Lake, Zen 4, and later.
+    /// AVX-512 with permutations of bytes, and BMI2: Ice Lake, Zen 4, and later.
     Avx512Vbmi,
     /// NEON, which every 64-bit ARM has that Rust's standard library supports.
     Neon,
@@ -112,9 +116,10 @@ impl Isa {
             Self::Portable => true,
             Self::Avx2 => avx2(),
             Self::AvxVnni => avx2() && has!("avxvnni"),
+            Self::Bmi2 => avx2() && has!("bmi2") && !pdep_is_slow(),
             Self::Avx512 => avx512(),
             Self::Avx512Vnni => avx512() && has!("avx512vnni"),
-            Self::Avx512Vbmi => avx512() && has!("avx512vbmi"),
+            Self::Avx512Vbmi => avx512() && has!("bmi2") && has!("avx512vbmi"),
             Self::Neon | Self::NeonDot | Self::NeonI8mm => false,
         }
     }
@@ -129,9 +134,12 @@ impl Isa {
             Self::Neon => has!("neon"),
             Self::NeonDot => has!("neon") && has!("dotprod"),
             Self::NeonI8mm => has!("neon") && has!("i8mm"),
-            Self::Avx2 | Self::AvxVnni | Self::Avx512 | Self::Avx512Vnni | Self::Avx512Vbmi => {
-                false
-            }
+            Self::Avx2
+            | Self::AvxVnni
+            | Self::Bmi2
+            | Self::Avx512
+            | Self::Avx512Vnni
+            | Self::Avx512Vbmi => false,
         }
     }
 
@@ -140,6 +148,29 @@ impl Isa {
     fn is_detected(self) -> bool {
         self == Self::Portable
     }
+}
+
+/// Whether this is a processor of AMD (or Hygon) before Zen 3, which does `pdep` in microcode: a
+/// bit at a time, slower than plain Rust.
+#[cfg(target_arch = "x86_64")]
+fn pdep_is_slow() -> bool {
+    use std::arch::x86_64::__cpuid;
+    use std::sync::LazyLock;
+
+    /// The family of Zen 3 and Zen 4.
+    const QUICK: u32 = 0x19;
+
+    // Within a virtual machine `cpuid` takes microseconds.
+    static SLOW: LazyLock<bool> = LazyLock::new(|| {
+        #[allow(unused_unsafe, reason = "newer compilers know that it is safe")]
+        // SAFETY: every x86-64 has `cpuid`.
+        let (leaf, version) = unsafe { (__cpuid(0), __cpuid(1).eax) };
+        let vendor = [leaf.ebx, leaf.edx, leaf.ecx].map(u32::to_le_bytes).concat();
+        // A base of 15 means that the extended family is added to it.
+        let family = (version >> 8 & 15) + (version >> 20 & 255);
+        matches!(&vendor[..], b"AuthenticAMD" | b"HygonGenuine") && family < QUICK
+    });
+    *SLOW
 }
 
 /// An instruction set that this machine has.
@@ -176,6 +207,7 @@ impl Simd {
             Isa::Portable => "portable",
             Isa::Avx2 => "avx2",
             Isa::AvxVnni => "avxvnni",
+            Isa::Bmi2 => "bmi2",
             Isa::Avx512 => "avx512",
             Isa::Avx512Vnni => "avx512vnni",
             Isa::Avx512Vbmi => "avx512vbmi",

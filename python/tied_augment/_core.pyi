@@ -15,9 +15,11 @@ __all__ = [
     "Pipeline",
     "build_info",
     "decode",
+    "pack_jpeg",
     "policy_remarks",
     "render",
     "tied_loss",
+    "unpack_jpeg",
 ]
 
 class _BuildInfo(TypedDict):
@@ -134,6 +136,9 @@ def build_info() -> _BuildInfo:
 def decode(sample: object, max_pixels: int | None) -> NDArray[np.uint8]:
     """Decodes a whole image to (height, width, 3)."""
 
+def pack_jpeg(data: bytes) -> bytes:
+    """Packs a JPEG file."""
+
 def policy_remarks(auto_augment: str) -> list[str]:
     """Sentences about the parts of a config string that timm accepts and ignores."""
 
@@ -157,3 +162,6 @@ def tied_loss(
 
     Buffers are DLPack capsules or have `__dlpack__`.
     """
+
+def unpack_jpeg(data: bytes) -> bytes:
+    """Writes the JPEG file that was packed."""

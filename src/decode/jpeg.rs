@@ -10,6 +10,7 @@
 //! what a broken file means. If it finds that out halfway, the attempt is made again without it.
 
 use super::cmyk::inverted_to_rgb;
+use super::coefficients::Coefficients;
 use super::huffman::Huffman;
 use super::libjpeg::{Decompression, Decompressor, LibjpegError, OnEnd};
 use crate::error::{Error, Result};
@@ -87,10 +88,10 @@ impl Jpeg<'_> {
 
     /// As [`super::Opened::read`].
     pub fn read(mut self, region: Rect, image: &mut Image) -> Result<Rect> {
-        let mut decoded = self.rows(region, image, self.entropy);
+        let mut decoded = self.attempt(region, image, self.entropy);
         if self.file.coefficients_failed() {
             self.file.reopen(OnEnd::EndImage).map_err(failed)?;
-            decoded = self.rows(region, image, Entropy::Libjpeg);
+            decoded = self.attempt(region, image, Entropy::Libjpeg);
         }
         let decoded = decoded.map_err(failed)?;
         if !self.file.ended_early() {
@@ -101,42 +102,52 @@ impl Jpeg<'_> {
         let (height, width) = self.shape();
         self.file.reopen(OnEnd::Suspend).map_err(failed)?;
         let whole = Rect { x: 0, y: 0, w: width, h: height };
-        self.rows(whole, image, Entropy::Libjpeg).map_err(failed)
+        self.attempt(whole, image, Entropy::Libjpeg).map_err(failed)
     }
 
-    /// Decodes the rows of `region` with at least its columns. Returns what was decoded.
-    fn rows(
+    /// Decodes `region` from the start.
+    fn attempt(
         &mut self,
         region: Rect,
         image: &mut Image,
         entropy: Entropy,
     ) -> std::result::Result<Rect, LibjpegError> {
-        let (_, width) = self.shape();
-        let Self { file, cmyk, .. } = self;
-        let left = (region.x as u32).saturating_sub(MARGIN);
-        let right = (region.x as u32 + region.w + MARGIN).min(width);
-        file.start()?;
+        self.file.start()?;
         if entropy == Entropy::Own {
-            file.use_own_coefficients();
+            self.file.use_own_coefficients();
         }
-        let (x, columns) = file.crop(left, right - left)?;
-        file.skip(region.y as u32)?;
-        image.reshape(columns, region.h);
-        let stride = columns as usize * 3;
-        if file.is_cmyk() {
-            cmyk.resize(columns as usize * 4, 0);
-            for row in image.data.chunks_exact_mut(stride) {
-                file.read(cmyk, columns as usize * 4)?;
-                if file.ran_out() {
-                    break;
-                }
-                inverted_to_rgb(cmyk, row);
-            }
-        } else {
-            file.read(&mut image.data, stride)?;
-        }
-        Ok(Rect { x: x as i32, w: columns, ..region })
+        rows(&mut self.file, self.cmyk, region, image)
     }
+}
+
+/// Decodes the rows of `region` with at least its columns. Decoding has just started. Returns what
+/// was decoded. `cmyk` is for a row of CMYK.
+pub fn rows<S: Coefficients>(
+    file: &mut Decompression<'_, S>,
+    cmyk: &mut Vec<u8>,
+    region: Rect,
+    image: &mut Image,
+) -> std::result::Result<Rect, LibjpegError> {
+    let (_, width) = file.shape();
+    let left = (region.x as u32).saturating_sub(MARGIN);
+    let right = (region.x as u32 + region.w + MARGIN).min(width);
+    let (x, columns) = file.crop(left, right - left)?;
+    file.skip(region.y as u32)?;
+    image.reshape(columns, region.h);
+    let stride = columns as usize * 3;
+    if file.is_cmyk() {
+        cmyk.resize(columns as usize * 4, 0);
+        for row in image.data.chunks_exact_mut(stride) {
+            file.read(cmyk, columns as usize * 4)?;
+            if file.ran_out() {
+                break;
+            }
+            inverted_to_rgb(cmyk, row);
+        }
+    } else {
+        file.read(&mut image.data, stride)?;
+    }
+    Ok(Rect { x: x as i32, w: columns, ..region })
 }
 
 fn failed(error: LibjpegError) -> Error {

@@ -13,9 +13,10 @@
 //!
 //! JPEG goes through libjpeg-turbo, which Pillow uses as well, and decodes little more than the
 //! region. The Huffman codes of most files are decoded by this crate, which gives libjpeg the same
-//! coefficients in half the time ([`Entropy`]). Rows above it must still be entropy-decoded, so one read of the union of two crops is
-//! cheaper than two reads. The other formats go through one crate each and are decoded whole. Where
-//! a crate would not give Pillow's pixels, the file is refused.
+//! coefficients in half the time ([`Entropy`]). Rows above it must still be entropy-decoded, so one
+//! read of the union of two crops is cheaper than two reads. Packed images ([`crate::packed`]) give
+//! libjpeg the coefficients of a JPEG file without that. The other formats go through one crate each
+//! and are decoded whole. Where a crate would not give Pillow's pixels, the file is refused.
 //!
 //! A damaged file never panics: libjpeg's fatal errors and the crates' panics become
 //! [`Error::Decode`]. A [`Decoder`] keeps memory from one file to the next, but nothing that a file
@@ -52,6 +53,7 @@ mod image_file;
 mod jpeg;
 mod libjpeg;
 mod limits;
+mod packed;
 mod png;
 mod tiff;
 mod webp;
@@ -67,11 +69,13 @@ use self::bmp::Bmp;
 use self::gif::Gif;
 use self::image_file::{Cause, ImageFile, contained};
 use self::jpeg::{Jpeg, JpegDecoder};
+use self::packed::PackedImage;
 use self::png::Png;
 use self::tiff::Tiff;
 use self::webp::WebP;
 use crate::error::{Error, Result};
 use crate::image::{Image, Rect};
+use crate::packed::MAGIC;
 
 /// Decodes images; reuses its memory between them.
 #[derive(Debug, Default)]
@@ -106,6 +110,7 @@ impl Decoder {
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => {
                 whole("WebP", || WebP::open(bytes, limits))?
             }
+            _ if bytes.starts_with(&MAGIC) => File::Packed(PackedImage::open(bytes)?.into()),
             [] => return Err(Error::Unidentified("the file is empty".into())),
             _ => {
                 let (n, start) = (bytes.len(), bytes[..bytes.len().min(16)].escape_ascii());
@@ -132,8 +137,12 @@ pub struct Opened<'a> {
 enum File<'a> {
     /// Not boxed: opening a JPEG allocates nothing of ours.
     Jpeg(Jpeg<'a>),
+    Packed(Box<PackedImage<'a>>),
     /// A file of a format that is decoded whole.
-    Whole { format: &'static str, file: Box<dyn ImageFile + 'a> },
+    Whole {
+        format: &'static str,
+        file: Box<dyn ImageFile + 'a>,
+    },
 }
 
 fn whole<'a, T: ImageFile + 'a>(
@@ -149,6 +158,7 @@ impl Opened<'_> {
     pub fn shape(&self) -> (u32, u32) {
         match &self.file {
             File::Jpeg(jpeg) => jpeg.shape(),
+            File::Packed(packed) => packed.shape(),
             File::Whole { file, .. } => file.shape(),
         }
     }
@@ -167,6 +177,7 @@ impl Opened<'_> {
         assert!(inside, "{region:?} reaches outside {width} x {height}");
         match self.file {
             File::Jpeg(jpeg) => jpeg.read(region, image),
+            File::Packed(packed) => packed.read(region, image),
             File::Whole { format, file } => {
                 contained(format, || file.read(image))?;
                 Ok(Rect { x: 0, y: 0, w: width, h: height })

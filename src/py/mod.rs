@@ -8,6 +8,7 @@ mod dlpack;
 mod errors;
 mod loader;
 mod loss;
+mod packed;
 mod pipeline;
 mod plans;
 mod pools;
@@ -57,6 +58,8 @@ mod _core {
     use super::loader::Loader;
     #[pymodule_export]
     use super::loss::tied_loss;
+    #[pymodule_export]
+    use super::packed::{pack_jpeg, unpack_jpeg};
     #[pymodule_export]
     use super::pipeline::{Pipeline, decode, render};
     #[pymodule_export]

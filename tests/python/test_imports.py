@@ -30,6 +30,7 @@ WHEN_IMPORTED = {
     "tied_augment.view": "numpy ._core .arguments .pipeline .view_from_timm",
     "tied_augment.two_view": "numpy ._core .arguments .exits .pipeline .view",
     "tied_augment.plans": "._core .arguments .exits .pipeline",
+    "tied_augment.packed": "._core .exits",
     "tied_augment.sources": "numpy .loaded",
     "tied_augment.located": "numpy ._core .loaded .sources",
     "tied_augment.ranks": "torch .arguments .loaded",

@@ -37,6 +37,12 @@ const MAX_SCANS: c_int = 1000;
 #[derive(Debug)]
 pub struct LibjpegError(String);
 
+impl LibjpegError {
+    pub fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
 impl fmt::Display for LibjpegError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -95,6 +101,13 @@ impl<S> fmt::Debug for Decompressor<S> {
 
 impl<S: Coefficients + Default> Default for Decompressor<S> {
     fn default() -> Self {
+        Self::new(S::default())
+    }
+}
+
+impl<S: Coefficients> Decompressor<S> {
+    /// With a source of coefficients, which [`Decompression::use_own_coefficients`] uses.
+    pub fn new(coefficients: S) -> Self {
         // SAFETY: these are C structs of integers, floats, nullable pointers and callbacks, for all
         // of which zero is a valid value; libjpeg fills them.
         let (mut cinfo, mut error, mut progress): (
@@ -118,12 +131,10 @@ impl<S: Coefficients + Default> Default for Decompressor<S> {
             term_source: Some(no_op),
         };
         let source = Box::new(SourceManager { manager, ended: false, on_end: OnEnd::EndImage });
-        let hook = Box::new(Hook::new(S::default()));
+        let hook = Box::new(Hook::new(coefficients));
         Self { cinfo, _error: error, source, progress, hook }
     }
-}
 
-impl<S: Coefficients> Decompressor<S> {
     /// Reads the header of `bytes`.
     pub fn open<'a>(&'a mut self, bytes: &'a [u8], on_end: OnEnd) -> Result<Decompression<'a, S>> {
         let mut file = Decompression { context: self, bytes };
@@ -202,21 +213,21 @@ impl<S: Coefficients> Decompression<'_, S> {
     }
 
     /// Lets the source of coefficients decode the image in place of libjpeg's entropy decoder, if
-    /// it can. Call it right after [`Self::start`].
-    pub fn use_own_coefficients(&mut self) {
+    /// it can. Call it right after [`Self::start`]. Returns whether it does.
+    pub fn use_own_coefficients(&mut self) -> bool {
         let Decompressor { cinfo, source, hook, .. } = &mut *self.context;
         if source.ended {
-            return;
+            return false;
         }
         let manager = &mut source.manager;
         let ahead = &self.bytes[self.bytes.len() - manager.bytes_in_buffer..];
         // SAFETY: decoding has just started. `hook` is boxed, and only used between libjpeg's calls.
-        if let Some(length) = unsafe { hook.attach(cinfo, ahead) } {
-            // libjpeg is now where its own decoder would be after the whole scan.
-            let rest = &ahead[length..];
-            manager.next_input_byte = rest.as_ptr();
-            manager.bytes_in_buffer = rest.len();
-        }
+        let Some(length) = (unsafe { hook.attach(cinfo, ahead) }) else { return false };
+        // libjpeg is now where its own decoder would be after the whole scan.
+        let rest = &ahead[length..];
+        manager.next_input_byte = rest.as_ptr();
+        manager.bytes_in_buffer = rest.len();
+        true
     }
 
     /// Whether the source of coefficients gave up. The file must then be decoded again without it.

@@ -1,0 +1,34 @@
+//! Decoding a region that is drawn from the file's bytes, so that a file of the corpus is a file and
+//! nothing else.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use tied_augment::decode::{Decoder, Limits};
+use tied_augment::error::Result;
+use tied_augment::image::{Image, Rect};
+
+/// Few, so that a damaged size costs no time.
+const MAX_PIXELS: u64 = 1 << 20;
+
+/// Draws a part of 0..`side`: where it starts and its length.
+fn part(random: u64, side: u32) -> (i32, u32) {
+    let start = random as u32 % side;
+    (start as i32, 1 + (random >> 32) as u32 % (side - start))
+}
+
+/// A number that these bytes determine.
+pub fn number(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Decodes the region that `random` stands for.
+pub fn decode(mut decoder: Decoder, bytes: &[u8], random: u64) -> Result<(Image, Rect)> {
+    let mut image = Image::default();
+    let opened = decoder.open(bytes, Limits::default().with_max_pixels(MAX_PIXELS))?;
+    let (height, width) = opened.shape();
+    let ((x, w), (y, h)) = (part(random, width), part(random.rotate_left(16), height));
+    let region = opened.read(Rect { x, y, w, h }, &mut image)?;
+    Ok((image, region))
+}

@@ -1,0 +1,43 @@
+"""`pack` and `unpack`: JPEG files in a code that is quicker to decode. Experimental.
+
+Whatever takes an image takes a packed one, as a file or as bytes, and makes the same pixels of it.
+``docs/packed.md`` says when that pays.
+
+The format has version 0: it may change with every release, and files must then be packed anew.
+"""
+
+from __future__ import annotations
+
+from tied_augment import _core
+from tied_augment.exits import INSIDE
+
+__all__ = ["pack", "unpack"]
+
+
+def pack(data: bytes) -> bytes:
+    """Pack a JPEG file. `unpack` gives it back, byte for byte: that is checked here.
+
+    Args:
+        data: the file's content.
+
+    Raises:
+        ValueError: the file cannot be packed, and why: it is no JPEG file, it is broken, or it is
+            of a rare kind, such as one with arithmetic coding. Keep it as it is.
+        TypeError: `data` is not bytes.
+    """
+    with INSIDE:
+        return _core.pack_jpeg(data)
+
+
+def unpack(data: bytes) -> bytes:
+    """Give back the JPEG file that was packed.
+
+    Args:
+        data: what `pack` returned.
+
+    Raises:
+        DecodeError: it is not a packed image, has another version of the format, or has changed.
+        TypeError: `data` is not bytes.
+    """
+    with INSIDE:
+        return _core.unpack_jpeg(data)

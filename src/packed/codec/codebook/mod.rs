@@ -1,0 +1,78 @@
+//! The codebooks: classes of blocks, which say how many bits each coefficient may have.
+//!
+//! They are a part of the format. A change of the tables in `luma.txt` and `chroma.txt` makes all
+//! packed images unreadable. They were trained by `benches/codebook.py`.
+
+/// Coefficients of a block.
+pub(super) const BLOCK: usize = 64;
+/// Classes of a codebook: each value of a byte is one.
+pub(super) const CLASSES: usize = 256;
+/// Planes of unary digits.
+pub(super) const UNARY: usize = 4;
+/// Planes of raw bits: the most raw bits of a coefficient.
+pub(super) const RAW: usize = 5;
+
+/// A class of blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, align(64))]
+pub(super) struct Class {
+    /// What a unary digit of each coefficient is worth: `1 << raw bits`.
+    pub(super) weights: [u8; BLOCK],
+    /// The coefficients that may be other than zero.
+    pub(super) coded: u64,
+    /// Those that have a raw bit of value `1 << i`.
+    pub(super) raw: [u64; RAW],
+    /// How many bits come before the raw bits of value `1 << i` in the fixed stream. The last one
+    /// is the length of all.
+    pub(super) offsets: [u16; RAW + 1],
+}
+
+/// All classes of a codebook.
+pub(super) type Codebook = [Class; CLASSES];
+
+/// All codebooks: for luma and other dense components, and for chroma and other sparse ones. A
+/// component has the index of its own.
+pub(super) static CODEBOOKS: [Codebook; 2] =
+    [parse(include_bytes!("luma.txt")), parse(include_bytes!("chroma.txt"))];
+
+/// A line per class, a character per coefficient: its number of raw bits, or `-` if it is zero.
+const fn parse(text: &[u8]) -> Codebook {
+    assert!(text.len() == CLASSES * (BLOCK + 1), "256 lines of 64 characters");
+    let empty = Class { weights: [1; BLOCK], coded: 0, raw: [0; RAW], offsets: [0; RAW + 1] };
+    let mut book = [empty; CLASSES];
+    let mut class = 0;
+    while class < CLASSES {
+        book[class] = parse_class(text, class * (BLOCK + 1));
+        class += 1;
+    }
+    book
+}
+
+const fn parse_class(text: &[u8], start: usize) -> Class {
+    let mut class = Class { weights: [1; BLOCK], coded: 0, raw: [0; RAW], offsets: [0; RAW + 1] };
+    let mut i = 0;
+    while i < BLOCK {
+        let digit = text[start + i];
+        if digit != b'-' {
+            let bits = (digit - b'0') as usize;
+            assert!(bits <= RAW, "a digit beyond the number of raw planes");
+            class.coded |= 1 << i;
+            class.weights[i] = 1 << bits;
+            let mut plane = 0;
+            while plane < bits {
+                class.raw[plane] |= 1 << i;
+                plane += 1;
+            }
+        }
+        i += 1;
+    }
+    assert!(text[start + BLOCK] == b'\n');
+    class.offsets[0] = class.coded.count_ones() as u16;
+    let mut plane = 0;
+    while plane < RAW {
+        class.offsets[plane + 1] = class.offsets[plane] + class.raw[plane].count_ones() as u16;
+        assert!(plane == 0 || class.raw[plane].count_ones() <= 57, "more than one read has");
+        plane += 1;
+    }
+    class
+}

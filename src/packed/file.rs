@@ -1,0 +1,49 @@
+//! JPEG files to packed images and back.
+
+use super::geometry::MAX_MCU_BLOCKS;
+use super::jpeg::{Parts, Side, Unpackable, take_apart};
+use super::tiles::Grid;
+use super::{Packed, broken, pack};
+use crate::decode::Limits;
+use crate::error::Error;
+
+/// Packs a JPEG file. [`unpack_jpeg`] gives it back byte for byte, and
+/// [`Decoder`](crate::decode::Decoder) makes the same pixels of both.
+///
+/// ```
+/// use tied_augment::packed::{pack_jpeg, unpack_jpeg};
+///
+/// let mut jpeg = Vec::new();
+/// let encoder = jpeg_encoder::Encoder::new(&mut jpeg, 90);
+/// encoder.encode(&[128; 64 * 48 * 3], 64, 48, jpeg_encoder::ColorType::Rgb)?;
+///
+/// let packed = pack_jpeg(&jpeg)?;
+/// assert_eq!(unpack_jpeg(&packed)?, jpeg);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// If the file is not a sound JPEG file, is of a kind that can't be packed, or could not be written
+/// again as it is. Keep such a file as it is.
+pub fn pack_jpeg(file: &[u8]) -> Result<Vec<u8>, Unpackable> {
+    let Parts { coefficients, side } = take_apart(file, Limits::default())?;
+    if Grid::new(&side.geometry, 1).mcu_blocks() > MAX_MCU_BLOCKS {
+        return Err(Unpackable::LargeMcus);
+    }
+    pack(&coefficients, &side.to_bytes(), &side.geometry).map_err(|_| Unpackable::TooLong)
+}
+
+/// Writes the JPEG file that was packed.
+///
+/// # Errors
+/// [`Error::Decode`], also if a single bit has changed.
+pub fn unpack_jpeg(image: &[u8]) -> Result<Vec<u8>, Error> {
+    let packed = Packed::open(image)?;
+    packed.verify()?;
+    let side = Side::from_bytes(&packed.side()?).map_err(|cause| broken(&cause.to_string()))?;
+    if side.geometry != *packed.geometry() {
+        return Err(broken("its side information is of another image"));
+    }
+    let parts = Parts { coefficients: packed.coefficients()?, side };
+    parts.write().map_err(|cause| broken(&cause.to_string()))
+}

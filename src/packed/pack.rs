@@ -1,0 +1,81 @@
+//! Packs an image.
+
+use super::codec::{Encoder, McuBlocks, choose_codebook};
+use super::coefficients::Coefficients;
+use super::geometry::Geometry;
+use super::tiles::Grid;
+use super::{HEADER, MAGIC, PADDING, VERSION, side};
+use crate::error::{Error, Result};
+
+/// To choose a codebook, one of so many blocks is looked at.
+const SAMPLE: usize = 16;
+
+/// Packs the coefficients of a JPEG file.
+///
+/// `side` is whatever the caller needs to write the file again. It is kept compressed, and may
+/// contain what `geometry` has at hardly any cost.
+///
+/// # Errors
+/// If there are more than 10 blocks in an MCU, if the geometry is impossible or the coefficients do
+/// not fit it, or if the packed image would have 4 GiB or more.
+pub fn pack(coefficients: &Coefficients, side: &[u8], geometry: &Geometry) -> Result<Vec<u8>> {
+    geometry.check()?;
+    geometry.check_coefficients(coefficients)?;
+    let grid = Grid::new(geometry, Grid::choose_tile(geometry));
+    let books: Vec<u8> = coefficients
+        .components
+        .iter()
+        .map(|component| choose_codebook(component.blocks.iter().step_by(SAMPLE)))
+        .collect();
+    let (directory, tiles) = pack_tiles(coefficients, &grid, &books);
+    let compressed = side::compress(side, geometry);
+
+    let mut described = vec![grid.tile_mcus as u8];
+    described.extend((0..4).map(|component| books.get(component).copied().unwrap_or(0)));
+    geometry.write(&mut described);
+
+    let mut out = Vec::new();
+    out.extend(MAGIC);
+    out.push(VERSION);
+    let total = HEADER + described.len() + directory.len() + compressed.len() + tiles.len();
+    let lengths =
+        [total + PADDING, 0, described.len(), directory.len(), compressed.len(), side.len()];
+    for length in lengths {
+        let length = u32::try_from(length)
+            .map_err(|_| Error::Argument("the image is too large to be packed".into()))?;
+        out.extend(length.to_le_bytes());
+    }
+    for part in [&described, &directory, &compressed, &tiles, &vec![0; PADDING]] {
+        out.extend(part);
+    }
+    let checksum = super::image::checksum(&out);
+    out[12..16].copy_from_slice(&checksum.to_le_bytes());
+    Ok(out)
+}
+
+/// The directory and the tiles.
+fn pack_tiles(coefficients: &Coefficients, grid: &Grid, books: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let mcu = McuBlocks {
+        components: books.len(),
+        blocks: grid
+            .mcu_components()
+            .map(|component| (component as u8, books[component]))
+            .collect(),
+    };
+    let (mut rows, mut lengths, mut tiles) = (Vec::new(), Vec::new(), Vec::new());
+    let mut encoder = Encoder::default();
+    let (height, width) = grid.tiles();
+    for row in 0..height {
+        rows.extend((tiles.len() as u32).to_le_bytes());
+        for column in 0..width {
+            let start = tiles.len();
+            let blocks = grid
+                .tile_order((row, column))
+                .map(|(component, block)| &coefficients.components[component].blocks[block]);
+            encoder.tile(&mcu, blocks, &mut tiles);
+            lengths.extend(((tiles.len() - start) as u16).to_le_bytes());
+        }
+    }
+    rows.extend(lengths);
+    (rows, tiles)
+}

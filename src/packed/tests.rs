@@ -1,0 +1,202 @@
+//! Packed images: what goes in comes out, and broken ones do no harm.
+
+use proptest::prelude::*;
+
+use super::codec::tests::blocks;
+use super::coefficients::{Coefficients, Component};
+use super::geometry::{ComponentInfo, Geometry};
+use super::tiles::Grid;
+use super::{HEADER, Packed, pack};
+use crate::error::Error;
+
+/// Sampling factors of all components, as files have them.
+const SAMPLINGS: [&[(u8, u8)]; 12] = [
+    &[(1, 1)],
+    &[(2, 2)],
+    &[(1, 1), (1, 1), (1, 1)],
+    &[(2, 1), (1, 1), (1, 1)],
+    &[(1, 2), (1, 1), (1, 1)],
+    &[(2, 2), (1, 1), (1, 1)],
+    &[(2, 2), (2, 1), (1, 2)],
+    &[(4, 1), (1, 1), (1, 1)],
+    &[(1, 4), (1, 1), (1, 1)],
+    &[(4, 2), (1, 1), (1, 1)],
+    &[(1, 1), (1, 1), (1, 1), (1, 1)],
+    &[(2, 2), (1, 1), (1, 1), (2, 2)],
+];
+
+fn geometry(sampling: &[(u8, u8)], size: (u16, u16)) -> Geometry {
+    let component = |(number, &sampling): (usize, &(u8, u8))| ComponentInfo {
+        id: number as u8 + 1,
+        sampling,
+        table: (number % 2) as u8,
+    };
+    Geometry {
+        size,
+        jfif: true,
+        adobe: (sampling.len() == 4).then_some(2),
+        components: sampling.iter().enumerate().map(component).collect(),
+        tables: vec![[3; 64], std::array::from_fn(|i| 200 + 4 * i as u16)],
+    }
+}
+
+/// Coefficients of such an image, from these blocks over and over.
+fn coefficients(geometry: &Geometry, blocks: &[[i16; 64]]) -> Coefficients {
+    let grid = Grid::new(geometry, 1);
+    let mut blocks = blocks.iter().copied().cycle();
+    let component = |(index, info): (usize, &ComponentInfo)| {
+        let size = grid.component_size(index);
+        let blocks = blocks.by_ref().take(size.0 * size.1).collect();
+        Component { sampling: info.sampling, size, blocks }
+    };
+    Coefficients { components: geometry.components.iter().enumerate().map(component).collect() }
+}
+
+/// A small image with three components.
+fn small() -> Vec<u8> {
+    let geometry = geometry(SAMPLINGS[5], (40, 150));
+    let blocks: Vec<_> = (0..50).map(|i| std::array::from_fn(|j| (i * j % 7) as i16 - 3)).collect();
+    pack(&coefficients(&geometry, &blocks), b"side", &geometry).expect("a packed image")
+}
+
+fn unpack_all(image: &[u8]) -> Result<(), Error> {
+    let packed = Packed::open(image)?;
+    let _ = packed.verify();
+    let _ = packed.side();
+    for simd in Packed::available() {
+        let _ = packed.clone().with_simd(simd).coefficients();
+    }
+    Ok(())
+}
+
+#[test]
+fn a_geometry_is_checked() {
+    let too_many = [(4, 2), (2, 1), (1, 1)];
+    let impossible: [fn(&mut Geometry); 5] = [
+        |geometry| geometry.size = (0, 5),
+        |geometry| geometry.tables.clear(),
+        |geometry| geometry.components.clear(),
+        |geometry| geometry.components[0].sampling = (5, 1),
+        |geometry| geometry.components[1].table = 2,
+    ];
+    let sound = geometry(&[(2, 1), (1, 1)], (9, 9));
+    let found = coefficients(&sound, &[[1; 64]]);
+    assert!(pack(&found, b"", &sound).is_ok());
+    for change in impossible {
+        let mut geometry = sound.clone();
+        change(&mut geometry);
+        assert!(pack(&found, b"", &geometry).is_err());
+    }
+    let many = geometry(&too_many, (9, 9));
+    assert!(pack(&coefficients(&many, &[[1; 64]]), b"", &many).is_err());
+    let mut short = found.clone();
+    short.components[1].blocks.pop();
+    assert!(matches!(pack(&short, b"", &sound), Err(Error::Argument(_))));
+}
+
+#[test]
+fn tiles_have_the_order_of_mcus() {
+    let geometry = geometry(SAMPLINGS[5], (32, 32));
+    let mut coefficients = coefficients(&geometry, &[[0; 64]]);
+    for (number, component) in coefficients.components.iter_mut().enumerate() {
+        for (place, block) in component.blocks.iter_mut().enumerate() {
+            block[0] = (100 * number + place) as i16;
+        }
+    }
+    let image = pack(&coefficients, b"", &geometry).expect("a packed image");
+    let mut tile = [[0; 64]; 12];
+    Packed::open(&image).and_then(|packed| packed.tile(1, 0, &mut tile)).expect("a tile");
+    // The second row of MCUs. Luma has four blocks in a row, chroma two.
+    let expected = [8, 9, 12, 13, 102, 202, 10, 11, 14, 15, 103, 203];
+    assert_eq!(tile.map(|block| block[0]), expected);
+}
+
+#[test]
+fn every_changed_bit_is_noticed() {
+    let image = small();
+    assert!(Packed::open(&image).and_then(|packed| packed.verify()).is_ok());
+    for bit in 0..8 * image.len() {
+        let mut changed = image.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        assert!(Packed::open(&changed).and_then(|packed| packed.verify()).is_err(), "bit {bit}");
+    }
+}
+
+#[test]
+fn every_cut_is_noticed() {
+    let image = small();
+    for length in 0..image.len() {
+        assert!(Packed::open(&image[..length]).is_err(), "{length} bytes");
+    }
+}
+
+#[test]
+fn another_version_is_refused_by_name() {
+    let mut image = small();
+    image[7] = 2;
+    let error = Packed::open(&image).expect_err("another version").to_string();
+    assert!(error.contains("version 2"), "{error}");
+}
+
+#[test]
+fn a_usual_header_takes_few_bytes() {
+    let mut header = include_bytes!("usual.bin").to_vec();
+    // Another size, in the frame header.
+    header[25..29].copy_from_slice(&[1, 2, 3, 4]);
+    let geometry = geometry(SAMPLINGS[5], (40, 150));
+    let found = coefficients(&geometry, &[[0; 64]]);
+    let with = pack(&found, &header, &geometry).expect("a packed image").len();
+    let without = pack(&found, b"", &geometry).expect("a packed image").len();
+    assert!(with - without < 40, "{} bytes", with - without);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn images_are_kept(
+        sampling in prop::sample::select(&SAMPLINGS[..]),
+        size in (1..100u16, 1..300u16),
+        blocks in blocks(40),
+        side in prop::collection::vec(any::<u8>(), 0..2000),
+        repeated in 1..4usize,
+    ) {
+        let side = side.repeat(repeated);
+        let geometry = geometry(sampling, size);
+        let coefficients = coefficients(&geometry, &blocks);
+        let image = pack(&coefficients, &side, &geometry).unwrap();
+        let packed = Packed::open(&image).unwrap();
+        prop_assert!(packed.verify().is_ok());
+        prop_assert_eq!(packed.geometry(), &geometry);
+        prop_assert_eq!(packed.side().unwrap(), side);
+        for simd in Packed::available() {
+            let unpacked = packed.clone().with_simd(simd).coefficients().unwrap();
+            prop_assert_eq!(&unpacked, &coefficients, "{}", simd.name());
+        }
+    }
+
+    #[test]
+    fn broken_images_do_no_harm(
+        blocks in blocks(40),
+        sampling in prop::sample::select(&SAMPLINGS[..]),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        header in prop::collection::vec((8..HEADER + 40, any::<u8>()), 0..3),
+    ) {
+        let geometry = geometry(sampling, (50, 130));
+        let coefficients = coefficients(&geometry, &blocks);
+        let mut image = pack(&coefficients, b"side", &geometry).unwrap();
+        let places = changes.into_iter().map(|(place, value)| (place.index(image.len()), value));
+        for (place, value) in places.chain(header).collect::<Vec<_>>() {
+            if let Some(byte) = image.get_mut(place) {
+                *byte = value;
+            }
+        }
+        // An error or other coefficients.
+        let _ = unpack_all(&image);
+    }
+
+    #[test]
+    fn any_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        prop_assert!(unpack_all(&bytes).is_err());
+    }
+}

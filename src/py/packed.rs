@@ -1,0 +1,25 @@
+//! Packed images: JPEG files to them and back.
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::errors::detached;
+use crate::error::Error;
+use crate::packed;
+
+/// Packs a JPEG file.
+#[pyfunction]
+pub fn pack_jpeg<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let image = detached(py, || {
+        let refused = |cause| Error::Argument(format!("the file cannot be packed: {cause}"));
+        packed::pack_jpeg(data).map_err(refused)
+    })?;
+    Ok(PyBytes::new(py, &image))
+}
+
+/// Writes the JPEG file that was packed.
+#[pyfunction]
+pub fn unpack_jpeg<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let file = detached(py, || packed::unpack_jpeg(data))?;
+    Ok(PyBytes::new(py, &file))
+}
