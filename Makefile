@@ -28,7 +28,7 @@ test-python: build ## Run the tests of the Python package
 test-slow: build ## Run the long tests that `make test` leaves out (20 minutes)
 	$(BIN)/pytest -m slow
 
-test-aarch64: ## Build for 64-bit ARM and run the tests of pixels under qemu (Debian or Ubuntu; an hour)
+test-aarch64: ## Build for 64-bit ARM and run the tests of pixels under qemu (Debian or Ubuntu; 20 minutes)
 	PROPTEST_RNG_SEED=$(SEED) tests/aarch64/run.sh rust
 	tests/aarch64/run.sh python
 

@@ -26,7 +26,7 @@ def pack(data: bytes) -> bytes:
         TypeError: `data` is not bytes.
     """
     with INSIDE:
-        return _core.pack_jpeg(data)
+        return _core.pack_jpeg(_content(data))
 
 
 def unpack(data: bytes) -> bytes:
@@ -40,4 +40,13 @@ def unpack(data: bytes) -> bytes:
         TypeError: `data` is not bytes.
     """
     with INSIDE:
-        return _core.unpack_jpeg(data)
+        return _core.unpack_jpeg(_content(data))
+
+
+def _content(data: object) -> bytes:
+    if not isinstance(data, bytes):
+        raise TypeError(
+            f"data must be a file's content as bytes, not {type(data).__name__}: for a path, use "
+            "Path(path).read_bytes()"
+        )
+    return data

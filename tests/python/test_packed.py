@@ -172,8 +172,9 @@ def test_what_cannot_be_packed_is_refused_with_the_cause(data: bytes, cause: str
 
 def test_only_bytes_are_taken() -> None:
     for function in (pack, unpack):
-        with pytest.raises(TypeError):
-            function("image.jpg")  # type: ignore[arg-type]
+        for data in ("image.jpg", Path("image.jpg"), bytearray(b"1"), None):
+            with pytest.raises(TypeError, match=r"data must be .* as bytes, not .*read_bytes"):
+                function(data)  # type: ignore[arg-type]
 
 
 def test_other_files_and_other_versions_are_not_unpacked() -> None:
