@@ -199,7 +199,7 @@ fn views_of_several_sizes_are_those_of_each_alone() {
         let workspaces = Workspaces::default();
         let mut together = outputs(&specs);
         let pipeline = Pipeline::new(specs.to_vec(), Shared::Nothing).expect("valid views");
-        let outs = together.iter_mut().map(Array4::view_mut);
+        let outs = together.iter_mut().map(|out| out.view_mut());
         pipeline.run(&samples, &pool, &workspaces, outs).expect("good samples");
         for (view, spec) in (0..).zip(&specs) {
             let single = Pipeline::new(vec![spec.clone()], Shared::Nothing).expect("a valid view");
@@ -208,7 +208,7 @@ fn views_of_several_sizes_are_those_of_each_alone() {
                 .iter()
                 .map(|sample| Sample { key: Key { view, ..sample.key }, ..*sample })
                 .collect();
-            let outs = alone.iter_mut().map(Array4::view_mut);
+            let outs = alone.iter_mut().map(|out| out.view_mut());
             single.run(&keyed, &pool, &workspaces, outs).expect("good samples");
             assert_eq!(together[usize::from(view)], alone[0]);
         }

@@ -112,7 +112,7 @@ fn views_of_several_sizes_follow_one_another_in_the_batch() {
         Array4::<u8>::zeros((samples.len(), 3, height as usize, width as usize))
     };
     let mut wanted = sizes.map(empty);
-    let outs = wanted.iter_mut().map(Array4::view_mut);
+    let outs = wanted.iter_mut().map(|out| out.view_mut());
     pipeline.run(&borrowed, &Pool::default(), &Workspaces::default(), outs).unwrap();
     let values: Vec<u8> = wanted.iter().flatten().copied().collect();
 

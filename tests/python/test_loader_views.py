@@ -1,6 +1,5 @@
 """Any number of views in `TiedLoader` and `TiedDataset`: layouts, sizes, memory, a single view."""
 
-import pickle
 
 import numpy as np
 import pytest
@@ -220,15 +219,3 @@ def test_three_views_train_a_tied_model(image_folder):
         assert torch.allclose(loss, wanted, rtol=1e-5)
         loss.backward()
     assert plain[2].weight.grad.abs().sum() > 0
-
-
-def test_a_pickled_loader_of_views_goes_on(image_folder):
-    loader = TiedLoader(ImageFolder(image_folder), CROPS, 5, shuffle=True, return_index=True)
-    twin = pickle.loads(pickle.dumps(loader))
-    for _ in range(2):  # epochs
-        for (images, *rest), (others, *wanted) in zip(twin, loader, strict=True):
-            same(images, others)
-            same(rest, wanted)
-    again = pickle.loads(pickle.dumps(loader))
-    same(next(iter(again))[0], next(iter(loader))[0])
-    assert "Views(*2 * [View(" in repr(again)

@@ -114,6 +114,21 @@ class Output:
         (images,) = tensors
         return images if flat or shape.single else images.unflatten(0, (shape.views, samples))
 
+    def form(self, shape: Shape) -> str:
+        """The images of a batch in words, such as ``uint8 (2, B, 3, 224, 224)``."""
+        flat = self.layout == "flat"
+        runs = [(n, f"3, {height}, {width}") for n, (height, width) in shape.runs()]
+        if shape.single:
+            tensors = [f"(B, {runs[0][1]})"]
+        elif flat:
+            tensors = [f"({n}B, {image})" for n, image in runs]
+        elif shape.has_one_size:
+            tensors = [f"({n}, B, {image})" for n, image in runs]
+        else:
+            tensors = [f"{n} x (B, {image})" for n, image in runs]
+        order = ", channels_last" if self.channels_last else ""
+        return f"{str(self.dtype).removeprefix('torch.')} {', '.join(tensors)}{order}"
+
     def _tensor(self, elements: Tensor, size: Size) -> Tensor:
         """Images of one size, (N, 3, height, width)."""
         if self.channels_last:

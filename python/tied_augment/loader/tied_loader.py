@@ -50,6 +50,9 @@ class TiedLoader(Iterable[Any]):
     with ``iter(loader)`` and end with the iteration. They use the memory of at most `prefetch` + 1
     batches, besides those that the consumer keeps.
 
+    A loader can be pickled, for processes that are spawned. The copy begins with the epoch that
+    this one would begin with; an iteration under way stays where it is.
+
     Changes of the data set take effect at the next ``iter(loader)``, such as other indices of a
     ``Subset`` or other views of a `TiedDataset`. The arguments can't be changed.
 
@@ -197,9 +200,10 @@ class TiedLoader(Iterable[Any]):
         views = self.views[0] if len(self.views) == 1 else self.views
         size = "" if self.batch_size is None else f", batch_size={self.batch_size}"
         order = "" if self._data.order.stream else f", {type(self._data.orderer).__name__}"
+        forms = " or ".join(self._output.form(Shape.of(each)) for each in self.views)
         return (
             f"TiedLoader({type(self.dataset).__name__}, {views!r}{size}{order}, seed={self.seed}, "
-            f"threads={self.threads}; {self._data.summary()})"
+            f"threads={self.threads}; {forms}; {self._data.summary()})"
         )
 
     def __len__(self) -> int:
