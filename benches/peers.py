@@ -53,7 +53,7 @@ from tqdm import tqdm
 from turns import Turns
 
 from tied_augment import TiedDataset, TwoView, View, build_info
-from tied_augment.cli.baseline import Twice, posterizes_to_black
+from tied_augment.cli.baseline import Draws, posterizes_to_black
 
 BATCH = 128
 SIDE = 224
@@ -100,7 +100,7 @@ class Timm(Files):
             given = {"img_mean": (124, 116, 104), "interpolation": Image.Resampling.BICUBIC}
             with posterizes_to_black():
                 steps.append(rand_augment_transform(policy, given))
-        self.twice = Twice(Compose([*steps, timm_transforms.ToNumpy()]))
+        self.twice = Draws(Compose([*steps, timm_transforms.ToNumpy()]), 2)
 
     def views(self, path: str) -> tuple[Any, Any]:
         return self.twice(Image.open(path).convert("RGB"))

@@ -4,8 +4,10 @@ import re
 import tarfile
 
 import pytest
+from timm.data.loader import create_loader
 
 from tied_augment.cli import main
+from tied_augment.cli.baseline import Draws
 
 QUICK = ["--img-size", "32", "-b", "4", "--seconds", "0.01", "--threads", "1"]
 
@@ -32,6 +34,35 @@ def test_both_loaders_are_measured(image_folder, capsys):
 
 
 @stops_workers
+@pytest.mark.parametrize("count", [1, 5])
+def test_any_number_of_views_is_measured(image_folder, capsys, monkeypatch, count):
+    made, batches = [], []
+
+    def record(self, image):
+        made.append(len(views := draw(self, image)))
+        return views
+
+    def measure(loader, *rest):
+        batches.append(next(iter(loader))[0])
+        return 1.0, 1.0
+
+    draw = Draws.__call__
+    monkeypatch.setattr(Draws, "__call__", record)
+    monkeypatch.setattr("tied_augment.cli.bench._measure", measure)
+    monkeypatch.setattr("tied_augment.cli.baseline.create_loader", without_workers)
+    assert main(["bench", str(image_folder), *QUICK, "--views", str(count)]) == 0
+    ours, timms = batches
+    assert ours.shape == (count, 4, 3, 32, 32)
+    assert timms.shape == (count * 4, 3, 32, 32)
+    assert set(made) == {count}
+    assert f"12 images, {count} view{'s' * (count > 1)} of each; " in capsys.readouterr().out
+
+
+def without_workers(*args, **options):
+    return create_loader(*args, **options | {"num_workers": 0})
+
+
+@stops_workers
 def test_timms_posterize_to_no_bits_is_measured(image_folder, capsys):
     """Pillow 13 refuses 0 bits, to which ``inc1`` posterizes at magnitude 10."""
     assert main(["bench", str(image_folder), *QUICK, "--aa", "rand-m10-n40-p1-inc1"]) == 0
@@ -42,7 +73,7 @@ def test_a_failure_of_timms_does_not_hide_ours(image_folder, capsys, monkeypatch
     def fail(self, image):
         raise ValueError("bits must be between 1 and 8")
 
-    monkeypatch.setattr("tied_augment.cli.baseline.Twice.__call__", fail)
+    monkeypatch.setattr("tied_augment.cli.baseline.Draws.__call__", fail)
     assert main(["bench", str(image_folder), *QUICK]) == 0
     out = capsys.readouterr().out
     assert re.search(r"timm's loader, 1 worker\(s\) +failed: .*between 1 and 8\n", out)
@@ -66,6 +97,7 @@ def test_a_failure_of_timms_does_not_hide_ours(image_folder, capsys, monkeypatch
         (["IMAGES", "--train-interpolation=no"], ": --train-interpolation must be "),
         (["IMAGES", "--threads", "1", "0"], "--threads must be from 1 to 1024, got 0"),
         (["IMAGES", "-j", "9999"], "-j must be from 1 to 1024, got 9999"),
+        (["IMAGES", "--views", "0"], "--views must be from 1 to 65535, got 0"),
         (["IMAGES", "-b", "0"], ": -b must be at least 1, got 0"),
         (["IMAGES", "--seconds", "-1"], "--seconds must be a finite number above 0, got -1"),
         (["IMAGES", "--seconds", "nan"], "--seconds must be a finite number above 0, got nan"),

@@ -17,13 +17,13 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def views_of(*options):
-    """The `TwoView` that preview makes of these options."""
-    from tied_augment.cli.views import two_view
+    """The `Views` that preview makes of these options."""
+    from tied_augment.cli.views import declared_views
 
     parser = Parser()
     subparsers = parser.add_subparsers(dest="command")
     preview.add_parser(subparsers)
-    return two_view(parser.parse_args(["preview", "image.jpg", *options]))
+    return declared_views(parser.parse_args(["preview", "image.jpg", *options]))
 
 
 # --- two names
@@ -45,8 +45,8 @@ def views_of(*options):
 def test_a_field_has_its_own_name_and_timms(ours, timms, field):
     # The other options of random erasing are refused without a probability.
     field = {"re_prob": 0.5} | field
-    assert views_of("--re-prob=0.5", ours).first == View(**field)
-    assert views_of("--re-prob=0.5", timms).first == View(**field)
+    assert views_of("--re-prob=0.5", ours).views[0] == View(**field)
+    assert views_of("--re-prob=0.5", timms).views[0] == View(**field)
 
 
 def test_preview_has_every_augmentation_option_of_train_py(capsys):
@@ -69,7 +69,7 @@ def test_one_crop_with_flips_of_their_own():
     assert views_of("--same-crop", "--own-flips").own_flips
 
 
-@pytest.mark.parametrize("option", ["--interp=box", "--re-p=1", "--auto=rand", "--pair=1"])
+@pytest.mark.parametrize("option", ["--interp=box", "--re-p=1", "--auto=rand", "--epoch=1"])
 def test_options_are_not_abbreviated(option, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["preview", "image.jpg", option])
@@ -137,12 +137,12 @@ def test_preview_takes_folders_and_files_mixed(folder, tmp_path, capsys):
     out = tmp_path / "sheet.png"
     file = folder / "class1" / "deep" / "01.jpg"
     argv = ["preview", str(folder), str(file), str(folder / "class4"), "--out", str(out)]
-    assert main([*argv, "--size=32", "--pairs=1"]) == 0
+    assert main([*argv, "--size=32", "--epochs=1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
         f"{folder}: 4 of 50 images",
         f"{folder / 'class4'}: 4 of 5 images",
-        f"9 view pairs written to {out}",
+        f"18 views of 9 images written to {out}",
     ]
 
 

@@ -7,9 +7,9 @@ import pytest
 from commands import error_of
 from PIL import Image
 
-from tied_augment import TwoView, View, decode
+from tied_augment import TwoView, View, Views, decode
 from tied_augment.cli import main
-from tied_augment.cli.sheet import contact_sheet, describe, make_pair
+from tied_augment.cli.sheet import contact_sheet, describe, make_row
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def colors(path):
 
 def test_preview_writes_a_sheet(photo, tmp_path, capsys):
     out = tmp_path / "sheet.png"
-    assert main(["preview", str(photo), str(photo), "--out", str(out), "--pairs=3"]) == 0
-    assert capsys.readouterr().out == f"6 view pairs written to {out}\n"
+    assert main(["preview", str(photo), str(photo), "--out", str(out), "--epochs=3"]) == 0
+    assert capsys.readouterr().out == f"12 views of 2 images written to {out}\n"
     size, count = colors(out)
     assert size[0] > 700
     assert size[1] > 6 * 232
@@ -40,7 +40,7 @@ def test_preview_writes_a_sheet(photo, tmp_path, capsys):
 def test_preview_shows_the_views_of_training(photo):
     two = TwoView(View(160, interpolation="bicubic"))
     pixels = decode(photo)
-    sheet = np.asarray(contact_sheet([make_pair(two, pixels, ["x"], 4, 2, 7)], "title"))
+    sheet = np.asarray(contact_sheet([make_row(two, pixels, ["x"], 4, 2, 7)], "title"))
     for view in np.stack(two(photo, index=4, epoch=2, seed=7)).transpose(0, 2, 3, 1):
         windows = np.lib.stride_tricks.sliding_window_view(sheet[:, :, 0], 160, axis=1)
         hits = [
@@ -49,6 +49,25 @@ def test_preview_shows_the_views_of_training(photo):
             if np.array_equal(sheet[y : y + 160, x : x + 160], view)
         ]
         assert len(hits) >= 1
+
+
+@pytest.mark.parametrize("count", [1, 3, 9])
+def test_a_sheet_has_a_column_for_each_view(photo, tmp_path, capsys, count):
+    out = tmp_path / "sheet.png"
+    argv = ["preview", str(photo), "--out", str(out), "--epochs=1", "--size=160", "--hflip=0"]
+    assert main([*argv, "--interpolation=bicubic", f"--views={count}"]) == 0
+    assert (
+        capsys.readouterr().out == f"{count} view{'s' * (count > 1)} of 1 image written to {out}\n"
+    )
+    with Image.open(out) as image:
+        sheet = np.asarray(image.convert("RGB"))
+    views = Views(*count * [View(160, hflip=0.0, interpolation="bicubic")])
+    width = 160 + 2 * 4 + 12  # with its border and the gap
+    top = 24 + 2 * 20 + 4
+    for number, view in enumerate(views(photo, index=0, epoch=0), 1):
+        left = 24 + number * width + 4
+        assert np.array_equal(sheet[top : top + 160, left : left + 160], view.transpose(1, 2, 0))
+    assert sheet.shape[1] == 2 * 24 + (count + 1) * width - 12
 
 
 def test_preview_options_reach_the_view(photo, tmp_path):
@@ -63,7 +82,7 @@ def test_preview_options_reach_the_view(photo, tmp_path):
         "f": ["--same-crop"],
     }.items():
         out = tmp_path / f"{name}.png"
-        argv = ["preview", str(photo), "--out", str(out), "--pairs=1", "--size=64", *options]
+        argv = ["preview", str(photo), "--out", str(out), "--epochs=1", "--size=64", *options]
         assert main(argv) == 0
         sheets.append(out.read_bytes())
     assert sheets[0] == sheets[1]
@@ -111,8 +130,13 @@ def test_describe_says_the_plan():
         (["PHOTO", "--crop", "pad", "--size", "500"], "photo.jpg: "),
         (["PHOTO", "--crop", "pad", "--size", "500"], "; use --crop='rrc' or "),
         (["PHOTO", "--own-flips"], "--own-flips has no effect without --same-crop: add that"),
-        (["PHOTO", "--pairs", "0"], "--pairs must be at least 1, got 0"),
-        (["PHOTO", "--pairs", "101"], "1 images with --pairs 101 are more than the 100 pairs "),
+        (["PHOTO", "--epochs", "0"], "--epochs must be at least 1, got 0"),
+        (
+            ["PHOTO", "--epochs", "101"],
+            "1 images with --epochs 101 and --views 2 are 303 pictures, ",
+        ),
+        (["PHOTO", "--views", "300"], "are 602 pictures, of which a sheet holds 300: give fewer"),
+        (["PHOTO", "--views", "0"], "--views must be from 1 to 65535, got 0"),
         (["PHOTO", "--seed", "-1"], "--seed must be from 0 to 2**64 - 1, got -1"),
         (["PHOTO", "--seed", str(1 << 64)], "--seed must be from 0 to 2**64 - 1, got "),
         (["PHOTO", "--out", "a.xyz"], "--out a.xyz: Pillow writes no files with this ending"),

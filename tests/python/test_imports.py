@@ -48,10 +48,10 @@ WHEN_IMPORTED = {
     "tied_augment.loader": "numpy torch ._core .arguments .dataset .exits .items .located .ranks "
     ".skips .sources .pipeline .view .view_from_timm .views",
     "tied_augment.timm": "numpy torch timm .arguments .dataset .loader .located .loss .model "
-    ".similarity .skips .sources .tap .two_view .view .view_from_timm",
+    ".similarity .skips .sources .tap .view .view_from_timm .views",
     # A train.py that runs in a clone of timm's repository must import that timm.
     "tied_augment.timm.__init__": ".lazy",
-    "tied_augment.timm.views": ".two_view",  # the command line imports it
+    "tied_augment.timm.views": ".view .views",  # the command line imports it
     "tied_augment.timm.errors": "",
     "tied_augment.timm.launcher": "",
     # The help must be instant and work without the extras.

@@ -1,6 +1,5 @@
 """Any number of views in `TiedLoader` and `TiedDataset`: layouts, sizes, memory, a single view."""
 
-
 import numpy as np
 import pytest
 import torch

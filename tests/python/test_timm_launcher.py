@@ -12,7 +12,7 @@ import timm.data.loader
 import yaml
 from timm_launch import ALL, BY_TASK, base_options, launch, rewritten, run_alone
 
-from tied_augment import TiedLoss, TwoView
+from tied_augment import TiedLoss, Views
 from tied_augment.cli import main
 from tied_augment.timm.arguments import DEFAULTS
 from tied_augment.timm.errors import LaunchError
@@ -136,7 +136,7 @@ def test_a_config_file_is_checked(text, message, train_folder, tmp_path):
         ("--jsd-loss", "use --tied-similarity js"),
         ("--naflex-loader", "--naflex-loader does not go with --tied-augment"),
         ("--torchscript", "use --torchcompile"),
-        ("--variable-batch-loss-scale sqrt", "it counts images, not pairs"),
+        ("--variable-batch-loss-scale sqrt", "it counts images, not samples"),
         ("--in-chans 1", "the views are RGB"),
         ("--input-img-mode L", "the views are RGB"),
         ("--mixup-mode half --mixup 1", "choose batch, pair or elem"),
@@ -155,6 +155,8 @@ def test_a_config_file_is_checked(text, message, train_folder, tmp_path):
         ("--tied-similarity cka -b 1", "needs batches of 2 or more: got -b 1"),
         ("--tied-similarity vicreg -b 1", "use a larger -b or another similarity"),
         ("--tied-own-flips", "--tied-own-flips has no effect without --tied-same-crop"),
+        ("--tied-views 1", "needs 2 or more; to train on a single view leave out --tied-augment"),
+        ("--tied-views 0", "--tied-views must be a whole number from 1 to 65535, got 0"),
         ("--tied-threads 65536", "--tied-threads must be a whole number from 1 to 65535, got 65"),
         ("--workers 65536", "--workers must be from 0 to 2**16 - 1, got 65536"),
         ("--tied-loader timm --tied-threads 2", "give --workers instead"),
@@ -216,10 +218,10 @@ def test_own_flips_are_of_one_crop(loader, train_folder, tmp_path, monkeypatch):
 
     def record(*args, **kw):
         made.append(kw)
-        return TwoView(*args, **kw)
+        return Views(*args, **kw)
 
-    monkeypatch.setattr("tied_augment.timm.loader.TwoView", record)
-    monkeypatch.setattr("tied_augment.timm.views.TwoView", record)
+    monkeypatch.setattr("tied_augment.timm.loader.Views", record)
+    monkeypatch.setattr("tied_augment.timm.views.Views", record)
     options = ["--tied-same-crop", "--tied-own-flips", "--tied-loader", loader]
     launch(BY_TASK, train_folder, tmp_path, *options)
     assert made == [{"same_crop": True, "own_flips": True}]
@@ -315,7 +317,7 @@ def test_the_log_says_that_without_augmentation_the_views_are_equal(
 ):
     options = ["--no-aug", "--tied-loader", loader, *options.split()]
     run = launch(BY_TASK, train_folder, tmp_path, *options)
-    assert ("Tied-Augment: with --no-aug both views of an image are equal" in run.text) == warns
+    assert ("Tied-Augment: with --no-aug the views of an image are equal" in run.text) == warns
     assert all(("Sim: 0.00 " in line) == warns for line in run.steps)
 
 
@@ -336,7 +338,7 @@ def test_wandb_gets_the_parts(train_folder, tmp_path, monkeypatch):
         ("--tied-loader timm", "Tied-Augment: timm's loader, since --tied-loader timm"),
         (
             "--train-img-sizes 32 48 --tied-aa2 v0",
-            "Tied-Augment: timm's loader, since with --train-img-sizes both views must have the",
+            "Tied-Augment: timm's loader, since with --train-img-sizes all views must have the",
         ),
     ],
 )

@@ -55,6 +55,14 @@ OPTIONS = [
     "--tied-similarity vicreg --tied-schedule cosine --epochs 2",
     "--tied-feature-module layer3 layer4 --tied-layer-weights 0.1 0.2 --mixup 0.2",
     "--torchcompile aot_eager --mixup 0.2 --epochs 2",
+    "--tied-views 3 --aa rand-m9-mstd0.5-inc1",
+    "--tied-views 4 --mixup 0.2 --cutmix 1 --mixup-mode elem",
+    "--tied-views 3 --mixup 0.2 --resplit --reprob 0.5 --tied-loader timm",
+    "--tied-views 3 --no-prefetcher --mixup 0.2 --mixup-mode pair --resplit --reprob 0.5",
+    "--tied-views 3 --split-bn",
+    "--tied-views 3 --tied-forward separate --tied-similarity js",
+    "--tied-views 3 --aa v0 --tied-aa2 none --tied-clean-first --tied-same-crop",
+    "--tied-views 3 --torchcompile aot_eager --mixup 0.2 --epochs 2",
 ]
 # They import modules that take seconds.
 SLOW = ["--amp --amp-dtype float16", "--torchcompile inductor"]

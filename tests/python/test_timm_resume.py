@@ -6,7 +6,7 @@ import torch
 from timm_launch import BY_CRITERION, BY_TASK, REAL, launch, rewritten
 from torch.utils.data import DataLoader
 
-from tied_augment.timm.mixup import TwoViewFastCollateMixup
+from tied_augment.timm.mixup import FirstViewFastCollateMixup
 from tied_augment.timm.seeds import EpochSeeds
 
 # Everything is drawn: order, views, mixing, erasing, dropout.
@@ -72,7 +72,7 @@ class Pairs:
 def shares(epoch, workers, seed=1, rank=0):
     """Lambda of each batch of an epoch, of 4 pairs each."""
     seeds = EpochSeeds(seed, rank)
-    collate = TwoViewFastCollateMixup(mixup_alpha=1.0, num_classes=4, mode="elem", seeds=seeds)
+    collate = FirstViewFastCollateMixup(mixup_alpha=1.0, num_classes=4, mode="elem", seeds=seeds)
     seeds.begin(epoch)
     loader = DataLoader(Pairs(), 4, num_workers=workers, collate_fn=collate)
     return torch.stack([target[:4, -1] for _, target in loader])

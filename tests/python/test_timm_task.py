@@ -13,9 +13,9 @@ from timm.utils import ModelEmaV3
 
 from tied_augment import TiedLoss, TiedModel, View
 from tied_augment.timm import TiedTask
+from tied_augment.timm.collate import NormalizedViews, collate_views
 from tied_augment.timm.criterion import PARTS, TiedCriterion
-from tied_augment.timm.mixup import TwoViewFastCollateMixup, TwoViewMixup, pack, unpack
-from tied_augment.timm.pairs import NormalizedPairs, collate_pairs
+from tied_augment.timm.mixup import FirstViewFastCollateMixup, FirstViewMixup, pack, unpack
 from tied_augment.timm.tap import FeatureTap, forward_separately
 from tied_augment.timm.task import tied
 
@@ -135,7 +135,7 @@ def test_separate_forwards_are_those_of_each_view(model, batch):
     logits, features = twin(images)
     tap = FeatureTap(model, forwards=2)
     keys = list(model.state_dict())
-    forward_separately(model)
+    forward_separately(model, 2)
     assert torch.equal(model.train()(images), logits)
     assert torch.equal(tap.take(), features)
     assert list(model.state_dict()) == keys
@@ -223,29 +223,29 @@ def test_view_1_is_mixed_as_by_timm_and_view_2_is_clean(pairs, mode, options):
         first = [(views[0].copy(), target) for views, target in pairs]
         images, targets = FastCollateMixup(mode=mode, **options, **MIX)(first)
         np.random.seed(seed)
-        mixed, packed = TwoViewFastCollateMixup(mode=mode, **options, **MIX)(pairs)
+        mixed, packed = FirstViewFastCollateMixup(mode=mode, **options, **MIX)(pairs)
         assert mixed.dtype == torch.uint8
         assert torch.equal(mixed[:6], images)
-        assert torch.equal(mixed[6:], collate_pairs(pairs)[0][6:])
+        assert torch.equal(mixed[6:], collate_views(pairs)[0][6:])
         check_targets(packed, targets, pairs)
 
 
 @pytest.mark.parametrize("mode", ["batch", "pair", "elem"])
 @pytest.mark.parametrize("options", OPTIONS)
 def test_mixing_on_the_device_is_mixing_as_by_timm(pairs, mode, options):
-    images, target = NormalizedPairs([0.5] * 3, [0.5] * 3, None)(pairs)
+    images, target = NormalizedViews([0.5] * 3, [0.5] * 3, None)(pairs)
     for seed in range(8):
         np.random.seed(seed)
         first, targets = Mixup(mode=mode, **options, **MIX)(images[:6].clone(), target[:6])
         np.random.seed(seed)
-        mixed, packed = TwoViewMixup(mode=mode, **options, **MIX)(images.clone(), target)
+        mixed, packed = FirstViewMixup(mode=mode, **options, **MIX)(images.clone(), target)
         assert torch.equal(mixed[:6], first)
         assert torch.equal(mixed[6:], images[6:])
         check_targets(packed, targets, pairs)
 
 
 def check_targets(packed, mixed, pairs):
-    target, share = unpack(packed, 5)
+    target, share = unpack(packed, 5, 2)
     assert torch.equal(target[:6], mixed)
     labels = torch.tensor([label for _, label in pairs])
     assert torch.allclose(target[6:], F.one_hot(labels, 5) * 0.9 + 0.02)
@@ -286,13 +286,13 @@ def test_warns_once_of_features_that_cannot_be_trained(model):
 
 def test_mixing_without_shares_is_left_alone():
     soft = torch.rand(8, 5)
-    assert unpack(soft, 5) == (soft, None)
+    assert unpack(soft, 5, 2) == (soft, None)
     hard = torch.arange(8)
-    assert unpack(hard, 5) == (hard, None)
+    assert unpack(hard, 5, 2) == (hard, None)
 
 
 def test_pairs_are_put_view_by_view(pairs):
-    images, targets = collate_pairs(pairs)
+    images, targets = collate_views(pairs)
     for number, (views, target) in enumerate(pairs):
         assert np.array_equal(images[number].numpy(), views[0])
         assert np.array_equal(images[6 + number].numpy(), views[1])
@@ -304,7 +304,7 @@ def test_normalised_pairs_are_those_of_torchvision(pairs):
     from torchvision.transforms.functional import normalize, to_tensor
 
     mean, std = View.mean, View.std
-    images, _ = NormalizedPairs(mean, std, None)(pairs)
+    images, _ = NormalizedViews(mean, std, None)(pairs)
     for number, (views, _) in enumerate(pairs):
         for view in (0, 1):
             expected = normalize(to_tensor(views[view].transpose(1, 2, 0)), mean, std)
@@ -313,9 +313,9 @@ def test_normalised_pairs_are_those_of_torchvision(pairs):
 
 def test_erasing_spares_view_1_on_request(pairs):
     erasing = {"probability": 1.0, "mode": "const", "max_count": 1}
-    untouched, _ = NormalizedPairs([0.5] * 3, [0.5] * 3, None)(pairs)
-    spared, _ = NormalizedPairs([0.5] * 3, [0.5] * 3, erasing | {"num_splits": 2})(pairs)
-    both, _ = NormalizedPairs([0.5] * 3, [0.5] * 3, erasing | {"num_splits": 0})(pairs)
+    untouched, _ = NormalizedViews([0.5] * 3, [0.5] * 3, None)(pairs)
+    spared, _ = NormalizedViews([0.5] * 3, [0.5] * 3, erasing | {"num_splits": 2})(pairs)
+    both, _ = NormalizedViews([0.5] * 3, [0.5] * 3, erasing | {"num_splits": 0})(pairs)
     assert torch.equal(spared[:6], untouched[:6])
     assert not torch.equal(spared[6:], untouched[6:])
     assert not torch.equal(both[:6], untouched[:6])

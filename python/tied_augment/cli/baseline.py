@@ -1,4 +1,4 @@
-"""timm's own loader with two views per image: what `TiedLoader` is measured against.
+"""timm's own loader with several views per image: what `TiedLoader` is measured against.
 
 Used by ``tied-augment bench`` and by the scripts in ``benches/``. Imports timm, so it is itself
 imported only when it is used.
@@ -15,7 +15,7 @@ from PIL import Image
 from timm.data import auto_augment as timm_ops
 from timm.data.loader import create_loader
 
-__all__ = ["Twice", "posterizes_to_black", "timms_loader"]
+__all__ = ["Draws", "posterizes_to_black", "timms_loader"]
 
 
 def timms_loader(
@@ -26,18 +26,20 @@ def timms_loader(
     auto_augment: str | None,
     interpolation: str,
     workers: int,
+    num_views: int = 2,
 ) -> Any:
-    """Make a DataLoader whose samples are two draws of timm's training transform.
+    """Make a DataLoader whose samples are draws of timm's training transform.
 
     It is what timm has below its ``PrefetchLoader``: uint8 batches on the CPU.
 
     Args:
         dataset: one of timm's; its transform is replaced.
         size: side of the square views.
-        batch_size: view pairs per batch.
+        batch_size: samples per batch.
         auto_augment: timm's policy string; None for crop and flip only.
         interpolation: the filter of the crop.
         workers: the number of worker processes.
+        num_views: draws per sample.
     """
     with posterizes_to_black():
         loader: Any = create_loader(
@@ -51,23 +53,25 @@ def timms_loader(
             num_workers=workers,
             device=torch.device("cpu"),
         )
-    dataset.transform = Twice(dataset.transform)
+    dataset.transform = Draws(dataset.transform, num_views)
     return loader.loader
 
 
-class Twice:
-    """Applies a transform twice to each image.
+class Draws:
+    """Applies a transform several times to each image.
 
     Args:
         transform: a random transform of one image.
+        count: how often.
     """
 
-    def __init__(self, transform: Any) -> None:
+    def __init__(self, transform: Any, count: int) -> None:
         self._transform = transform
+        self._count = count
 
-    def __call__(self, image: Any) -> tuple[Any, Any]:
-        """Both views of `image`."""
-        return self._transform(image), self._transform(image)
+    def __call__(self, image: Any) -> tuple[Any, ...]:
+        """All views of `image`."""
+        return tuple(self._transform(image) for _ in range(self._count))
 
 
 @contextmanager

@@ -10,10 +10,10 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tied_augment import TwoView, View, build_info
+from tied_augment import View, Views, build_info
 from tied_augment.cli.errors import CommandError, needs_extra
 from tied_augment.cli.options import MOST_THREADS, Typed, among_others, check_range, typed
-from tied_augment.cli.views import add_view_option, in_options
+from tied_augment.cli.views import MOST_VIEWS, add_view_option, add_views_option, in_options
 
 __all__ = ["add_parser", "run"]
 
@@ -24,7 +24,7 @@ class Measured(NamedTuple):
     Attributes:
         ours: whether it is `TiedLoader`, not timm's.
         name: the loader, with its threads or worker processes.
-        rate: source images per second, two views made of each.
+        rate: source images per second, all views made of each.
         first: seconds to the first batch.
         call: the call that makes this loader.
     """
@@ -42,13 +42,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "bench",
         help="measure TiedLoader and timm's loader on your images",
         usage="tied-augment bench [-h] DATA_DIR [options]",
-        description="Load view pairs of your own images through TiedLoader and through timm's "
+        description="Load views of your own images through TiedLoader and through timm's "
         "loader, with several numbers of threads and workers, and say which to use. No model is "
         "run: the rates are an upper bound for training.",
     )
     parser.add_argument(
         "folder", type=Path, metavar="DATA_DIR", help="an image folder, or a tar file of images"
     )
+    add_views_option(parser)
     add_view_option(parser, "auto_augment")
     add_view_option(parser, "size")
     add_view_option(parser, "interpolation", default="bicubic")
@@ -58,7 +59,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=int,
         default=128,
         metavar="B",
-        help="view pairs per batch (default: %(default)s)",
+        help="images per batch, with all their views (default: %(default)s)",
     )
     parser.add_argument(
         "--seconds",
@@ -85,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
     args.threads = sorted(set(args.threads or (1, cores)))
     check_range(args, "threads", 1, MOST_THREADS)
     check_range(args, "batch_size", 1)
+    check_range(args, "views", 1, MOST_VIEWS)
     if not 0 < args.seconds < math.inf:
         raise CommandError(f"--seconds must be a finite number above 0, got {args.seconds}")
     view = _view(args)
@@ -116,7 +118,8 @@ def _check_images(args: argparse.Namespace, count: int) -> None:
             f"{args.folder} has {count} images, fewer than one batch of {args.batch_size}: give "
             f"{typed(args, 'batch_size')} {count} or less"
         )
-    print(f"{args.folder}: {count} images; {build_info()['threads']} cores", flush=True)
+    cores, views = build_info()["threads"], f"{args.views} view{'s' * (args.views > 1)} of each"
+    print(f"{args.folder}: {count} images, {views}; {cores} cores", flush=True)
 
 
 def _dataset(folder: Path) -> Any:
@@ -141,7 +144,7 @@ def _measure_ours(args: argparse.Namespace, view: View, count: int) -> Measured:
 
     loader = TiedLoader(
         _dataset(args.folder),
-        TwoView(view),
+        Views(*args.views * [view]),
         args.batch_size,
         shuffle=True,
         drop_last=True,
@@ -175,6 +178,7 @@ def _measure_timms(args: argparse.Namespace, view: View, count: int) -> Measured
             auto_augment=args.view_auto_augment,
             interpolation=view.interpolation,
             workers=count,
+            num_views=args.views,
         )
         rate, first = _measure(loader, args.batch_size, args.seconds)
     except Exception as error:

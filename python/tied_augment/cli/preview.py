@@ -11,31 +11,31 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tied_augment import TwoView, decode
+from tied_augment import Views, decode
 from tied_augment.cli.errors import CommandError, needs_extra, writing
 from tied_augment.cli.options import check_range
 from tied_augment.cli.pick import PICKED, pick
-from tied_augment.cli.views import add_view_options, in_options, two_view
+from tied_augment.cli.views import add_view_options, declared_views, in_options
 
 if TYPE_CHECKING:
-    from tied_augment.cli.sheet import Pair
+    from tied_augment.cli.sheet import SheetRow
 
 __all__ = ["add_parser", "run"]
 
 
 # Few programs open a larger picture.
-_MOST_PAIRS = 100
+_MOST_PICTURES = 300
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this command."""
     parser = subparsers.add_parser(
         "preview",
-        help="draw view pairs of your images, with their plans",
+        help="draw views of your images, with their plans",
         usage="tied-augment preview [-h] IMAGE [IMAGE ...] [options]",
-        description="Write a contact sheet: each image with the crops of both views drawn in, the "
+        description="Write a contact sheet: each image with the crops of its views drawn in, the "
         "views, and the plan of each view. Images have the indices 0, 1, ... in the order of the "
-        "sheet, not those of a data set; pair n has the views of epoch n.",
+        "sheet, not those of a data set; the views are those of epochs 0, 1, ...",
     )
     parser.add_argument(
         "images",
@@ -52,7 +52,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="the file to write (default: %(default)s)",
     )
     parser.add_argument(
-        "--pairs", type=int, default=2, metavar="N", help="view pairs per image (default: 2)"
+        "--epochs", type=int, default=2, metavar="N", help="epochs to show (default: 2)"
     )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="the run's seed (default: 0)"
@@ -66,27 +66,33 @@ def run(args: argparse.Namespace) -> int:
         from PIL import Image
 
         from tied_augment.cli.sheet import contact_sheet
-    check_range(args, "pairs", 1)
+    check_range(args, "epochs", 1)
     check_range(args, "seed", 0, (1 << 64) - 1)
     if Image.registered_extensions().get(args.out.suffix.lower()) not in Image.SAVE:
         raise CommandError(f"--out {args.out}: Pillow writes no files with this ending; use .png")
-    two = two_view(args)
+    views = declared_views(args)
     files, remarks = _files(args.images)
-    if len(files) * args.pairs > _MOST_PAIRS:
+    pictures = len(files) * args.epochs * (1 + args.views)
+    if pictures > _MOST_PICTURES:
         raise CommandError(
-            f"{len(files)} images with --pairs {args.pairs} are more than the {_MOST_PAIRS} pairs "
-            "that a sheet holds: give fewer images or a smaller --pairs"
+            f"{len(files)} images with --epochs {args.epochs} and --views {args.views} are "
+            f"{pictures} pictures, of which a sheet holds {_MOST_PICTURES}: give fewer images, or "
+            "smaller numbers"
         )
-    pairs = [
-        pair
+    rows = [
+        row
         for index, path in enumerate(files)
-        for pair in _pairs(two, path, _pixels(path), index, args)
+        for row in _rows(views, path, _pixels(path), index, args)
     ]
+    # Two epochs of a pair side by side are as wide as a screen.
+    columns = 2 if args.epochs % 2 == 0 and args.views <= 2 else 1
     with writing(args.out):
-        contact_sheet(pairs, "View pairs", columns=2 - args.pairs % 2).save(args.out)
+        contact_sheet(rows, "Views", columns).save(args.out)
     for remark in remarks:
         print(remark)
-    print(f"{len(pairs)} view pair{'s' * (len(pairs) > 1)} written to {args.out}")
+    made = len(rows) * args.views
+    images = f"{len(files)} image{'s' * (len(files) > 1)}"
+    print(f"{made} view{'s' * (made > 1)} of {images} written to {args.out}")
     return 0
 
 
@@ -113,18 +119,18 @@ def _pixels(path: Path) -> NDArray[np.uint8]:
         raise CommandError(str(error)) from error
 
 
-def _pairs(
-    two: TwoView, path: Path, pixels: NDArray[np.uint8], index: int, args: argparse.Namespace
-) -> list[Pair]:
-    from tied_augment.cli.sheet import make_pair
+def _rows(
+    views: Views, path: Path, pixels: NDArray[np.uint8], index: int, args: argparse.Namespace
+) -> list[SheetRow]:
+    from tied_augment.cli.sheet import make_row
 
     height, width = pixels.shape[:2]
     caption = [path.name, f"{width} x {height} pixels"]
-    said = [[*caption, f"pair {epoch}, seed {args.seed}"] for epoch in range(args.pairs)]
+    said = [[*caption, f"epoch {epoch}, seed {args.seed}"] for epoch in range(args.epochs)]
     try:
         with in_options(args):
             return [
-                make_pair(two, pixels, lines, index, epoch, args.seed)
+                make_row(views, pixels, lines, index, epoch, args.seed)
                 for epoch, lines in enumerate(said)
             ]
     except CommandError as error:

@@ -1,40 +1,43 @@
 """Contact sheets: originals with the crops drawn in, their views, and the plan of each view.
 
-Lives here: the drawing, with Pillow, and `make_pair`, which gets what is drawn from a `TwoView`.
+Lives here: the drawing, with Pillow, and `make_row`, which gets what is drawn from `Views`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import cycle
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from tied_augment import Plan, TwoView
+from tied_augment import Plan, Views
 
-__all__ = ["Pair", "contact_sheet", "describe", "make_pair"]
+__all__ = ["SheetRow", "contact_sheet", "describe", "make_row"]
 
 _PAPER, _INK, _GRAY = "#ffffff", "#1f2328", "#6e7781"
-# Distinguishable with colour blindness (Okabe and Ito).
-_COLORS = ("#0072b2", "#d55e00")
+# Distinguishable with colour blindness (Okabe and Ito). They come again after the last.
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442")
 _MARGIN, _GAP, _BORDER = 24, 12, 4
 _TEXT, _TITLE, _LEADING = 14, 20, 19
 # Smaller cells leave no room for a legible caption; larger ones make the sheet unwieldy.
 _SMALLEST, _LARGEST = 144, 288
+_T = TypeVar("_T")
+
 # Ops that `describe` has in its first two lines.
 _SAID = ("crop", "resize", "hflip", "vflip")
 
 
 @dataclass(frozen=True)
-class Pair:
-    """One row of a sheet.
+class SheetRow:
+    """One image and its views, in a row of a sheet.
 
     Attributes:
         original: ``(H, W, 3)`` uint8.
-        views: ``(3, h, w)`` uint8 each.
+        views: ``(3, h, w)`` uint8 each, all of one size.
         plans: those of the views.
         caption: lines to write under the original.
     """
@@ -45,18 +48,18 @@ class Pair:
     caption: Sequence[str]
 
 
-def make_pair(
-    two: TwoView,
+def make_row(
+    views: Views,
     pixels: NDArray[np.uint8],
     caption: Sequence[str],
     index: int,
     epoch: int,
     seed: int,
-) -> Pair:
+) -> SheetRow:
     """Make the views of `pixels`, ``(H, W, 3)``, that training gets in this epoch."""
     height, width = pixels.shape[:2]
-    plans = two.plan((height, width), index=index, epoch=epoch, seed=seed)
-    return Pair(pixels, two(pixels, index=index, epoch=epoch, seed=seed), plans, caption)
+    plans = views.plan((height, width), index=index, epoch=epoch, seed=seed)
+    return SheetRow(pixels, views(pixels, index=index, epoch=epoch, seed=seed), plans, caption)
 
 
 def describe(plan: Plan) -> list[str]:
@@ -71,28 +74,29 @@ def describe(plan: Plan) -> list[str]:
     return lines
 
 
-def contact_sheet(pairs: Sequence[Pair], title: str, columns: int = 1) -> Image.Image:
-    """Draw pairs: original, view 1, view 2.
+def contact_sheet(shown: Sequence[SheetRow], title: str, columns: int = 1) -> Image.Image:
+    """Draw images and their views: original, view 1, view 2, ...
 
     Args:
-        pairs: at least one, all with views of one size.
+        shown: at least one, all with equally many views of one size.
         title: the sheet's headline.
-        columns: the number of pairs in a row of the sheet.
+        columns: the number of these side by side.
     """
-    cell = _Cell.of(pairs[0].views[0])
-    text = [_captions(pair, cell.width) for pair in pairs]
-    columns = min(columns, len(pairs))
-    rows = [range(i, min(i + columns, len(pairs))) for i in range(0, len(pairs), columns)]
+    cell = _Cell.of(shown[0].views[0])
+    text = [_captions(row, cell.width) for row in shown]
+    columns = min(columns, len(shown))
+    rows = [range(i, min(i + columns, len(shown))) for i in range(0, len(shown), columns)]
     # A row is as high as its longest caption.
     heights = [
         cell.height + _GAP + _LEADING * max(len(lines) for i in row for lines in text[i])
         for row in rows
     ]
-    pair_width = 3 * cell.width + 2 * _GAP
+    count = len(shown[0].views)
+    width = (count + 1) * cell.width + count * _GAP
     sheet = Image.new(
         "RGB",
         (
-            2 * _MARGIN + columns * pair_width + (columns - 1) * 2 * _MARGIN,
+            2 * _MARGIN + columns * width + (columns - 1) * 2 * _MARGIN,
             2 * _MARGIN + 2 * _TITLE + sum(heights) + (len(rows) - 1) * _MARGIN,
         ),
         _PAPER,
@@ -103,8 +107,8 @@ def contact_sheet(pairs: Sequence[Pair], title: str, columns: int = 1) -> Image.
     top = _MARGIN + 2 * _TITLE
     for row, height in zip(rows, heights, strict=True):
         for column, i in enumerate(row):
-            left = _MARGIN + column * (pair_width + 2 * _MARGIN)
-            _draw_pair(sheet, (left, top), cell, pairs[i], text[i])
+            left = _MARGIN + column * (width + 2 * _MARGIN)
+            _draw_row(sheet, (left, top), cell, shown[i], text[i])
         top += height + _MARGIN
     return sheet
 
@@ -127,18 +131,16 @@ class _Cell:
         return cls(max(inner[0], _SMALLEST) + 2 * _BORDER, inner[1] + 2 * _BORDER, scale)
 
 
-def _draw_pair(
+def _draw_row(
     sheet: Image.Image,
     place: tuple[int, int],
     cell: _Cell,
-    pair: Pair,
+    shown: SheetRow,
     captions: Sequence[Sequence[tuple[str, str]]],
 ) -> None:
     left, top = place
-    pictures = [_with_crops(pair, cell)]
-    pictures += [
-        _framed(view, cell.scale, color) for view, color in zip(pair.views, _COLORS, strict=True)
-    ]
+    pictures = [_with_crops(shown, cell)]
+    pictures += [_framed(view, cell.scale, color) for view, color in _colored(shown.views)]
     draw = ImageDraw.Draw(sheet)
     for picture, lines in zip(pictures, captions, strict=True):
         sheet.paste(picture, (left, top))
@@ -148,9 +150,14 @@ def _draw_pair(
         left += cell.width + _GAP
 
 
-def _with_crops(pair: Pair, cell: _Cell) -> Image.Image:
-    """The original, fitted into the cell, with the frames of both crops."""
-    image = Image.fromarray(pair.original)
+def _colored(parts: Sequence[_T]) -> Iterator[tuple[_T, str]]:
+    """The parts of each view, with the view's colour."""
+    return zip(parts, cycle(_COLORS), strict=False)
+
+
+def _with_crops(shown: SheetRow, cell: _Cell) -> Image.Image:
+    """The original, fitted into the cell, with the frames of all crops."""
+    image = Image.fromarray(shown.original)
     room = cell.width - 2 * _BORDER, cell.height - 2 * _BORDER
     scale = min(room[0] / image.width, room[1] / image.height)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
@@ -160,7 +167,7 @@ def _with_crops(pair: Pair, cell: _Cell) -> Image.Image:
     left, top = (picture.width - size[0]) // 2, (picture.height - size[1]) // 2
     picture.paste(image.resize(size, filter_), (left, top))
     draw = ImageDraw.Draw(picture)
-    for plan, color in zip(pair.plans, _COLORS, strict=True):
+    for plan, color in _colored(shown.plans):
         x, y, width, height = plan["crop"]
         box = (
             max(left + round(x * scale) - 2, 0),
@@ -181,13 +188,13 @@ def _framed(view: NDArray[np.uint8], scale: float, color: str) -> Image.Image:
     return frame
 
 
-def _captions(pair: Pair, width: int) -> list[list[tuple[str, str]]]:
+def _captions(shown: SheetRow, width: int) -> list[list[tuple[str, str]]]:
     """Lines with their colours under the original and under each view."""
-    first, *rest = pair.caption
+    first, *rest = shown.caption
     columns = [[(first, _INK), *((line, _GRAY) for line in rest)]]
     columns += [
         [(f"view {number}", color), *((line, _INK) for line in describe(plan))]
-        for number, (plan, color) in enumerate(zip(pair.plans, _COLORS, strict=True), 1)
+        for number, (plan, color) in enumerate(_colored(shown.plans), 1)
     ]
     font = _font(_TEXT)
     return [[(_shortened(line, font, width), color) for line, color in lines] for lines in columns]

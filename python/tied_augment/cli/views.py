@@ -1,4 +1,4 @@
-"""The options that declare the views on the command line: one for each field of `View`.
+"""The options that declare the views on the command line: one for each field of `View`, and more.
 
 An option is one entry of `_OPTIONS`. Its name and default are the field's. Where timm's train.py
 has another name for the option, that works as well.
@@ -15,12 +15,22 @@ from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
 
-from tied_augment import TwoView, View
+from tied_augment import View, Views
 from tied_augment.cli.errors import CommandError
-from tied_augment.cli.options import Typed, among_others, typed
+from tied_augment.cli.options import Typed, among_others, check_range, typed
 from tied_augment.timm.views import TIMMS_NAMES
 
-__all__ = ["add_view_option", "add_view_options", "in_options", "two_view"]
+__all__ = [
+    "MOST_VIEWS",
+    "add_view_option",
+    "add_view_options",
+    "add_views_option",
+    "declared_views",
+    "in_options",
+]
+
+# The most that `Views` takes.
+MOST_VIEWS = 2**16 - 1
 
 _RANGE: dict[str, Any] = {"type": float, "nargs": 2, "metavar": ("LOW", "HIGH")}
 _CHANCE: dict[str, Any] = {"type": float, "metavar": "P"}
@@ -73,8 +83,9 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def add_view_options(parser: argparse.ArgumentParser) -> None:
-    """Add an option for every field of `View`, and those of `TwoView`."""
+    """Add an option for every field of `View`, and those of `Views`."""
     group = parser.add_argument_group("views")
+    add_views_option(group)
     for field in fields(View):
         add_view_option(group, field.name)
     group.add_argument(
@@ -85,7 +96,7 @@ def add_view_options(parser: argparse.ArgumentParser) -> None:
         help="do not erase in view 1: --re-num-splits 2",
     )
     group.add_argument(
-        "--same-crop", action="store_true", help="give both views the same crop, filter and flips"
+        "--same-crop", action="store_true", help="give all views the same crop, filter and flips"
     )
     group.add_argument(
         "--own-flips",
@@ -113,15 +124,24 @@ def add_view_option(group: argparse._ActionsContainer, name: str, **changes: Any
     group.add_argument(*flags, dest=f"view_{name}", **option)
 
 
-def two_view(args: argparse.Namespace) -> TwoView:
-    """Make the `TwoView` that the options of `add_view_options` declare."""
+def add_views_option(group: argparse._ActionsContainer) -> None:
+    """Add the option for the number of views."""
+    group.add_argument(
+        "--views", type=int, default=2, metavar="K", help="views of each image (default: 2)"
+    )
+
+
+def declared_views(args: argparse.Namespace) -> Views:
+    """Make the `Views` that the options of `add_view_options` declare."""
+    check_range(args, "views", 1, MOST_VIEWS)
     values = {field.name: getattr(args, f"view_{field.name}") for field in fields(View)}
     if values["color_jitter"] is not None and len(values["color_jitter"]) == 1:
         (values["color_jitter"],) = values["color_jitter"]
     if args.own_flips and not args.same_crop:
         raise CommandError("--own-flips has no effect without --same-crop: add that")
     with in_options(args):
-        return TwoView(View(**values), same_crop=args.same_crop, own_flips=args.own_flips)
+        views = args.views * [View(**values)]
+        return Views(*views, same_crop=args.same_crop, own_flips=args.own_flips)
 
 
 @contextmanager

@@ -57,13 +57,13 @@ class Mix:
                 f"features must have the batch's 2B={2 * len(self.lam)} rows, "
                 f"got shape {tuple(features.shape)}"
             )
-        return mix_view_2(features, self.lam)
+        return mix_clean_views(features, self.lam)
 
 
-def mix_view_2(features: Tensor, lam: Tensor) -> Tensor:
-    """``(2B, D)`` features with view 2 mixed by `lam`, B shares; view 1 is unchanged."""
-    first, second = features.chunk(2)
-    return torch.cat((first, _blend(second, lam)))
+def mix_clean_views(features: Tensor, lam: Tensor) -> Tensor:
+    """``(V * B, D)`` features with all views but the first mixed by `lam`, B shares."""
+    first, *clean = features.split(len(lam))
+    return torch.cat((first, *(_blend(view, lam) for view in clean)))
 
 
 class TiedMixup:

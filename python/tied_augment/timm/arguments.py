@@ -56,6 +56,7 @@ class _Option:
 
 
 _OPTIONS = {
+    "views": _Option(2, int, "K", "views of each image, at least 2"),
     "weight": _Option(
         1.0,
         float,
@@ -66,7 +67,7 @@ _OPTIONS = {
         "mse",
         tuple(SIMILARITIES),
         "NAME",
-        f"distance between the features of both views: {', '.join(SIMILARITIES)}",
+        f"distance between the features of two views: {', '.join(SIMILARITIES)}",
     ),
     "schedule": _Option(
         "constant",
@@ -77,12 +78,15 @@ _OPTIONS = {
     "supervise": _Option(
         "both", ("both", "first"), "both|first", "the views whose logits the criterion gets"
     ),
-    "same_crop": _Option(False, bool, None, "give both views the same crop and flips"),
+    "same_crop": _Option(False, bool, None, "give all views the same crop and flips"),
     "own_flips": _Option(
         False, bool, None, "with --tied-same-crop: draw the flips of each view separately"
     ),
     "aa2": _Option(
-        None, str, "POLICY", "policy of view 2; 'none' for no policy (default: that of --aa)"
+        None,
+        str,
+        "POLICY",
+        "policy of view 2 and later ones; 'none' for no policy (default: that of --aa)",
     ),
     "clean_first": _Option(
         False, bool, None, "only crop and flip view 1, as timm does for its AugMix splits"
@@ -91,7 +95,7 @@ _OPTIONS = {
         "joint",
         ("joint", "separate"),
         "joint|separate",
-        "one forward of all 2B images, or one per view: what BatchNorm averages over",
+        "one forward of all images, or one per view: what BatchNorm averages over",
     ),
     "feature_module": _Option(
         None,
@@ -122,10 +126,10 @@ DEFAULTS: dict[str, Any] = {"tied_augment": False} | {
 _REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "aug_splits": ((0,), "leave it out: --tied-augment makes the views"),
     "jsd_loss": ((False,), "leave it out: use --tied-similarity js for such a loss"),
-    "naflex_loader": ((False,), "leave it out: its batches are not pairs of views"),
+    "naflex_loader": ((False,), "leave it out: its batches do not hold several views"),
     "torchscript": ((False,), "use --torchcompile"),
     "aot_autograd": ((False,), "use --torchcompile"),
-    "variable_batch_loss_scale": (("none",), "leave it out: it counts images, not pairs"),
+    "variable_batch_loss_scale": (("none",), "leave it out: it counts images, not samples"),
     "input_img_mode": ((None, "RGB"), "leave it out: the views are RGB"),
     "in_chans": ((None, 3), "leave it out: the views are RGB"),
     "mixup_mode": (("batch", "pair", "elem"), "choose batch, pair or elem"),
@@ -291,6 +295,11 @@ def _check_layers(args: Namespace) -> None:
 
 
 def _check_views(args: Namespace) -> None:
+    if args.tied_views < 2:
+        raise LaunchError(
+            "--tied-views 1: the loss compares the views of an image, so it needs 2 or more; to "
+            "train on a single view leave out --tied-augment"
+        )
     if args.tied_own_flips and not args.tied_same_crop:
         raise LaunchError(
             "--tied-own-flips has no effect without --tied-same-crop, where each view has its own "
@@ -300,7 +309,7 @@ def _check_views(args: Namespace) -> None:
         for name in _AUGMENTING:
             if getattr(args, name):
                 raise LaunchError(
-                    f"{_flag(name)} has no effect with --no-aug, which augments neither view: "
+                    f"{_flag(name)} has no effect with --no-aug, which augments no view: "
                     "leave one of them out"
                 )
 

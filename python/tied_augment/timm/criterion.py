@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tied_augment.loss import TiedLoss
-from tied_augment.loss.mixup import mix_view_2
+from tied_augment.loss.mixup import mix_clean_views
 from tied_augment.similarity import widen
 from tied_augment.tap import warn_of_constants
 from tied_augment.timm.mixup import unpack
@@ -49,7 +49,7 @@ class TiedCriterion(nn.Module):
         super().__init__()
         self.loss = loss
         self._tap = tap
-        self._pairs_are_checked = False
+        self._targets_are_checked = False
         self._warned = False
         self.last = {}
         self._is_own = False  # whether `last` is of this process alone
@@ -57,30 +57,30 @@ class TiedCriterion(nn.Module):
         self._steps = 0
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Compute the loss of one batch of pairs.
+        """Compute the loss of one batch of V views, `num_views` of the loss.
 
         Args:
-            logits: ``(2B, C)``, view-major.
-            target: as `TiedLoss` takes it, or packed by tied mixup, ``(2B, C + 1)``.
+            logits: ``(V * B, C)``, view-major.
+            target: as `TiedLoss` takes it, or packed by tied mixup, ``(V * B, C + 1)``.
 
         Returns:
             The loss, a scalar tensor.
 
         Raises:
-            RuntimeError: the tap did not record exactly one forward, or the two halves of the
-                target differ.
+            RuntimeError: the tap did not record exactly one forward, or the targets of the views
+                differ.
             TypeError, ValueError: as `TiedLoss`.
         """
         features = self._tap.take()
-        target, share = unpack(target, logits.shape[1])
-        if len(target) == len(logits):  # B targets serve both views
-            self._check_pairs(target)
+        target, share = unpack(target, logits.shape[1], self.loss.num_views)
+        if len(target) == len(logits):  # B targets serve all views
+            self._check_targets(target)
         layers = features if isinstance(features, list) else [features]
         if not self._warned:
             names = self._tap.names if len(layers) > 1 else [", ".join(self._tap.names)]
             self._warned = warn_of_constants(logits, layers, names)
         if share is not None:
-            features = [mix_view_2(widen(layer), share) for layer in layers]
+            features = [mix_clean_views(widen(layer), share) for layer in layers]
         loss: Tensor = self.loss(logits, features, target)
         self._record()
         return loss
@@ -115,14 +115,17 @@ class TiedCriterion(nn.Module):
         self._sums, self._steps = None, 0
         return means
 
-    def _check_pairs(self, target: Tensor) -> None:
+    def _check_targets(self, target: Tensor) -> None:
         """Refuse targets that differ between the views; once, since it waits for the device."""
-        if self._pairs_are_checked or target.is_floating_point() or torch.compiler.is_compiling():
+        if self._targets_are_checked or target.is_floating_point() or torch.compiler.is_compiling():
             return
-        first, second = target.chunk(2)
-        if len(first) == len(second) and not torch.equal(first, second):
+        count = self.loss.num_views
+        first, *others = target.chunk(count)
+        whole = len(target) % count == 0
+        if whole and not all(torch.equal(first, other) for other in others):
+            parts = "two halves" if count == 2 else f"{count} parts"
             raise RuntimeError(
-                "the two halves of the targets differ, so the batch does not hold pairs of views: "
-                "does the script change batches between the loader and the loss?"
+                f"the {parts} of the targets differ, so the batch does not hold {count} views of "
+                "each image: does the script change batches between the loader and the loss?"
             )
-        self._pairs_are_checked = True
+        self._targets_are_checked = True

@@ -1,4 +1,4 @@
-"""`create_loader`: timm's function of this name, for view pairs, over `TiedLoader`.
+"""`create_loader`: timm's function of this name, for several views, over `TiedLoader`.
 
 The arguments are timm's, and so is what they mean: the order of the samples, the transform, the
 erasing and the normalisation. What differs is who loads: threads of `TiedLoader` in the place of
@@ -23,13 +23,13 @@ from timm.data.distributed_sampler import RepeatAugSampler
 from torch.utils.data import IterableDataset, RandomSampler
 from torch.utils.data.distributed import DistributedSampler
 
-from tied_augment.arguments import check_channels, check_unsigned
+from tied_augment.arguments import check_channels, check_unsigned, described
 from tied_augment.dataset import TiedDataset
 from tied_augment.loader import TiedLoader
 from tied_augment.skips import OnError
-from tied_augment.two_view import TwoView
 from tied_augment.view import View
 from tied_augment.view_from_timm import IMAGENET_MEAN, IMAGENET_STD
+from tied_augment.views import Views
 
 __all__ = ["create_loader", "erasing_splits", "refuse_no_batches"]
 
@@ -108,6 +108,7 @@ def create_loader(
     batch_size: int,
     is_training: bool = False,
     *,
+    num_views: int = 2,
     second: View | None = None,
     same_crop: bool = False,
     own_flips: bool = False,
@@ -116,20 +117,22 @@ def create_loader(
     on_error: OnError = "skip",
     **options: Any,
 ) -> Any:
-    """Make a loader of view pairs from the arguments of ``timm.data.create_loader``, timm 1.0.
+    """Make a loader of views from the arguments of ``timm.data.create_loader``, timm 1.0.
 
-    Batches are what timm's loader gives for ``num_aug_splits=2``: images ``(2B, 3, height,
-    width)``, view 1 of all samples first, and targets ``(2B,)``, int64, or of the data set's dtype
-    if ``use_prefetcher=False``.
+    Batches are what timm's loader gives for ``num_aug_splits=num_views``: images ``(V * B, 3,
+    height, width)`` for V views, view 1 of all samples first, and targets ``(V * B,)``, int64, or
+    of the data set's dtype if ``use_prefetcher=False``.
 
     Args:
         dataset: as `TiedLoader` takes it, except a `TiedDataset`; its ``transform`` becomes None.
         input_size: side, (height, width) or (3, height, width).
         batch_size: B, the number of samples.
         is_training: False for timm's own loader.
-        second: the second view; None for another draw of the first.
-        same_crop: as in `TwoView`.
-        own_flips: as in `TwoView`.
+        num_views: V, at least 2.
+        second: the second view, of which all later ones are other draws; None for other draws of
+            the first.
+        same_crop: as in `Views`.
+        own_flips: as in `Views`.
         seed: the run's seed.
         prefetch: batches that are made ahead.
         on_error: as in `TiedLoader`; timm's data sets skip.
@@ -141,7 +144,7 @@ def create_loader(
 
     Raises:
         TypeError: an option that timm does not have, or of the wrong type.
-        ValueError: an option out of its range, or that makes no sense for two views; a data set
+        ValueError: an option out of its range, or that makes no sense for several views; a data set
             smaller than a batch.
     """
     if not is_training:
@@ -149,14 +152,18 @@ def create_loader(
     _check_options(options)
     _check_dataset(dataset)
     options |= _checked_channels(options)
-    views = partial(_views, options, second=second, same_crop=same_crop, own_flips=own_flips)
+    num_views = check_unsigned("num_views", num_views, 16, least=2)
+    if not (second is None or isinstance(second, View)):
+        raise TypeError(f"second must be a View, got {described(second)}")
+    sharing = {"same_crop": same_crop, "own_flips": own_flips}
+    views = partial(_views, options, num_views=num_views, second=second, **sharing)
     arguments = {"seed": seed, "prefetch": prefetch, "on_error": on_error}
     arguments |= _batches(dataset, views, input_size, batch_size, options) | _loading(options)
     dataset.transform = None
     prefetcher = options.get("use_prefetcher", True)
     loader = (_PrefetchedLoader if prefetcher else TiedLoader)(dataset, **arguments)
     refuse_no_batches(loader, batch_size)
-    return _prefetched(loader, options) if prefetcher else loader
+    return _prefetched(loader, options, num_views) if prefetcher else loader
 
 
 def refuse_no_batches(loader: Any, batch_size: int) -> None:
@@ -182,7 +189,7 @@ def refuse_no_batches(loader: Any, batch_size: int) -> None:
 def _check_options(options: dict[str, Any]) -> None:
     for name in _REFUSED:
         if options.get(name):
-            raise ValueError(f"{name} is not supported: this loader makes its own two views")
+            raise ValueError(f"{name} is not supported: this loader makes its own views")
     unknown = options.keys() - _KNOWN
     if unknown:
         threads = ": num_workers is the number of threads" if "threads" in unknown else ""
@@ -214,20 +221,20 @@ def _checked_channels(options: dict[str, Any]) -> dict[str, tuple[float, ...]]:
 
 
 def _views(
-    options: dict[str, Any], size: Size, *, second: View | None, same_crop: bool, own_flips: bool
-) -> TwoView:
+    options: dict[str, Any], size: Size, *, num_views: int, second: View | None, **sharing: bool
+) -> Views:
     first = View.from_timm(
         input_size=size,
-        re_num_splits=erasing_splits(options),
+        re_num_splits=erasing_splits(options, num_views),
         use_prefetcher=options.get("use_prefetcher", True),
         **{name: options[name] for name in _TRANSFORM if name in options},
     )
-    return TwoView(first, second or first, same_crop=same_crop, own_flips=own_flips)
+    return Views(first, *(num_views - 1) * [second or first], **sharing)
 
 
-def erasing_splits(options: dict[str, Any]) -> int:
-    """``re_num_splits`` by ``re_split``: 2 to erase in view 2 only, 0 for both views."""
-    return 2 if options.get("re_split", False) else 0
+def erasing_splits(options: dict[str, Any], num_views: int) -> int:
+    """``re_num_splits`` by ``re_split``: V to spare view 1, 0 to erase in all views."""
+    return num_views if options.get("re_split", False) else 0
 
 
 def _loading(options: dict[str, Any]) -> dict[str, Any]:
@@ -248,7 +255,7 @@ def _loading(options: dict[str, Any]) -> dict[str, Any]:
 
 def _batches(
     dataset: Any,
-    views: Callable[[Size], TwoView],
+    views: Callable[[Size], Views],
     input_size: Size,
     batch_size: int,
     options: dict[str, Any],
@@ -307,7 +314,7 @@ def _scheduled(dataset: Any, sampler: Any, batch_size: int, options: dict[str, A
     return ScheduledBatchSampler(order, batch_sizes, drop_last=True, **schedule)
 
 
-def _prefetched(loader: TiedLoader, options: dict[str, Any]) -> Any:
+def _prefetched(loader: TiedLoader, options: dict[str, Any], num_views: int) -> Any:
     """Put timm's ``PrefetchLoader`` over `loader`."""
     device = {name: options[name] for name in _DEVICE if name in options}
     if "device" in device:
@@ -320,7 +327,7 @@ def _prefetched(loader: TiedLoader, options: dict[str, Any]) -> Any:
         loader,
         mean=options["mean"],
         std=options["std"],
-        re_num_splits=erasing_splits(options),
+        re_num_splits=erasing_splits(options, num_views),
         **device,
         **erase,
     )

@@ -32,7 +32,7 @@ def why_not(args: Namespace, dataset: Any, options: dict[str, Any]) -> str | Non
         return f"--tied-loader {args.tied_loader}"
     two_kinds = args.tied_aa2 is not None or args.tied_clean_first
     if options.get("input_size_choices") and two_kinds:
-        return "with --train-img-sizes both views must have the same policy"
+        return "with --train-img-sizes all views must have the same policy"
     located = locate(dataset)
     return located if isinstance(located, str) else None
 
@@ -51,11 +51,12 @@ def native_loader(args: Namespace, dataset: Any, options: dict[str, Any]) -> Any
     threads = args.tied_threads or options.get("num_workers", 1)
     known = inspect.signature(create_transform).parameters
     transform = {name: value for name, value in options.items() if name in known}
-    transform["re_num_splits"] = erasing_splits(options)
+    transform["re_num_splits"] = erasing_splits(options, args.tied_views)
     with in_options(args):
         return create_loader(
             dataset,
             **first_options(args, options) | {"num_workers": threads},
+            num_views=args.tied_views,
             second=second_view(args, transform),
             same_crop=args.tied_same_crop,
             own_flips=args.tied_own_flips,

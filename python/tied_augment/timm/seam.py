@@ -6,7 +6,7 @@ the one function. How a script computes its loss is decided by the names it has,
 numbers.
 
 Two substitutions are made elsewhere. `launcher` wraps the script's ``_parse_args`` to add the tied
-options. `pairs` replaces timm's ``create_transform`` during one call: while timm's own
+options. `collate` replaces timm's ``create_transform`` during one call: while timm's own
 ``create_loader`` makes the train loader.
 """
 
@@ -29,7 +29,7 @@ __all__ = ["install"]
 _REQUIRED: dict[str, Callable[..., Any]] = {
     # The model stays the plain one; hooks on it record the input of its classifier.
     "create_model": TiedRun.create_model,
-    # The train loader gives batches of view pairs.
+    # The train loader gives batches of views.
     "create_loader": TiedRun.create_loader,
     # Only view 1 is mixed, within the view, and the loss needs to know how much.
     "Mixup": TiedRun.mixup,

@@ -59,7 +59,7 @@ class FeatureTap:
         """Return the features of the latest forward pass, and forget them.
 
         Returns:
-            ``(2B, D)``; a list with one per module if `feature_module` is a list.
+            ``(V * B, D)``; a list with one per module if `feature_module` is a list.
 
         Raises:
             RuntimeError: as in the forward pass of `TiedModel`.
@@ -103,26 +103,26 @@ class _TrainingTap(Tap):
             self.open()
 
 
-def forward_separately(model: nn.Module) -> None:
-    """Make `model` run the two views one after the other in training, so that BatchNorm does.
+def forward_separately(model: nn.Module, num_views: int) -> None:
+    """Make `model` run the views one after the other in training, so that BatchNorm does.
 
     The model's class is replaced by a subclass of it. A wrapper would change the state_dict, and a
     function in the instance would be copied into the EMA model.
     """
     kind = type(model)
-    model.__class__ = type(
-        kind.__name__, (_SeparateForwards, kind), {"__module__": kind.__module__}
-    )
+    attributes = {"__module__": kind.__module__, "_tied_views": num_views}
+    model.__class__ = type(kind.__name__, (_SeparateForwards, kind), attributes)
 
 
 class _SeparateForwards:
     training: bool
+    _tied_views: int
 
     def forward(self, images: Tensor, *args: Any, **kwargs: Any) -> Any:
         run = super().forward  # type: ignore[misc]
         if not (self.training and torch.is_grad_enabled()):
             return run(images, *args, **kwargs)
-        outputs = [run(view, *args, **kwargs) for view in images.chunk(2)]
+        outputs = [run(view, *args, **kwargs) for view in images.chunk(self._tied_views)]
         if isinstance(outputs[0], Tensor):
             return torch.cat(outputs)
         # Distilled models return one tensor of logits for each head.

@@ -40,11 +40,11 @@ class _ReportsParts:
     device: torch.device
 
     def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:  # noqa: A002
-        """Run timm's task on a batch of pairs.
+        """Run timm's task on a batch of V views, `num_views` of the loss.
 
         Args:
-            input: floating images: ``(2B, C, H, W)``, view-major; ``(2, B, C, H, W)``; or a list or
-                tuple of both views' ``(B, C, H, W)``.
+            input: floating images: ``(V * B, C, H, W)``, view-major; ``(V, B, C, H, W)``; or a list
+                or tuple of the views' ``(B, C, H, W)``.
             target: as `TiedCriterion.forward` takes it.
 
         Returns:
@@ -54,7 +54,7 @@ class _ReportsParts:
             RuntimeError: in eval mode or without grad, where features are not recorded.
             TypeError, ValueError: the images or targets are wrong.
         """
-        images = join_views(input, 2)
+        images = join_views(input, self.criterion.loss.num_views)
         if not images.is_floating_point():
             raise TypeError(
                 f"images must be floating, got {images.dtype}: normalise them, "
@@ -71,7 +71,7 @@ class _ReportsParts:
 
 
 class TiedTask(_ReportsParts, ClassificationTask):  # type: ignore[misc]
-    """timm's ``ClassificationTask`` for batches of view pairs.
+    """timm's ``ClassificationTask`` for batches of two or more views.
 
     The model stays the plain one: the optimizer, EMA, DistributedDataParallel, torch.compile and
     checkpoints are not affected. In a loop like timm's::
@@ -82,7 +82,8 @@ class TiedTask(_ReportsParts, ClassificationTask):  # type: ignore[misc]
 
     Args:
         model: any plain model that `TiedModel` takes.
-        loss: a `TiedLoss`; None for ``TiedLoss()``.
+        loss: a `TiedLoss`, whose `num_views` says how many views a batch has; None for
+            ``TiedLoss()``, which ties two.
         feature_module: as in `TiedModel`.
         device: of timm's task.
         dtype: of timm's task.

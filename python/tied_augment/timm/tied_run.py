@@ -20,12 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from tied_augment.loss import SIMILARITIES, Schedule, TiedLoss
+from tied_augment.timm.collate import view_loader
 from tied_augment.timm.criterion import TiedCriterion
 from tied_augment.timm.errors import LaunchError, warnings_in_log
 from tied_augment.timm.loader import refuse_no_batches
-from tied_augment.timm.mixup import TwoViewFastCollateMixup, TwoViewMixup
+from tied_augment.timm.mixup import FirstViewFastCollateMixup, FirstViewMixup
 from tied_augment.timm.native import native_loader, tied_loader, why_not
-from tied_augment.timm.pairs import pair_loader
 from tied_augment.timm.report import averages, in_log_lines
 from tied_augment.timm.seeds import EpochSeeds
 from tied_augment.timm.tap import FeatureTap, forward_separately
@@ -75,43 +75,44 @@ class TiedRun:
         if self._split_bn:
             from timm.layers.split_batchnorm import convert_splitbn_model
 
-            model = convert_splitbn_model(model, 2)
+            model = convert_splitbn_model(model, self._args.tied_views)
         separate = self._args.tied_forward == "separate"
         _check_modules(model, self._args)
         try:
-            self._tap = FeatureTap(model, _modules(self._args), forwards=2 if separate else 1)
+            forwards = self._args.tied_views if separate else 1
+            self._tap = FeatureTap(model, _modules(self._args), forwards)
         except ValueError as error:
             remedy = str(error).replace(
                 "TiedModel(model, feature_module='the.name')", "--tied-feature-module the.name"
             )
             raise LaunchError(f"--model {self._args.model}: {remedy}") from error
         if separate:
-            forward_separately(model)
+            forward_separately(model, self._args.tied_views)
         return model
 
-    def mixup(self, _original: object, *args: Any, **kw: Any) -> TwoViewMixup:
+    def mixup(self, _original: object, *args: Any, **kw: Any) -> FirstViewMixup:
         """Mix on the device."""
         self._mixes = True
-        return TwoViewMixup(*args, seeds=self._seeds, **kw)
+        return FirstViewMixup(*args, seeds=self._seeds, num_views=self._args.tied_views, **kw)
 
     def fast_collate_mixup(
         self, _original: object, *args: Any, **kw: Any
-    ) -> TwoViewFastCollateMixup:
+    ) -> FirstViewFastCollateMixup:
         """Mix while collating."""
         self._mixes = True
-        return TwoViewFastCollateMixup(*args, seeds=self._seeds, **kw)
+        return FirstViewFastCollateMixup(*args, seeds=self._seeds, **kw)
 
     def create_loader(self, original: Callable[..., Any], dataset: Any, **kw: Any) -> Any:
-        """Create a loader; for training, one of view pairs."""
+        """Create a loader; for training, one of several views."""
         if not kw.get("is_training", False):
             return original(dataset, **kw)
         # The script's checks are over, and its checkpoints must keep what the user typed.
         self._args.split_bn = self._split_bn
         collate = kw.get("collate_fn")
-        if collate is not None and not isinstance(collate, TwoViewFastCollateMixup):
+        if collate is not None and not isinstance(collate, FirstViewFastCollateMixup):
             raise LaunchError(
                 "the script gives create_loader a collate function of its own, which does not "
-                "take pairs of views: leave it out"
+                "take several views: leave it out"
             )
         reason = why_not(self._args, dataset, kw)
         if reason is None:
@@ -125,11 +126,11 @@ class TiedRun:
                 "give --workers instead"
             )
         else:
-            loader = pair_loader(self._args, original, dataset, kw)
+            loader = view_loader(self._args, original, dataset, kw)
             self._say("timm's loader, since %s", reason)
         if kw.get("no_aug", False) and not self._mixes:
             self._say(
-                "with --no-aug both views of an image are equal: only dropout and drop path can "
+                "with --no-aug the views of an image are equal: only dropout and drop path can "
                 "make their features differ",
                 level=logging.WARNING,
             )
@@ -226,6 +227,7 @@ def _loss(args: Namespace, criterion: Any, steps: int) -> TiedLoss:
             tied_weight=args.tied_weight,
             similarity=args.tied_similarity,
             supervise=args.tied_supervise,
+            num_views=args.tied_views,
             layer_weights=args.tied_layer_weights,
             schedule=Schedule(args.tied_schedule, max(steps, 1), seed=args.seed % 2**31),
             # Several processes then compute what one process would with the whole batch.

@@ -1,4 +1,4 @@
-"""The two views that train.py's augmentation options and the tied options declare.
+"""The views that train.py's augmentation options and the tied options declare.
 
 The command line takes train.py's names of options from here, so this must import neither timm nor
 torch.
@@ -14,9 +14,10 @@ from dataclasses import fields
 from typing import Any
 
 from tied_augment.timm.errors import LaunchError, warnings_in_log
-from tied_augment.two_view import TwoView, View
+from tied_augment.view import View
+from tied_augment.views import Views
 
-__all__ = ["TIMMS_NAMES", "first_options", "in_options", "second_view", "two_view"]
+__all__ = ["TIMMS_NAMES", "declared_views", "first_options", "in_options", "second_view"]
 
 # train.py's option for a field of `View`, where its name is not the field's.
 TIMMS_NAMES = {
@@ -53,7 +54,7 @@ _CLEAN = {
 _ERASING = ("re_prob", "re_mode", "re_count", "re_num_splits")
 
 
-def two_view(args: Namespace, options: dict[str, Any]) -> TwoView:
+def declared_views(args: Namespace, options: dict[str, Any]) -> Views:
     """Make the views.
 
     Args:
@@ -66,9 +67,10 @@ def two_view(args: Namespace, options: dict[str, Any]) -> TwoView:
     options = {name: value for name, value in options.items() if name not in _ERASING}
     with in_options(args):
         first = View.from_timm(**first_options(args, options))
-        return TwoView(
+        second = second_view(args, options) or first
+        return Views(
             first,
-            second_view(args, options) or first,
+            *(args.tied_views - 1) * [second],
             same_crop=args.tied_same_crop,
             own_flips=args.tied_own_flips,
         )
@@ -103,7 +105,7 @@ def first_options(args: Namespace, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def second_view(args: Namespace, options: dict[str, Any]) -> View | None:
-    """View 2; None if it is another draw of view 1."""
+    """View 2 and those after it; None if they are other draws of view 1."""
     if args.tied_aa2 is None:
         return View.from_timm(**options) if args.tied_clean_first else None
     policy = None if args.tied_aa2 == "none" else args.tied_aa2

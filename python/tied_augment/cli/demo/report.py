@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from tied_augment import TwoView, decode
 from tied_augment.cli.demo.measure import Row
 from tied_augment.cli.demo.training import VIEW, WAYS, Way
-from tied_augment.cli.sheet import contact_sheet, make_pair
+from tied_augment.cli.sheet import contact_sheet, make_row
 
 __all__ = ["table", "write_csv", "write_plot", "write_sheet"]
 
@@ -98,11 +98,11 @@ def write_sheet(data: Path, path: Path) -> None:
     two = TwoView(VIEW)
     files = sorted((data / "train").glob("*/*.jpg"))
     first = {file.parent.name: index for index, file in reversed(list(enumerate(files)))}
-    pairs = [
-        make_pair(two, decode(files[index]), [f"digit {label}", files[index].name], index, 0, 0)
+    rows = [
+        make_row(two, decode(files[index]), [f"digit {label}", files[index].name], index, 0, 0)
         for label, index in sorted(first.items())
     ]
-    contact_sheet(pairs, "View pairs of the training images, epoch 0", columns=2).save(path)
+    contact_sheet(rows, "View pairs of the training images, epoch 0", columns=2).save(path)
 
 
 def _final(rows: Sequence[Row], way: Way, field: str) -> list[float]:

@@ -6,7 +6,7 @@ import torch
 from timm.data.loader import fast_collate
 from torch.utils.data import default_collate
 
-from tied_augment.timm.pairs import NormalizedPairs, collate_pairs
+from tied_augment.timm.collate import NormalizedViews, collate_views
 
 VIEW = np.zeros((3, 8, 8), np.uint8)
 TARGETS = {
@@ -22,8 +22,8 @@ TARGETS = {
 @pytest.mark.parametrize(
     ("ours", "timms"),
     [
-        (collate_pairs, fast_collate),
-        (NormalizedPairs([0.5] * 3, [0.5] * 3, None), default_collate),
+        (collate_views, fast_collate),
+        (NormalizedViews([0.5] * 3, [0.5] * 3, None), default_collate),
     ],
     ids=["prefetcher", "no-prefetcher"],
 )

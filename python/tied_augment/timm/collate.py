@@ -1,8 +1,8 @@
-"""timm's own loader with pairs of views: the transform and the collate functions.
+"""timm's own loader with several views: the transform and the collate functions.
 
-It is used where the native loader can't read a data set. A `TwoView` is then the transform of each
-sample. It is called without an index, so it draws from torch's random state, which DataLoader seeds
-in each worker. Batches are view-major: view 1 of all samples, then view 2.
+It is used where the native loader can't read a data set. `Views` are then the transform of each
+sample. They are called without an index, so they draw from torch's random state, which DataLoader
+seeds in each worker. Batches are view-major: view 1 of all samples, then view 2 and so on.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from torch.utils.data import IterableDataset, default_collate
 
 from tied_augment.timm.errors import LaunchError
 from tied_augment.timm.loader import erasing_splits
-from tied_augment.timm.views import two_view
-from tied_augment.two_view import TwoView
+from tied_augment.timm.views import declared_views
+from tied_augment.views import Views
 
-__all__ = ["NormalizedPairs", "collate_pairs", "pair_loader"]
+__all__ = ["NormalizedViews", "collate_views", "view_loader"]
 
 _View = NDArray[np.uint8] | Tensor
-_Batch = Sequence[tuple[tuple[_View, _View], Any]]
+_Batch = Sequence[tuple[tuple[_View, ...], Any]]
 
 
-def pair_loader(
+def view_loader(
     args: Namespace, create_loader: Callable[..., Any], dataset: Any, options: dict[str, Any]
 ) -> Any:
-    """Make timm's loader for training, with pairs of views as samples.
+    """Make timm's loader for training, with several views as samples.
 
     Args:
         args: train.py's, with the tied options.
@@ -46,28 +46,30 @@ def pair_loader(
     """
     if options.get("collate_fn") is None:
         prefetcher = options.get("use_prefetcher", True)
-        collate = collate_pairs if prefetcher else _normalized_pairs(options)
+        collate = collate_views if prefetcher else _normalized_views(options, args.tied_views)
         options = options | {"collate_fn": collate}
     # New workers in each epoch start from seeds that follow from its number. Streams keep their
     # workers, since some take long to start.
     stream = isinstance(dataset, IterableDataset)
     if not stream and not options.get("use_multi_epochs_loader", False):
         options = options | {"persistent_workers": False}
-    with _two_views_from(create_loader, args):
+    with _views_from(create_loader, args):
         return create_loader(dataset, **options)
 
 
-def collate_pairs(batch: _Batch) -> tuple[Tensor, Tensor]:
-    """Collate for the prefetcher: B pairs to ``(2B, 3, H, W)`` uint8 and 2B targets.
+def collate_views(batch: _Batch) -> tuple[Tensor, Tensor]:
+    """Collate for the prefetcher: B samples of V views to ``(V * B, 3, H, W)`` uint8.
 
-    As in timm's ``fast_collate``, scalar targets become int64.
+    The targets are V * B. As in timm's ``fast_collate``, scalar targets become int64.
     """
     images, targets = _stacked(batch)
     return images, targets.long() if targets.ndim == 1 else targets
 
 
-class NormalizedPairs:
-    """Collate for ``--no-prefetcher``: B pairs to ``(2B, 3, H, W)`` float32 and 2B targets.
+class NormalizedViews:
+    """Collate for ``--no-prefetcher``: B samples of V views to ``(V * B, 3, H, W)`` float32.
+
+    The targets are V * B.
 
     Images are normalised as by torchvision's ``ToTensor`` and ``Normalize``, bit for bit, then
     erased by timm's ``RandomErasing``. Targets keep their dtype.
@@ -95,35 +97,36 @@ class NormalizedPairs:
 
 
 def _stacked(batch: _Batch) -> tuple[Tensor, Tensor]:
-    images = np.stack([np.asarray(sample[0][view]) for view in (0, 1) for sample in batch])
+    count = len(batch[0][0])
+    images = np.stack([np.asarray(sample[0][view]) for view in range(count) for sample in batch])
     targets = default_collate([sample[1] for sample in batch])
-    return torch.from_numpy(images), torch.cat((targets, targets))
+    return torch.from_numpy(images), torch.cat([targets] * count)
 
 
-def _normalized_pairs(options: dict[str, Any]) -> NormalizedPairs:
+def _normalized_views(options: dict[str, Any], num_views: int) -> NormalizedViews:
     erasing = None
     if options.get("re_prob", 0.0) > 0 and not options.get("no_aug", False):
         erasing = {
             "probability": options["re_prob"],
             "mode": options.get("re_mode", "const"),
             "max_count": options.get("re_count", 1),
-            "num_splits": erasing_splits(options),
+            "num_splits": erasing_splits(options, num_views),
         }
-    return NormalizedPairs(options["mean"], options["std"], erasing)
+    return NormalizedViews(options["mean"], options["std"], erasing)
 
 
 @contextmanager
-def _two_views_from(create_loader: Callable[..., Any], args: Namespace) -> Iterator[None]:
-    """Let `create_loader` call our ``create_transform``, which makes a `TwoView`, in the block."""
+def _views_from(create_loader: Callable[..., Any], args: Namespace) -> Iterator[None]:
+    """Let `create_loader` call our ``create_transform``, which makes `Views`, in the block."""
     names = getattr(create_loader, "__globals__", {})
     if "create_transform" not in names:
         raise LaunchError(
             "the script's create_loader does not call create_transform as timm's does"
         )
-    made: list[TwoView] = []
+    made: list[Views] = []
 
-    def create_transform(input_size: Any, **options: Any) -> TwoView:
-        made.append(two_view(args, {"input_size": input_size} | options))
+    def create_transform(input_size: Any, **options: Any) -> Views:
+        made.append(declared_views(args, {"input_size": input_size} | options))
         return made[-1]
 
     original = names["create_transform"]
