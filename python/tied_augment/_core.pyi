@@ -126,9 +126,13 @@ class Pipeline:
         indices: NDArray[np.uint64],
         view: int,
         threads: int | None,
-        outs: Sequence[NDArray[np.uint8]],
+        outs: NDArray[np.uint8] | Sequence[NDArray[np.uint8]],
     ) -> None:
-        """Writes all views of `samples` into `outs`, (samples, 3, height, width) each."""
+        """Writes all views of `samples` into `outs`.
+
+        That is an array (views, samples, 3, height, width), or a list with an array (samples, 3,
+        height, width) for each view.
+        """
 
 def build_info() -> _BuildInfo:
     """What this build can do: versions and the SIMD in use."""

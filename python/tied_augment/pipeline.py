@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, cast
 
 import numpy as np
@@ -109,15 +109,15 @@ class Declaration(ABC):
         epoch: int | None,
         seed: int | None,
         view: int,
-        outs: Iterable[Pixels],
+        outs: Pixels | list[Pixels],
     ) -> None:
-        """Write the views of one sample into `outs`, ``(1, 3, height, width)`` each."""
+        """Write the views of one sample into `outs`, as `_run` does."""
         view = check_unsigned("view", view, 16)
         with INSIDE:
             epoch, seed = _epoch_and_seed("index", index, epoch, seed)
             index = check_unsigned("index", 0 if index is None else index, 64)
             indices = np.array([index], np.uint64)
-            self._pipeline.run([sample], seed, epoch, indices, view, 1, list(outs))
+            self._pipeline.run([sample], seed, epoch, indices, view, 1, outs)
 
     def _run(
         self,
@@ -127,9 +127,12 @@ class Declaration(ABC):
         seed: int | None,
         view: int,
         threads: int | None,
-        outs: Iterable[Pixels],
+        outs: Pixels | list[Pixels],
     ) -> None:
-        """Write the views of B samples into `outs`, ``(B, 3, height, width)`` each."""
+        """Write the views of B samples.
+
+        Into one array ``(views, B, 3, height, width)``, or into ``(B, 3, height, width)`` for each.
+        """
         view = check_unsigned("view", view, 16)
         if threads is not None:
             threads = check_unsigned("threads", threads, 16, least=1)
@@ -139,7 +142,7 @@ class Declaration(ABC):
             given = list(samples)
             if not given:
                 return  # empty arrays would look like overlapping ones
-            self._pipeline.run(given, seed, epoch, numbers, view, threads, list(outs))
+            self._pipeline.run(given, seed, epoch, numbers, view, threads, outs)
 
 
 def count_samples(samples: object) -> int:

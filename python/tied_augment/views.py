@@ -67,8 +67,8 @@ class Views(Declaration):
         max_pixels: int | None = None,
     ) -> None:
         _check(views)
-        check_bool("same_crop", same_crop)
-        check_bool("own_flips", own_flips)
+        same_crop = check_bool("same_crop", same_crop)
+        own_flips = check_bool("own_flips", own_flips)
         if own_flips and not same_crop:
             raise ValueError(
                 "own_flips=True has an effect with same_crop=True only: without it each view has "
@@ -231,14 +231,14 @@ def _empty(sizes: Sequence[Size], samples: int) -> Any:
     return [np.empty((samples, 3, *size), np.uint8) for size in sizes]
 
 
-def _checked_outputs(out: Any, sizes: Sequence[Size], samples: int) -> list[Pixels]:
-    """The memory of each view in the caller's `out`.
+def _checked_outputs(out: Any, sizes: Sequence[Size], samples: int) -> Pixels | list[Pixels]:
+    """The caller's `out` as an array, or as a list of one per view where their sizes differ.
 
     Raises:
         ValueError: it is of another shape or kind.
     """
     if len(set(sizes)) == 1:
-        return list(_array("out", out, (len(sizes), samples, 3, *sizes[0])))
+        return _array("out", out, (len(sizes), samples, 3, *sizes[0]))
     if not isinstance(out, (list, tuple)) or len(out) != len(sizes):
         got = f"{len(out)}" if isinstance(out, (list, tuple)) else described(out)
         raise ValueError(

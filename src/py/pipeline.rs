@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use numpy::ndarray::Dimension;
 use numpy::{
-    PyArray1, PyArray3, PyArray4, PyArrayMethods, PyReadonlyArray1, PyReadwriteArray,
-    PyReadwriteArray4,
+    PyArray, PyArray1, PyArray3, PyArray4, PyArray5, PyArrayMethods, PyReadonlyArray1,
+    PyReadwriteArray,
 };
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::prelude::*;
@@ -61,7 +62,8 @@ impl Pipeline {
         PyList::new(py, plans)
     }
 
-    /// Writes all views of `samples` into `outs`, (samples, 3, height, width) uint8 each.
+    /// Writes all views of `samples` into `outs`: an array (views, samples, 3, height, width) of
+    /// uint8, or a list with an array (samples, 3, height, width) for each view.
     #[expect(clippy::too_many_arguments, reason = "Python passes each by name")]
     fn run<'py>(
         &self,
@@ -72,7 +74,7 @@ impl Pipeline {
         indices: PyReadonlyArray1<'py, u64>,
         view: u16,
         threads: Option<usize>,
-        outs: Vec<Bound<'py, PyArray4<u8>>>,
+        outs: &Bound<'py, PyAny>,
     ) -> PyResult<()> {
         let held = hold(&samples)?;
         let pairs = held.iter().zip(indices.as_slice()?);
@@ -82,8 +84,18 @@ impl Pipeline {
                 key: Key { seed, epoch, index, view },
             })
             .collect();
-        let mut outs = outs.iter().map(output).collect::<PyResult<Vec<_>>>()?;
-        let outs: Vec<_> = outs.iter_mut().map(PyReadwriteArray::as_array_mut).collect();
+        let (mut whole, mut parts) = (None, Vec::new());
+        if let Ok(array) = outs.cast::<PyArray5<u8>>() {
+            whole = Some(writable(array)?);
+        } else {
+            let arrays: Vec<Bound<'py, PyArray4<u8>>> = outs.extract()?;
+            parts = arrays.iter().map(writable).collect::<PyResult<_>>()?;
+        }
+        let mut whole = whole.as_mut().map(PyReadwriteArray::as_array_mut);
+        let outs: Vec<_> = match &mut whole {
+            Some(whole) => whole.outer_iter_mut().collect(),
+            None => parts.iter_mut().map(PyReadwriteArray::as_array_mut).collect(),
+        };
         // Threads that samples leave idle share the views of one.
         let pool = pools::get(threads, samples.len() * self.0.num_views()).map_err(to_python)?;
         let workspaces = pools::workspaces();
@@ -91,8 +103,10 @@ impl Pipeline {
     }
 }
 
-/// The caller's buffer for one view.
-fn output<'py>(out: &Bound<'py, PyArray4<u8>>) -> PyResult<PyReadwriteArray4<'py, u8>> {
+/// A buffer of the caller's.
+fn writable<'py, D: Dimension>(
+    out: &Bound<'py, PyArray<u8, D>>,
+) -> PyResult<PyReadwriteArray<'py, u8, D>> {
     out.try_readwrite().map_err(|error| match error {
         numpy::BorrowError::NotWriteable => {
             PyValueError::new_err("out must be writable; it is read-only")

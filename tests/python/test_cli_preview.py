@@ -136,6 +136,7 @@ def test_describe_says_the_plan():
             "1 images with --epochs 101 and --views 2 are 303 pictures, ",
         ),
         (["PHOTO", "--views", "300"], "are 602 pictures, of which a sheet holds 300: give fewer"),
+        (["PHOTO", "--same-crop", "--views", "1"], "--same-crop has no effect with --views 1: "),
         (["PHOTO", "--views", "0"], "--views must be from 1 to 65535, got 0"),
         (["PHOTO", "--seed", "-1"], "--seed must be from 0 to 2**64 - 1, got -1"),
         (["PHOTO", "--seed", str(1 << 64)], "--seed must be from 0 to 2**64 - 1, got "),

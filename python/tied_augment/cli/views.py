@@ -137,6 +137,8 @@ def declared_views(args: argparse.Namespace) -> Views:
     values = {field.name: getattr(args, f"view_{field.name}") for field in fields(View)}
     if values["color_jitter"] is not None and len(values["color_jitter"]) == 1:
         (values["color_jitter"],) = values["color_jitter"]
+    if args.same_crop and args.views == 1:
+        raise CommandError("--same-crop has no effect with --views 1: leave one of them out")
     if args.own_flips and not args.same_crop:
         raise CommandError("--own-flips has no effect without --same-crop: add that")
     with in_options(args):
