@@ -14,8 +14,8 @@ TARGETS := aarch64-apple-darwin x86_64-pc-windows-gnu
 help: ## List these commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @
 
-demo: build ## Train a small model four ways on your CPU and write pictures to tied-augment-demo/ (SEEDS=1 is quickest)
-	$(BIN)/tied-augment demo $(if $(SEEDS),--seeds $(SEEDS))
+demo: build ## Draw view pairs, time the loader beside timm's, train a small model on your CPU (SEEDS=1 is quickest)
+	$(BIN)/tied-augment demo $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SECONDS),--seconds $(SECONDS))
 
 test: test-rust test-python ## Run the tests
 

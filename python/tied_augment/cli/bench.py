@@ -15,7 +15,7 @@ from tied_augment.cli.errors import CommandError, needs_extra
 from tied_augment.cli.options import MOST_THREADS, Typed, among_others, check_range, typed
 from tied_augment.cli.views import add_view_option, in_options
 
-__all__ = ["add_parser", "run"]
+__all__ = ["add_parser", "measure", "run"]
 
 
 class Measured(NamedTuple):
@@ -149,7 +149,7 @@ def _measure_ours(args: argparse.Namespace, view: View, count: int) -> Measured:
         on_error="skip",
     )
     try:
-        rate, first = _measure(loader, args.batch_size, args.seconds)
+        rate, first = measure(loader, args.batch_size, args.seconds)
     except (OSError, RuntimeError) as error:
         # A RuntimeError after too many unreadable images has the last one's error as its cause.
         unreadable = isinstance(error.__cause__ or error, OSError)
@@ -176,7 +176,7 @@ def _measure_timms(args: argparse.Namespace, view: View, count: int) -> Measured
             interpolation=view.interpolation,
             workers=count,
         )
-        rate, first = _measure(loader, args.batch_size, args.seconds)
+        rate, first = measure(loader, args.batch_size, args.seconds)
     except Exception as error:
         # Whatever fails in timm must not hide our figures. It has no torchvision policies.
         cause = (str(error).strip() or repr(error)).rsplit("\n", 1)[-1]
@@ -192,7 +192,7 @@ def _show(result: Measured, note: str = "") -> None:
     print(f"  {result.name:<32} {rate}   {first}{note}", flush=True)
 
 
-def _measure(loader: Any, batch_size: int, seconds: float) -> tuple[float, float]:
+def measure(loader: Any, batch_size: int, seconds: float) -> tuple[float, float]:
     """Images per second after the first batch, and the seconds to the first batch."""
     start = time.perf_counter()
     batches = _endless(loader)
