@@ -80,12 +80,16 @@ clean: ## Remove what the other commands made
 	rm -rf target dist $(VENV) tied-augment-demo python/tied_augment/*.so
 
 build: nasm $(VENV)/.made
-	PIP_QUIET=1 $(BIN)/maturin develop --release --locked --quiet --extras demo
+	@echo "Building the Rust core: 2 to 4 minutes the first time"
+	@PIP_QUIET=1 $(BIN)/maturin develop --release --locked --quiet --extras demo
 
 $(VENV)/.made: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
+	@echo "Installing torch and other packages into $(VENV): on Linux 6 GB, most of it CUDA's." \
+		"For 1 GB without CUDA: make TORCH_INDEX=(the index of torch's CPU wheels, see pytorch.org)"
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' 'maturin>=1.9,<2'
-	$(BIN)/python -m pip install --quiet --group dev
+	$(if $(TORCH_INDEX),$(BIN)/python -m pip install torch torchvision --index-url $(TORCH_INDEX))
+	$(BIN)/python -m pip install $(if $(TERM),,--quiet) --group dev
 	touch $@
 
 # Without nasm libjpeg is built without SIMD and decodes 2.5 times slower. Only x86 needs it.
