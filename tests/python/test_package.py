@@ -42,3 +42,8 @@ def test_names():
     with pytest.raises(AttributeError, match="no attribute 'TwoViews'"):
         tied_augment.TwoViews  # noqa: B018
     assert (Path(tied_augment.__file__).parent / "py.typed").exists()
+
+
+def test_the_citation_names_this_version():
+    citation = Path(__file__).parents[2] / "CITATION.cff"
+    assert f"\nversion: {tied_augment.__version__}\n" in citation.read_text()
