@@ -9,7 +9,7 @@ SEED ?= 1
 # Of other systems, whose code `make lint` doesn't compile here. The first has NEON as well.
 TARGETS := aarch64-apple-darwin x86_64-pc-windows-gnu
 
-.PHONY: help demo test test-rust test-python test-slow test-aarch64 lint check-targets format bench wheel clean nasm build fuzz
+.PHONY: help demo test test-rust test-python test-slow test-aarch64 lint check-targets format bench wheel licences clean nasm build fuzz
 
 help: ## List these commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @
@@ -75,6 +75,10 @@ fuzz: build ## Fuzz JPEG and packed images for SECONDS (60) each, with AddressSa
 
 wheel: nasm $(VENV)/.made ## Build a wheel for this machine into dist/
 	$(BIN)/maturin build --release --locked --out dist
+
+licences: ## Write the licences of the crates in a wheel into THIRD_PARTY.md
+	command -v cargo-about >/dev/null || cargo install --locked cargo-about --features cli
+	cargo about generate --locked --features python about.hbs --output-file THIRD_PARTY.md
 
 clean: ## Remove what the other commands made
 	rm -rf target dist $(VENV) tied-augment-demo python/tied_augment/*.so
