@@ -9,13 +9,13 @@ SEED ?= 1
 # Of other systems, whose code `make lint` doesn't compile here. The first has NEON as well.
 TARGETS := aarch64-apple-darwin x86_64-pc-windows-gnu
 
-.PHONY: help demo test test-rust test-python test-slow test-aarch64 lint check-targets format bench wheel clean nasm build fuzz
+.PHONY: help demo test test-rust test-python test-slow test-aarch64 lint check-targets format bench wheel licences clean nasm build fuzz
 
 help: ## List these commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @
 
-demo: build ## Train a small model four ways on your CPU and write pictures to tied-augment-demo/ (SEEDS=1 is quickest)
-	$(BIN)/tied-augment demo $(if $(SEEDS),--seeds $(SEEDS))
+demo: build ## Draw view pairs, time the loader beside timm's, train a small model on your CPU (SEEDS=1 is quickest)
+	$(BIN)/tied-augment demo $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SECONDS),--seconds $(SECONDS))
 
 test: test-rust test-python ## Run the tests
 
@@ -76,16 +76,24 @@ fuzz: build ## Fuzz JPEG and packed images for SECONDS (60) each, with AddressSa
 wheel: nasm $(VENV)/.made ## Build a wheel for this machine into dist/
 	$(BIN)/maturin build --release --locked --out dist
 
+licences: ## Write the licences of the crates in a wheel into THIRD_PARTY.md
+	command -v cargo-about >/dev/null || cargo install --locked cargo-about --features cli
+	cargo about generate --locked --features python about.hbs --output-file THIRD_PARTY.md
+
 clean: ## Remove what the other commands made
 	rm -rf target dist $(VENV) tied-augment-demo python/tied_augment/*.so
 
 build: nasm $(VENV)/.made
-	PIP_QUIET=1 $(BIN)/maturin develop --release --locked --quiet --extras demo
+	@echo "Building the Rust core: 2 to 4 minutes the first time"
+	@PIP_QUIET=1 $(BIN)/maturin develop --release --locked --quiet --extras demo
 
 $(VENV)/.made: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
+	@echo "Installing torch and other packages into $(VENV): on Linux 6 GB, most of it CUDA's." \
+		"For 1 GB without CUDA: make TORCH_INDEX=(the index of torch's CPU wheels, see pytorch.org)"
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' 'maturin>=1.9,<2'
-	$(BIN)/python -m pip install --quiet --group dev
+	$(if $(TORCH_INDEX),$(BIN)/python -m pip install torch torchvision --index-url $(TORCH_INDEX))
+	$(BIN)/python -m pip install $(if $(TERM),,--quiet) --group dev
 	touch $@
 
 # Without nasm libjpeg is built without SIMD and decodes 2.5 times slower. Only x86 needs it.

@@ -37,7 +37,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import chart
 import numpy as np
 import photos
 import torch
@@ -54,6 +53,7 @@ from turns import Turns
 
 from tied_augment import TiedDataset, TwoView, View, build_info
 from tied_augment.cli.baseline import Draws, posterizes_to_black
+from tied_augment.cli.chart import DARK, draw
 
 BATCH = 128
 SIDE = 224
@@ -291,7 +291,8 @@ def main() -> None:
     warnings.filterwarnings("ignore", module="albumentations")
     # A chart that can't be written should not be noticed after all has been measured.
     arguments.chart.parent.mkdir(parents=True, exist_ok=True)
-    for path in chart.files(arguments.chart):
+    dark = arguments.chart.with_stem(f"{arguments.chart.stem}-dark")
+    for path in (arguments.chart, dark):
         path.touch()
     paths = files_of(arguments.folder, arguments.count)
     simd = str(build_info()["resize_simd"])
@@ -308,8 +309,10 @@ def main() -> None:
         f"brackets the ratio to timm.\nPython {platform.python_version()}, {versions()}. "
         f"{datetime.date.today():%Y-%m-%d}. Only timm's pixels and ours are Pillow's."
     )
-    chart.draw(arguments.chart, panels, TIMM, OURS, caption)
-    print(f"\nchart: {' and '.join(map(str, chart.files(arguments.chart)))}")
+    title = "Two random 224 x 224 views of each JPEG file: source images per second"
+    draw(arguments.chart, panels, TIMM, OURS, title, caption)
+    draw(dark, panels, TIMM, OURS, title, caption, DARK)
+    print(f"\nchart: {arguments.chart}, and {dark} for dark pages")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from PIL import Image
 from torchvision.datasets import ImageFolder
 
 from tied_augment import TiedDataset, TiedLoss, TwoView, decode
+from tied_augment.cli import main
+from tied_augment.cli.demo import loaders, training
 from tied_augment.cli.demo.measure import Row
 from tied_augment.cli.demo.training import BATCH, NO_LABEL, SIMILARITY, VIEW, WAYS, OneView
 
@@ -60,7 +62,17 @@ def test_demo_csv_has_every_run(demo):
         assert 0 < float(row["data_share"]) < 1
 
 
-@pytest.mark.parametrize(("name", "width"), [("curves.png", 1400), ("views.png", 1056)])
+def test_demo_writes_parts_of_photographs(demo):
+    folder = ImageFolder(demo[0] / "photos")
+    assert len(folder.classes) == 6
+    assert len(folder) == 96
+    # Every file shows a part of its own.
+    assert len({decode(path).tobytes() for path, _ in folder.samples}) == 96
+
+
+@pytest.mark.parametrize(
+    ("name", "width"), [("curves.png", 1610), ("views.png", 1536), ("speed.png", 1984)]
+)
 def test_demo_pictures_are_not_blank(demo, name, width):
     with Image.open(demo[0] / name) as image:
         assert image.width == width
@@ -71,7 +83,10 @@ def test_demo_prints_the_table_and_no_bar_without_a_terminal(demo):
     out, done = demo
     assert done.stderr == ""
     lines = done.stdout.splitlines()
-    assert sum(line.startswith("seed ") for line in lines) == 8
+    assert sum(line.startswith("   seed ") for line in lines) == 8
+    assert re.search(
+        r"TiedLoader \d+ images per second, timm's loader \d+: \d+\.\d times", done.stdout
+    )
     for start in ("one view ", "two views ", "unlabelled too, tied ", "tied minus two views "):
         assert any(line.startswith(start) and "+-" in line for line in lines), start
     assert out.name in lines[-1]
@@ -97,6 +112,39 @@ def test_only_the_similarity_learns_from_unlabelled_images():
         (gradient,) = torch.autograd.grad(loss(logits, torch.randn(8, 5), target), logits)
         learns = (gradient[hidden] != 0).any(1)
         assert learns.all() if way.tied_weight else not learns.any()
+
+
+def test_demo_keeps_what_it_has_when_it_is_interrupted(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(loaders, "compare", lambda *_: "not measured")
+    monkeypatch.setattr(training, "train", _interrupted_in_the_second_seed())
+    assert main(["demo", "--out", str(tmp_path), "--epochs=1"]) == 130
+    printed = capsys.readouterr()
+    assert "tied-augment demo: interrupted" in printed.err
+    assert "tied minus two views" in printed.out
+    with (tmp_path / "results.csv").open(newline="") as file:
+        kept = [(row["way"], row["seed"]) for row in csv.DictReader(file)]
+    assert kept == [*((way.name, "0") for way in WAYS), (WAYS[0].name, "1")]
+    assert (tmp_path / "curves.png").exists()
+
+
+def test_demo_begins_no_seed_that_would_take_too_long(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(loaders, "compare", lambda *_: "not measured")
+    arguments = ["demo", "--out", str(tmp_path), "--epochs=1", "--seconds=1e-9"]
+    assert main(arguments) == 0
+    assert "1 of 5 seeds fit into --seconds 1e-09" in capsys.readouterr().out
+    with (tmp_path / "results.csv").open(newline="") as file:
+        assert [row["way"] for row in csv.DictReader(file)] == [way.name for way in WAYS]
+
+
+def _interrupted_in_the_second_seed():
+    train = training.train
+
+    def replaced(way, seed, *arguments):
+        if seed == 1 and way is WAYS[1]:
+            raise KeyboardInterrupt
+        return train(way, seed, *arguments)
+
+    return replaced
 
 
 @pytest.mark.parametrize("option", ["seeds", "epochs", "threads"])

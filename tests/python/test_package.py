@@ -1,5 +1,7 @@
 """The package itself: importing it, its names and how it was built."""
 
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,8 @@ import pytest
 
 import tied_augment
 from tied_augment import build_info
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_importing_needs_no_torch_and_an_error_says_what_does():
@@ -42,3 +46,23 @@ def test_names():
     with pytest.raises(AttributeError, match="no attribute 'TwoViews'"):
         tied_augment.TwoViews  # noqa: B018
     assert (Path(tied_augment.__file__).parent / "py.typed").exists()
+
+
+def test_the_citation_names_this_version():
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {tied_augment.__version__}\n" in citation
+
+
+@pytest.mark.skipif(shutil.which("cargo") is None, reason="it lists the crates")
+def test_third_party_licences_name_every_crate():
+    options = ["--locked", "--features=python", "--edges=normal,no-proc-macro", "--prefix=none"]
+    command = ["cargo", "tree", "--format={p}", *options]
+    (targets,) = re.findall(r"targets = \[(.*)\]", (ROOT / "about.toml").read_text())
+    command += [f"--target={target}" for target in re.findall(r'"(.*?)"', targets)]
+    tree = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    crates = {" ".join(line.replace(" v", " ").split()[:2]) for line in tree.splitlines() if line}
+    assert len(crates) > 20
+    texts = (ROOT / "THIRD_PARTY.md").read_text()
+    assert "based in part on the work of the Independent JPEG Group" in texts
+    missing = {crate for crate in crates if f"- {crate}\n" not in texts}
+    assert not missing, f"run `make licences`: {missing}"

@@ -15,7 +15,7 @@ from tied_augment.cli.errors import CommandError, needs_extra
 from tied_augment.cli.options import MOST_THREADS, Typed, among_others, check_range, typed
 from tied_augment.cli.views import MOST_VIEWS, add_view_option, add_views_option, in_options
 
-__all__ = ["add_parser", "run"]
+__all__ = ["add_parser", "measure", "run"]
 
 
 class Measured(NamedTuple):
@@ -152,7 +152,7 @@ def _measure_ours(args: argparse.Namespace, view: View, count: int) -> Measured:
         on_error="skip",
     )
     try:
-        rate, first = _measure(loader, args.batch_size, args.seconds)
+        rate, first = measure(loader, args.batch_size, args.seconds)
     except (OSError, RuntimeError) as error:
         # A RuntimeError after too many unreadable images has the last one's error as its cause.
         unreadable = isinstance(error.__cause__ or error, OSError)
@@ -180,7 +180,7 @@ def _measure_timms(args: argparse.Namespace, view: View, count: int) -> Measured
             workers=count,
             num_views=args.views,
         )
-        rate, first = _measure(loader, args.batch_size, args.seconds)
+        rate, first = measure(loader, args.batch_size, args.seconds)
     except Exception as error:
         # Whatever fails in timm must not hide our figures. It has no torchvision policies.
         cause = (str(error).strip() or repr(error)).rsplit("\n", 1)[-1]
@@ -196,7 +196,7 @@ def _show(result: Measured, note: str = "") -> None:
     print(f"  {result.name:<32} {rate}   {first}{note}", flush=True)
 
 
-def _measure(loader: Any, batch_size: int, seconds: float) -> tuple[float, float]:
+def measure(loader: Any, batch_size: int, seconds: float) -> tuple[float, float]:
     """Images per second after the first batch, and the seconds to the first batch."""
     start = time.perf_counter()
     batches = _endless(loader)

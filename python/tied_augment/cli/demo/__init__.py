@@ -1,17 +1,22 @@
-"""``tied-augment demo``: train a small model four ways on this machine's CPU and compare them.
+"""``tied-augment demo``: view pairs, the speed of the loader, and a small training, on this CPU.
 
-Lives here: the command. `digits` makes the images, `training` has the loop, `measure` what is
-measured in it, and `report` the table, the plot and the sheet of views.
+Lives here: the command. `photos` and `digits` make the images, `loaders` compares loaders,
+`training` has the loop, `measure` what is measured in it, and `report` the pictures and the table.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tied_augment.cli.errors import needs_extra, writing
+from tied_augment.cli.errors import CommandError, needs_extra, writing
 from tied_augment.cli.options import MOST_THREADS, check_range
+
+if TYPE_CHECKING:
+    from tied_augment.cli.demo.measure import Row
 
 __all__ = ["add_parser", "run"]
 
@@ -20,10 +25,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add this command."""
     parser = subparsers.add_parser(
         "demo",
-        help="train a small model four ways and write pictures",
-        description="Train a small timm model on a few handwritten digits (no download) in four "
-        "ways: with one view, with two views, and with two views of unlabelled digits as well, "
-        "untied and tied. All ways make equally many steps.",
+        help="show view pairs, measure the loader, and train a small model four ways",
+        description="Draw view pairs of a few photographs, measure TiedLoader and timm's loader on "
+        "them, and train a small timm model on a few handwritten digits in four ways: with one "
+        "view, with two views, and with two views of unlabelled digits as well, untied and tied. "
+        "Nothing is downloaded.",
     )
     parser.add_argument(
         "--out",
@@ -37,7 +43,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=int,
         default=5,
         metavar="N",
-        help="number of runs of each way (default: %(default)s)",
+        help="largest number of trainings of each way (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=120.0,
+        metavar="S",
+        help="time for the training: no further seed is begun that would take longer, but one "
+        "always is (default: %(default)g)",
     )
     parser.add_argument(
         "--epochs",
@@ -47,51 +61,85 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="passes over the labelled images (default: %(default)s)",
     )
     parser.add_argument(
-        "--threads", type=int, metavar="N", help="number of CPU threads (default: one per core)"
+        "--threads",
+        type=int,
+        default=1,
+        metavar="N",
+        help="CPU threads for training (default: 1, which is fastest for so small a model)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make the images, train, and report."""
+    """Draw, measure, train and report."""
+    started = time.perf_counter()
     with needs_extra("demo"):
-        import torch
-        from tqdm import tqdm
-
-        from tied_augment.cli.demo import report
-        from tied_augment.cli.demo.digits import write_digits
-        from tied_augment.cli.demo.training import BATCH, MODEL, SIMILARITY, WAYS, train
+        from tied_augment.cli.demo.photos import write_photos, write_sheet
     check_range(args, "seeds", 1)
     check_range(args, "epochs", 1)
-    if args.threads is not None:
-        check_range(args, "threads", 1, MOST_THREADS)
-        torch.set_num_threads(args.threads)
-    threads = torch.get_num_threads()
+    check_range(args, "threads", 1, MOST_THREADS)
+    if not 0 < args.seconds < math.inf:
+        raise CommandError(f"--seconds must be a finite number above 0, got {args.seconds}")
 
-    started = time.perf_counter()
+    views, chart = args.out / "views.png", args.out / "speed.png"
+    with writing(args.out):
+        photos = write_photos(args.out / "photos")
+        write_sheet(photos, views)
+    print(f"1. View pairs of {len(photos)} photographs: {views}", flush=True)
+    with needs_extra("demo"):
+        import torch
+
+        from tied_augment.cli.demo import loaders, report
+    print("2. TiedLoader and timm's loader, RandAugment ...", flush=True)
+    with writing(args.out):
+        print(f"   {loaders.compare(args.out / 'photos', chart)}: {chart}", flush=True)
+    torch.set_num_threads(args.threads)
+    rows: list[Row] = []
+    try:
+        _train(args, rows)
+    finally:
+        # Also of an interrupted training.
+        if rows:
+            with writing(args.out):
+                report.write_plot(rows, args.out / "curves.png")
+            print(f"\n{report.table(rows)}\n")
+    passed = time.perf_counter() - started
+    print(f"{passed:.0f} s. Written to {args.out}: views.png, speed.png, curves.png, results.csv.")
+    return 0
+
+
+def _train(args: argparse.Namespace, rows: list[Row]) -> None:
+    """Train every way with each seed, and add a seed's rows to `rows` when all ways have it.
+
+    Every row is in results.csv as soon as it is measured.
+    """
+    from tqdm import tqdm
+
+    from tied_augment.cli.demo.digits import write_digits
+    from tied_augment.cli.demo.report import Results
+    from tied_augment.cli.demo.training import BATCH, MODEL, SIMILARITY, WAYS, train
+
     data = args.out / "digits"
     with writing(args.out):
         counts = write_digits(data)
+    results = Results(args.out / "results.csv")
     steps = args.epochs * (counts["train"] // BATCH)
     print(
-        f"Digits: {counts['train']} labelled, {counts['unlabelled']} unlabelled, {counts['val']} "
-        f"for val. {MODEL}, {steps} steps; tied by {WAYS[-1].tied_weight:g} x {SIMILARITY}. "
-        f"{args.seeds} seeds, {threads} threads."
+        f"3. Training {MODEL} on digits: {counts['train']} labelled, {counts['unlabelled']} "
+        f"unlabelled, {counts['val']} for val; {steps} steps; tied by "
+        f"{WAYS[-1].tied_weight:g} x {SIMILARITY}.",
+        flush=True,
     )
-    rows = []
+    begun = time.perf_counter()
     # Without a terminal there is no bar, only the line that each run prints.
     with tqdm(total=args.seeds * len(WAYS) * steps, unit="step", disable=None) as bar:
         for seed in range(args.seeds):
+            passed = time.perf_counter() - begun
+            if seed and passed * (seed + 1) / seed > args.seconds:
+                tqdm.write(f"{seed} of {args.seeds} seeds fit into --seconds {args.seconds:g}")
+                break
+            done = []
             for way in WAYS:
                 bar.set_description(f"seed {seed}, {way.name}")
-                rows += train(way, seed, data, args.epochs, threads, bar.update)
-                tqdm.write(f"seed {seed}  {way.name:26}{rows[-1].val_accuracy:5.1f}% on val")
-    with writing(args.out):
-        report.write_csv(rows, args.out / "results.csv")
-        report.write_plot(rows, args.out / "curves.png")
-        report.write_sheet(data, args.out / "views.png")
-    print(f"\n{report.table(rows)}\n")
-    print(
-        f"{time.perf_counter() - started:.0f} s. Written to {args.out}: views.png (view pairs), "
-        "curves.png, results.csv, digits (the images)."
-    )
-    return 0
+                done += train(way, seed, data, args.epochs, args.threads, bar.update, results.add)
+                tqdm.write(f"   seed {seed}  {way.name:26}{done[-1].val_accuracy:5.1f}% on val")
+            rows += done

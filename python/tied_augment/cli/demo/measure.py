@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,13 +60,17 @@ class Measure:
         seed: the run's seed.
         val: the ImageFolder of the val images.
         view: the view that training uses, in which agreement is measured.
+        on_row: called with each row as soon as it is measured.
 
     Attributes:
         rows: what was measured so far.
     """
 
-    def __init__(self, way: str, seed: int, val: Path, view: View) -> None:
+    def __init__(
+        self, way: str, seed: int, val: Path, view: View, on_row: Callable[[Row], object]
+    ) -> None:
         self.rows: list[Row] = []
+        self._on_row = on_row
         self._way, self._seed = way, seed
         self._val = _Val(val, view)
         self._steps = 0
@@ -104,6 +108,7 @@ class Measure:
                 data_share=self._data / self._total,
             )
         )
+        self._on_row(self.rows[-1])
         self._reset()
 
     def _reset(self) -> None:

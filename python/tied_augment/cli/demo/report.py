@@ -1,22 +1,23 @@
-"""The demo's results: a table for the terminal, a CSV, a plot and a contact sheet."""
+"""The results of the demo's training: a table for the terminal, a CSV and a plot."""
 
 from __future__ import annotations
 
 import csv
+import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from tied_augment import TwoView, decode
 from tied_augment.cli.demo.measure import Row
-from tied_augment.cli.demo.training import VIEW, WAYS, Way
-from tied_augment.cli.sheet import contact_sheet, make_row
+from tied_augment.cli.demo.training import MODEL, WAYS, Way
+from tied_augment.cli.errors import writing
 
-__all__ = ["table", "write_csv", "write_plot", "write_sheet"]
+__all__ = ["Results", "table", "write_plot"]
 
 # Distinguishable with colour blindness (Okabe and Ito).
 _COLORS = ("#6e7781", "#0072b2", "#009e73", "#d55e00")
@@ -51,24 +52,42 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def write_csv(rows: Sequence[Row], path: Path) -> None:
-    """Write every row; the columns are the fields of `Row`."""
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Row)])
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
+class Results:
+    """The CSV file, which grows with every row. Its columns are the fields of `Row`.
+
+    Args:
+        path: of the file; it is made anew.
+
+    Raises:
+        CommandError: it can't be written; `add` likewise.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with writing(path), path.open("w", newline="") as file:
+            csv.writer(file).writerow(field.name for field in fields(Row))
+
+    def add(self, row: Row) -> None:
+        """Append `row`."""
+        with writing(self._path), self._path.open("a", newline="") as file:
+            csv.writer(file).writerow(asdict(row).values())
 
 
 def write_plot(rows: Sequence[Row], path: Path) -> None:
     """Draw accuracy and agreement by epoch: the mean over the seeds, and their range."""
     seeds = len({row.seed for row in rows})
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
-    axes = figure.subplots(1, 2)
-    panels = (
-        ("val_accuracy", "Val accuracy", "top-1, %"),
-        ("val_agreement", "Two views of a val image predicted alike", "of the images, %"),
+    figure = Figure(figsize=(11.5, 4.4), layout="constrained")
+    title = f"{MODEL}, trained on 50 labelled and 1,000 unlabelled digits"
+    spread = f"mean of {seeds} seeds, shaded from the lowest to the highest"
+    figure.suptitle(
+        f"{title}; {spread if seeds > 1 else 'one seed'}", x=0.01, ha="left", fontsize=11
     )
-    for axis, (field, title, unit) in zip(axes, panels, strict=True):
+    panels = (
+        ("val_accuracy", "Val accuracy, top-1, %"),
+        ("val_agreement", "Val images whose two views are predicted alike, %"),
+    )
+    for axis, (field, label) in zip(figure.subplots(1, 2), panels, strict=True):
+        ends = {}
         for way, color in zip(WAYS, _COLORS, strict=True):
             curve: dict[int, list[float]] = {}
             for row in rows:
@@ -76,33 +95,35 @@ def write_plot(rows: Sequence[Row], path: Path) -> None:
                     curve.setdefault(row.epoch, []).append(getattr(row, field))
             epochs = list(curve)
             means = [statistics.mean(values) for values in curve.values()]
-            axis.plot(epochs, means, color=color, linewidth=2, marker=".", label=way.name)
-            if seeds > 1:
-                low, high = map(min, curve.values()), map(max, curve.values())
-                axis.fill_between(epochs, list(low), list(high), color=color, alpha=0.15, lw=0)
-        axis.set_title(title, loc="left", fontsize=11)
-        axis.set(xlabel="epoch", ylabel=unit)
+            axis.plot(epochs, means, color=color, linewidth=2, marker=".")
+            low, high = map(min, curve.values()), map(max, curve.values())
+            axis.fill_between(epochs, list(low), list(high), color=color, alpha=0.15, lw=0)
+            ends[way.name, color] = means[-1]
+        axis.set_title(label, loc="left", fontsize=10)
+        axis.set_xlabel("epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0].legend(frameon=False, loc="lower right")
-    if seeds > 1:
-        figure.supxlabel(
-            f"mean of {seeds} seeds, shaded from the lowest to the highest", fontsize=9
-        )
+        _name_curves(axis, ends)
     figure.savefig(path, dpi=140)
 
 
-def write_sheet(data: Path, path: Path) -> None:
-    """Draw the pair of views of one training image per class, of epoch 0 with seed 0."""
-    two = TwoView(VIEW)
-    files = sorted((data / "train").glob("*/*.jpg"))
-    first = {file.parent.name: index for index, file in reversed(list(enumerate(files)))}
-    rows = [
-        make_row(two, decode(files[index]), [f"digit {label}", files[index].name], index, 0, 0)
-        for label, index in sorted(first.items())
-    ]
-    contact_sheet(rows, "View pairs of the training images, epoch 0", columns=2).save(path)
+def _name_curves(axis: Axes, ends: Mapping[tuple[str, str], float]) -> None:
+    """Write the name of each curve beside its end, in its colour, none over another."""
+    low, high = axis.get_ylim()
+    apart = (high - low) / 18
+    lowest = -math.inf
+    for (name, color), end in sorted(ends.items(), key=lambda item: item[1]):
+        lowest = max(end, lowest + apart)
+        axis.annotate(
+            f"{name}, {end:.1f}",
+            (1.01, lowest),
+            xycoords=("axes fraction", "data"),
+            color=color,
+            fontsize=9,
+            va="center",
+            annotation_clip=False,
+        )
 
 
 def _final(rows: Sequence[Row], way: Way, field: str) -> list[float]:

@@ -81,7 +81,13 @@ class OneView(Dataset[tuple[Tensor, int]]):
 
 
 def train(
-    way: Way, seed: int, data: Path, epochs: int, threads: int, on_step: Callable[[], object]
+    way: Way,
+    seed: int,
+    data: Path,
+    epochs: int,
+    threads: int,
+    on_step: Callable[[], object],
+    on_row: Callable[[Row], object],
 ) -> list[Row]:
     """Train `MODEL` from scratch, and measure it about `CURVE_POINTS` times.
 
@@ -92,6 +98,7 @@ def train(
         epochs: passes over the labelled images; all ways make equally many steps.
         threads: threads for one batch of views.
         on_step: called after every optimizer step.
+        on_row: called with each row as soon as it is measured.
     """
     torch.manual_seed(seed)
     labelled, unlabelled = _datasets(way, seed, data, threads)
@@ -104,7 +111,7 @@ def train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, LEARNING_RATE, total_steps=epochs * len(loader)
     )
-    measure = Measure(way.name, seed, data / "val", VIEW)
+    measure = Measure(way.name, seed, data / "val", VIEW, on_row)
 
     for epoch in range(epochs):
         labelled.set_epoch(epoch)

@@ -1,4 +1,7 @@
-"""The chart of peers.py: a panel of bars for each kind of work and number of threads."""
+"""Charts of speed: a panel of bars for each kind of work. The longest bar is on top.
+
+Used by ``tied-augment demo`` and by ``benches/peers.py``.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-__all__ = ["Theme", "draw", "files"]
+__all__ = ["DARK", "LIGHT", "Theme", "draw"]
 
 # For each panel's title, images per second by name.
 Panels = Mapping[str, Mapping[str, float]]
@@ -27,32 +30,30 @@ class Theme:
     ours: str
 
 
-THEMES = {
-    "": Theme("#ffffff", "#1f2328", "#59636e", "#c8d1da", "#0a7d6f"),
-    "-dark": Theme("#0d1117", "#f0f6fc", "#9198a1", "#4d5661", "#2bbfa9"),
-}
+LIGHT = Theme("#ffffff", "#1f2328", "#59636e", "#c8d1da", "#0a7d6f")
+DARK = Theme("#0d1117", "#f0f6fc", "#9198a1", "#4d5661", "#2bbfa9")
 
 
-def files(path: Path) -> list[Path]:
-    """Where `draw` writes: `path` on a light background, and beside it one on a dark one."""
-    return [path.with_name(f"{path.stem}{suffix}{path.suffix}") for suffix in THEMES]
-
-
-def draw(path: Path, panels: Panels, base: str, ours: str, caption: str) -> None:
-    """Write the chart as PNG files.
+def draw(
+    path: Path,
+    panels: Panels,
+    base: str,
+    ours: str,
+    title: str,
+    caption: str,
+    theme: Theme = LIGHT,
+) -> None:
+    """Write the chart as a PNG file.
 
     Args:
-        path: of the first of `files`.
+        path: of the file.
         panels: what was measured.
         base: the name whose rate counts as 1.
         ours: how the names of the bars begin that are highlighted.
+        title: what the rates are.
         caption: what must be known to read the figures.
+        theme: the colours.
     """
-    for file, theme in zip(files(path), THEMES.values(), strict=True):
-        _figure(panels, base, ours, caption, theme).savefig(file, dpi=160)
-
-
-def _figure(panels: Panels, base: str, ours: str, caption: str, theme: Theme) -> Figure:
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     bars = max(map(len, panels.values()))
@@ -60,7 +61,6 @@ def _figure(panels: Panels, base: str, ours: str, caption: str, theme: Theme) ->
     layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08)
     # As wide for a single panel, since the title and the caption need the room.
     figure = Figure((12.4, height), facecolor=theme.background, layout=layout)
-    title = "Two random 224 x 224 views of each JPEG file: source images per second"
     figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold", color=theme.text)
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
@@ -69,7 +69,7 @@ def _figure(panels: Panels, base: str, ours: str, caption: str, theme: Theme) ->
         axis.axis("on")
         _panel(axis, name, rates, base, ours, theme)
     figure.supxlabel(caption, x=0.01, ha="left", fontsize=8, color=theme.faint)
-    return figure
+    figure.savefig(path, dpi=160)
 
 
 def _panel(
