@@ -55,6 +55,9 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
             these are processes. With ``num_workers=0`` use None for all cores.
         on_error: ``'raise'``, or ``'skip'``: log a warning with path and cause to the logger
             `tied_augment.loader`, and take the next index, up to 20 times in a row.
+        columns: of a data set whose items are dicts, the names of the image, the target, and what
+            else to give. None for the only ``Image`` and ``ClassLabel`` of a data set of Hugging
+            Face's; the bytes of their files are read, undecoded.
 
     Raises:
         TypeError: `dataset` is not map-style, or `views` is not a `TwoView`.
@@ -69,6 +72,7 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
         seed: int = 0,
         threads: int | None = 1,
         on_error: OnError = "raise",
+        columns: Sequence[str] | None = None,
     ) -> None:
         if isinstance(dataset, IterableDataset):
             raise TypeError(
@@ -77,7 +81,7 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
             )
         if isinstance(dataset, TiedDataset):
             raise TypeError("dataset is a TiedDataset, which makes its own views: use it as it is")
-        self.dataset = data_set(dataset)
+        self.dataset = data_set(dataset, columns)
         reader_of(self.dataset)  # refuses what can't be read
         self.views = _checked(views)
         # Checked here, since an error in a worker is harder to read.

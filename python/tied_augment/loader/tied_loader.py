@@ -64,9 +64,9 @@ class TiedLoader(Iterable[Any]):
     Args:
         dataset: a map-style or iterable data set of ``(image, target, ...)``, or the path of an
             image folder, which is read as torchvision's ``ImageFolder``. Images of ``ImageFolder``,
-            ``CIFAR10``, timm's ``ImageDataset``, `ArrayDataset`, a list of ``(path, target)``, and
-            a ``Subset`` or ``ConcatDataset`` of these are read without Python. The items of all
-            other data sets are fetched by one Python thread. Of a `TiedDataset` the views are used
+            ``CIFAR10``, timm's ``ImageDataset``, Hugging Face's ``Dataset``, `ArrayDataset`, a list
+            of ``(path, target)``, and a ``Subset`` or ``ConcatDataset`` of these are read without
+            Python. The items of all other data sets are fetched by one Python thread. Of a `TiedDataset` the views are used
             unless they are given here, and likewise the seed and `on_error` that it has now.
         views: what to make of every image; or a list, from which a batch sampler such as timm's
             ``ScheduledBatchSampler`` chooses for each batch. A `View` makes one view only.
@@ -100,6 +100,7 @@ class TiedLoader(Iterable[Any]):
         rank: this process's number; None to ask torch's process group at each iteration.
         world_size: how many processes share the data; None to ask torch's process group, 1 to give
             everything to each process.
+        columns: see `TiedDataset`.
 
     Raises:
         TypeError: an argument of the wrong type.
@@ -134,10 +135,11 @@ class TiedLoader(Iterable[Any]):
         *,
         rank: int | None = None,
         world_size: int | None = None,
+        columns: Sequence[str] | None = None,
         **unknown: NoReturn,
     ) -> None:
         arguments.refuse(unknown, _ARGUMENTS)
-        self.dataset = data_set(dataset)
+        self.dataset = data_set(dataset, columns)
         tied = self.dataset if isinstance(self.dataset, TiedDataset) else None
         self._views: list[TwoView | View] | None = None
         if views is not None or tied is None:
