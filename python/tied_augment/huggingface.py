@@ -14,22 +14,26 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from torch.utils.data import IterableDataset
 
-from tied_augment.columns import Columns
-
 __all__ = ["Buffers", "HuggingFace", "HuggingFaceStream"]
 
 # Of each sample (buffer, first byte, number of bytes), and the buffers.
 Buffers = tuple[NDArray[np.uint64], list[NDArray[np.uint8]]]
 
 
-class HuggingFace(Columns):
+class HuggingFace:
     """A ``datasets.Dataset`` as tuples, with the bytes or the path of the image's file."""
 
     def __init__(self, dataset: Any, columns: Sequence[str] | None) -> None:
-        undecoded, columns = _undecoded(dataset, columns)
-        super().__init__(undecoded, columns)
-        self._rest = undecoded.select_columns(list(columns[1:])) if columns[1:] else None
-        self._numbers = [_numbers(undecoded, column) for column in columns[1:]]
+        self.dataset, self.columns = _undecoded(dataset, columns)
+        rest = list(self.columns[1:])
+        self._rest = self.dataset.select_columns(rest) if rest else None
+        self._numbers = [_numbers(self.dataset, column) for column in rest]
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __repr__(self) -> str:
+        return f"{type(self.dataset).__name__}, columns={self.columns!r}"
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         try:

@@ -160,7 +160,7 @@ def _concatenated(parts: Sequence[Located | str], ends: Sequence[int]) -> Locate
     if len(located) < len(parts):
         return next(part for part in parts if isinstance(part, str))
     if any(part.pixels is not None or part.buffers is not None for part in located):
-        return "this ConcatDataset has images in memory"
+        return "a ConcatDataset of images in memory is joined by Python"
     rest = joined([part.rest for part in located], ends)
     paths = [path for part in located for path in part.paths]
     members = [part.members for part in located if part.members is not None]
