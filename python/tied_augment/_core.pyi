@@ -50,6 +50,10 @@ class Catalog:
         """Members of archives; `members` has a row (archive, first byte, bytes) per sample."""
 
     @staticmethod
+    def buffers(buffers: Sequence[NDArray[np.uint8]], members: NDArray[np.uint64]) -> Catalog:
+        """Files in memory, not copied; `members` has a row (buffer, first byte, bytes) each."""
+
+    @staticmethod
     def pixels(array: NDArray[np.uint8]) -> Catalog:
         """The images of an (N, height, width, 3) uint8 array, which is not copied."""
 

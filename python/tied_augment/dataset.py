@@ -59,6 +59,9 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
             `tied_augment.loader`, and take the next index, up to 20 times in a row.
         return_index: add the index in `dataset` as the last part of an item. For a sample that was
             skipped it is the index of the one in its place.
+        columns: of a data set whose items are dicts, the names of the image, the target, and what
+            else to give. None for the only ``Image`` and ``ClassLabel`` of a data set of Hugging
+            Face's; the bytes of their files are read, undecoded.
 
     Raises:
         TypeError: `dataset` is not map-style, or `views` is none of these.
@@ -74,6 +77,7 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
         threads: int | None = 1,
         on_error: OnError = "raise",
         return_index: bool = False,
+        columns: Sequence[str] | None = None,
     ) -> None:
         if isinstance(dataset, IterableDataset):
             raise TypeError(
@@ -82,7 +86,7 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
             )
         if isinstance(dataset, TiedDataset):
             raise TypeError("dataset is a TiedDataset, which makes its own views: use it as it is")
-        self.dataset = data_set(dataset)
+        self.dataset = data_set(dataset, columns)
         reader_of(self.dataset)  # refuses what can't be read
         self.views: Views | View = _checked(views)
         # Checked here, since an error in a worker is harder to read.

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tied_augment import _core
+from tied_augment.columns import by_columns
 from tied_augment.loaded import is_a
 
 __all__ = ["Item", "data_set", "item_of"]
@@ -26,8 +27,12 @@ _UINT8 = np.dtype(np.uint8)
 _SPLITS = {"train", "training", "val", "valid", "validation", "test", "eval"}
 
 
-def data_set(dataset: Any) -> Any:
-    """`dataset`, or the ``ImageFolder`` of the folder that it names.
+def data_set(dataset: Any, columns: Sequence[str] | None = None) -> Any:
+    """`dataset` with tuples as items, or the ``ImageFolder`` of the folder that it names.
+
+    Args:
+        dataset: as the user gave it.
+        columns: see `by_columns`.
 
     Raises:
         TypeError: not a data set, or a list whose first item is not ``(image, target, ...)``.
@@ -36,6 +41,8 @@ def data_set(dataset: Any) -> Any:
         ImportError: a folder, and torchvision is missing.
     """
     if isinstance(dataset, (str, os.PathLike)):
+        if columns is not None:
+            raise ValueError("columns= has no meaning for a folder, which has images and classes")
         return _folder(Path(dataset))
     if dataset is None or isinstance(dataset, (type, bytes, Set)):
         raise TypeError(
@@ -61,8 +68,9 @@ def data_set(dataset: Any) -> Any:
     if isinstance(dataset, Sequence):
         if not dataset:
             raise ValueError(f"dataset is an empty {type(dataset).__name__}")
-        _parts(dataset[0])
-    return dataset
+        if columns is None:
+            _parts(dataset[0])
+    return by_columns(dataset, columns)
 
 
 @dataclass(slots=True)
@@ -144,7 +152,7 @@ def _is_rgb(array: NDArray[Any]) -> bool:
 
 def _shown(item: Any) -> str:
     if isinstance(item, Mapping):
-        return f"{_keys(item)}: give a tuple of its values, the image first"
+        return f"{_keys(item)}: name the keys, as columns=('image', 'label')"
     kind = type(item).__name__
     value = f" {item!r}" if isinstance(item, (str, os.PathLike)) else ""
     return f"{kind}{value}; for images without targets pair each with -1"

@@ -1,8 +1,9 @@
 """Where the images of a data set lie, so that the core can read them without Python.
 
-`locate` knows the data sets of torch, torchvision and timm: image files, members of uncompressed
-tar archives, arrays in memory. Of any other data set it says why only Python can read it. As in
-`sources`, a subclass that has replaced a method is not known, and no library is imported here.
+`locate` knows the data sets of torch, torchvision, timm and Hugging Face: image files, members of
+uncompressed tar archives, arrays and files in memory. Of any other data set it says why only Python
+can read it. As in `sources`, a subclass that has replaced a method is not known, and no library is
+imported here.
 """
 
 from __future__ import annotations
@@ -38,23 +39,25 @@ class Located:
     """Where the images of a data set lie.
 
     Each sample has a path, or a row (archive, first byte, number of bytes) of `members`; or all are
-    in `pixels`.
+    in `pixels`. With `buffers` the rows are (buffer, first byte, number of bytes).
 
     Attributes:
         rest: from an index to what follows the image in its item: target, ...
         paths: of the image files, or of the archives if there are `members`.
         members: ``(N, 3)`` uint64.
         pixels: ``(N, height, width, 3)`` uint8.
+        buffers: one-dimensional uint8, with the files' bytes.
     """
 
     rest: Reader
     paths: Sequence[str] = ()
     members: NDArray[np.uint64] | None = None
     pixels: NDArray[np.uint8] | None = None
+    buffers: Sequence[NDArray[np.uint8]] | None = None
 
     def has_places_of(self, other: Located) -> bool:
-        """Whether the files or members are those of `other`. False for arrays."""
-        if self.pixels is not None or other.pixels is not None:
+        """Whether the files or members are those of `other`. False in memory."""
+        if any(each.pixels is not None or each.buffers is not None for each in (self, other)):
             return False
         if self.members is None or other.members is None:
             return self.members is other.members and self.paths == other.paths
@@ -64,6 +67,8 @@ class Located:
         """Hand the places to the core."""
         if self.pixels is not None:
             return _core.Catalog.pixels(np.asarray(self.pixels))
+        if self.buffers is not None and self.members is not None:
+            return _core.Catalog.buffers(list(self.buffers), self.members)
         if self.members is not None:
             return _core.Catalog.members(list(self.paths), self.members)
         return _core.Catalog.files(list(self.paths))
@@ -73,9 +78,9 @@ def locate(dataset: Any) -> Located | str:
     """Find where the images of `dataset` lie; the reason if only Python can read them.
 
     Known are lists of ``(path, target, ...)``, torchvision's ``ImageFolder``, ``CIFAR10`` and
-    ``CIFAR100``, timm's ``ImageDataset`` over folders and uncompressed tar files, and
-    `ArrayDataset`. A ``Subset`` is known too, and a ``ConcatDataset`` whose parts are all files or
-    all members of archives; but not those of images in memory.
+    ``CIFAR100``, timm's ``ImageDataset`` over folders and uncompressed tar files, Hugging Face's
+    ``Dataset``, and `ArrayDataset`. A ``Subset`` is known too, and a ``ConcatDataset`` whose parts
+    are all files or all members of archives; but not those of images in memory.
 
     Later changes of the data set's lists don't change what has been found.
 
@@ -85,6 +90,8 @@ def locate(dataset: Any) -> Located | str:
     if isinstance(dataset, ArrayDataset) and type(dataset).__getitem__ is ArrayDataset.__getitem__:
         targets = dataset.targets
         return Located(lambda index: (targets[index],), pixels=dataset.images)
+    if is_a(dataset, "tied_augment.huggingface", "HuggingFace"):
+        return _huggingface(dataset)
     if keeps(dataset, "torch.utils.data", "Subset", "__getitem__"):
         whole = locate(dataset.dataset)
         return whole if isinstance(whole, str) else _selected(whole, dataset.indices)
@@ -122,6 +129,16 @@ _KNOWN = (
 )
 
 
+def _huggingface(dataset: Any) -> Located | str:
+    places = dataset.places()
+    if isinstance(places, str):
+        return places
+    if isinstance(places, list):
+        return Located(dataset.rest, places)
+    members, buffers = places
+    return Located(dataset.rest, members=members, buffers=buffers)
+
+
 def _listed(items: Sequence[Any]) -> Located | str:
     # Few types occur. Checking each of a million items by itself would take half a second.
     if _all_of(set(map(type, items)), (tuple, list)) and all(items):
@@ -142,8 +159,8 @@ def _concatenated(parts: Sequence[Located | str], ends: Sequence[int]) -> Locate
     located = [part for part in parts if isinstance(part, Located)]
     if len(located) < len(parts):
         return next(part for part in parts if isinstance(part, str))
-    if any(part.pixels is not None for part in located):
-        return "a ConcatDataset of images in memory would be a copy of them"
+    if any(part.pixels is not None or part.buffers is not None for part in located):
+        return "a ConcatDataset of images in memory is joined by Python"
     rest = joined([part.rest for part in located], ends)
     paths = [path for part in located for path in part.paths]
     members = [part.members for part in located if part.members is not None]

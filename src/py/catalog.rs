@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use numpy::ndarray::ArrayView1;
-use numpy::{PyArray4, PyReadonlyArray2, PyUntypedArrayMethods};
+use numpy::{PyArray1, PyArray4, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -29,22 +29,28 @@ impl Catalog {
     fn members(archives: Vec<PathBuf>, members: PyReadonlyArray2<'_, u64>) -> PyResult<Self> {
         let open = |path| Archive::new(path).map(Arc::new).map_err(to_python);
         let archives = archives.into_iter().map(open).collect::<PyResult<Vec<_>>>()?;
-        let member = |row: ArrayView1<'_, u64>| {
-            let archive = archives.get(usize::try_from(row[0]).ok()?)?;
-            Some(OwnedSource::Member { archive: Arc::clone(archive), start: row[1], len: row[2] })
-        };
-        let members = members.as_array();
-        if members.ncols() != 3 {
-            let message = format!("members must have 3 columns, not {}", members.ncols());
-            return Err(PyValueError::new_err(message));
+        Self::rows(&members, archives.len(), "archives", |place, start, len| {
+            Some(OwnedSource::Member { archive: Arc::clone(archives.get(place)?), start, len })
+        })
+    }
+
+    /// Files in memory, which is not copied; `members` has a row (buffer, first byte, number of
+    /// bytes) per sample.
+    #[staticmethod]
+    fn buffers(
+        buffers: Vec<Bound<'_, PyArray1<u8>>>,
+        members: PyReadonlyArray2<'_, u64>,
+    ) -> PyResult<Self> {
+        if buffers.iter().any(|buffer| !buffer.is_c_contiguous()) {
+            return Err(PyValueError::new_err("buffers must be contiguous"));
         }
-        let member = |row: ArrayView1<'_, u64>| {
-            member(row).ok_or_else(|| {
-                let count = archives.len();
-                PyValueError::new_err(format!("{row} is not a member of {count} archives"))
-            })
-        };
-        members.rows().into_iter().map(member).collect::<PyResult<_>>().map(Self)
+        let buffers: Vec<_> = buffers.iter().map(bytes_of).collect();
+        Self::rows(&members, buffers.len(), "buffers", |place, start, len| {
+            let (start, len) = (usize::try_from(start).ok()?, usize::try_from(len).ok()?);
+            let buffer = buffers.get(place)?;
+            let end = start.checked_add(len).filter(|&end| end <= buffer.len())?;
+            Some(OwnedSource::Bytes(buffer.slice(start..end)))
+        })
     }
 
     /// The images of an (N, height, width, 3) uint8 array, which is not copied.
@@ -71,6 +77,27 @@ impl Catalog {
 }
 
 impl Catalog {
+    /// A source for each row (place, first byte, number of bytes), of `count` places.
+    fn rows(
+        members: &PyReadonlyArray2<'_, u64>,
+        count: usize,
+        places: &str,
+        source: impl Fn(usize, u64, u64) -> Option<OwnedSource>,
+    ) -> PyResult<Self> {
+        let members = members.as_array();
+        if members.ncols() != 3 {
+            let message = format!("members must have 3 columns, not {}", members.ncols());
+            return Err(PyValueError::new_err(message));
+        }
+        let member = |row: ArrayView1<'_, u64>| {
+            let found = usize::try_from(row[0]).ok().and_then(|n| source(n, row[1], row[2]));
+            found.ok_or_else(|| {
+                PyValueError::new_err(format!("{row} is not a member of {count} {places}"))
+            })
+        };
+        members.rows().into_iter().map(member).collect::<PyResult<_>>().map(Self)
+    }
+
     /// The source of sample `index`.
     pub fn source(&self, index: u64) -> PyResult<OwnedSource> {
         let source = usize::try_from(index).ok().and_then(|index| self.0.get(index));

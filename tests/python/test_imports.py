@@ -24,7 +24,9 @@ WHEN_IMPORTED = {
     "tied_augment.exits": "",
     "tied_augment.loaded": "",
     "tied_augment.skips": "",
-    "tied_augment.items": "numpy ._core .loaded",
+    "tied_augment.items": "numpy ._core .columns .loaded",
+    "tied_augment.columns": ".loaded",
+    "tied_augment.huggingface": "numpy pyarrow torch",
     "tied_augment.view_from_timm": "",
     "tied_augment.pipeline": "numpy ._core .arguments .exits",
     "tied_augment.view": "numpy ._core .arguments .pipeline .view_from_timm",
@@ -69,6 +71,7 @@ WHEN_IMPORTED = {
 ON_USE = {
     "tied_augment.view_from_timm": "timm",
     "tied_augment.items": "torchvision",
+    "tied_augment.columns": ".huggingface",
     "tied_augment.fused": ".similarity",
     "tied_augment.cli.bench": "timm torch .loader",
     "tied_augment.cli.plain": ".timm",

@@ -137,7 +137,7 @@ DATA_SETS = [
         r"\(image, target\) expected, got str 'a.jpg'; for images without targets pair each with",
     ),
     ([PICTURE], TypeError, r"\(image, target\) expected, got ndarray; for images without targets"),
-    ([{"image": PICTURE, "label": 1}], TypeError, "expected, got a dict of 'image', 'label': give"),
+    ([{"image": PICTURE, "label": 1}], TypeError, "got a dict of 'image', 'label': name the keys"),
     ([(torch.zeros(3, 4, 4), 1)], TypeError, "got a torch tensor: remove the .* own ToTensor"),
 ]
 

@@ -70,10 +70,11 @@ class TiedLoader(Iterable[Any]):
     Args:
         dataset: a map-style or iterable data set of ``(image, target, ...)``, or the path of an
             image folder, which is read as torchvision's ``ImageFolder``. Images of ``ImageFolder``,
-            ``CIFAR10``, timm's ``ImageDataset``, `ArrayDataset`, a list of ``(path, target)``, and
-            a ``Subset`` or ``ConcatDataset`` of these are read without Python. The items of all
-            other data sets are fetched by one Python thread. Of a `TiedDataset` the views are used
-            unless they are given here, and likewise the seed and `on_error` that it has now.
+            ``CIFAR10``, timm's ``ImageDataset``, Hugging Face's ``Dataset``, `ArrayDataset`, a list
+            of ``(path, target)``, and a ``Subset`` or ``ConcatDataset`` of these are read without
+            Python. The items of all other data sets are fetched by one Python thread. Of a
+            `TiedDataset` the views are used unless they are given here, and likewise the seed and
+            `on_error` that it has now.
         views: what to make of every image: `TwoView`, `Views` or a `View`; or a list of these, from
             which a batch sampler such as timm's ``ScheduledBatchSampler`` chooses for each batch.
         batch_size: B, the number of samples.
@@ -113,6 +114,7 @@ class TiedLoader(Iterable[Any]):
         return_index: give the samples' indices in the data set, too, as the last part of a batch:
             ``(B,)`` int64, of a stream the samples' numbers. A sample that was skipped has the
             index of the one in its place. None for False, or what a `TiedDataset` says.
+        columns: see `TiedDataset`.
 
     Raises:
         TypeError: an argument of the wrong type.
@@ -148,10 +150,11 @@ class TiedLoader(Iterable[Any]):
         rank: int | None = None,
         world_size: int | None = None,
         return_index: bool | None = None,
+        columns: Sequence[str] | None = None,
         **unknown: NoReturn,
     ) -> None:
         arguments.refuse(unknown, _ARGUMENTS)
-        self.dataset = data_set(dataset)
+        self.dataset = data_set(dataset, columns)
         tied = self.dataset if isinstance(self.dataset, TiedDataset) else None
         self._views: list[Views | View] | None = None
         if views is not None or tied is None:
