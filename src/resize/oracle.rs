@@ -16,7 +16,7 @@ fn weigh(sample: impl Fn(usize) -> u8, coefficients: &Coefficients, out: usize) 
 
 fn resize(source: &[u8], input: (usize, usize), output: (usize, usize), filter: Filter) -> Vec<u8> {
     let (mut across, mut down) = (Coefficients::default(), Coefficients::default());
-    let axis = |input, output| Axis { input: input as u32, output: output as u32, flip: false };
+    let axis = |input, output| Axis::whole(input as u32, output as u32, false);
     let (x_axis, y_axis) = (axis(input.1, output.1), axis(input.0, output.0));
     across.compute(filter, x_axis, GROUP);
     down.compute(filter, y_axis, 1);

@@ -173,7 +173,7 @@ mod tests {
         for filter in [Filter::Bilinear, Filter::Bicubic, Filter::Lanczos] {
             for (rows, input, output) in [(9, 50, 22), (1, 7, 3), (33, 333, 40), (17, 20, 61)] {
                 let mut coefficients = Coefficients::default();
-                let axis = Axis { input, output, flip: rows == 9 };
+                let axis = Axis::whole(input, output, rows == 9);
                 let data: Vec<u8> = (0..rows * input as usize * 3).map(pixels).collect();
                 coefficients.compute(filter, axis, GROUP);
                 coefficients.compute_digits();
