@@ -48,14 +48,14 @@ _DEFAULTS: dict[str, Any] = {
     "re_mode": "const",
     "re_count": 1,
     "re_num_splits": 0,
+    "crop_pct": None,
+    "crop_mode": None,
+    "crop_border_pixels": None,
     "use_prefetcher": False,
     "normalize": True,
 }
 
-# Options that `create_transform` reads for evaluation only, and their defaults.
-_OF_EVALUATION: dict[str, Any] = {"crop_pct": None, "crop_mode": None, "crop_border_pixels": None}
-
-# Options that it reads only with one of `_REFUSED`.
+# Options that `create_transform` reads only with one of `_REFUSED`.
 _WITHOUT_EFFECT = frozenset(
     {
         "patch_size",
@@ -75,15 +75,14 @@ _REFUSED = {
 
 def fields_from_options(options: dict[str, Any]) -> dict[str, Any]:
     """The fields of a `View` for these keyword arguments of ``create_transform``."""
-    known = _DEFAULTS | _OF_EVALUATION
     for name, value in options.items():
         if name in _REFUSED and value:
             raise ValueError(f"{name}={value!r} is not supported: {_REFUSED[name]}")
-        if name not in known.keys() | _WITHOUT_EFFECT | _REFUSED.keys():
-            close = get_close_matches(name, known)
+        if name not in _DEFAULTS.keys() | _WITHOUT_EFFECT | _REFUSED.keys():
+            close = get_close_matches(name, _DEFAULTS)
             hint = f": did you mean {close[0]!r}?" if close else ""
             raise TypeError(f"timm.data.create_transform has no option {name!r}{hint}")
-    given = known | {name: value for name, value in options.items() if name in known}
+    given = _DEFAULTS | {name: value for name, value in options.items() if name in _DEFAULTS}
     size = _size(given["input_size"])
     if not given["is_training"]:
         # timm takes 0 for 'not given'.

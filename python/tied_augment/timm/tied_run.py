@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from tied_augment.loss import SIMILARITIES, Schedule, TiedLoss
 from tied_augment.timm.criterion import TiedCriterion
 from tied_augment.timm.errors import LaunchError, warnings_in_log
+from tied_augment.timm.evaluation import chosen_loader
 from tied_augment.timm.loader import refuse_no_batches
 from tied_augment.timm.mixup import TwoViewFastCollateMixup, TwoViewMixup
 from tied_augment.timm.native import native_loader, tied_loader, why_not
@@ -104,7 +105,7 @@ class TiedRun:
     def create_loader(self, original: Callable[..., Any], dataset: Any, **kw: Any) -> Any:
         """Create a loader; for training, one of view pairs."""
         if not kw.get("is_training", False):
-            return original(dataset, **kw)
+            return chosen_loader(self._args, original, dataset, kw, self._say)
         # The script's checks are over, and its checkpoints must keep what the user typed.
         self._args.split_bn = self._split_bn
         collate = kw.get("collate_fn")
