@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 from timm.data.distributed_sampler import OrderedDistributedSampler
@@ -59,7 +60,7 @@ def evaluation_loader(dataset: Any, options: dict[str, Any]) -> Any:
     """Make a loader for validation from the arguments of ``timm.data.create_loader``.
 
     Args:
-        dataset: its ``transform`` becomes None.
+        dataset: any.
         options: all other arguments, by name; `num_workers` is the number of threads.
 
     Returns:
@@ -67,7 +68,9 @@ def evaluation_loader(dataset: Any, options: dict[str, Any]) -> Any:
         with normalised float32 images; or the reason why only timm's loader will do.
     """
     options = {name: _LOADER[name].default for name in _LOADER} | options
-    dataset.transform = None  # timm replaces it, too
+    # timm replaces the transform. What it sets later on the same data set has no effect here.
+    dataset = copy(dataset)
+    dataset.transform = None
     try:
         located = locate(dataset)
         if reason := located if isinstance(located, str) else _unusual(options):
