@@ -218,7 +218,7 @@ class TiedModel(nn.Module):
                 tap.close()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> TiedModel:
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if self._normalize is not None:
             self._normalize._apply(fn)
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -57,6 +57,25 @@ class Normalize(nn.Module):
         self.dtype = dtype
         self._fill(None)
 
+    @classmethod
+    def from_model(cls, model: nn.Module, dtype: torch.dtype = torch.float32) -> Normalize:
+        """The normalisation that a model of timm was trained with.
+
+        Args:
+            model: it has a ``pretrained_cfg`` with `mean` and `std`.
+            dtype: as in `Normalize`.
+
+        Raises:
+            ValueError: the model says nothing of it.
+        """
+        config: Any = getattr(model, "pretrained_cfg", None)
+        if not isinstance(config, Mapping) or not config.get("mean") or not config.get("std"):
+            raise ValueError(
+                f"this {type(model).__name__} has no pretrained_cfg with mean and std, as models of "
+                "timm have: give Normalize(mean, std)"
+            )
+        return cls(config["mean"], config["std"], dtype)
+
     def _fill(self, device: torch.device | None) -> None:
         for name, values in zip(("mean", "std"), self._values, strict=True):
             column = torch.tensor(values, dtype=torch.float32, device=device).view(3, 1, 1)
@@ -64,7 +83,7 @@ class Normalize(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Normalize:
         # What half() and the like have rounded is made anew.
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if self.mean.dtype != torch.float32:
             self._fill(self.mean.device)
         return self

@@ -61,7 +61,7 @@ def view_of(plan, image):
 
 
 def framed(image, frame):
-    """What lies in a frame, as by timm's `crop_or_pad`: outside is a colour, or the mirrored image."""
+    """What lies in a frame, as by timm's `crop_or_pad`; outside a colour, or the mirrored image."""
     height, width = frame["size"]
     left, top = frame["x"], frame["y"]
     padding = [max(-left, 0), max(-top, 0)]

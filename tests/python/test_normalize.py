@@ -1,4 +1,4 @@
-"""`Normalize` equals torchvision's ToTensor and Normalize, eager and compiled, and TiedModel has it."""
+"""`Normalize` equals torchvision's ToTensor and Normalize, eager, compiled and in TiedModel."""
 
 import copy
 import pickle
@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import timm
+import timm.data
 import torch
 from torch import nn
 from torchvision import transforms
@@ -151,6 +152,16 @@ def test_on_a_gpu():
 def test_refuses(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_of_a_model_of_timm():
+    model = timm.create_model("test_vit", num_classes=4)
+    normalize = Normalize.from_model(model, torch.float16)
+    config = timm.data.resolve_data_config(model=model)
+    expected = Normalize(config["mean"], config["std"], torch.float16)
+    assert torch.equal(normalize(every_value()), expected(every_value()))
+    with pytest.raises(ValueError, match="this Linear has no pretrained_cfg with mean and std"):
+        Normalize.from_model(nn.Linear(3, 2))
 
 
 # --- in TiedModel

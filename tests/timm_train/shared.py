@@ -361,6 +361,8 @@ def validate(model, loader, args, device):
         with autocast(args, device):
             logits = model(images)
         loss = nn.functional.cross_entropy(logits.float(), target)
-        for meter, value in zip(meters.values(), (loss, *accuracy(logits, target, (1, 2))), strict=True):
+        for meter, value in zip(
+            meters.values(), (loss, *accuracy(logits, target, (1, 2))), strict=True
+        ):
             meter.update(value.item(), len(images))
     return {name: meter.avg for name, meter in meters.items()}

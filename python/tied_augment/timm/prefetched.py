@@ -33,6 +33,4 @@ def prefetched(loader: TiedLoader, options: dict[str, Any], **erasing: Any) -> A
     if "device" in device:
         device["device"] = torch.device(device["device"])
     prefetch_loader: Any = timm_loader.PrefetchLoader
-    return prefetch_loader(
-        loader, mean=options["mean"], std=options["std"], **device, **erasing
-    )
+    return prefetch_loader(loader, mean=options["mean"], std=options["std"], **device, **erasing)
