@@ -71,8 +71,8 @@ class Normalize(nn.Module):
         config: Any = getattr(model, "pretrained_cfg", None)
         if not isinstance(config, Mapping) or not config.get("mean") or not config.get("std"):
             raise ValueError(
-                f"this {type(model).__name__} has no pretrained_cfg with mean and std, as models of "
-                "timm have: give Normalize(mean, std)"
+                f"this {type(model).__name__} has no pretrained_cfg with mean and std, as timm's "
+                "models have: give Normalize(mean, std)"
             )
         return cls(config["mean"], config["std"], dtype)
 

@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "View"]
 
 Crop = Literal["rrc", "rkrc", "rkrr", "center", "squash", "border", "pad"]
-
-# timm's `crop_mode`, for evaluation.
-_EVALUATION = ("center", "squash", "border")
+_EVALUATION = ("center", "squash", "border")  # timm's `crop_mode`
 
 
 @dataclass(frozen=True, repr=False)
@@ -169,8 +167,8 @@ class View(Views):
         if self.crop not in _EVALUATION:
             for name in ("crop_pct", "crop_border_pixels"):
                 if (value := getattr(self, name)) != getattr(View, name):
-                    modes = ", ".join(map(repr, _EVALUATION))
-                    raise ValueError(f"{name}={value} has no effect without crop={modes}")
+                    modes = "crop='center', 'squash' or 'border'"
+                    raise ValueError(f"{name}={value} has no effect without {modes}")
         if self.color_jitter is None:
             for name in ("color_jitter_prob", "force_color_jitter"):
                 if value := getattr(self, name):
@@ -218,9 +216,7 @@ class View(Views):
         crop_border_pixels: int = 0,
         mean: tuple[float, float, float] = view_from_timm.IMAGENET_MEAN,
     ) -> View:
-        """The view for validation: timm's ``transforms_imagenet_eval``, without normalisation.
-
-        Nothing is drawn, so a view of an image is always the same.
+        """The view for validation: timm's ``transforms_imagenet_eval``; nothing is drawn.
 
         Args:
             size: as in `View`.
@@ -373,11 +369,7 @@ def _or_none(check: Callable[[str, object], object]) -> Callable[[str, object], 
 
 
 # The bounds of a field that is an integer; its type has the others.
-_COUNTS = {
-    "padding": (0, 1 << 15),
-    "crop_border_pixels": (0, 1 << 20),
-    "re_count": (1, 1000),
-}
+_COUNTS = {"padding": (0, 1 << 15), "crop_border_pixels": (0, 1 << 20), "re_count": (1, 1000)}
 
 # The check of a field, by its annotation as it is written above. Other fields have checks of their
 # own.

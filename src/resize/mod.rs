@@ -54,6 +54,7 @@
 //! assert_eq!(planes, [228, 50, 0, 0, 0, 0]);
 //! ```
 
+mod axis;
 mod coefficients;
 mod filter;
 mod kernel;
@@ -68,7 +69,8 @@ use crate::image::{ImageRef, Rect};
 use crate::pack;
 pub use crate::pack::Flips;
 use crate::simd::Simd;
-use coefficients::{Axis, Coefficients, GROUP};
+use axis::Axis;
+use coefficients::{Coefficients, GROUP};
 use kernel::{ByteRows, HorizontalBuffers};
 
 /// Resizes images, and keeps its buffers between them.

@@ -1,6 +1,6 @@
 //! A part of a resized image: [`Part`].
 
-use super::coefficients::Axis;
+use super::axis::Axis;
 use super::filter::Filter;
 use crate::image::Rect;
 
@@ -10,11 +10,11 @@ use crate::image::Rect;
 /// use tied_augment::image::Rect;
 /// use tied_augment::resize::{Filter, Part};
 ///
-/// // The central 224 pixels of an image of 300 rows and 400 columns that is made half as large.
+/// // The central 124 pixels of an image of 300 rows and 400 columns that is made half as large.
 /// let rect = Rect { x: 38, y: 13, w: 124, h: 124 };
 /// let part =
 ///     Part { input: (300, 400), output: (150, 200), rect, filter: Filter::Bicubic };
-/// assert_eq!(part.needed(), Rect { x: 73, y: 23, w: 255, h: 255 });
+/// assert_eq!(part.needed(), Rect { x: 73, y: 23, w: 254, h: 254 });
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Part {

@@ -214,7 +214,7 @@ def test_shows_what_it_is():
         (lambda: View.eval(interpolation="random"), "'random' is not for evaluation"),
         (lambda: View.eval(crop_border_pixels=-1), "crop_border_pixels must be from 0"),
         (lambda: View.eval(mean=(124, 116, 104)), "mean must be of values from 0 to 1"),
-        (lambda: View(crop_pct=0.9), "crop_pct=0.9 has no effect without crop='center', 'squash'"),
+        (lambda: View(crop_pct=0.9), "crop_pct=0.9 has no effect without crop='center'"),
         (lambda: View(crop_border_pixels=2), "crop_border_pixels=2 has no effect without crop="),
         (lambda: View.from_timm(is_training=False, naflex=True), "naflex=True is not supported"),
         (

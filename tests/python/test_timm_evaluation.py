@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # timm leave
 
 VALIDATE = SCRIPTS.parent / "timm_validate" / "validate.py"
 # timm's own, if the user names any: see docs/timm.md.
-REAL = [path for path in os.environ.get("TIMM_VALIDATE_SCRIPT", "").split(os.pathsep) if path]
+REAL = [Path(path) for path in os.environ.get("TIMM_VALIDATE_SCRIPT", "").split(os.pathsep) if path]
 
 OPTIONS = {"input_size": (3, 48, 48), "batch_size": 5, "device": torch.device("cpu")}
 

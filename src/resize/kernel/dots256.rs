@@ -139,7 +139,8 @@ fn load(bytes: &[u8]) -> __m256i {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::coefficients::{Axis, GROUP};
+    use super::super::super::axis::Axis;
+    use super::super::super::coefficients::GROUP;
     use super::super::super::filter::Filter;
     use super::super::buffers::{ByteRows, HorizontalBuffers};
     use super::super::{dots, portable, quads, transposed};
