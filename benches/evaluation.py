@@ -59,6 +59,7 @@ def compare(folder: Path, options: dict[str, Any], threads: int, rounds: int) ->
     """Median rates of timm and of this package, after one pass that isn't counted."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(cores)[:threads])
+    torch.set_num_threads(threads)  # more of them than cores would wait for each other
     rivals = loaders(folder, options, threads)
     images = len(rivals["timm"].dataset)
     rates: dict[str, list[float]] = {name: [] for name in rivals}
