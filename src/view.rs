@@ -97,25 +97,43 @@ impl Renderer {
     pub fn render(&mut self, image: ImageRef<'_>, region: Rect, plan: &Plan, out: &mut [u8]) {
         let geometry = &plan.geometry;
         let flips = Flips { horizontal: geometry.hflip, vertical: geometry.vflip };
-        // Where the image lies in the crop, which is what is resized.
-        let within = region.relative_to(geometry.crop.x, geometry.crop.y);
-        match (part(plan), geometry.frame) {
-            (None, _) => {
+        match part(plan) {
+            None => {
                 let crop = geometry.crop.relative_to(region.x, region.y);
                 pack::padded(image, crop, flips, out);
             }
-            (Some(part), Some(frame)) if part.rect != frame.output(plan.size) => {
+            Some(part) => {
+                // Where the image lies in the crop, which is what is resized.
+                let region = region.relative_to(geometry.crop.x, geometry.crop.y);
+                self.resize(image, region, part, plan, flips, out);
+            }
+        }
+        ops::apply(&plan.ops, &mut Planes::new(plan.size, out), &mut self.scratch);
+    }
+
+    /// Writes `part` of the resized crop, of which `image` is the part `region`, into the frame of
+    /// `plan`.
+    fn resize(
+        &mut self,
+        image: ImageRef<'_>,
+        region: Rect,
+        part: Part,
+        plan: &Plan,
+        flips: Flips,
+        out: &mut [u8],
+    ) {
+        match plan.geometry.frame {
+            Some(frame) if part.rect != frame.output(plan.size) => {
                 let Rect { w, h, .. } = part.rect;
                 self.resized.resize(3 * h as usize * w as usize, 0);
                 let resized = &mut self.resized;
                 if !resized.is_empty() {
-                    self.resizer.resize_part(image, within, part, Flips::default(), resized);
+                    self.resizer.resize_part(image, region, part, Flips::default(), resized);
                 }
                 write_frame(resized, part.rect, frame, plan.size, flips, out);
             }
-            (Some(part), _) => self.resizer.resize_part(image, within, part, flips, out),
+            _ => self.resizer.resize_part(image, region, part, flips, out),
         }
-        ops::apply(&plan.ops, &mut Planes::new(plan.size, out), &mut self.scratch);
     }
 }
 
