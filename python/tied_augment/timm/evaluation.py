@@ -23,6 +23,13 @@ from tied_augment.view import View
 
 __all__ = ["chosen_loader", "evaluation_loader"]
 
+_TIMMS_ONLY = (
+    "collate_fn",
+    "tf_preprocessing",
+    "num_aug_splits",
+    "num_aug_repeats",
+    "input_size_choices",
+)
 _LOADER = inspect.signature(create_loader).parameters
 _TRANSFORM = inspect.signature(create_transform).parameters
 
@@ -60,7 +67,7 @@ def evaluation_loader(dataset: Any, options: dict[str, Any]) -> Any:
     """Make a loader for validation from the arguments of ``timm.data.create_loader``.
 
     Args:
-        dataset: any.
+        dataset: to validate on; it is left as it is.
         options: all other arguments, by name; `num_workers` is the number of threads.
 
     Returns:
@@ -84,12 +91,9 @@ def _unusual(options: dict[str, Any]) -> str | None:
     """The option for which only timm's loader will do."""
     for name in options.keys() - _LOADER.keys():
         return f"timm.data.create_loader has no option {name}"
-    for name in ("collate_fn", "tf_preprocessing", "num_aug_splits", "num_aug_repeats"):
-        if options[name]:
-            return f"{name} is given"
-    if options["input_size_choices"] is not None:
-        return "input_size_choices is given"
-    return None
+    # Earlier releases of timm lack some.
+    given = (name for name in _TIMMS_ONLY if options.get(name))
+    return next((f"{name} is given" for name in given), None)
 
 
 def _native(dataset: Any, options: dict[str, Any]) -> Any:
