@@ -8,16 +8,15 @@ from accelerate import Accelerator
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 
-from tied_augment import TiedDataset, TiedLoss, TiedModel, TwoView, View
+from tied_augment import Normalize, TiedDataset, TiedLoss, TiedModel, TwoView, View
 
 
 def main(folder: str, epochs: int = 2, size: int = 64, batch_size: int = 16) -> None:
     accelerator = Accelerator()
     images = ImageFolder(folder)
     dataset = TiedDataset(images, TwoView(View(size, scale=(0.3, 1.0))), threads=None)
-    model = TiedModel(timm.create_model("resnet10t", num_classes=len(images.classes)))
-    mean = torch.tensor(model.default_cfg["mean"], device=accelerator.device).view(3, 1, 1) * 255
-    std = torch.tensor(model.default_cfg["std"], device=accelerator.device).view(3, 1, 1) * 255
+    plain = timm.create_model("resnet10t", num_classes=len(images.classes))
+    model = TiedModel(plain, normalize=Normalize.from_model(plain))
     criterion = TiedLoss(tied_weight=1.0)
     model, optimizer, loader = accelerator.prepare(
         model,
@@ -29,7 +28,7 @@ def main(folder: str, epochs: int = 2, size: int = 64, batch_size: int = 16) -> 
         dataset.set_epoch(epoch)
         model.train()
         for views, target in loader:
-            logits, features = model([(view - mean) / std for view in views])
+            logits, features = model(views)
             loss = criterion(logits, features, target)
             optimizer.zero_grad()
             accelerator.backward(loss)

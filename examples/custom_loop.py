@@ -7,24 +7,23 @@ import torch
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 
-from tied_augment import TiedDataset, TiedLoss, TiedModel, TwoView, View
+from tied_augment import Normalize, TiedDataset, TiedLoss, TiedModel, TwoView, View
 
 
 def main(folder: str, epochs: int = 2, size: int = 64, batch_size: int = 16) -> None:
     images = ImageFolder(folder)
     dataset = TiedDataset(images, TwoView(View(size, scale=(0.3, 1.0))), seed=0, threads=None)
     loader = DataLoader(dataset, batch_size, shuffle=True)
-    model = TiedModel(timm.create_model("resnet10t", num_classes=len(images.classes)))
+    plain = timm.create_model("resnet10t", num_classes=len(images.classes))
+    model = TiedModel(plain, normalize=Normalize.from_model(plain))
     criterion = TiedLoss(tied_weight=1.0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    mean = torch.tensor(model.default_cfg["mean"]).view(3, 1, 1) * 255
-    std = torch.tensor(model.default_cfg["std"]).view(3, 1, 1) * 255
 
     for epoch in range(epochs):
         dataset.set_epoch(epoch)  # the views depend on (seed, epoch, index) only
         model.train()
-        for (first, second), target in loader:
-            logits, features = model([(view - mean) / std for view in (first, second)])
+        for views, target in loader:
+            logits, features = model(views)
             loss = criterion(logits, features, target)
             optimizer.zero_grad()
             loss.backward()

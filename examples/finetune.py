@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 
-from tied_augment import TiedDataset, TiedLoss, TiedModel, TwoView, View
+from tied_augment import Normalize, TiedDataset, TiedLoss, TiedModel, TwoView, View
 from tied_augment.loss import Schedule
 
 
@@ -27,9 +27,8 @@ def main(
     dataset = TiedDataset(images, TwoView(View(size, scale=(0.3, 1.0))), threads=None)
     loader = DataLoader(dataset, batch_size, shuffle=True, drop_last=len(dataset) > batch_size)
     classes = len(images.classes)
-    model = TiedModel(timm.create_model(model_name, pretrained=pretrained, num_classes=classes))
-    mean = torch.tensor(model.default_cfg["mean"]).view(3, 1, 1) * 255
-    std = torch.tensor(model.default_cfg["std"]).view(3, 1, 1) * 255
+    plain = timm.create_model(model_name, pretrained=pretrained, num_classes=classes)
+    model = TiedModel(plain, normalize=Normalize.from_model(plain))
 
     # The new head starts at random, so the weight of the similarity is warmed up.
     schedule = Schedule("warmup", epochs * len(loader))
@@ -45,7 +44,7 @@ def main(
         dataset.set_epoch(epoch)
         model.train()
         for views, target in loader:
-            logits, features = model([(view - mean) / std for view in views])
+            logits, features = model(views)
             loss = criterion(logits, features, target)
             optimizer.zero_grad()
             loss.backward()

@@ -9,24 +9,19 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 
-from tied_augment import TiedDataset, TiedLoss, TiedModel, TwoView, View
+from tied_augment import Normalize, TiedDataset, TiedLoss, TiedModel, TwoView, View
 
 
 class Tied(lightning.LightningModule):
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, num_classes: int) -> None:
         super().__init__()
-        self.model = TiedModel(timm.create_model("resnet10t", num_classes=num_classes))
+        plain = timm.create_model("resnet10t", num_classes=num_classes)
+        self.model = TiedModel(plain, normalize=Normalize.from_model(plain))
         self.criterion = TiedLoss(tied_weight=1.0)
-        for name in ("mean", "std"):
-            value = torch.tensor(self.model.default_cfg[name]).view(3, 1, 1) * 255
-            self.register_buffer(name, value, persistent=False)
 
     def training_step(self, batch: tuple[list[Tensor], Tensor], _index: int) -> Tensor:
         views, target = batch
-        logits, features = self.model([(view - self.mean) / self.std for view in views])
+        logits, features = self.model(views)
         loss: Tensor = self.criterion(logits, features, target)
         self.log_dict(self.criterion.last, prog_bar=True)
         return loss

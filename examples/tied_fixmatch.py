@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, RandomSampler, Subset
 from torchvision.datasets import ImageFolder
 
-from tied_augment import TiedDataset, TiedModel, TwoView, View
+from tied_augment import Normalize, TiedDataset, TiedModel, TwoView, View
 
 
 def fixmatch_loss(
@@ -56,10 +56,9 @@ def main(
     strong = View(size, scale=(0.6, 1.0), auto_augment="rand-m10-n2-inc1")  # FixMatch's n and m
     labelled = TiedDataset(few, TwoView(weak), threads=None)
     unlabelled = TiedDataset(images, TwoView(weak, strong), threads=None)
-    model = TiedModel(timm.create_model("resnet10t", num_classes=len(images.classes)))
+    plain = timm.create_model("resnet10t", num_classes=len(images.classes))
+    model = TiedModel(plain, normalize=Normalize.from_model(plain))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    mean = torch.tensor(model.default_cfg["mean"]).view(3, 1, 1) * 255
-    std = torch.tensor(model.default_cfg["std"]).view(3, 1, 1) * 255
 
     # An epoch is one pass over all images; those with labels are repeated.
     sampler = RandomSampler(labelled, replacement=True, num_samples=len(images))
@@ -74,7 +73,7 @@ def main(
         ):
             batch = torch.cat([first, weak_view, strong_view])
             # One forward for all three, so that BatchNorm sees them together.
-            logits, features = model((batch - mean) / std)
+            logits, features = model(batch)
             loss = fixmatch_loss(logits, features, target, threshold=0.8)
             optimizer.zero_grad()
             loss.backward()

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 
-from tied_augment import TiedDataset, TiedLoss, TiedModel, TwoView, View
+from tied_augment import Normalize, TiedDataset, TiedLoss, TiedModel, TwoView, View
 from tied_augment.loss import TiedMixup
 
 
@@ -19,18 +19,18 @@ def main(folder: str, epochs: int = 2, size: int = 64, batch_size: int = 16) -> 
     images = ImageFolder(folder)
     dataset = TiedDataset(images, TwoView(View(size, scale=(0.3, 1.0))), threads=None)
     loader = DataLoader(dataset, batch_size, shuffle=True)
-    model = TiedModel(timm.create_model("resnet10t", num_classes=len(images.classes)))
+    plain = timm.create_model("resnet10t", num_classes=len(images.classes))
+    normalize = Normalize.from_model(plain)
+    model = TiedModel(plain)
     mixup = TiedMixup(mixup_alpha=0.2, cutmix_alpha=1.0, num_classes=len(images.classes))
     criterion = TiedLoss(tied_weight=1.0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    mean = torch.tensor(model.default_cfg["mean"]).view(3, 1, 1) * 255
-    std = torch.tensor(model.default_cfg["std"]).view(3, 1, 1) * 255
 
     for epoch in range(epochs):
         dataset.set_epoch(epoch)
         model.train()
         for views, labels in loader:
-            batch, target, mix = mixup([(view - mean) / std for view in views], labels)
+            batch, target, mix = mixup([normalize(view) for view in views], labels)
             logits, features = model(batch)
             loss = criterion(logits, mix.features(features), target)
             optimizer.zero_grad()

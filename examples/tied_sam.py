@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 
-from tied_augment import TiedDataset, TiedLoss, TiedModel, TwoView, View
+from tied_augment import Normalize, TiedDataset, TiedLoss, TiedModel, TwoView, View
 
 NO_SUPERVISION = TiedLoss(lambda logits, _target: logits.sum() * 0, tied_weight=1.0)
 
@@ -52,18 +52,17 @@ def main(folder: str, epochs: int = 2, size: int = 64, batch_size: int = 16) -> 
     images = ImageFolder(folder)
     dataset = TiedDataset(images, TwoView(View(size, scale=(0.3, 1.0))), threads=None)
     loader = DataLoader(dataset, batch_size, shuffle=True)
-    model = TiedModel(timm.create_model("resnet10t", num_classes=len(images.classes)))
+    plain = timm.create_model("resnet10t", num_classes=len(images.classes))
+    model = TiedModel(plain, normalize=Normalize.from_model(plain))
     criterion = TiedLoss(tied_weight=1.0)
     first = criterion  # or TiedLoss(tied_weight=0.0), or NO_SUPERVISION: the similarity alone
     optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
-    mean = torch.tensor(model.default_cfg["mean"]).view(3, 1, 1) * 255
-    std = torch.tensor(model.default_cfg["std"]).view(3, 1, 1) * 255
 
     for epoch in range(epochs):
         dataset.set_epoch(epoch)
         model.train()
         for views, target in loader:
-            batch = torch.cat([(view - mean) / std for view in views])
+            batch = torch.cat(views)
 
             def loss_of(loss: TiedLoss, batch: Tensor = batch, target: Tensor = target) -> Tensor:
                 return loss(*model(batch), target)  # type: ignore[no-any-return]

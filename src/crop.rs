@@ -93,6 +93,32 @@ pub fn keep_ratio(
     (side(height, factor.0), side(width, factor.1))
 }
 
+/// The (height, width) that timm's `ResizeKeepRatio` resizes an image to in evaluation: within
+/// `target`, with one side equal, if `longest`; else around it.
+///
+/// timm fails where a side would become 0. Here it becomes 1.
+pub fn fitted((height, width): (u32, u32), target: (u32, u32), longest: bool) -> (u32, u32) {
+    let (height, width) = (f64::from(height), f64::from(width));
+    let (down, across) = (height / f64::from(target.0), width / f64::from(target.1));
+    let ratio = if longest { down.max(across) } else { down.min(across) };
+    let side = |side: f64| (side / ratio).round_ties_even().max(1.0) as u32;
+    (side(height), side(width))
+}
+
+/// The (height, width) to which timm's evaluation resizes, of which `size` is the fraction
+/// `crop_pct`: `scale_size` of `transforms_imagenet_eval`.
+pub fn scale_size(size: (u32, u32), crop_pct: f64) -> (u32, u32) {
+    let side = |side: u32| (f64::from(side) / crop_pct).floor() as u32;
+    (side(size.0), side(size.1))
+}
+
+/// The image without `border` pixels on each side, as timm's `TrimBorder` crops it; `None` if
+/// nothing is left.
+pub fn trimmed((height, width): (u32, u32), border: u32) -> Option<Rect> {
+    let (h, w) = (height.checked_sub(2 * border)?, width.checked_sub(2 * border)?);
+    (h > 0 && w > 0).then_some(Rect { x: border as i32, y: border as i32, w, h })
+}
+
 /// The (height, width) of torchvision's `Resize(side)`: the shorter side becomes `side`.
 pub fn short_side((height, width): (u32, u32), side: u32) -> (u32, u32) {
     let long = |long, short| (f64::from(side) * f64::from(long) / f64::from(short)) as u32;

@@ -24,7 +24,7 @@ use crate::image::{Image, ImageRef, Planes, Rect, mirrored};
 use crate::ops::{self, Scratch};
 use crate::pack::{self, Flips};
 use crate::plan::{Frame, Plan};
-use crate::resize::Resizer;
+use crate::resize::{Part, Resizer};
 use crate::source::Source;
 
 /// The smallest region of an image of (height, width) `shape` that holds every pixel that `plans`
@@ -32,8 +32,25 @@ use crate::source::Source;
 #[must_use]
 pub fn needed(plans: &[Plan], (height, width): (u32, u32)) -> Rect {
     let whole = Rect { x: 0, y: 0, w: width, h: height };
-    let parts = plans.iter().filter_map(|plan| plan.geometry.crop.clip(width, height));
+    let parts = plans.iter().filter_map(|plan| match part(plan) {
+        Some(part) if part.rect == Rect::default() => None,
+        Some(part) => {
+            let Rect { x, y, .. } = plan.geometry.crop;
+            Some(part.needed().relative_to(-x, -y))
+        }
+        None => plan.geometry.crop.clip(width, height),
+    });
     parts.reduce(Rect::union).unwrap_or(whole)
+}
+
+/// The part of the resized crop that `plan` is made of; `None` without a resize.
+fn part(plan: &Plan) -> Option<Part> {
+    let geometry = &plan.geometry;
+    let (filter, input) = (geometry.interpolation?, (geometry.crop.h, geometry.crop.w));
+    let frame = geometry.frame;
+    let output = frame.map_or(plan.size, |frame| frame.resized);
+    let rect = frame.map_or(Part::whole(input, output, filter).rect, |frame| frame.made(plan.size));
+    Some(Part { input, output, rect, filter })
 }
 
 /// Executes `plan` on one image, to planes of `(3, height, width)`.
@@ -79,46 +96,78 @@ impl Renderer {
     /// pixel.
     pub fn render(&mut self, image: ImageRef<'_>, region: Rect, plan: &Plan, out: &mut [u8]) {
         let geometry = &plan.geometry;
-        let crop = geometry.crop.relative_to(region.x, region.y);
         let flips = Flips { horizontal: geometry.hflip, vertical: geometry.vflip };
-        match (geometry.interpolation, geometry.frame) {
-            (None, _) => pack::padded(image, crop, flips, out),
-            (Some(filter), None) => {
-                self.resizer.resize(image.crop(crop), plan.size, filter, flips, out);
+        match part(plan) {
+            None => {
+                let crop = geometry.crop.relative_to(region.x, region.y);
+                pack::padded(image, crop, flips, out);
             }
-            (Some(filter), Some(frame)) => {
-                let (height, width) = frame.resized;
-                self.resized.resize(3 * height as usize * width as usize, 0);
-                let resized = &mut self.resized;
-                self.resizer.resize(
-                    image.crop(crop),
-                    frame.resized,
-                    filter,
-                    Flips::default(),
-                    resized,
-                );
-                write_frame(resized, frame, plan.size, flips, out);
+            Some(part) => {
+                // Where the image lies in the crop, which is what is resized.
+                let region = region.relative_to(geometry.crop.x, geometry.crop.y);
+                self.resize(image, region, part, plan, flips, out);
             }
         }
         ops::apply(&plan.ops, &mut Planes::new(plan.size, out), &mut self.scratch);
     }
+
+    /// Writes `part` of the resized crop, of which `image` is the part `region`, into the frame of
+    /// `plan`.
+    fn resize(
+        &mut self,
+        image: ImageRef<'_>,
+        region: Rect,
+        part: Part,
+        plan: &Plan,
+        flips: Flips,
+        out: &mut [u8],
+    ) {
+        match plan.geometry.frame {
+            Some(frame) if part.rect != frame.output(plan.size) => {
+                let Rect { w, h, .. } = part.rect;
+                self.resized.resize(3 * h as usize * w as usize, 0);
+                let resized = &mut self.resized;
+                if !resized.is_empty() {
+                    self.resizer.resize_part(image, region, part, Flips::default(), resized);
+                }
+                write_frame(resized, part.rect, frame, plan.size, flips, out);
+            }
+            _ => self.resizer.resize_part(image, region, part, flips, out),
+        }
+    }
 }
 
-/// Writes the box of `size` at the frame's corner, mirrored outside and then flipped.
-fn write_frame(resized: &[u8], frame: Frame, size: (u32, u32), flips: Flips, out: &mut [u8]) {
-    let (from_h, from_w) = (frame.resized.0 as usize, frame.resized.1 as usize);
-    let (height, width) = (size.0 as usize, size.1 as usize);
-    let planes = resized.chunks_exact(from_h * from_w).zip(out.chunks_exact_mut(height * width));
-    for (from, to) in planes {
-        for (y, row) in to.chunks_exact_mut(width).enumerate() {
-            let y = if flips.vertical { height - 1 - y } else { y };
-            let from = &from[mirrored(i64::from(frame.y) + y as i64, from_h) * from_w..][..from_w];
-            let left = frame.x.max(0) as usize;
-            if frame.x >= 0 && left + width <= from_w {
-                row.copy_from_slice(&from[left..left + width]);
+/// Writes an output that lies partly outside the resized image: `frame` says where, `part` is what
+/// `made` has of that image. All is then flipped.
+fn write_frame(
+    made: &[u8],
+    part: Rect,
+    frame: Frame,
+    (height, width): (u32, u32),
+    flips: Flips,
+    out: &mut [u8],
+) {
+    let (part_w, part_len) = (part.w as usize, part.w as usize * part.h as usize);
+    let mut planes = Planes::new((height, width), out);
+    for (channel, plane) in planes.channels().into_iter().enumerate() {
+        let made = &made[channel * part_len..][..part_len];
+        for (y, row) in plane.chunks_exact_mut(width as usize).enumerate() {
+            let y = if flips.vertical { height as usize - 1 - y } else { y };
+            let at = i64::from(frame.y) + y as i64;
+            if let Some(fill) = frame.fill {
+                row.fill(fill[channel]);
+                let from = at - i64::from(part.y);
+                if (0..i64::from(part.h)).contains(&from) {
+                    let left = (part.x - frame.x) as usize;
+                    let from = &made[from as usize * part_w..][..part_w];
+                    row[left..][..part_w].copy_from_slice(from);
+                }
             } else {
+                let from = mirrored(at, frame.resized.0 as usize) - part.y as usize;
+                let from = &made[from * part_w..][..part_w];
                 for (x, pixel) in row.iter_mut().enumerate() {
-                    *pixel = from[mirrored(i64::from(frame.x) + x as i64, from_w)];
+                    let x = mirrored(i64::from(frame.x) + x as i64, frame.resized.1 as usize);
+                    *pixel = from[x - part.x as usize];
                 }
             }
             if flips.horizontal {

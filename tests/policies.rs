@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use tied_augment::ops::{Interpolation, Mix, Op};
-use tied_augment::plan::{Crop, Shared, ViewSpec, plan_views};
+use tied_augment::plan::{Crop, CropMode, Shared, ViewSpec, plan_views};
 use tied_augment::policy::{Augment, Policy};
 use tied_augment::resize::Filter;
 use tied_augment::rng::Key;
@@ -31,7 +31,7 @@ const POLICIES: [&str; 16] = [
 fn draw(policy: &Policy, size: (u32, u32), index: u64) -> Vec<Op> {
     let view = ViewSpec {
         size,
-        crop: Crop::Squash,
+        crop: Crop::Evaluation { mode: CropMode::Squash, crop_pct: 1.0, border: 0 },
         interpolation: vec![Filter::Bilinear],
         hflip: 0.0,
         vflip: 0.0,

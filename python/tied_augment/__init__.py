@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from tied_augment.loader import TiedLoader
     from tied_augment.loss import TiedLoss, TiedMixup
     from tied_augment.model import TiedModel
+    from tied_augment.normalize import Normalize
     from tied_augment.shards import TarShards
 
 __all__ = [
     "ArrayDataset",
     "DecodeError",
+    "Normalize",
     "Plan",
     "TarShards",
     "TiedDataset",
@@ -46,6 +48,7 @@ __version__ = build_info()["version"]
 __getattr__, __dir__ = on_first_use(
     __name__,
     {
+        "Normalize": "normalize",
         "TarShards": "shards",
         "TiedDataset": "dataset",
         "TiedLoader": "loader",

@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from numbers import Integral, Real
 from reprlib import Repr
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 __all__ = [
     "check_bool",
     "check_channels",
     "check_int",
     "check_name",
+    "check_normalization",
     "check_number",
     "check_pair",
     "check_unsigned",
@@ -26,6 +27,8 @@ __all__ = [
     "listed",
     "nearest",
 ]
+
+Channels: TypeAlias = tuple[float, float, float]
 
 _PLAIN = (str, bytes, bool, int, float)
 _SHORT = Repr()
@@ -150,7 +153,7 @@ def check_pair(argument: str, value: object, form: str) -> tuple[Any, Any]:
     return cast("tuple[Any, Any]", tuple(_several(argument, value, 2, f"a pair {form}")))
 
 
-def check_channels(argument: str, value: object) -> tuple[float, float, float]:
+def check_channels(argument: str, value: object) -> Channels:
     """The three numbers of a sequence, an array or a tensor, one per channel.
 
     Raises:
@@ -160,6 +163,21 @@ def check_channels(argument: str, value: object) -> tuple[float, float, float]:
     values = _several(argument, value, 3, "3 numbers, one per channel")
     red, green, blue = (check_number(argument, number) for number in values)
     return red, green, blue
+
+
+def check_normalization(mean: object, std: object) -> tuple[Channels, Channels]:
+    """The mean and the standard deviation of images from 0 to 1, per channel.
+
+    Raises:
+        TypeError: an element is not a number.
+        ValueError: there are not three elements, or one is out of its range.
+    """
+    means, stds = check_channels("mean", mean), check_channels("std", std)
+    if not all(0 <= value <= 1 for value in means):
+        raise ValueError(f"mean must be from 0 to 1, a fraction of 255, got {mean!r}")
+    if not all(0 < value <= 1 for value in stds):
+        raise ValueError(f"std must be above 0 and at most 1, a fraction of 255, got {std!r}")
+    return means, stds
 
 
 def _several(argument: str, value: object, count: int, what: str) -> list[Any]:

@@ -7,13 +7,14 @@ add a parameter, buffer or state_dict key, or keep a tensor after a forward pass
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tied_augment.arguments import check_int, check_name, described
+from tied_augment.normalize import Normalize
 from tied_augment.tap import LastLayerCheck, Tap, find_heads, name_of, warn_of_constants
 
 __all__ = ["TiedModel", "join_views"]
@@ -67,6 +68,8 @@ class TiedModel(nn.Module):
             flattened from dim 1 on. With a list of names, `features` is a list, one per layer.
         forward: ``'joint'``, one forward pass of all views, or ``'separate'``, one per view.
         num_views: views of each image, at least 2.
+        normalize: a `Normalize`, for models that are given uint8 images, in both modes. It is not
+            a part of the plain model, nor of the state_dict.
 
     Raises:
         ValueError: no classifier was found, it is an Identity (timm's ``num_classes=0``), there is
@@ -80,6 +83,7 @@ class TiedModel(nn.Module):
 
     _is_replica = False  # nn.DataParallel sets it on its replicas
     _plain: nn.Module
+    _normalize: Normalize | None
 
     def __init__(
         self,
@@ -88,6 +92,7 @@ class TiedModel(nn.Module):
         *,
         forward: str = "joint",
         num_views: int = 2,
+        normalize: Normalize | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(model, nn.Module):
@@ -98,11 +103,14 @@ class TiedModel(nn.Module):
             raise TypeError("model is a TiedModel already: give TiedModel the plain model")
         check_name("forward", forward, _FORWARDS, aliases=_ALIASES)
         check_int("num_views", num_views, 2)
+        if normalize is not None and not isinstance(normalize, Normalize):
+            raise TypeError(f"normalize must be a Normalize, got {described(normalize)}")
         heads = find_heads(model, feature_module)
         # Both modules share one set of registries. If the plain model were a child instead, all
         # names would get a prefix, and attributes could be set in one of the two only. deepcopy and
         # pickle keep the sharing, because they keep identities within one object graph.
         self.__dict__["_plain"] = model  # nn.Module.__setattr__ would register it as a child
+        self.__dict__["_normalize"] = normalize
         self._parameters = model._parameters
         self._buffers = model._buffers
         self._non_persistent_buffers_set = model._non_persistent_buffers_set
@@ -131,7 +139,7 @@ class TiedModel(nn.Module):
             *args: the images first. In train mode ``(2B, ...)``, view-major: all of view 1, then
                 all of view 2; or ``(2, B, C, H, W)``; or a list or tuple of both views' ``(B,
                 ...)`` tensors. With `num_views` V, read V for 2. In eval mode whatever the plain
-                model accepts. Any dtype that the model accepts.
+                model accepts. Any dtype that the model accepts; uint8 with `normalize`.
             **kwargs: passed on to the model.
 
         Returns:
@@ -151,6 +159,8 @@ class TiedModel(nn.Module):
         if self._is_replica:
             raise RuntimeError(_NO_DATA_PARALLEL)
         if not self.training:
+            if self._normalize is not None and args:
+                args = (self._normalize(args[0]), *args[1:])
             try:
                 return self._plain(*args, **kwargs)
             except (AttributeError, RuntimeError, TypeError) as error:
@@ -159,6 +169,8 @@ class TiedModel(nn.Module):
         if not args:
             raise TypeError("in train mode TiedModel takes the images as its first argument")
         batch, rest = join_views(args[0], self._num_views), args[1:]
+        if self._normalize is not None:
+            batch = self._normalize(batch)
         if not self._separate:
             logits, features = self._run(batch, rest, kwargs)
         else:
@@ -205,6 +217,12 @@ class TiedModel(nn.Module):
             for tap in self._taps:
                 tap.close()
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> TiedModel:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self._normalize is not None:
+            self._normalize._apply(fn)
+        return self
+
     def train(self, mode: bool = True) -> TiedModel:
         """Set the mode of this and of the plain model."""
         self.training = mode
@@ -232,7 +250,8 @@ class TiedModel(nn.Module):
         """Name the plain model and the tapped modules."""
         taps = ", ".join(repr(tap.name) for tap in self._taps)
         separate = ", forward='separate'" if self._separate else ""
-        return f"{type(self._plain).__name__}, features=input of {taps}{separate}"
+        normalize = "" if self._normalize is None else f", normalize={self._normalize}"
+        return f"{type(self._plain).__name__}, features=input of {taps}{separate}{normalize}"
 
 
 def join_views(images: Tensor | Sequence[Tensor], num_views: int) -> Tensor:
@@ -282,8 +301,8 @@ def _explain(error: Exception, images: object) -> None:
     if isinstance(images, Tensor) and images.ndim == 4 and not images.is_floating_point():
         raise RuntimeError(
             f"the model failed on images of {images.dtype}: {error}. Unless it normalises them "
-            "itself, give it floats: TiedLoader(..., output='float32'), or (images.float() / 255 - "
-            "mean) / std of each view"
+            "itself, give it floats: TiedModel(..., normalize=Normalize(mean, std)), or "
+            "TiedLoader(..., output='float32')"
         ) from error
 
 

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "View"]
 
-Crop = Literal["rrc", "rkrc", "rkrr", "center", "squash", "pad"]
+Crop = Literal["rrc", "rkrc", "rkrr", "center", "squash", "border", "pad"]
+_EVALUATION = ("center", "squash", "border")  # timm's `crop_mode`
 
 
 @dataclass(frozen=True, repr=False)
@@ -61,12 +62,16 @@ class View(Declaration):
         vflip: probability of a top-bottom flip.
         crop: ``'rrc'``, ``'rkrc'`` and ``'rkrr'`` are timm's `train_crop_mode`: a random resized
             crop, or the image resized with its ratio kept, then cropped in the centre (``'rkrc'``)
-            or at random (``'rkrr'``) and mirrored where it is smaller than the crop. ``'center'``
-            and ``'squash'`` are timm's `no_aug`: the shorter side resized to `size` and cropped in
-            the centre, or the whole image resized to `size`. ``'pad'`` is a crop of `size` from
-            the image padded with black, as in CIFAR recipes. It does not resize, and uses neither
+            or at random (``'rkrr'``) and mirrored where it is smaller than the crop. ``'center'``,
+            ``'squash'`` and ``'border'`` are the modes of timm's evaluation (see `eval`). The first
+            two are also timm's `no_aug`: the shorter side resized to `size` and cropped in the
+            centre, or the whole image resized to `size`. ``'pad'`` is a crop of `size` from the
+            image padded with black, as in CIFAR recipes. It does not resize, and uses neither
             `scale` nor `ratio`.
         padding: pixels of black on each side for ``crop='pad'``.
+        crop_pct: `size` as a fraction of the size that ``'center'``, ``'squash'`` and ``'border'``
+            resize to.
+        crop_border_pixels: pixels that these three cut off each side of the image before.
         auto_augment: a policy: a config string of timm's (``'rand-m9-mstd0.5-inc1'``,
             ``'augmix-m5'``, ``'original'``, ``'v0'``, ``'3a'``, ...) or one of torchvision's
             policies (``'tv-rand-n2-m9'``, ``'tv-trivial'``, ``'tv-auto-imagenet'``,
@@ -108,6 +113,8 @@ class View(Declaration):
     vflip: float = 0.0
     crop: Crop = "rrc"
     padding: int = 4
+    crop_pct: float = 1.0
+    crop_border_pixels: int = 0
     auto_augment: str | None = None
     color_jitter: float | Sequence[float] | None = None
     color_jitter_prob: float | None = None
@@ -149,7 +156,7 @@ class View(Declaration):
             bounds = getattr(self, name)
             low, high = check_pair(name, default if bounds is None else bounds, "(low, high)")
             bounds = (check_number(name, low), check_number(name, high))
-            if bounds != default and self.crop in ("pad", "center", "squash"):
+            if bounds != default and self.crop in ("pad", *_EVALUATION):
                 raise ValueError(f"{name}={bounds} has no effect with crop={self.crop!r}")
             self._set(name, bounds)
 
@@ -157,6 +164,11 @@ class View(Declaration):
         """Refuse a field that has no effect without another one."""
         if self.padding != View.padding and self.crop != "pad":
             raise ValueError(f"padding={self.padding} has no effect without crop='pad'")
+        if self.crop not in _EVALUATION:
+            for name in ("crop_pct", "crop_border_pixels"):
+                if (value := getattr(self, name)) != getattr(View, name):
+                    modes = "crop='center', 'squash' or 'border'"
+                    raise ValueError(f"{name}={value} has no effect without {modes}")
         if self.color_jitter is None:
             for name in ("color_jitter_prob", "force_color_jitter"):
                 if value := getattr(self, name):
@@ -194,13 +206,53 @@ class View(Declaration):
         return f"View({', '.join(shown)})"
 
     @classmethod
+    def eval(
+        cls,
+        size: int | tuple[int, int] = 224,
+        crop_pct: float | None = None,
+        crop_mode: str = "center",
+        interpolation: str = "bicubic",
+        *,
+        crop_border_pixels: int = 0,
+        mean: tuple[float, float, float] = view_from_timm.IMAGENET_MEAN,
+    ) -> View:
+        """The view for validation: timm's ``transforms_imagenet_eval``; nothing is drawn.
+
+        Args:
+            size: as in `View`.
+            crop_pct: `size` as a fraction of the size that is resized to; None for 0.875. Above 1,
+                the output has a border.
+            crop_mode: ``'center'`` keeps the aspect ratio and covers the size that is resized to,
+                ``'border'`` keeps it and fits into that size, ``'squash'`` does not keep it. Then
+                follows a crop of `size` in the centre. Outside the image are black pixels, or with
+                ``'border'`` those of `mean`.
+            interpolation: as in `View`, except ``'random'``.
+            crop_border_pixels: pixels that are cut off each side of the image before.
+            mean: the mean of the model's normalisation.
+
+        Raises:
+            ValueError: a value out of its range.
+            TypeError: a value of the wrong type.
+
+        Source: timm 1.0.31. Where timm fails because it rounds a side to 0, it is 1 here.
+        """
+        return cls(
+            **view_from_timm.evaluation_fields(
+                size, crop_pct, crop_mode, interpolation, crop_border_pixels
+            ),
+            mean=mean,
+        )
+
+    @classmethod
     def from_timm(cls, **options: Any) -> View:
         """The view that ``timm.data.create_transform(is_training=True, **options)`` makes.
 
-        Names, defaults and meaning are those of timm 1.0.31. The view is uint8, so normalisation is
-        left to the loader. As in timm, nothing is erased with `use_prefetcher` or without
-        `normalize`. Options for evaluation only (`crop_pct`, ...) have no effect, so that
-        ``View.from_timm(**resolve_data_config(model=model))`` works.
+        Names, defaults and meaning are those of timm 1.0.31, except that `is_training` is True by
+        default. The view is uint8, so normalisation is left to the loader. As in timm, nothing is
+        erased with `use_prefetcher` or without `normalize`. Options for evaluation only
+        (`crop_pct`, ...) have no effect, so that
+        ``View.from_timm(**resolve_data_config(model=model))`` works. With ``is_training=False`` it
+        is the view for validation, and likewise options for training only have no effect.
 
         Raises:
             TypeError: an option that timm does not have.
@@ -317,7 +369,7 @@ def _or_none(check: Callable[[str, object], object]) -> Callable[[str, object], 
 
 
 # The bounds of a field that is an integer; its type has the others.
-_COUNTS = {"padding": (0, 1 << 15), "re_count": (1, 1000)}
+_COUNTS = {"padding": (0, 1 << 15), "crop_border_pixels": (0, 1 << 20), "re_count": (1, 1000)}
 
 # The check of a field, by its annotation as it is written above. Other fields have checks of their
 # own.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
+    "evaluation_fields",
     "fields_from_options",
     "keeps_color_jitter",
     "options_from_args",
@@ -28,7 +29,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 # The defaults of `create_transform`, timm 1.0.31. None for those that `View` resolves as timm does.
 _DEFAULTS: dict[str, Any] = {
     "input_size": 224,
-    "is_training": True,  # False in timm: a View is for training
+    "is_training": True,  # False in timm: most views are for training
     "no_aug": False,
     "train_crop_mode": None,
     "scale": None,
@@ -47,16 +48,16 @@ _DEFAULTS: dict[str, Any] = {
     "re_mode": "const",
     "re_count": 1,
     "re_num_splits": 0,
+    "crop_pct": None,
+    "crop_mode": None,
+    "crop_border_pixels": None,
     "use_prefetcher": False,
     "normalize": True,
 }
 
-# Options that `create_transform` reads for evaluation only, or only with one of `_REFUSED`.
+# Options that `create_transform` reads only with one of `_REFUSED`.
 _WITHOUT_EFFECT = frozenset(
     {
-        "crop_pct",
-        "crop_mode",
-        "crop_border_pixels",
         "patch_size",
         "max_seq_len",
         "patchify_channels_last",
@@ -82,9 +83,13 @@ def fields_from_options(options: dict[str, Any]) -> dict[str, Any]:
             hint = f": did you mean {close[0]!r}?" if close else ""
             raise TypeError(f"timm.data.create_transform has no option {name!r}{hint}")
     given = _DEFAULTS | {name: value for name, value in options.items() if name in _DEFAULTS}
-    if not given["is_training"]:
-        raise ValueError("is_training=False is not supported: a View is a training transform")
     size = _size(given["input_size"])
+    if not given["is_training"]:
+        # timm takes 0 for 'not given'.
+        crop_pct, border = given["crop_pct"] or None, given["crop_border_pixels"] or 0
+        mode = given["crop_mode"] or "center"
+        fields = evaluation_fields(size, crop_pct, mode, given["interpolation"], border)
+        return fields | {name: given[name] for name in ("mean", "std")}
     if given["no_aug"]:
         return _unaugmented(size, given["interpolation"])
     mode = given["train_crop_mode"] or "rrc"
@@ -108,6 +113,27 @@ def fields_from_options(options: dict[str, Any]) -> dict[str, Any]:
     if (given["re_prob"] or 0) > 0 and given["normalize"] and not given["use_prefetcher"]:
         fields |= {name: given[name] for name in given if name.startswith("re_")}
     return fields
+
+
+def evaluation_fields(
+    size: object, crop_pct: float | None, crop_mode: str, interpolation: str, border: int
+) -> dict[str, Any]:
+    """The fields of a view for validation, as ``transforms_imagenet_eval`` makes it."""
+    if crop_mode not in ("center", "squash", "border"):
+        raise ValueError(f"crop_mode must be 'center', 'squash' or 'border', not {crop_mode!r}")
+    if interpolation == "random":
+        raise ValueError(
+            "interpolation='random' is not for evaluation, which draws nothing: name a filter such "
+            "as 'bicubic'"
+        )
+    return {
+        "size": size,
+        "crop": crop_mode,
+        "crop_pct": 0.875 if crop_pct is None else crop_pct,
+        "crop_border_pixels": border,
+        "interpolation": interpolation,
+        "hflip": 0.0,
+    }
 
 
 def keeps_color_jitter(auto_augment: object) -> bool:

@@ -5,30 +5,69 @@ use crate::image::Rect;
 use crate::ops::Op;
 use crate::resize::Filter;
 
-/// The longest side of a crop that is resized, and of what it is resized to. No photo has
-/// such a side. The resize transposes 64 rows at once, which takes 200 MB for rows of this length.
+/// The longest side of a crop that is resized. No photo has such a side. The resize transposes 64
+/// rows at once, which takes 200 MB for rows of this length.
 const MAX_SIDE: u32 = 1 << 20;
 
-/// The most pixels that a crop of a resized image may need.
+/// The longest side of a resized image of which a part is made. Nearest pixels are counted from its
+/// start.
+const MAX_RESIZED_SIDE: u32 = 1 << 24;
+
+/// The most pixels of a resized image that are made.
 const MAX_RESIZED: u64 = 1 << 28;
 
-/// Whether `crop` may be resized: to the size of `frame`, or else to that of an output.
-pub(super) fn resizable(crop: Rect, frame: Option<Frame>) -> bool {
-    let (h, w) = frame.map_or((1, 1), |frame| frame.resized);
-    [crop.h, crop.w, h, w].iter().all(|side| (1..=MAX_SIDE).contains(side))
-        && u64::from(h) * u64::from(w) <= MAX_RESIZED
+/// Whether `crop` may be resized: to the size of `frame`, or else to `size`, that of the output.
+pub(super) fn resizable(crop: Rect, frame: Option<Frame>, size: (u32, u32)) -> bool {
+    let sides = [crop.h, crop.w].iter().all(|side| (1..=MAX_SIDE).contains(side));
+    sides
+        && frame.is_none_or(|frame| {
+            let (h, w) = frame.resized;
+            let made = frame.made(size);
+            [h, w].iter().all(|side| (1..=MAX_RESIZED_SIDE).contains(side))
+                && u64::from(made.h) * u64::from(made.w) <= MAX_RESIZED
+        })
 }
 
 /// Where the output lies in a resized image that has another size: what timm's `ResizeKeepRatio`
-/// and `CenterCropOrPad` or `RandomCropOrPad` decide.
+/// and `CenterCropOrPad` or `RandomCropOrPad` decide, and torchvision's `CenterCrop`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// Height and width that the crop is resized to.
     pub resized: (u32, u32),
-    /// The output's leftmost column there. The part outside is mirrored (numpy's `reflect`).
+    /// The output's leftmost column there.
     pub x: i32,
     /// The output's topmost row there.
     pub y: i32,
+    /// The colour outside the resized image; `None` to mirror the image there (numpy's `reflect`).
+    pub fill: Option<[u8; 3]>,
+}
+
+impl Frame {
+    /// The part of the resized image that an output of (height, width) `size` is made of. It is
+    /// `Rect::default()`, without pixels, if nothing is seen but the fill.
+    #[must_use]
+    pub fn made(&self, size: (u32, u32)) -> Rect {
+        let (height, width) = self.resized;
+        let output = self.output(size);
+        if self.fill.is_some() {
+            return output.clip(width, height).unwrap_or_default();
+        }
+        // Mirrored pixels may come from anywhere along their axis.
+        let (mut part, whole) = (output, Rect { x: 0, y: 0, w: width, h: height });
+        if output.x < 0 || i64::from(output.x) + i64::from(output.w) > i64::from(width) {
+            (part.x, part.w) = (whole.x, whole.w);
+        }
+        if output.y < 0 || i64::from(output.y) + i64::from(output.h) > i64::from(height) {
+            (part.y, part.h) = (whole.y, whole.h);
+        }
+        part
+    }
+
+    /// The box of an output of (height, width) `size` in the resized image.
+    #[must_use]
+    pub fn output(&self, size: (u32, u32)) -> Rect {
+        Rect { x: self.x, y: self.y, w: size.1, h: size.0 }
+    }
 }
 
 /// Where a view's pixels come from: everything but the ops.
@@ -76,7 +115,7 @@ impl Plan {
             return refuse(format!("{crop:?} is not a part of an image"));
         }
         match interpolation {
-            Some(_) if !resizable(crop, frame) => {
+            Some(_) if !resizable(crop, frame, self.size) => {
                 let (height, width) = frame.map_or(self.size, |frame| frame.resized);
                 return refuse(format!("{crop:?} cannot be resized to {height} x {width} pixels"));
             }

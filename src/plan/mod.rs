@@ -51,7 +51,7 @@ mod spec;
 mod stored;
 
 pub use decided::{Frame, Geometry, Plan};
-pub use spec::{Crop, ViewSpec};
+pub use spec::{Crop, CropMode, ViewSpec};
 
 use crate::error::Result;
 use crate::rng::{Key, Stream};
@@ -78,7 +78,7 @@ impl Shared {
         }
         let flips = self == Self::CropAndFlips;
         [
-            (first.crop != other.crop, "crop (or its scale, ratio or padding)"),
+            (first.crop != other.crop, "crop (or its scale, ratio, padding or crop_pct)"),
             (first.interpolation != other.interpolation, "interpolation"),
             (flips && first.hflip != other.hflip, "hflip"),
             (flips && first.vflip != other.vflip, "vflip"),

@@ -8,6 +8,9 @@ use crate::policy::Augment;
 use crate::resize::Filter;
 use crate::rng::Stream;
 
+/// The largest side that evaluation may resize to.
+const MAX_SCALED: u32 = 1 << 20;
+
 /// How the crop of a view is chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
@@ -34,11 +37,30 @@ pub enum Crop {
         /// Whether the output is placed at random, not in the centre.
         random: bool,
     },
-    /// torchvision's `Resize` of the shorter side to the output's, then `CenterCrop`: timm's
-    /// `no_aug` with a square size.
+    /// timm's evaluation, `transforms_imagenet_eval`: the image is resized, then cropped in the
+    /// centre. The mode with a `crop_pct` of 1 is also timm's `no_aug`: `Center` with a square size,
+    /// `Squash` with a size of two sides.
+    Evaluation {
+        /// How the image is resized.
+        mode: CropMode,
+        /// The output's size as a fraction of the size that is resized to.
+        crop_pct: f64,
+        /// Pixels that are cut off each side of the image before.
+        border: u32,
+    },
+}
+
+/// timm's `crop_mode`: how an image is resized for evaluation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CropMode {
+    /// The aspect ratio is kept, and the image is as large as the size on one axis and larger on
+    /// the other. What a `crop_pct` above 1 leaves outside is black.
     Center,
-    /// The whole image, whatever its aspect ratio: timm's `no_aug` with a size of two sides.
+    /// The image gets the size, whatever its aspect ratio. What is outside is black.
     Squash,
+    /// The aspect ratio is kept, and the image fits into the size. What is outside has the colour of
+    /// the mean.
+    Border,
 }
 
 /// One view, declared.
@@ -97,9 +119,14 @@ impl ViewSpec {
             Crop::Padded { padding } if padding > 1 << 15 => {
                 return refuse(format!("padding must be from 0 to 32768, not {padding}"));
             }
-            Crop::Center if self.size.0 != self.size.1 => {
-                let message = "crop='center' needs a square size";
-                return refuse(format!("{message}, not {:?}; use crop='squash'", self.size));
+            Crop::Evaluation { crop_pct, .. } => {
+                let (h, w) = crop::scale_size(self.size, crop_pct);
+                if ![h, w].iter().all(|side| (1..=MAX_SCALED).contains(side)) {
+                    return refuse(format!(
+                        "crop_pct must be a fraction such as 0.875, not {crop_pct}: it would \
+                         resize the image to {h} x {w}"
+                    ));
+                }
             }
             _ => {}
         }
@@ -134,18 +161,21 @@ impl ViewSpec {
                 } else {
                     crop::central_corner(resized, self.size)
                 };
-                (whole, Some(Frame { resized, x, y }))
+                (whole, Some(Frame { resized, x, y, fill: None }))
             }
-            Crop::Center => {
-                let resized = crop::short_side(shape, self.size.0);
-                let (y, x) = crop::central_corner(resized, self.size);
-                (whole, Some(Frame { resized, x, y }))
+            Crop::Evaluation { mode, crop_pct, border } => {
+                let crop = crop::trimmed(shape, border).ok_or_else(|| {
+                    Error::Argument(format!(
+                        "nothing is left of an image of (height, width) {shape:?} without \
+                         crop_border_pixels={border} on each side; use fewer"
+                    ))
+                })?;
+                (crop, self.evaluated((crop.h, crop.w), mode, crop_pct))
             }
-            Crop::Squash => (whole, None),
         };
         let interpolation = match self.crop {
             Crop::Padded { .. } => None,
-            _ if resizable(crop, frame) => Some(stream.choose(&self.interpolation)),
+            _ if resizable(crop, frame, self.size) => Some(stream.choose(&self.interpolation)),
             _ => {
                 let resized = frame.map_or(self.size, |frame| frame.resized);
                 return Err(Error::Argument(format!(
@@ -156,6 +186,26 @@ impl ViewSpec {
         };
         let geometry = Geometry { crop, interpolation, frame, ..Geometry::default() };
         Ok(self.flipped(geometry, stream))
+    }
+
+    /// The frame of timm's evaluation in an image of (height, width) `shape`; `None` if it is
+    /// resized to the output's size.
+    fn evaluated(&self, shape: (u32, u32), mode: CropMode, crop_pct: f64) -> Option<Frame> {
+        let scale = crop::scale_size(self.size, crop_pct);
+        let resized = match mode {
+            CropMode::Center if scale.0 == scale.1 => crop::short_side(shape, scale.0),
+            CropMode::Center => crop::fitted(shape, scale, false),
+            CropMode::Border => crop::fitted(shape, scale, true),
+            CropMode::Squash if scale == self.size => return None,
+            CropMode::Squash => scale,
+        };
+        let (y, x) = crop::central_corner(resized, self.size);
+        let colour = match mode {
+            CropMode::Border => self.augment.normalization.fill(),
+            CropMode::Center | CropMode::Squash => [0; 3],
+        };
+        let outside = resized.0 < self.size.0 || resized.1 < self.size.1;
+        Some(Frame { resized, x, y, fill: outside.then_some(colour) })
     }
 
     /// `geometry` with flips drawn for this view.

@@ -37,6 +37,8 @@ struct FrameArguments {
     x: i32,
     y: i32,
     size: (u32, u32),
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fill: Option<[u8; 3]>,
 }
 
 /// The arguments of a flip: none.
@@ -53,8 +55,8 @@ impl Serialize for Plan {
             let size = geometry.frame.map_or(self.size, |frame| frame.resized);
             steps.serialize_element(&("resize", ResizeArguments { size, interpolation }))?;
         }
-        if let Some(Frame { x, y, .. }) = geometry.frame {
-            steps.serialize_element(&("frame", FrameArguments { x, y, size: self.size }))?;
+        if let Some(Frame { x, y, fill, .. }) = geometry.frame {
+            steps.serialize_element(&("frame", FrameArguments { x, y, size: self.size, fill }))?;
         }
         for (name, flips) in [("hflip", geometry.hflip), ("vflip", geometry.vflip)] {
             if flips {
@@ -131,10 +133,10 @@ fn from_steps(steps: Vec<Step>) -> Result<Plan, String> {
     {
         geometry.interpolation = Some(interpolation);
         plan.size = size;
-        if let Some(Step::Frame(FrameArguments { x, y, size })) =
+        if let Some(Step::Frame(FrameArguments { x, y, size, fill })) =
             steps.next_if(|step| matches!(step, Step::Frame(_)))
         {
-            geometry.frame = Some(Frame { resized: plan.size, x, y });
+            geometry.frame = Some(Frame { resized: plan.size, x, y, fill });
             plan.size = size;
         }
     }

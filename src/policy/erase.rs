@@ -63,7 +63,7 @@ pub struct Normalization {
 
 impl Normalization {
     /// The mean as timm rounds it: half to even, at most 255.
-    pub(super) fn fill(&self) -> [u8; 3] {
+    pub(crate) fn fill(&self) -> [u8; 3] {
         self.mean.map(|mean| (255.0 * mean).round_ties_even() as u8)
     }
 }

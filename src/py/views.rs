@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 
 use super::errors::to_python;
 use crate::ops::Interpolation;
-use crate::plan::{Crop, ViewSpec};
+use crate::plan::{Crop, CropMode, ViewSpec};
 use crate::policy::{Augment, ColorJitter, EraseMode, Normalization, Policy, RandomErasing};
 use crate::resize::Filter;
 
@@ -20,6 +20,8 @@ pub struct View {
     vflip: f64,
     crop: String,
     padding: u32,
+    crop_pct: f64,
+    crop_border_pixels: u32,
     auto_augment: Option<String>,
     color_jitter: Option<[f64; 4]>,
     color_jitter_prob: Option<f64>,
@@ -39,16 +41,22 @@ pub struct View {
 impl View {
     pub fn spec(self) -> PyResult<ViewSpec> {
         let (scale, ratio) = (self.scale, self.ratio);
+        let evaluation = |mode| {
+            let (crop_pct, border) = (self.crop_pct, self.crop_border_pixels);
+            Crop::Evaluation { mode, crop_pct, border }
+        };
         let crop = match self.crop.as_str() {
             "rrc" => Crop::RandomResized { scale, ratio },
             "rkrc" => Crop::KeepRatio { scale, ratio, random: false },
             "rkrr" => Crop::KeepRatio { scale, ratio, random: true },
-            "center" => Crop::Center,
-            "squash" => Crop::Squash,
+            "center" => evaluation(CropMode::Center),
+            "squash" => evaluation(CropMode::Squash),
+            "border" => evaluation(CropMode::Border),
             "pad" => Crop::Padded { padding: self.padding },
             other => {
                 return Err(PyValueError::new_err(format!(
-                    "crop must be 'rrc', 'rkrc', 'rkrr', 'center', 'squash' or 'pad', not '{other}'"
+                    "crop must be 'rrc', 'rkrc', 'rkrr', 'center', 'squash', 'border' or 'pad', \
+                     not '{other}'"
                 )));
             }
         };

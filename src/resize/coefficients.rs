@@ -28,6 +28,7 @@ use std::ops::Range;
 
 use multiversion::multiversion;
 
+use super::axis::{Axis, Sampling};
 use super::filter::{self, Filter};
 
 /// The bits after the point of a weight.
@@ -58,17 +59,6 @@ pub struct Halves {
 /// Weights that are computed approximately are computed again if they are this near to a place
 /// where rounding to fixed point jumps. It is a hundred times their error.
 const DOUBT: f64 = 1e-10;
-
-/// What is to be resized.
-#[derive(Clone, Copy, Debug)]
-pub struct Axis {
-    /// The number of input samples.
-    pub input: u32,
-    /// The number of output samples.
-    pub output: u32,
-    /// Whether the output is mirrored.
-    pub flip: bool,
-}
 
 /// The input samples that make an output sample.
 #[derive(Clone, Copy, Debug, Default)]
@@ -199,34 +189,31 @@ impl Coefficients {
         support: f64,
         weight: impl Fn(f64) -> f64,
         exact: Option<fn(f64) -> f64>,
-        Axis { input, output, .. }: Axis,
+        axis: Axis,
         alignment: usize,
     ) {
-        let scale = f64::from(input as f32) / f64::from(output);
-        let filter_scale = scale.max(1.0);
-        let support = support * filter_scale;
-        let inverse = 1.0 / filter_scale;
-        let center = |out: u32| (f64::from(out) + 0.5) * scale;
+        let sampling = Sampling::new(axis, support);
+        let inverse = 1.0 / sampling.scale.max(1.0);
+        let origin = axis.origin as usize;
         self.windows.clear();
-        self.windows.extend((0..output).map(|out| {
-            let center = center(out);
-            let start = (center - support + 0.5).max(0.0) as usize;
-            let end = ((center + support + 0.5) as usize).min(input as usize);
-            Window { start, len: end - start, offset: start & (alignment - 1) }
+        self.windows.extend(axis.wanted().map(|out| {
+            let window = sampling.window(out);
+            let start = window.start - origin;
+            Window { start, len: window.len(), offset: start & (alignment - 1) }
         }));
         let most = self.windows.iter().map(|window| window.group_count()).max().unwrap_or(0).max(1);
         self.fixed.clear();
-        self.fixed.resize(output as usize * most * GROUP, 0);
+        self.fixed.resize(axis.count as usize * most * GROUP, 0);
         self.weights.resize(most * GROUP, 0.0);
         let windows = self.windows.iter_mut().zip(self.fixed.chunks_exact_mut(most * GROUP));
         for ((out, slot), (window, fixed)) in
-            (0..output).zip((0..).step_by(most * GROUP)).zip(windows)
+            axis.wanted().zip((0..).step_by(most * GROUP)).zip(windows)
         {
-            let (center, lead) = (center(out), window.offset);
+            let (center, lead) = (sampling.center(out), window.offset);
             let used = lead..lead + window.len;
             let weights = &mut self.weights[..window.group_count() * GROUP];
             // Sides fit an i32. Vector instructions convert i32 to f64, but not usize.
-            let first = (window.start - lead) as i32;
+            let first = (origin + window.start - lead) as i32;
             let position = |i: i32| (f64::from(first + i) - center + 0.5) * inverse;
             for (group, weights) in (0..).zip(weights.as_chunks_mut::<GROUP>().0) {
                 *weights = from_fn(|i| weight(position(group * GROUP as i32 + i as i32)));
@@ -267,15 +254,16 @@ fn normalize(weights: &mut [f64], used: Range<usize>, fixed: &mut [i32]) -> bool
 /// A loop for each filter, with its weights inlined.
 #[multiversion(targets = "simd")]
 fn compute(coefficients: &mut Coefficients, filter: Filter, axis: Axis, alignment: usize) {
+    let support = filter.support();
     match filter {
-        Filter::Nearest => coefficients.fill(0.0, |_| 1.0, None, axis, alignment),
-        Filter::Box => coefficients.fill(0.5, filter::square, None, axis, alignment),
-        Filter::Bilinear => coefficients.fill(1.0, filter::triangle, None, axis, alignment),
-        Filter::Hamming => coefficients.fill(1.0, filter::hamming, None, axis, alignment),
-        Filter::Bicubic => coefficients.fill(2.0, filter::bicubic, None, axis, alignment),
+        Filter::Nearest => coefficients.fill(support, |_| 1.0, None, axis, alignment),
+        Filter::Box => coefficients.fill(support, filter::square, None, axis, alignment),
+        Filter::Bilinear => coefficients.fill(support, filter::triangle, None, axis, alignment),
+        Filter::Hamming => coefficients.fill(support, filter::hamming, None, axis, alignment),
+        Filter::Bicubic => coefficients.fill(support, filter::bicubic, None, axis, alignment),
         Filter::Lanczos => {
             let exact: Option<fn(f64) -> f64> = Some(filter::lanczos);
-            coefficients.fill(3.0, filter::nearly_lanczos, exact, axis, alignment);
+            coefficients.fill(support, filter::nearly_lanczos, exact, axis, alignment);
         }
     }
 }
@@ -325,7 +313,7 @@ mod tests {
         let mut coefficients = Coefficients::default();
         for (filter, alignment) in Filter::ALL.into_iter().flat_map(|f| [(f, 1), (f, GROUP)]) {
             for (input, output) in (1..60).flat_map(|i| (1..60).map(move |o| (i, o))) {
-                let axis = Axis { input, output, flip: false };
+                let axis = Axis::whole(input, output, false);
                 coefficients.compute(filter, axis, alignment);
                 coefficients.compute_halves([0, 1, 2, 3]);
                 for &window in coefficients.windows() {
@@ -348,7 +336,7 @@ mod tests {
         let mut coefficients = Coefficients::default();
         for (filter, alignment) in Filter::ALL.into_iter().flat_map(|f| [(f, 1), (f, GROUP)]) {
             for (input, output) in (1..60).flat_map(|i| (1..60).map(move |o| (i, o))) {
-                let axis = Axis { input, output, flip: false };
+                let axis = Axis::whole(input, output, false);
                 coefficients.compute(filter, axis, alignment);
                 coefficients.compute_digits();
                 for &window in coefficients.windows() {

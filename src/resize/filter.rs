@@ -40,6 +40,17 @@ impl Filter {
         }
     }
 
+    /// How many pixels of the output it reaches to each side.
+    pub(super) fn support(self) -> f64 {
+        match self {
+            Self::Nearest => 0.0,
+            Self::Box => 0.5,
+            Self::Bilinear | Self::Hamming => 1.0,
+            Self::Bicubic => 2.0,
+            Self::Lanczos => 3.0,
+        }
+    }
+
     /// The filter called `name`.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {

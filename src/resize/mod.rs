@@ -27,6 +27,12 @@
 //! nothing: it reverses the order of the windows. The module `kernel` has the passes and their
 //! SIMD.
 //!
+//! # Parts
+//!
+//! [`Part`] is a part of a resized image, such as a central crop. Only its windows are computed, and
+//! [`Part::needed`] says which pixels of the source they weigh. All else, such as the order of the
+//! passes, follows from the whole image, so the bytes are those of a crop of the resized image.
+//!
 //! Nothing is drawn here: the filter and the flips are given.
 //!
 //! # Example
@@ -48,19 +54,23 @@
 //! assert_eq!(planes, [228, 50, 0, 0, 0, 0]);
 //! ```
 
+mod axis;
 mod coefficients;
 mod filter;
 mod kernel;
 #[cfg(test)]
 mod oracle;
+mod part;
 
 pub use filter::Filter;
+pub use part::Part;
 
 use crate::image::{ImageRef, Rect};
 use crate::pack;
 pub use crate::pack::Flips;
 use crate::simd::Simd;
-use coefficients::{Axis, Coefficients, GROUP};
+use axis::Axis;
+use coefficients::{Coefficients, GROUP};
 use kernel::{ByteRows, HorizontalBuffers};
 
 /// Resizes images, and keeps its buffers between them.
@@ -135,17 +145,46 @@ impl Resizer {
         flips: Flips,
         out: &mut [u8],
     ) {
-        let (height, width) = (size.0 as usize, size.1 as usize);
-        assert_eq!(out.len(), 3 * height * width, "the output must be 3 x {height} x {width}");
-        assert!(source.width > 0 && source.height > 0 && !out.is_empty(), "an empty image");
-        let across = Axis { input: source.width, output: size.1, flip: flips.horizontal };
-        let down = Axis { input: source.height, output: size.0, flip: flips.vertical };
-        if (source.height, source.width) == size {
+        let part = Part::whole((source.height, source.width), size, filter);
+        self.resize_part(
+            source,
+            Rect { x: 0, y: 0, w: source.width, h: source.height },
+            part,
+            flips,
+            out,
+        );
+    }
+
+    /// Writes `part`, then flipped, into three planes.
+    ///
+    /// `source` is the part `region` of the image that is resized. It holds all pixels of
+    /// [`Part::needed`].
+    ///
+    /// # Panics
+    /// If `out` does not hold `3 * height * width` bytes of the part, a side of an image is 0, the
+    /// part reaches outside the resized image, or `source` lacks a pixel.
+    pub fn resize_part(
+        &mut self,
+        source: ImageRef<'_>,
+        region: Rect,
+        part: Part,
+        flips: Flips,
+        out: &mut [u8],
+    ) {
+        let Rect { w, h, .. } = part.rect;
+        assert_eq!(out.len(), 3 * h as usize * w as usize, "the output must be 3 x {h} x {w}");
+        assert!(part.fits(), "{part:?} is empty or reaches outside the resized image");
+        let needed = part.needed();
+        let source = source.crop(needed.relative_to(region.x, region.y));
+        let [mut down, mut across] = part.axes();
+        (down.origin, down.flip) = (needed.y as u32, flips.vertical);
+        (across.origin, across.flip) = (needed.x as u32, flips.horizontal);
+        if part.input == part.output {
             pack::planes(source, flips, out);
-        } else if filter == Filter::Nearest {
+        } else if part.filter == Filter::Nearest {
             self.nearest(source, across, down, out);
         } else {
-            self.convolve(source, across, down, filter, out);
+            self.convolve(source, across, down, part.filter, out);
         }
     }
 
@@ -172,10 +211,10 @@ impl Resizer {
     fn rows_then_columns(&mut self, source: ImageRef<'_>, down: Axis, out: &mut [u8]) {
         let Self { simd, across, down: coefficients, horizontal, between, .. } = self;
         let width = source.width as usize * 3;
-        between.resize(down.output as usize * width, 0);
+        between.resize(down.count as usize * width, 0);
         let (data, stride) = source.bytes();
         kernel::vertical(*simd, ByteRows { data, stride, width }, coefficients, between);
-        let between = ImageRef::new(source.width, down.output, between);
+        let between = ImageRef::new(source.width, down.count, between);
         kernel::horizontal(*simd, between, across, horizontal, out);
     }
 
@@ -186,7 +225,7 @@ impl Resizer {
         down: Axis,
         out: &mut [u8],
     ) {
-        let (height, width) = (down.output as usize, across.output as usize);
+        let (height, width) = (down.count as usize, across.count as usize);
         let Self { simd, across, down, horizontal, between, .. } = self;
         let used = down.trim();
         let rows = Rect { x: 0, y: used.start as i32, w: source.width, h: used.len() as u32 };
@@ -214,16 +253,20 @@ impl Resizer {
     }
 }
 
-/// The input sample of each output sample. As in Pillow, they come from repeated addition in f64.
-fn positions(Axis { input, output, flip }: Axis, positions: &mut Vec<usize>) {
-    let step = f64::from(input as f32) / f64::from(output);
+/// The input sample of each wanted output sample. As in Pillow, they come from repeated addition in
+/// f64.
+fn positions(axis: Axis, positions: &mut Vec<usize>) {
+    let step = axis.scale();
     let mut position = step * 0.5;
     positions.clear();
-    for _ in 0..output {
-        positions.push((position as usize).min(input as usize - 1));
+    for out in 0..axis.wanted().end {
+        if out >= axis.first {
+            let input = (position as usize).min(axis.input as usize - 1);
+            positions.push(input - axis.origin as usize);
+        }
         position += step;
     }
-    if flip {
+    if axis.flip {
         positions.reverse();
     }
 }

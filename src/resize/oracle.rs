@@ -2,9 +2,10 @@
 
 use proptest::prelude::*;
 
-use super::coefficients::{Axis, Coefficients, GROUP, PRECISION_BITS};
-use super::{Filter, Flips, Resizer, filter, rows_first};
-use crate::image::ImageRef;
+use super::axis::Axis;
+use super::coefficients::{Coefficients, GROUP, PRECISION_BITS};
+use super::{Filter, Flips, Part, Resizer, filter, rows_first};
+use crate::image::{ImageRef, Rect};
 
 /// One output sample; `sample(i)` gives input sample `i`.
 fn weigh(sample: impl Fn(usize) -> u8, coefficients: &Coefficients, out: usize) -> u8 {
@@ -16,7 +17,7 @@ fn weigh(sample: impl Fn(usize) -> u8, coefficients: &Coefficients, out: usize) 
 
 fn resize(source: &[u8], input: (usize, usize), output: (usize, usize), filter: Filter) -> Vec<u8> {
     let (mut across, mut down) = (Coefficients::default(), Coefficients::default());
-    let axis = |input, output| Axis { input: input as u32, output: output as u32, flip: false };
+    let axis = |input, output| Axis::whole(input as u32, output as u32, false);
     let (x_axis, y_axis) = (axis(input.1, output.1), axis(input.0, output.0));
     across.compute(filter, x_axis, GROUP);
     down.compute(filter, y_axis, 1);
@@ -100,6 +101,47 @@ proptest! {
         prop_assume!(input != output);
         let flips = Flips { horizontal, vertical };
         compare(&noise(input, seed), input, output, filter, flips)?;
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_part_is_a_crop_of_the_whole(
+        input in (1usize..150, 1usize..150),
+        output in (1usize..100, 1usize..100),
+        at in (0.0..1.0, 0.0..1.0, 0.0..1.0, 0.0..1.0),
+        filter in proptest::sample::select(&Filter::ALL),
+        (horizontal, vertical) in any::<(bool, bool)>(),
+        seed in any::<u64>(),
+    ) {
+        // A place and a size, both from a number in 0 to 1.
+        let place = |whole: usize, start: f64, share: f64| {
+            let start = (whole as f64 * start) as usize;
+            (start, 1 + ((whole - start - 1) as f64 * share) as usize)
+        };
+        let ((y, h), (x, w)) = (place(output.0, at.0, at.1), place(output.1, at.2, at.3));
+        let source = noise(input, seed);
+        let image = ImageRef::new(input.1 as u32, input.0 as u32, &source);
+        let size = (output.0 as u32, output.1 as u32);
+        let mut whole = vec![0; 3 * output.0 * output.1];
+        Resizer::default().resize(image, size, filter, Flips::default(), &mut whole);
+        let rows = whole.chunks_exact(output.1).enumerate();
+        let wanted = rows.filter(|(row, _)| (y..y + h).contains(&(row % output.0)));
+        let mut expected: Vec<u8> =
+            wanted.flat_map(|(_, row)| row[x..x + w].iter().copied()).collect();
+        let flips = Flips { horizontal, vertical };
+        flip(&mut expected, (h, w), flips);
+
+        let rect = Rect { x: x as i32, y: y as i32, w: w as u32, h: h as u32 };
+        let part = Part { input: (input.0 as u32, input.1 as u32), output: size, rect, filter };
+        // Only what is needed is there.
+        let needed = part.needed();
+        for simd in Resizer::available() {
+            let mut actual = vec![0; expected.len()];
+            let source = image.crop(needed);
+            Resizer::with_simd(simd).resize_part(source, needed, part, flips, &mut actual);
+            prop_assert!(actual == expected, "{} {part:?}", simd.name());
+        }
     }
 }
 

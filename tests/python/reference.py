@@ -61,12 +61,15 @@ def view_of(plan, image):
 
 
 def framed(image, frame):
-    """What lies in a frame, with the image mirrored outside, as by timm's `crop_or_pad`."""
+    """What lies in a frame, as by timm's `crop_or_pad`; outside a colour, or the mirrored image."""
     height, width = frame["size"]
     left, top = frame["x"], frame["y"]
     padding = [max(-left, 0), max(-top, 0)]
     padding += [max(left + width - image.width, 0), max(top + height - image.height, 0)]
-    image = F.pad(image, padding, padding_mode="reflect")
+    if (fill := frame.get("fill")) is None:
+        image = F.pad(image, padding, padding_mode="reflect")
+    else:
+        image = F.pad(image, padding, fill=tuple(fill))
     return F.crop(image, max(top, 0), max(left, 0), height, width)
 
 

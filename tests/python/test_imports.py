@@ -41,7 +41,8 @@ WHEN_IMPORTED = {
     "tied_augment.shards": "numpy torch .arguments .endings .ranks .webdataset",
     "tied_augment.webdataset": "",
     "tied_augment.tap": "torch .arguments .tracing",
-    "tied_augment.model": "torch .arguments .tap",
+    "tied_augment.normalize": "torch .arguments .view_from_timm",
+    "tied_augment.model": "torch .arguments .normalize .tap",
     "tied_augment.tracing": "torch",
     "tied_augment.similarity": "torch .arguments",
     "tied_augment.fused": "numpy ._core .arguments .exits .lazy",
@@ -77,6 +78,7 @@ ON_USE = {
     "tied_augment.cli.plain": ".timm",
     "tied_augment.cli.preview": "PIL",
     "tied_augment.cli.train": ".timm",
+    "tied_augment.cli.validate": ".timm",
     "tied_augment.cli.demo.__init__": "torch tqdm",
 }
 

@@ -125,7 +125,7 @@ def test_raw_images_are_for_models_that_normalise_them(forward):
     assert torch.equal(logits, expected[0])
     assert torch.equal(features, expected[1])
     tied = TiedModel(small_net(), forward=forward)
-    message = r"failed on images of torch.uint8: .*Byte.*output='float32'.*float\(\) / 255"
+    message = r"failed on images of torch.uint8: .*Byte.*normalize=Normalize\(mean, std\)"
     with pytest.raises(RuntimeError, match=message):
         tied(raw)
     assert all(tap.inputs is None for tap in tied._taps)

@@ -39,6 +39,7 @@ TEXTS = {
     "--remode": "pixel",
     "--mixup-mode": "batch",
     "--train-interpolation": "random",
+    "--interpolation": "",
     "--torchcompile": None,
     "--torchcompile-mode": None,
     "--worker-seeding": "all",
@@ -74,6 +75,7 @@ NUMBERS = {
     "--hflip": 0.5,
     "--vflip": 0.0,
     "--color-jitter": 0.4,
+    "--crop-pct": None,
     "--color-jitter-prob": None,
     "--grayscale-prob": None,
     "--gaussian-blur-prob": None,
@@ -353,9 +355,14 @@ class StepLog:
 @torch.inference_mode()
 def validate(model, loader, args, device):
     model.eval()
-    top1 = AverageMeter()
+    meters = {name: AverageMeter() for name in ("loss", "top1", "top2")}
     for images, target in loader:
         images, target = on_device(images, target, args, device)
         with autocast(args, device):
-            top1.update(accuracy(model(images), target)[0].item(), len(images))
-    return {"top1": top1.avg}
+            logits = model(images)
+        loss = nn.functional.cross_entropy(logits.float(), target)
+        for meter, value in zip(
+            meters.values(), (loss, *accuracy(logits, target, (1, 2))), strict=True
+        ):
+            meter.update(value.item(), len(images))
+    return {name: meter.avg for name, meter in meters.items()}

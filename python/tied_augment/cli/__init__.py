@@ -16,13 +16,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from tied_augment import __version__
-from tied_augment.cli import bench, demo, plain, preview, train
+from tied_augment.cli import bench, demo, plain, preview, train, validate
 from tied_augment.cli.errors import CommandError
 from tied_augment.cli.options import Parser, meant
 
 __all__ = ["main"]
 
-_COMMANDS = {"bench": bench, "demo": demo, "plain": plain, "preview": preview, "train": train}
+_COMMANDS = {
+    "bench": bench,
+    "demo": demo,
+    "plain": plain,
+    "preview": preview,
+    "train": train,
+    "validate": validate,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tied_augment.cli.errors import CommandError, needs_extra
 
-__all__ = ["add_parser", "run"]
+__all__ = ["add_parser", "run", "run_launcher"]
 
 # What the extra installs, with yaml, which timm's train.py imports. A script may need more.
 _PACKAGES = ("timm", "torch", "torchvision", "yaml")
@@ -32,12 +33,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Run the script in this process."""
-    from tied_augment.timm.errors import LaunchError
     from tied_augment.timm.launcher import run_script
+
+    return run_launcher(run_script, args)
+
+
+def run_launcher(launch: Callable[[Path, Sequence[str]], None], args: argparse.Namespace) -> int:
+    """Run a script of timm's by `launch`, for this command and ``validate``."""
+    from tied_augment.timm.errors import LaunchError
 
     try:
         with needs_extra("timm", _PACKAGES):
-            run_script(args.script, args.arguments)
+            launch(args.script, args.arguments)
     except LaunchError as error:
         raise CommandError(str(error)) from error
     return 0

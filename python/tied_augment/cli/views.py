@@ -48,11 +48,24 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
     "hflip": _CHANCE | {"help": "probability of a left-right flip"},
     "vflip": _CHANCE | {"help": "probability of a top-bottom flip"},
-    "crop": {"metavar": "KIND", "help": "rrc, rkrc, rkrr, center, squash, or pad as for CIFAR"},
+    "crop": {
+        "metavar": "KIND",
+        "help": "rrc, rkrc, rkrr, pad as for CIFAR, or for evaluation center, squash, border",
+    },
     "padding": {
         "type": int,
         "metavar": "PIXELS",
         "help": "border in pixels, for --crop pad",
+    },
+    "crop_pct": {
+        "type": float,
+        "metavar": "X",
+        "help": "size as a fraction of the size that is resized to, for evaluation",
+    },
+    "crop_border_pixels": {
+        "type": int,
+        "metavar": "PIXELS",
+        "help": "cut off each side of the image before, for evaluation",
     },
     "auto_augment": {
         "metavar": "POLICY",

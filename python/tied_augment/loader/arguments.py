@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 
 from tied_augment import _core
-from tied_augment.arguments import check_bool, check_channels
+from tied_augment.arguments import check_bool, check_normalization
 from tied_augment.loader.output import DTYPES, Layout, Output
 from tied_augment.view import View
 from tied_augment.view_from_timm import IMAGENET_MEAN, IMAGENET_STD
@@ -92,12 +92,9 @@ def output(output: str, mean: Any, std: Any, channels_last: bool, layout: Layout
             "mean and std have no effect on output='uint8', which is not normalised: give "
             "output='float32', 'float16' or 'bfloat16', or leave them out"
         )
-    means = check_channels("mean", IMAGENET_MEAN if mean is None else mean)
-    stds = check_channels("std", IMAGENET_STD if std is None else std)
-    if not all(0 <= value <= 1 for value in means):
-        raise ValueError(f"mean must be from 0 to 1, a fraction of 255, got {mean!r}")
-    if not all(0 < value <= 1 for value in stds):
-        raise ValueError(f"std must be above 0 and at most 1, a fraction of 255, got {std!r}")
+    means, stds = check_normalization(
+        IMAGENET_MEAN if mean is None else mean, IMAGENET_STD if std is None else std
+    )
     return Output(DTYPES[output], means, stds, check_bool("channels_last", channels_last), layout)
 
 

@@ -228,7 +228,7 @@ def _both_views(images: Tensor | Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     if not views[0].is_floating_point():
         raise TypeError(
             f"images must be floating (normalised) to be mixed, got {views[0].dtype}: use "
-            "TiedLoader(..., output='float32'), or (images.float() / 255 - mean) / std of each view"
+            "TiedLoader(..., output='float32'), or Normalize(mean, std) of each view"
         )
     return views[0], views[1]
 

@@ -7,6 +7,8 @@ checkpoints. For timm's train.py:
     arguments   adds the --tied-* options to its parser and refuses what can't work
     seam        lists the names that are substituted in it
     tied_run    the substitutes, made from the other modules
+    evaluation  the loader for validation
+    validation  the same in timm's validate.py
 
 torch and timm are imported on first use only. A train.py in a clone of timm's repository must
 import that clone, which Python finds only after the launcher has put the script's folder on the

@@ -113,8 +113,14 @@ _OPTIONS = {
         "native|timm",
         "load in threads, by this package, or in timm's worker processes",
     ),
+    "eval_loader": _Option(
+        "native",
+        ("native", "timm"),
+        "native|timm",
+        "likewise for validation, whose results are the same with both",
+    ),
     "threads": _Option(
-        None, int, "N", "number of threads of the native loader (default: that of --workers)"
+        None, int, "N", "number of threads of a native loader (default: that of --workers)"
     ),
 }
 

@@ -17,9 +17,8 @@ from functools import partial
 from os import PathLike
 from typing import Any
 
-import torch
-from timm.data import loader as timm_loader
 from timm.data.distributed_sampler import RepeatAugSampler
+from timm.data.loader import create_loader as timms_loader
 from torch.utils.data import IterableDataset, RandomSampler
 from torch.utils.data.distributed import DistributedSampler
 
@@ -27,6 +26,8 @@ from tied_augment.arguments import check_channels, check_unsigned, described
 from tied_augment.dataset import TiedDataset
 from tied_augment.loader import TiedLoader
 from tied_augment.skips import OnError
+from tied_augment.timm.evaluation import evaluation_loader
+from tied_augment.timm.prefetched import DEVICE_OPTIONS, PrefetchedLoader, prefetched
 from tied_augment.view import View
 from tied_augment.view_from_timm import IMAGENET_MEAN, IMAGENET_STD
 from tied_augment.views import Views
@@ -70,9 +71,6 @@ _SCHEDULE = {
     "num_batches": "num_batches",
 }
 
-# What it passes to `PrefetchLoader`.
-_DEVICE = ("device", "img_dtype", "fp16")
-
 # They are about worker processes, of which there are none.
 _WITHOUT_EFFECT = ("use_multi_epochs_loader", "persistent_workers", "worker_seeding")
 
@@ -81,7 +79,7 @@ _REFUSED = ("num_aug_splits", "tf_preprocessing")
 _KNOWN = {
     *_TRANSFORM,
     *_SCHEDULE.values(),
-    *_DEVICE,
+    *DEVICE_OPTIONS,
     *_WITHOUT_EFFECT,
     *_REFUSED,
     "batch_size_choices",
@@ -94,12 +92,6 @@ _KNOWN = {
     "re_split",
     "use_prefetcher",
 }
-
-
-class _PrefetchedLoader(TiedLoader):
-    """The loader below timm's ``PrefetchLoader``: targets as by timm's ``fast_collate``."""
-
-    _index_targets = True
 
 
 def create_loader(
@@ -127,7 +119,8 @@ def create_loader(
         dataset: as `TiedLoader` takes it, except a `TiedDataset`; its ``transform`` becomes None.
         input_size: side, (height, width) or (3, height, width).
         batch_size: B, the number of samples.
-        is_training: False for timm's own loader.
+        is_training: False for one view of each image, for validation: the batches of timm's loader,
+            bit for bit. If the data set's images can't be read without Python, it is timm's loader.
         num_views: V, at least 2.
         second: the second view, of which all later ones are other draws; None for other draws of
             the first.
@@ -148,7 +141,9 @@ def create_loader(
             smaller than a batch.
     """
     if not is_training:
-        return timm_loader.create_loader(dataset, input_size, batch_size, False, **options)
+        options |= {"input_size": input_size, "batch_size": batch_size}
+        loader = evaluation_loader(dataset, options)
+        return timms_loader(dataset, **options) if isinstance(loader, str) else loader
     _check_options(options)
     _check_dataset(dataset)
     options |= _checked_channels(options)
@@ -161,9 +156,9 @@ def create_loader(
     arguments |= _batches(dataset, views, input_size, batch_size, options) | _loading(options)
     dataset.transform = None
     prefetcher = options.get("use_prefetcher", True)
-    loader = (_PrefetchedLoader if prefetcher else TiedLoader)(dataset, **arguments)
+    loader = (PrefetchedLoader if prefetcher else TiedLoader)(dataset, **arguments)
     refuse_no_batches(loader, batch_size)
-    return _prefetched(loader, options, num_views) if prefetcher else loader
+    return prefetched(loader, options, **_erasing(options, num_views)) if prefetcher else loader
 
 
 def refuse_no_batches(loader: Any, batch_size: int) -> None:
@@ -314,20 +309,9 @@ def _scheduled(dataset: Any, sampler: Any, batch_size: int, options: dict[str, A
     return ScheduledBatchSampler(order, batch_sizes, drop_last=True, **schedule)
 
 
-def _prefetched(loader: TiedLoader, options: dict[str, Any], num_views: int) -> Any:
-    """Put timm's ``PrefetchLoader`` over `loader`."""
-    device = {name: options[name] for name in _DEVICE if name in options}
-    if "device" in device:
-        device["device"] = torch.device(device["device"])
+def _erasing(options: dict[str, Any], num_views: int) -> dict[str, Any]:
+    """What timm's ``PrefetchLoader`` erases by."""
     erase = {name: options[name] for name in _ERASING if options.get(name) is not None}
     if options.get("no_aug") or not erase.get("re_prob"):
         erase = {}
-    prefetch_loader: Any = timm_loader.PrefetchLoader
-    return prefetch_loader(
-        loader,
-        mean=options["mean"],
-        std=options["std"],
-        re_num_splits=erasing_splits(options, num_views),
-        **device,
-        **erase,
-    )
+    return erase | {"re_num_splits": erasing_splits(options, num_views)}

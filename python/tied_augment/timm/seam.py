@@ -29,7 +29,7 @@ __all__ = ["install"]
 _REQUIRED: dict[str, Callable[..., Any]] = {
     # The model stays the plain one; hooks on it record the input of its classifier.
     "create_model": TiedRun.create_model,
-    # The train loader gives batches of views.
+    # The train loader gives batches of views; that for validation is ours, too.
     "create_loader": TiedRun.create_loader,
     # Only view 1 is mixed, within the view, and the loss needs to know how much.
     "Mixup": TiedRun.mixup,

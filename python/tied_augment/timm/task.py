@@ -58,7 +58,7 @@ class _ReportsParts:
         if not images.is_floating_point():
             raise TypeError(
                 f"images must be floating, got {images.dtype}: normalise them, "
-                "(images.float() / 255 - mean) / std, or let the loader do it"
+                "Normalize(mean, std)(images), or let the loader do it"
             )
         result: dict[str, Tensor] = super().forward(images, target)  # type: ignore[misc]
         return result | {name: self.criterion.last[name] for name in PARTS}

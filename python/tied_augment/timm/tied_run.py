@@ -23,6 +23,7 @@ from tied_augment.loss import SIMILARITIES, Schedule, TiedLoss
 from tied_augment.timm.collate import view_loader
 from tied_augment.timm.criterion import TiedCriterion
 from tied_augment.timm.errors import LaunchError, warnings_in_log
+from tied_augment.timm.evaluation import chosen_loader
 from tied_augment.timm.loader import refuse_no_batches
 from tied_augment.timm.mixup import FirstViewFastCollateMixup, FirstViewMixup
 from tied_augment.timm.native import native_loader, tied_loader, why_not
@@ -105,7 +106,7 @@ class TiedRun:
     def create_loader(self, original: Callable[..., Any], dataset: Any, **kw: Any) -> Any:
         """Create a loader; for training, one of several views."""
         if not kw.get("is_training", False):
-            return original(dataset, **kw)
+            return chosen_loader(self._args, original, dataset, kw, self._say)
         # The script's checks are over, and its checkpoints must keep what the user typed.
         self._args.split_bn = self._split_bn
         collate = kw.get("collate_fn")

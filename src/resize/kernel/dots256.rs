@@ -139,7 +139,8 @@ fn load(bytes: &[u8]) -> __m256i {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::coefficients::{Axis, GROUP};
+    use super::super::super::axis::Axis;
+    use super::super::super::coefficients::GROUP;
     use super::super::super::filter::Filter;
     use super::super::buffers::{ByteRows, HorizontalBuffers};
     use super::super::{dots, portable, quads, transposed};
@@ -173,7 +174,7 @@ mod tests {
         for filter in [Filter::Bilinear, Filter::Bicubic, Filter::Lanczos] {
             for (rows, input, output) in [(9, 50, 22), (1, 7, 3), (33, 333, 40), (17, 20, 61)] {
                 let mut coefficients = Coefficients::default();
-                let axis = Axis { input, output, flip: rows == 9 };
+                let axis = Axis::whole(input, output, rows == 9);
                 let data: Vec<u8> = (0..rows * input as usize * 3).map(pixels).collect();
                 coefficients.compute(filter, axis, GROUP);
                 coefficients.compute_digits();

@@ -50,9 +50,7 @@ def write_sheet(files: Sequence[Path], path: Path) -> None:
     """Draw a pair of views of the first file of each class, of epoch 0 with seed 0."""
     first = {file.parent: index for index, file in reversed(list(enumerate(files)))}
     rows = [
-        make_row(
-            TwoView(VIEW), decode(files[index]), [folder.name, files[index].name], index, 0, 0
-        )
+        make_row(TwoView(VIEW), decode(files[index]), [folder.name, files[index].name], index, 0, 0)
         for folder, index in sorted(first.items())
     ]
     title = (
