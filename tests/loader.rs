@@ -156,7 +156,8 @@ fn members_of_archives_are_parts_of_files() {
     let path = std::env::temp_dir().join(format!("tied-augment-{}.bin", std::process::id()));
     std::fs::write(&path, b"0123456789").unwrap();
     let archive = Arc::new(Archive::new(path.clone()).unwrap());
-    let member = |start| OwnedSource::Member { archive: Arc::clone(&archive), start, len: 4 };
+    let member =
+        |start| OwnedSource::Member { archive: Arc::clone(&archive), start, len: 4, name: None };
     let members = [member(2), member(8)];
     let loader = Loader::new(1).unwrap();
     loader.submit(job(samples(&members, &[0, 1]))).unwrap();

@@ -44,6 +44,7 @@ class Located:
         rest: from an index to what follows the image in its item: target, ...
         paths: of the image files, or of the archives if there are `members`.
         members: ``(N, 3)`` uint64.
+        names: what errors call the members; None to call all, or one, by their places.
         pixels: ``(N, height, width, 3)`` uint8.
     """
 
@@ -51,6 +52,7 @@ class Located:
     paths: Sequence[str] = ()
     members: NDArray[np.uint64] | None = None
     pixels: NDArray[np.uint8] | None = None
+    names: Sequence[str | None] | None = None
 
     def has_places_of(self, other: Located) -> bool:
         """Whether the files or members are those of `other`. False for arrays."""
@@ -65,7 +67,7 @@ class Located:
         if self.pixels is not None:
             return _core.Catalog.pixels(np.asarray(self.pixels))
         if self.members is not None:
-            return _core.Catalog.members(list(self.paths), self.members)
+            return _core.Catalog.members(list(self.paths), self.members, self.names)
         return _core.Catalog.files(list(self.paths))
 
 
@@ -73,8 +75,8 @@ def locate(dataset: Any) -> Located | str:
     """Find where the images of `dataset` lie; the reason if only Python can read them.
 
     Known are lists of ``(path, target, ...)``, torchvision's ``ImageFolder``, ``CIFAR10`` and
-    ``CIFAR100``, timm's ``ImageDataset`` over folders and uncompressed tar files, and
-    `ArrayDataset`. A ``Subset`` is known too, and a ``ConcatDataset`` whose parts are all files or
+    ``CIFAR100``, timm's ``ImageDataset`` over folders and uncompressed tar files,
+    `ArrayDataset` and `PackedDataset`. A ``Subset`` is known too, and a ``ConcatDataset`` whose parts are all files or
     all members of archives; but not those of images in memory.
 
     Later changes of the data set's lists don't change what has been found.
@@ -85,6 +87,8 @@ def locate(dataset: Any) -> Located | str:
     if isinstance(dataset, ArrayDataset) and type(dataset).__getitem__ is ArrayDataset.__getitem__:
         targets = dataset.targets
         return Located(lambda index: (targets[index],), pixels=dataset.images)
+    if keeps(dataset, "tied_augment.packed.dataset", "PackedDataset", "__getitem__"):
+        return _packed(dataset)
     if keeps(dataset, "torch.utils.data", "Subset", "__getitem__"):
         whole = locate(dataset.dataset)
         return whole if isinstance(whole, str) else _selected(whole, dataset.indices)
@@ -114,12 +118,19 @@ def locate(dataset: Any) -> Located | str:
 
 _KNOWN = (
     ("tied_augment.sources", "ArrayDataset"),
+    ("tied_augment.packed.dataset", "PackedDataset"),
     ("torch.utils.data", "Subset"),
     ("torch.utils.data", "ConcatDataset"),
     ("torchvision.datasets", "CIFAR10"),
     ("torchvision.datasets", "ImageFolder"),
     ("timm.data", "ImageDataset"),
 )
+
+
+def _packed(dataset: Any) -> Located:
+    paths, members, names = dataset.places()
+    targets = dataset.targets
+    return Located(lambda index: (targets[index],), paths, members, names=names)
 
 
 def _listed(items: Sequence[Any]) -> Located | str:
@@ -155,7 +166,10 @@ def _concatenated(parts: Sequence[Located | str], ends: Sequence[int]) -> Locate
     moved = [rows.copy() for rows in members]
     for rows, archives in zip(moved, before, strict=True):
         rows[:, 0] += np.uint64(archives)
-    return Located(rest, paths, np.concatenate(moved))
+    names: list[str | None] = []
+    for part, rows in zip(located, moved, strict=True):
+        names += [None] * len(rows) if part.names is None else part.names
+    return Located(rest, paths, np.concatenate(moved), names=names)
 
 
 def _selected(whole: Located, indices: Sequence[int]) -> Located | str:
@@ -165,7 +179,9 @@ def _selected(whole: Located, indices: Sequence[int]) -> Located | str:
     rest = whole.rest
     picked = replace(whole, rest=lambda index: rest(chosen[index]))
     if whole.members is not None:
-        return replace(picked, members=whole.members[np.asarray(chosen, np.int64)])
+        members = whole.members[np.asarray(chosen, np.int64)]
+        names = whole.names and [whole.names[index] for index in chosen]
+        return replace(picked, members=members, names=names)
     return replace(picked, paths=[whole.paths[index] for index in chosen])
 
 

@@ -106,8 +106,8 @@ def joined(reads: Sequence[Reader], ends: Sequence[int]) -> Reader:
 def reader_of(dataset: Any) -> Reader:
     """Find the cheapest way to read `dataset`: from index to ``(image, target, ...)``.
 
-    torchvision's ``ImageFolder`` and timm's ``ImageDataset`` over folders give paths, timm's other
-    readers bytes, a ``Subset`` or ``ConcatDataset`` what its parts give. Any other data set is
+    torchvision's ``ImageFolder`` and timm's ``ImageDataset`` over folders give paths, a
+    `PackedDataset` places in its shards, timm's other readers bytes, a ``Subset`` or ``ConcatDataset`` what its parts give. Any other data set is
     asked for its items. So is a subclass of these with a ``__getitem__`` or ``loader`` of its own.
 
     Raises:
@@ -131,6 +131,8 @@ def reader_of(dataset: Any) -> Reader:
     if keeps(dataset, "torch.utils.data", "ConcatDataset", "__getitem__"):
         reads = [reader_of(part) for part in dataset.datasets]
         return joined(reads, dataset.cumulative_sizes)
+    if keeps(dataset, "tied_augment.packed.dataset", "PackedDataset", "__getitem__"):
+        return dataset.located  # type: ignore[no-any-return]
     if plain_folder(dataset):
         refuse_transform(dataset)
         return _folder_reader(dataset)

@@ -7,8 +7,9 @@ use numpy::ndarray::ArrayView1;
 use numpy::{PyArray4, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
-use super::errors::to_python;
+use super::errors::{detached, to_python};
 use super::samples::bytes_of;
 use crate::source::{Archive, OwnedSource};
 
@@ -24,27 +25,34 @@ impl Catalog {
         Self(paths.into_iter().map(|path| OwnedSource::Path(path.into())).collect())
     }
 
-    /// Members of archives; `members` has a row (archive, first byte, number of bytes) per sample.
+    /// Members of archives; `members` has a row (archive, first byte, number of bytes) per sample,
+    /// and `names` what errors call each.
     #[staticmethod]
-    fn members(archives: Vec<PathBuf>, members: PyReadonlyArray2<'_, u64>) -> PyResult<Self> {
+    fn members(
+        archives: Vec<PathBuf>,
+        members: PyReadonlyArray2<'_, u64>,
+        names: Option<Vec<Option<String>>>,
+    ) -> PyResult<Self> {
         let open = |path| Archive::new(path).map(Arc::new).map_err(to_python);
         let archives = archives.into_iter().map(open).collect::<PyResult<Vec<_>>>()?;
-        let member = |row: ArrayView1<'_, u64>| {
-            let archive = archives.get(usize::try_from(row[0]).ok()?)?;
-            Some(OwnedSource::Member { archive: Arc::clone(archive), start: row[1], len: row[2] })
+        let member = |row: ArrayView1<'_, u64>, name: Option<&String>| {
+            let archive = Arc::clone(archives.get(usize::try_from(row[0]).ok()?)?);
+            let name = name.map(|name| Arc::from(name.as_str()));
+            Some(OwnedSource::Member { archive, start: row[1], len: row[2], name })
         };
         let members = members.as_array();
         if members.ncols() != 3 {
             let message = format!("members must have 3 columns, not {}", members.ncols());
             return Err(PyValueError::new_err(message));
         }
-        let member = |row: ArrayView1<'_, u64>| {
-            member(row).ok_or_else(|| {
+        let member = |(number, row): (usize, ArrayView1<'_, u64>)| {
+            let name = names.as_ref().and_then(|names| names.get(number)?.as_ref());
+            member(row, name).ok_or_else(|| {
                 let count = archives.len();
                 PyValueError::new_err(format!("{row} is not a member of {count} archives"))
             })
         };
-        members.rows().into_iter().map(member).collect::<PyResult<_>>().map(Self)
+        members.rows().into_iter().enumerate().map(member).collect::<PyResult<_>>().map(Self)
     }
 
     /// The images of an (N, height, width, 3) uint8 array, which is not copied.
@@ -65,8 +73,27 @@ impl Catalog {
         Ok(Self((0..count).map(image).collect()))
     }
 
+    /// The sample at `index`, for what takes samples one by one.
+    fn sample(&self, index: u64) -> PyResult<Located> {
+        self.source(index).map(Located)
+    }
+
     fn __len__(&self) -> usize {
         self.0.len()
+    }
+}
+
+/// A sample of a [`Catalog`], which the core reads when it needs it.
+#[pyclass(frozen, module = "tied_augment._core")]
+pub struct Located(pub OwnedSource);
+
+#[pymethods]
+impl Located {
+    /// The content of the file or member.
+    fn read<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let mut buffer = Vec::new();
+        let content = detached(py, || self.0.as_source().read(&mut buffer))?;
+        Ok(PyBytes::new(py, content))
     }
 }
 

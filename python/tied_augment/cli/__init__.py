@@ -16,13 +16,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from tied_augment import __version__
-from tied_augment.cli import bench, demo, plain, preview, train
+from tied_augment.cli import bench, demo, pack, plain, preview, train, unpack, verify
 from tied_augment.cli.errors import CommandError
 from tied_augment.cli.options import Parser, meant
 
 __all__ = ["main"]
 
-_COMMANDS = {"bench": bench, "demo": demo, "plain": plain, "preview": preview, "train": train}
+_COMMANDS = {
+    "bench": bench,
+    "demo": demo,
+    "pack": pack,
+    "plain": plain,
+    "preview": preview,
+    "train": train,
+    "unpack": unpack,
+    "verify": verify,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
