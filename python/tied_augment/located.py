@@ -75,9 +75,9 @@ def locate(dataset: Any) -> Located | str:
     """Find where the images of `dataset` lie; the reason if only Python can read them.
 
     Known are lists of ``(path, target, ...)``, torchvision's ``ImageFolder``, ``CIFAR10`` and
-    ``CIFAR100``, timm's ``ImageDataset`` over folders and uncompressed tar files,
-    `ArrayDataset` and `PackedDataset`. A ``Subset`` is known too, and a ``ConcatDataset`` whose parts are all files or
-    all members of archives; but not those of images in memory.
+    ``CIFAR100``, timm's ``ImageDataset`` over folders, uncompressed tar files and packed data sets,
+    `ArrayDataset` and `PackedDataset`. A ``Subset`` is known too, and a ``ConcatDataset`` whose
+    parts are all files or all members of archives; but not those of images in memory.
 
     Later changes of the data set's lists don't change what has been found.
 
@@ -199,6 +199,12 @@ def _timm_located(dataset: Any) -> Located | str:
         files = list(reader.samples)
         paths = [file[0] for file in files]
         return Located(lambda index: timm_targets(dataset, *files[index][1:]), paths)
+    if keeps(reader, "tied_augment.timm.packed", "PackedReader", "__getitem__"):
+        targets = [target for _, target in reader.samples]
+        whole = _packed(reader.dataset)
+        chosen = _selected(whole, [index for index, _ in reader.samples])
+        assert isinstance(chosen, Located)
+        return replace(chosen, rest=lambda index: timm_targets(dataset, targets[index]))
     if keeps(reader, "timm.data.readers.reader_image_tar", "ReaderImageTar", "__getitem__"):
         infos = [info for info, _ in reader.samples]
         targets = [target for _, target in reader.samples]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tied_augment import TwoView, View, build_info
-from tied_augment.cli.errors import CommandError, needs_extra
+from tied_augment.cli.errors import CommandError, needs_extra, said
 from tied_augment.cli.options import MOST_THREADS, Typed, among_others, check_range, typed
 from tied_augment.cli.views import add_view_option, in_options
 
@@ -47,7 +47,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "run: the rates are an upper bound for training.",
     )
     parser.add_argument(
-        "folder", type=Path, metavar="DATA_DIR", help="an image folder, or a tar file of images"
+        "folder",
+        type=Path,
+        metavar="DATA_DIR",
+        help="an image folder, a tar file of images, or a packed data set",
     )
     add_view_option(parser, "auto_augment")
     add_view_option(parser, "size")
@@ -123,8 +126,16 @@ def _dataset(folder: Path) -> Any:
     from timm.data.dataset import ImageDataset
     from timm.data.readers import get_img_extensions
 
+    from tied_augment.timm.packed import packed_dataset
+
     if not folder.exists():
         raise CommandError(f"there is no {folder}: give a folder of images, or a tar file of them")
+    try:
+        packed = packed_dataset("", str(folder), search_split=False)
+    except (OSError, ValueError) as error:
+        raise CommandError(said(error)) from error
+    if packed is not None:
+        return packed
     try:
         return ImageDataset(str(folder))
     except (OSError, tarfile.TarError) as error:

@@ -14,7 +14,7 @@ class CommandError(Exception):
 
 
 def said(problem: object) -> str:
-    """An error or a name as it is printed: bytes of a name that are not UTF-8 as ``\\udc..``."""
+    """An error or a name as it is printed: what is not UTF-8 in a name is escaped."""
     text = str(problem)
     if isinstance(problem, OSError) and problem.filename is not None and problem.strerror:
         text = f"{problem.filename}: {problem.strerror}"

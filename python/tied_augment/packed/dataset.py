@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tied_augment import _core
-from tied_augment.packed.index import read_set, read_shard
+from tied_augment.packed.images import unpack
+from tied_augment.packed.index import read_set, read_shards
 
 __all__ = ["PackedDataset"]
 
@@ -53,19 +54,15 @@ class PackedDataset:
         self.targets: list[int] = []
         self.names: list[str] = []
         self._archives = [str(packed.folder / name) for name in packed.shards]
-        members = []
-        for number, (name, samples) in enumerate(zip(packed.shards, packed.samples, strict=True)):
-            shard = read_shard(packed.folder, name, packed.classes, len(self.names))
-            if len(shard.names) != samples:
-                raise ValueError(
-                    f"{self._archives[number]} has {len(shard.names)} samples, not {samples} as "
-                    "the data set's index says: copy both anew, or pack the data set anew"
-                )
+        members, packed_ones = [], []
+        for number, shard in enumerate(read_shards(packed)):
             self.targets += shard.labels
             self.names += shard.names
+            packed_ones.append(np.array(shard.packed, np.bool_))
             places = shard.places()
             members.append(np.insert(places, 0, np.uint64(number), axis=1))
         self._members = np.concatenate(members)
+        self._packed = np.concatenate(packed_ones)
 
     def __len__(self) -> int:
         return len(self._members)
@@ -86,6 +83,24 @@ class PackedDataset:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.root,)
+
+    def original(self, index: int) -> bytes:
+        """Give back the file that was packed, byte for byte.
+
+        Raises:
+            IndexError: there is no such sample.
+            OSError: the shard can't be read, or has changed.
+            DecodeError: the packed image is broken.
+        """
+        number = self._index(index)
+        content = self._catalog.sample(number).read()
+        if not self._packed[number]:
+            return content
+        try:
+            return unpack(content)
+        except _core.DecodeError as error:
+            shard = self._archives[int(self._members[number, 0])]
+            raise _core.DecodeError(f"{shard}, {self.names[number]}: {error}") from error
 
     def located(self, index: int) -> tuple[_core.Located, int]:
         """The item at `index` as `TiedDataset` takes it: the core reads the image later."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tied_augment import _core
-from tied_augment.arguments import listed
 
 __all__ = [
     "BEGUN",
@@ -31,11 +30,12 @@ __all__ = [
     "RELEASE",
     "PackedSet",
     "Shard",
-    "check_name",
     "check_names",
     "is_packed",
+    "is_within",
     "read_set",
     "read_shard",
+    "read_shards",
     "shard_name",
 ]
 
@@ -136,35 +136,35 @@ def read_set(folder: str | os.PathLike[str]) -> PackedSet:
         raise FileNotFoundError(f"{folder} is not a packed data set: it has no {INDEX}")
     content = _read(path)
     _check_release(path, content)
-    classes, empty = content.get("classes"), content.get("empty")
-    if not _all(classes, str) or len(set(classes)) < len(classes):
-        raise _broken(path, "classes must be names, each once")
-    if not _all(empty, str) or not set(empty) <= set(classes):
-        raise _broken(path, "empty must be names of classes")
-    for name in empty:
-        try:
-            check_name(name)
-        except ValueError as error:
-            raise _broken(path, str(error)) from error
-    names, samples = _columns(path, content, content.get("shards"))
+    classes, empty = _list(path, content, "classes", str), _list(path, content, "empty", str)
+    if len(set(classes)) < len(classes) or not set(empty) <= set(classes):
+        raise _broken(path, "classes must be names, each once, with those of empty among them")
+    _check_names(path, empty)
+    shards = _list(path, content, "shards", dict)
+    names = [shard.get("name") for shard in shards]
+    if names != [shard_name(number) for number in range(len(names))]:
+        raise _broken(path, f"shards must be {shard_name(0)}, {shard_name(1)}, ...")
+    samples = [shard.get("samples") for shard in shards]
+    if set(map(type, samples)) != {int} or min(samples) < 1:
+        raise _broken(path, "shards must have numbers of samples, above 0")
     return PackedSet(folder, classes, empty, names, samples)
 
 
-def _columns(path: Path, content: Mapping[str, Any], shards: Any) -> tuple[list[str], list[int]]:
-    if not _all(shards, dict):
-        raise _broken(path, "shards must be a list of objects")
-    names = [shard.get("name") for shard in shards]
-    samples = [shard.get("samples") for shard in shards]
-    if names != [shard_name(number) for number in range(len(names))]:
-        raise _broken(path, f"shards must be {shard_name(0)}, {shard_name(1)}, ...")
-    if not _all(samples, int) or min(samples, default=1) < 1:
-        raise _broken(path, "samples must be numbers above 0")
-    if not shards or content.get("samples") != sum(samples):
-        raise _broken(path, "the number of samples must be the sum of those of the shards")
-    return names, samples
+def read_shards(packed: PackedSet) -> Iterator[Shard]:
+    """Read and check the indices of all shards of a data set.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_shard`.
+    """
+    first = 0
+    for name, samples in zip(packed.shards, packed.samples, strict=True):
+        yield read_shard(packed.folder, name, packed.classes, first, samples)
+        first += samples
 
 
-def read_shard(folder: Path, name: str, classes: Sequence[str], first: int) -> Shard:
+def read_shard(
+    folder: Path, name: str, classes: Sequence[str], first: int, samples: int | None = None
+) -> Shard:
     """Read and check the index of a shard, and whether it is about the tar file beside it.
 
     Args:
@@ -172,6 +172,7 @@ def read_shard(folder: Path, name: str, classes: Sequence[str], first: int) -> S
         name: of the tar file.
         classes: the names of the set's classes.
         first: the number of the shard's first sample in the set.
+        samples: how many samples it must have; None if that is not known.
 
     Raises:
         FileNotFoundError: the index or the tar file is missing.
@@ -185,34 +186,33 @@ def read_shard(folder: Path, name: str, classes: Sequence[str], first: int) -> S
     if content.get("shard") != name or content.get("first") != first:
         raise _broken(path, f"it is the index of another shard than {name} with sample {first}")
     shard = Shard(name, first=first)
-    shard.bytes, shard.sizes = content.get("bytes"), content.get("original_bytes")
-    if not _all([shard.bytes, shard.sizes], int):
+    count = len(_list(path, content, "names", str))
+    if count != samples and (samples is not None or not count):
+        raise _broken(path, f"it has {count} samples, not {samples} as {INDEX} says")
+    samples = count
+    shard.bytes, shard.sizes = content.get("bytes", 0), content.get("original_bytes", 0)
+    if {type(shard.bytes), type(shard.sizes)} != {int}:
         raise _broken(path, "bytes and original_bytes must be numbers")
     for column, kind in zip(_COLUMNS, (str, int, int, int, int, str), strict=True):
-        values = content.get(column)
-        if not _all(values, kind) or len(values) != len(content.get("names", ())):
-            raise _broken(path, f"{column} must have one {kind.__name__} per sample")
+        values = _list(path, content, column, kind)
+        if len(values) != samples:
+            raise _broken(path, f"{column} must have one entry for each of {samples} samples")
         setattr(shard, column, values)
+    positions = set(map(str, range(samples)))
     for column in ("unchanged", "broken"):
-        values = content.get(column)
-        if not isinstance(values, dict) or not _all(list(values.values()), str):
+        texts = content.get(column)
+        if not isinstance(texts, dict) or not set(map(type, texts.values())) <= {str}:
             raise _broken(path, f"{column} must have texts by position")
-        if not set(values) <= set(map(str, range(len(shard.names)))):
-            raise _broken(path, f"{column} must have texts by position")
-        setattr(shard, column, values)
+        if not set(texts) <= positions:
+            raise _broken(path, f"{column} must have positions from 0 to {samples - 1}")
+        setattr(shard, column, texts)
     _check_samples(path, shard, len(classes))
     _check_archive(folder / name, shard)
     return shard
 
 
 def _check_samples(path: Path, shard: Shard, classes: int) -> None:
-    if not shard.names:
-        raise _broken(path, "it has no samples")
-    for name in shard.names:
-        try:
-            check_name(name)
-        except ValueError as error:
-            raise _broken(path, str(error)) from error
+    _check_names(path, shard.names)
     high = classes if classes else 1 << 63
     if min(shard.labels) < -1 or max(shard.labels) >= high:
         raise _broken(path, f"labels must be from -1 to {high - 1}")
@@ -261,15 +261,9 @@ def _size(header: bytes) -> int:
     return int(digits, 8) if re.fullmatch(rb"[0-7]+", digits) else -1
 
 
-def check_name(name: str) -> None:
-    """Refuse a name that would not be a file below a folder.
-
-    Raises:
-        ValueError: it is absolute, leaves the folder, or has an empty part.
-    """
-    parts = name.split("/")
-    if {"", ".", ".."} & set(parts) or "\0" in name or "\\" in name and os.sep == "\\":
-        raise ValueError(f"the name {name[:200]!r} is not that of a file within a folder")
+def is_within(name: str) -> bool:
+    """Whether a name is that of a file below a folder: not absolute, and without ``..``."""
+    return not {"", ".", ".."} & set(name.split("/")) and "\0" not in name
 
 
 def check_names(names: Iterable[str]) -> None:
@@ -287,7 +281,7 @@ def check_names(names: Iterable[str]) -> None:
     while folders:
         both = folders & seen
         if both:
-            raise ValueError(f"{listed(sorted(both)[:1])} is both a sample and a folder")
+            raise ValueError(f"{min(both)!r} is both a sample and a folder")
         folders = {os.path.dirname(folder) for folder in folders} - {""}
 
 
@@ -312,9 +306,18 @@ def _check_release(path: Path, content: Mapping[str, Any]) -> None:
         )
 
 
-def _all(values: Any, kind: type) -> bool:
-    """Whether it is a list of `kind`; True and False are not numbers."""
-    return isinstance(values, list) and set(map(type, values)) <= {kind}
+def _list(path: Path, content: Mapping[str, Any], name: str, kind: type) -> list[Any]:
+    """A list of `kind`; True and False are not numbers."""
+    values = content.get(name)
+    if not isinstance(values, list) or not set(map(type, values)) <= {kind}:
+        raise _broken(path, f"{name} must be a list of {kind.__name__}")
+    return values
+
+
+def _check_names(path: Path, names: Iterable[str]) -> None:
+    bad = next((name for name in names if not is_within(name)), None)
+    if bad is not None:
+        raise _broken(path, f"the name {bad[:200]!r} is not that of a file within a folder")
 
 
 def _broken(path: Path, cause: str) -> ValueError:

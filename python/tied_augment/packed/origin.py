@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tied_augment.packed.index import INDEX, check_name, check_names, is_packed
+from tied_augment.packed.index import INDEX, check_names, is_packed, is_within
 
 __all__ = ["Origin", "Sample", "origin_of"]
 
@@ -107,8 +107,9 @@ def origin_of(paths: Sequence[Path]) -> Origin:
         origin = _files(paths)
     if not origin.samples:
         raise ValueError(f"{paths[0]} has no images: none ends in {', '.join(_ENDINGS)}")
-    for sample in origin.samples:
-        check_name(sample.name)
+    bad = next((sample.name for sample in origin.samples if not is_within(sample.name)), None)
+    if bad is not None:
+        raise ValueError(f"{paths[0]}: the name {bad!r} is not that of a file within a folder")
     check_names(sample.name for sample in origin.samples)
     return origin
 
@@ -218,7 +219,9 @@ def _archives(paths: Sequence[Path]) -> Origin:
                 try:
                     targets[_key(name)] = int(content)
                 except ValueError:
-                    raise ValueError(f"{path}, {info.name}: {content[:40]!r} is no target") from None
+                    raise ValueError(
+                        f"{path}, {info.name}: {content[:40]!r} is no target"
+                    ) from None
             elif name.lower().endswith(_ENDINGS):
                 members.append((name, str(path), info))
             else:
