@@ -41,7 +41,8 @@ def check_all(
     """
     with needs_extra("pack"):
         from tqdm import tqdm
-    args.threads = args.threads or build_info()["threads"]
+    if args.threads is None:
+        args.threads = build_info()["threads"]
     check_range(args, "threads", 1, MOST_THREADS)
     begun = time.perf_counter()
     sound = wrong = size = 0

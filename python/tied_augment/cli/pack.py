@@ -60,7 +60,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Pack, and print what was done."""
     check_range(args, "shard_size", 1, 1_000_000)
-    args.threads = args.threads or build_info()["threads"]
+    if args.threads is None:
+        args.threads = build_info()["threads"]
     check_range(args, "threads", 1, MOST_THREADS)
     for sources, out in _parts(args.sources, args.out):
         begun = time.perf_counter()
@@ -116,24 +117,31 @@ def _pack(sources: list[Path], out: Path, args: argparse.Namespace) -> Summary:
 
 
 def _show(summary: Summary, out: Path, seconds: float) -> None:
-    files, size = f"{summary.files} files", f"{summary.shards} shards in {out}"
     ratio = summary.after / max(summary.before, 1)
-    print(f"{files} are {size}: {_mb(summary.before)} are {_mb(summary.after)} ({ratio:.3f} times)")
+    print(
+        f"{_count(summary.files, 'file')} in {_count(summary.shards, 'shard')} in {out}: "
+        f"{_mb(summary.before)} are {_mb(summary.after)} now ({ratio:.3f} times)"
+    )
     if summary.packed_now:
         rate = summary.packed_now / max(seconds, 1e-9) / 1e6
         print(f"packed and checked {_mb(summary.packed_now)} in {seconds:.0f} s, {rate:.1f} MB/s")
     else:
         print("nothing was left to pack")
     if summary.left_out:
-        print(f"left out, since they are not images by their names: {summary.left_out} files")
+        print(f"left out, not images by their names: {_count(summary.left_out, 'file')}")
     for cause, count in sorted(summary.unchanged.items(), key=lambda item: -item[1]):
-        print(f"stored unchanged: {count} files ({cause})")
+        print(f"stored unchanged: {_count(count, 'file')} ({cause})")
     if summary.broken:
-        print(f"{len(summary.broken)} images can't be decoded, in training as before packing:")
+        count = _count(len(summary.broken), "image")
+        print(f"{count} can't be decoded, neither before packing nor after:")
         for name, cause in list(summary.broken.items())[:_NAMED]:
             print(f"  {said(name)}: {cause}")
         if len(summary.broken) > _NAMED:
             print(f"  and {len(summary.broken) - _NAMED} more, in 'broken' of the shards' indices")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _mb(size: int) -> str:
