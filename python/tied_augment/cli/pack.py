@@ -132,8 +132,8 @@ def _show(summary: Summary, out: Path, seconds: float) -> None:
     for cause, count in sorted(summary.unchanged.items(), key=lambda item: -item[1]):
         print(f"stored unchanged: {_count(count, 'file')} ({cause})")
     if summary.broken:
-        count = _count(len(summary.broken), "image")
-        print(f"{count} can't be decoded, neither before packing nor after:")
+        broken = _count(len(summary.broken), "image")
+        print(f"{broken} can't be decoded, neither before packing nor after:")
         for name, cause in list(summary.broken.items())[:_NAMED]:
             print(f"  {said(name)}: {cause}")
         if len(summary.broken) > _NAMED:

@@ -4,7 +4,7 @@
     shard-00000.tar     the samples, in the layout of WebDataset: 00000000.jpg, 00000000.cls, ...
     shard-00000.json    the samples' names, labels, places and SHA-256
 
-``docs/packed.md`` describes every field. An index may come from anyone: all that it says is
+``docs/packed-format.md`` describes every field. An index may come from anyone: all that it says is
 checked here, before anything relies on it.
 """
 
