@@ -30,9 +30,9 @@ __all__ = [
     "RELEASE",
     "PackedSet",
     "Shard",
+    "are_within",
     "check_names",
     "is_packed",
-    "is_within",
     "read_set",
     "read_shard",
     "read_shards",
@@ -47,8 +47,9 @@ FORMAT = "tied-augment packed data set"
 RELEASE = _core.build_info()["version"]
 
 _BLOCK = 512
-_SHARD = re.compile(r"shard-\d{5,9}\.tar")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_HEX = re.compile(r"[0-9a-f]*")
+# A part of a path that is none, in paths that are joined by zeros.
+_NO_PART = re.compile(r"(?:^|[/\0])\.{0,2}(?:[/\0]|$)")
 _COLUMNS = ("names", "labels", "offsets", "lengths", "packed", "sha256")
 
 
@@ -218,14 +219,20 @@ def _check_samples(path: Path, shard: Shard, classes: int) -> None:
         raise _broken(path, f"labels must be from -1 to {high - 1}")
     if not set(shard.packed) <= {0, 1}:
         raise _broken(path, "packed must be 0 or 1")
-    if not all(map(_SHA256.fullmatch, shard.sha256)):
+    if set(map(len, shard.sha256)) != {64} or not _HEX.fullmatch("".join(shard.sha256)):
         raise _broken(path, "sha256 must have 64 hexadecimal digits each")
-    end = 0
-    for offset, length in zip(shard.offsets, shard.lengths, strict=True):
-        # A header of the archive precedes each.
-        if length < 0 or offset < end + _BLOCK or offset + length > shard.bytes:
-            raise _broken(path, f"a sample at byte {offset} with {length} bytes is misplaced")
-        end = offset + length
+    most = 1 << 62
+    places = [shard.offsets, shard.lengths]
+    if min(map(min, places)) < 0 or max(*map(max, places), shard.bytes) > most:
+        raise _broken(path, f"offsets and lengths must be from 0 to {most}")
+    offsets, lengths = np.array(places, np.int64)
+    ends = offsets + lengths
+    # A header of the archive precedes each sample.
+    gaps = np.diff(offsets, prepend=0) - np.append(0, lengths[:-1])
+    wrong = np.flatnonzero((gaps < _BLOCK) | (ends > shard.bytes))
+    if len(wrong):
+        offset, length = offsets[wrong[0]], lengths[wrong[0]]
+        raise _broken(path, f"a sample at byte {offset} with {length} bytes is misplaced")
 
 
 def _check_archive(path: Path, shard: Shard) -> None:
@@ -261,9 +268,10 @@ def _size(header: bytes) -> int:
     return int(digits, 8) if re.fullmatch(rb"[0-7]+", digits) else -1
 
 
-def is_within(name: str) -> bool:
-    """Whether a name is that of a file below a folder: not absolute, and without ``..``."""
-    return not {"", ".", ".."} & set(name.split("/")) and "\0" not in name
+def are_within(names: Sequence[str]) -> bool:
+    """Whether all names are those of files below a folder: not absolute, and without ``..``."""
+    joined = "\0".join(names)
+    return joined.count("\0") == len(names) - 1 and not _NO_PART.search(joined)
 
 
 def check_names(names: Iterable[str]) -> None:
@@ -314,9 +322,9 @@ def _list(path: Path, content: Mapping[str, Any], name: str, kind: type) -> list
     return values
 
 
-def _check_names(path: Path, names: Iterable[str]) -> None:
-    bad = next((name for name in names if not is_within(name)), None)
-    if bad is not None:
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    if names and not are_within(names):
+        bad = next(name for name in names if not are_within([name]))
         raise _broken(path, f"the name {bad[:200]!r} is not that of a file within a folder")
 
 

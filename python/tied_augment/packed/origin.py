@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tied_augment.packed.index import INDEX, check_names, is_packed, is_within
+from tied_augment.packed.index import INDEX, are_within, check_names, is_packed
 
 __all__ = ["Origin", "Sample", "origin_of"]
 
@@ -107,7 +107,8 @@ def origin_of(paths: Sequence[Path]) -> Origin:
         origin = _files(paths)
     if not origin.samples:
         raise ValueError(f"{paths[0]} has no images: none ends in {', '.join(_ENDINGS)}")
-    bad = next((sample.name for sample in origin.samples if not is_within(sample.name)), None)
+    names = (sample.name for sample in origin.samples)
+    bad = next((name for name in names if not are_within([name])), None)
     if bad is not None:
         raise ValueError(f"{paths[0]}: the name {bad!r} is not that of a file within a folder")
     check_names(sample.name for sample in origin.samples)
