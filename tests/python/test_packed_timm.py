@@ -141,6 +141,9 @@ def test_preview_of_a_packed_folder(packed, train_folder, tmp_path, capsys):
     assert (tmp_path / "packed.png").read_bytes() == (tmp_path / "folder.png").read_bytes()
     (tmp_path / "packing.json").write_text("{}")
     assert "is not complete" in error_of(capsys, "preview", tmp_path)
+    for name in ("preview", "bench"):
+        says = error_of(capsys, name, packed)
+        assert f"has packed data sets (train, validation): give one, {packed / 'train'}" in says
 
 
 def test_bench_of_a_packed_folder(packed, capsys):

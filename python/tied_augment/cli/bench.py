@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from tied_augment import TwoView, View, build_info
 from tied_augment.cli.errors import CommandError, needs_extra, said
 from tied_augment.cli.options import MOST_THREADS, Typed, among_others, check_range, typed
+from tied_augment.cli.pick import refuse_splits
 from tied_augment.cli.views import add_view_option, in_options
 
 __all__ = ["add_parser", "run"]
@@ -130,6 +131,8 @@ def _dataset(folder: Path) -> Any:
 
     if not folder.exists():
         raise CommandError(f"there is no {folder}: give a folder of images, or a tar file of them")
+    if folder.is_dir():
+        refuse_splits(folder)
     try:
         packed = packed_dataset("", str(folder), search_split=False)
     except (OSError, ValueError) as error:

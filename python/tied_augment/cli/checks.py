@@ -12,8 +12,7 @@ from tied_augment import build_info
 from tied_augment.cli.errors import CommandError, needs_extra, said
 from tied_augment.cli.options import MOST_THREADS, Typed, check_range
 from tied_augment.packed.checking import Checked
-from tied_augment.packed.index import PackedSet, is_packed, read_set
-from tied_augment.splits import split_folders
+from tied_augment.packed.index import PackedSet, is_packed, packed_splits, read_set
 
 __all__ = ["add_threads", "check_all"]
 
@@ -78,7 +77,7 @@ def _packed_sets(folder: Path) -> list[PackedSet]:
     """The data set in a folder, or those of its splits."""
     folder = folder.absolute()
     if folder.is_dir() and not is_packed(folder):
-        splits = [split for split in split_folders(folder) if is_packed(split)]
+        splits = packed_splits(folder)
         if splits:
             return [read_set(split) for split in splits]
     return [read_set(folder)]

@@ -12,9 +12,9 @@ from typing import TypeVar
 from tied_augment.cli.errors import CommandError, said
 from tied_augment.endings import ENDINGS
 from tied_augment.packed.dataset import PackedDataset
-from tied_augment.packed.index import is_packed
+from tied_augment.packed.index import is_packed, packed_splits
 
-__all__ = ["PICKED", "Picked", "pick"]
+__all__ = ["PICKED", "Picked", "pick", "refuse_splits"]
 
 Item = TypeVar("Item")
 
@@ -48,6 +48,7 @@ def pick(folder: Path) -> tuple[list[Picked], int]:
     """
     if is_packed(folder):
         return _pick_packed(folder)
+    refuse_splits(folder)
     files = sorted(_images(folder), key=lambda file: (file.parent, file.name))
     if not files:
         raise CommandError(
@@ -55,6 +56,21 @@ def pick(folder: Path) -> tuple[list[Picked], int]:
         )
     classes = [list(members) for _, members in groupby(files, key=lambda file: file.parent)]
     return sorted(map(Picked, _of_classes(classes))), len(files)
+
+
+def refuse_splits(folder: Path) -> None:
+    """Refuse a folder of several packed data sets.
+
+    Raises:
+        CommandError: it is one, or can't be read.
+    """
+    try:
+        splits = packed_splits(folder)
+    except OSError as error:
+        raise CommandError(f"can't read {folder}: {error.strerror}") from error
+    if splits:
+        names = ", ".join(split.name for split in splits)
+        raise CommandError(f"{folder} has packed data sets ({names}): give one, {splits[0]}")
 
 
 def _pick_packed(folder: Path) -> tuple[list[Picked], int]:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tied_augment import _core
+from tied_augment.splits import split_folders
 
 __all__ = [
     "BEGUN",
@@ -33,6 +34,7 @@ __all__ = [
     "are_within",
     "check_names",
     "is_packed",
+    "packed_splits",
     "read_set",
     "read_shard",
     "read_shards",
@@ -113,6 +115,15 @@ class PackedSet:
 def is_packed(folder: str | os.PathLike[str]) -> bool:
     """Whether a folder is a packed data set, or becomes one when packing goes on."""
     return any(os.path.isfile(os.path.join(folder, name)) for name in (INDEX, BEGUN))
+
+
+def packed_splits(folder: Path) -> list[Path]:
+    """The packed data sets in a folder of splits, such as train and val.
+
+    Raises:
+        OSError: the folder can't be read.
+    """
+    return [split for split in split_folders(folder) if is_packed(split)]
 
 
 def shard_name(number: int) -> str:

@@ -233,7 +233,7 @@ def _entry(sample: Sample) -> Entry:
     if packed is None:
         try:
             _core.decode(data, None)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             broken = str(error)
     content = data if packed is None else packed
     return Entry(sample.name, sample.label, content, len(data), digest, cause, broken)
