@@ -50,6 +50,8 @@ pub enum Source<'a> {
         start: u64,
         /// The number of bytes.
         len: u64,
+        /// What errors call it, if it has a name.
+        name: Option<&'a str>,
     },
     /// Pixels.
     Pixels(ImageRef<'a>),
@@ -71,6 +73,8 @@ pub enum OwnedSource {
         start: u64,
         /// The number of bytes.
         len: u64,
+        /// What errors call it, if it has a name.
+        name: Option<Arc<str>>,
     },
     /// Pixels.
     Pixels {
@@ -93,8 +97,8 @@ impl OwnedSource {
         match self {
             Self::Bytes(bytes) => Source::Bytes(bytes),
             Self::Path(path) => Source::Path(path),
-            Self::Member { archive, start, len } => {
-                Source::Member { archive, start: *start, len: *len }
+            Self::Member { archive, start, len, name } => {
+                Source::Member { archive, start: *start, len: *len, name: name.as_deref() }
             }
             Self::Pixels { width, height, data } => {
                 Source::Pixels(ImageRef::new(*width, *height, data))
@@ -108,7 +112,7 @@ impl OwnedSource {
         match self {
             Self::Bytes(_) | Self::Pixels { .. } => {}
             Self::Path(path) => file::announce(path, 0..0),
-            Self::Member { archive, start, len } => {
+            Self::Member { archive, start, len, .. } => {
                 file::announce(archive.path(), *start..start.saturating_add(*len));
             }
         }
@@ -148,7 +152,7 @@ impl<'a> Source<'a> {
             Self::Pixels(pixels) => return Ok(OpenedSource::Pixels(pixels)),
             Self::Bytes(bytes) => bytes,
             Self::Path(path) => file::read(path, file)?,
-            Self::Member { archive, start, len } => archive.read(start, len, file)?,
+            Self::Member { archive, start, len, .. } => archive.read(start, len, file)?,
         };
         decoder.open(bytes, limits).map(OpenedSource::File)
     }
@@ -158,17 +162,32 @@ impl<'a> Source<'a> {
         let bytes = match self {
             Self::Bytes(_) | Self::Pixels(_) => return Ok(self),
             Self::Path(path) => file::read(path, file)?,
-            Self::Member { archive, start, len } => archive.read(start, len, file)?,
+            Self::Member { archive, start, len, .. } => archive.read(start, len, file)?,
         };
         Ok(Self::Bytes(bytes))
+    }
+
+    /// The content of a file or of a part of an archive, for which `file` is the memory.
+    ///
+    /// # Errors
+    /// [`Error::Io`], with the file's name; [`Error::Argument`] for pixels.
+    pub fn read(self, file: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+        match self.load(file).map_err(|error| self.named(error))? {
+            Source::Bytes(bytes) => Ok(bytes),
+            _ => Err(Error::Argument("pixels are not an image file".into())),
+        }
     }
 
     /// The name of the file, to be put in front of an error; `None` for what comes from memory.
     pub(crate) fn name(self) -> Option<String> {
         match self {
             Self::Path(path) => Some(path.display().to_string()),
-            Self::Member { archive, start, .. } => {
-                Some(format!("{}, the member at byte {start}", archive.path().display()))
+            Self::Member { archive, start, name, .. } => {
+                let archive = archive.path().display();
+                Some(match name {
+                    Some(name) => format!("{archive}, {name}"),
+                    None => format!("{archive}, the member at byte {start}"),
+                })
             }
             Self::Bytes(_) | Self::Pixels(_) => None,
         }

@@ -204,10 +204,14 @@ fn members_of_archives_are_parts_of_files() {
     let path = std::env::temp_dir().join(format!("tied-augment-{}.bin", std::process::id()));
     std::fs::write(&path, b"0123456789").unwrap();
     let archive = Arc::new(Archive::new(path.clone()).unwrap());
-    let member = |start| OwnedSource::Member { archive: Arc::clone(&archive), start, len: 4 };
-    let members = [member(2), member(8)];
+    let member =
+        |start| OwnedSource::Member { archive: Arc::clone(&archive), start, len: 4, name: None };
+    let name = Some("a/1.jpg".into());
+    let named = OwnedSource::Member { archive: Arc::clone(&archive), start: 2, len: 4, name };
+    assert_eq!(named.as_source().read(&mut Vec::new()).unwrap(), b"2345");
+    let members = [member(2), member(8), named];
     let loader = Loader::new(1).unwrap();
-    loader.submit(job(samples(&members, &[0, 1]))).unwrap();
+    loader.submit(job(samples(&members, &[0, 1, 2]))).unwrap();
     let failures = loader.wait(LONG).unwrap().failures();
     std::fs::write(&path, b"another archive").unwrap();
     loader.submit(job(samples(&members, &[0]))).unwrap();
@@ -219,6 +223,7 @@ fn members_of_archives_are_parts_of_files() {
     assert!(messages[0].contains("the member at byte 2: "), "{}", messages[0]);
     assert!(messages[0].contains("4 bytes that begin with '2345'"), "{}", messages[0]);
     assert!(messages[1].contains("truncated"), "{}", messages[1]);
+    assert!(messages[2].contains(".bin, a/1.jpg: "), "{}", messages[2]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tied_augment._core import DecodeError, build_info
 from tied_augment.lazy import on_first_use
+from tied_augment.packed import PackedDataset
 from tied_augment.plans import render
 from tied_augment.sources import ArrayDataset
 from tied_augment.two_view import Plan, TwoView, View, decode
@@ -27,6 +28,7 @@ __all__ = [
     "ArrayDataset",
     "DecodeError",
     "Normalize",
+    "PackedDataset",
     "Plan",
     "TarShards",
     "TiedDataset",

@@ -12,6 +12,7 @@ __all__ = [
     "Catalog",
     "DecodeError",
     "Loader",
+    "Located",
     "Pipeline",
     "build_info",
     "decode",
@@ -46,8 +47,15 @@ class Catalog:
         """One image file per sample."""
 
     @staticmethod
-    def members(archives: Sequence[str], members: NDArray[np.uint64]) -> Catalog:
-        """Members of archives; `members` has a row (archive, first byte, bytes) per sample."""
+    def members(
+        archives: Sequence[str],
+        members: NDArray[np.uint64],
+        names: Sequence[str | None] | None,
+    ) -> Catalog:
+        """Members of archives; `members` has a row (archive, first byte, bytes) per sample.
+
+        Errors call a member by its name in `names`; without one, by its place.
+        """
 
     @staticmethod
     def buffers(buffers: Sequence[NDArray[np.uint8]], members: NDArray[np.uint64]) -> Catalog:
@@ -57,7 +65,17 @@ class Catalog:
     def pixels(array: NDArray[np.uint8]) -> Catalog:
         """The images of an (N, height, width, 3) uint8 array, which is not copied."""
 
+    def sample(self, index: int) -> Located:
+        """The sample at `index`, for what takes samples one by one."""
+
     def __len__(self) -> int: ...
+
+@final
+class Located:
+    """A sample of a `Catalog`, which the core reads when it needs it."""
+
+    def read(self) -> bytes:
+        """The content of the file or member."""
 
 @final
 class Loader:

@@ -48,9 +48,10 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
     Args:
         dataset: any map-style data set that gives ``(image, target, ...)``, with an image as
             `Views` takes it: a path, bytes, a PIL image or a uint8 array ``(H, W, 3)``. It must
-            not make tensors. torchvision's ``ImageFolder``, timm's ``ImageDataset``, and a
-            ``Subset`` or ``ConcatDataset`` of these are read without Pillow. The path of an image
-            folder is read as an ``ImageFolder``.
+            not make tensors. torchvision's ``ImageFolder``, timm's ``ImageDataset``,
+            `PackedDataset`, and a ``Subset`` or ``ConcatDataset`` of these are read without Pillow.
+            The path of an image folder is read as an ``ImageFolder``, that of a packed one as a
+            `PackedDataset`.
         views: what to make of every image: `TwoView`, `Views` or a `View`.
         seed: the run's seed, 0 to 2**64 - 1.
         threads: threads for one batch. 1 is right with as many DataLoader workers as cores, since

@@ -19,16 +19,17 @@ from numpy.typing import NDArray
 from tied_augment import _core
 from tied_augment.columns import by_columns
 from tied_augment.loaded import is_a
+from tied_augment.packed.dataset import PackedDataset
+from tied_augment.packed.index import is_packed
+from tied_augment.splits import split_folders
 
 __all__ = ["Item", "data_set", "item_of"]
 
 _UINT8 = np.dtype(np.uint8)
 
-_SPLITS = {"train", "training", "val", "valid", "validation", "test", "eval"}
-
 
 def data_set(dataset: Any, columns: Sequence[str] | None = None) -> Any:
-    """`dataset` with tuples as items, or the ``ImageFolder`` of the folder that it names.
+    """`dataset` with tuples as items, or the ``ImageFolder`` or `PackedDataset` of its path.
 
     Args:
         dataset: as the user gave it.
@@ -137,7 +138,7 @@ def _image(image: Any) -> Any:
     elif isinstance(image, str):
         right = image != ""
     else:
-        right = isinstance(image, (bytes, bytearray, os.PathLike))
+        right = isinstance(image, (bytes, bytearray, os.PathLike, _core.Located))
     if right:
         return image
     if hasattr(image, "convert") and hasattr(image, "size"):
@@ -183,13 +184,15 @@ def _folder(path: Path) -> Any:
         if ".tar" in path.suffixes:
             remedy = ": for a tar file use TarShards(path), or timm's ImageDataset(path)"
         raise ValueError(f"dataset must be an image folder, {str(path)!r} is a file{remedy}")
+    if is_packed(path):
+        return PackedDataset(path)
     classes = sorted(entry.name for entry in path.iterdir() if entry.is_dir())
     if not classes:
         raise ValueError(
             f"{str(path)!r} has no class folders: an image folder has one folder of images per "
             "class, such as cat/1.jpg; or give a list of (path, target)"
         )
-    if {name.lower() for name in classes} <= _SPLITS:
+    if split_folders(path):
         raise ValueError(
             f"{str(path)!r} has the folders {', '.join(classes)}, which look like splits, not "
             "like classes: give one of them, or an ImageFolder if they are classes"

@@ -45,6 +45,7 @@ class Located:
         rest: from an index to what follows the image in its item: target, ...
         paths: of the image files, or of the archives if there are `members`.
         members: ``(N, 3)`` uint64.
+        names: what errors call the members; None to call all, or one, by their places.
         pixels: ``(N, height, width, 3)`` uint8.
         buffers: one-dimensional uint8, with the files' bytes.
     """
@@ -54,6 +55,7 @@ class Located:
     members: NDArray[np.uint64] | None = None
     pixels: NDArray[np.uint8] | None = None
     buffers: Sequence[NDArray[np.uint8]] | None = None
+    names: Sequence[str | None] | None = None
 
     def has_places_of(self, other: Located) -> bool:
         """Whether the files or members are those of `other`. False in memory."""
@@ -70,7 +72,7 @@ class Located:
         if self.buffers is not None and self.members is not None:
             return _core.Catalog.buffers(list(self.buffers), self.members)
         if self.members is not None:
-            return _core.Catalog.members(list(self.paths), self.members)
+            return _core.Catalog.members(list(self.paths), self.members, self.names)
         return _core.Catalog.files(list(self.paths))
 
 
@@ -78,8 +80,8 @@ def locate(dataset: Any) -> Located | str:
     """Find where the images of `dataset` lie; the reason if only Python can read them.
 
     Known are lists of ``(path, target, ...)``, torchvision's ``ImageFolder``, ``CIFAR10`` and
-    ``CIFAR100``, timm's ``ImageDataset`` over folders and uncompressed tar files, Hugging Face's
-    ``Dataset``, and `ArrayDataset`. A ``Subset`` is known too, and a ``ConcatDataset`` whose parts
+    ``CIFAR100``, timm's ``ImageDataset`` over folders, uncompressed tar files and packed data sets,
+    Hugging Face's ``Dataset``, `ArrayDataset` and `PackedDataset`. A ``Subset`` is known too, and a ``ConcatDataset`` whose parts
     are all files or all members of archives; but not those of images in memory.
 
     Later changes of the data set's lists don't change what has been found.
@@ -92,6 +94,8 @@ def locate(dataset: Any) -> Located | str:
         return Located(lambda index: (targets[index],), pixels=dataset.images)
     if is_a(dataset, "tied_augment.huggingface", "HuggingFace"):
         return _huggingface(dataset)
+    if keeps(dataset, "tied_augment.packed.dataset", "PackedDataset", "__getitem__"):
+        return _packed(dataset)
     if keeps(dataset, "torch.utils.data", "Subset", "__getitem__"):
         whole = locate(dataset.dataset)
         return whole if isinstance(whole, str) else _selected(whole, dataset.indices)
@@ -121,6 +125,7 @@ def locate(dataset: Any) -> Located | str:
 
 _KNOWN = (
     ("tied_augment.sources", "ArrayDataset"),
+    ("tied_augment.packed.dataset", "PackedDataset"),
     ("torch.utils.data", "Subset"),
     ("torch.utils.data", "ConcatDataset"),
     ("torchvision.datasets", "CIFAR10"),
@@ -137,6 +142,12 @@ def _huggingface(dataset: Any) -> Located | str:
         return Located(dataset.rest, places)
     members, buffers = places
     return Located(dataset.rest, members=members, buffers=buffers)
+
+
+def _packed(dataset: Any) -> Located:
+    paths, members, names = dataset.places()
+    targets = dataset.targets
+    return Located(lambda index: (targets[index],), paths, members, names=names)
 
 
 def _listed(items: Sequence[Any]) -> Located | str:
@@ -172,7 +183,10 @@ def _concatenated(parts: Sequence[Located | str], ends: Sequence[int]) -> Locate
     moved = [rows.copy() for rows in members]
     for rows, archives in zip(moved, before, strict=True):
         rows[:, 0] += np.uint64(archives)
-    return Located(rest, paths, np.concatenate(moved))
+    names: list[str | None] = []
+    for part, rows in zip(located, moved, strict=True):
+        names += [None] * len(rows) if part.names is None else part.names
+    return Located(rest, paths, np.concatenate(moved), names=names)
 
 
 def _selected(whole: Located, indices: Sequence[int]) -> Located | str:
@@ -182,7 +196,9 @@ def _selected(whole: Located, indices: Sequence[int]) -> Located | str:
     rest = whole.rest
     picked = replace(whole, rest=lambda index: rest(chosen[index]))
     if whole.members is not None:
-        return replace(picked, members=whole.members[np.asarray(chosen, np.int64)])
+        members = whole.members[np.asarray(chosen, np.int64)]
+        names = whole.names and [whole.names[index] for index in chosen]
+        return replace(picked, members=members, names=names)
     return replace(picked, paths=[whole.paths[index] for index in chosen])
 
 
@@ -200,6 +216,12 @@ def _timm_located(dataset: Any) -> Located | str:
         files = list(reader.samples)
         paths = [file[0] for file in files]
         return Located(lambda index: timm_targets(dataset, *files[index][1:]), paths)
+    if keeps(reader, "tied_augment.timm.packed", "PackedReader", "__getitem__"):
+        targets = [target for _, target in reader.samples]
+        whole = _packed(reader.dataset)
+        chosen = _selected(whole, [index for index, _ in reader.samples])
+        assert isinstance(chosen, Located)
+        return replace(chosen, rest=lambda index: timm_targets(dataset, targets[index]))
     if keeps(reader, "timm.data.readers.reader_image_tar", "ReaderImageTar", "__getitem__"):
         infos = [info for info, _ in reader.samples]
         targets = [target for _, target in reader.samples]

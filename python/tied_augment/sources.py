@@ -106,9 +106,10 @@ def joined(reads: Sequence[Reader], ends: Sequence[int]) -> Reader:
 def reader_of(dataset: Any) -> Reader:
     """Find the cheapest way to read `dataset`: from index to ``(image, target, ...)``.
 
-    torchvision's ``ImageFolder`` and timm's ``ImageDataset`` over folders give paths, timm's other
-    readers bytes, a ``Subset`` or ``ConcatDataset`` what its parts give. Any other data set is
-    asked for its items. So is a subclass of these with a ``__getitem__`` or ``loader`` of its own.
+    torchvision's ``ImageFolder`` and timm's ``ImageDataset`` over folders give paths, a
+    `PackedDataset` places in its shards, timm's other readers bytes, a ``Subset`` or
+    ``ConcatDataset`` what its parts give. Any other data set is asked for its items. So is a
+    subclass of these with a ``__getitem__`` or ``loader`` of its own.
 
     Raises:
         TypeError: `dataset` has no ``__getitem__`` and ``__len__``, is iterable-style, or has a
@@ -131,6 +132,8 @@ def reader_of(dataset: Any) -> Reader:
     if keeps(dataset, "torch.utils.data", "ConcatDataset", "__getitem__"):
         reads = [reader_of(part) for part in dataset.datasets]
         return joined(reads, dataset.cumulative_sizes)
+    if keeps(dataset, "tied_augment.packed.dataset", "PackedDataset", "__getitem__"):
+        return dataset.located  # type: ignore[no-any-return]
     if plain_folder(dataset):
         refuse_transform(dataset)
         return _folder_reader(dataset)
@@ -196,10 +199,14 @@ def _timm_reader(dataset: Any) -> Reader:
     folders = keeps(
         reader, "timm.data.readers.reader_image_folder", "ReaderImageFolder", "__getitem__"
     )
+    packed = keeps(reader, "tied_augment.timm.packed", "PackedReader", "__getitem__")
 
     def read(index: int) -> tuple[Any, ...]:
         if folders:
             sample, target, *features = reader.samples[index]
+        elif packed:
+            number, target, *features = reader.samples[index]
+            sample, _ = reader.dataset.located(number)
         else:
             file, target, *features = reader[index]
             with file:

@@ -7,8 +7,9 @@ use numpy::ndarray::ArrayView1;
 use numpy::{PyArray1, PyArray4, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
-use super::errors::to_python;
+use super::errors::{detached, to_python};
 use super::samples::bytes_of;
 use crate::source::{Archive, OwnedSource};
 
@@ -24,13 +25,20 @@ impl Catalog {
         Self(paths.into_iter().map(|path| OwnedSource::Path(path.into())).collect())
     }
 
-    /// Members of archives; `members` has a row (archive, first byte, number of bytes) per sample.
+    /// Members of archives; `members` has a row (archive, first byte, number of bytes) per sample,
+    /// and `names` what errors call each.
     #[staticmethod]
-    fn members(archives: Vec<PathBuf>, members: PyReadonlyArray2<'_, u64>) -> PyResult<Self> {
+    fn members(
+        archives: Vec<PathBuf>,
+        members: PyReadonlyArray2<'_, u64>,
+        names: Option<Vec<Option<String>>>,
+    ) -> PyResult<Self> {
         let open = |path| Archive::new(path).map(Arc::new).map_err(to_python);
         let archives = archives.into_iter().map(open).collect::<PyResult<Vec<_>>>()?;
-        Self::rows(&members, archives.len(), "archives", |place, start, len| {
-            Some(OwnedSource::Member { archive: Arc::clone(archives.get(place)?), start, len })
+        Self::rows(&members, archives.len(), "archives", |number, place, start, len| {
+            let archive = Arc::clone(archives.get(place)?);
+            let name = names.as_ref().and_then(|names| names.get(number)?.as_deref());
+            Some(OwnedSource::Member { archive, start, len, name: name.map(Arc::from) })
         })
     }
 
@@ -45,7 +53,7 @@ impl Catalog {
             return Err(PyValueError::new_err("buffers must be contiguous"));
         }
         let buffers: Vec<_> = buffers.iter().map(bytes_of).collect();
-        Self::rows(&members, buffers.len(), "buffers", |place, start, len| {
+        Self::rows(&members, buffers.len(), "buffers", |_, place, start, len| {
             let (start, len) = (usize::try_from(start).ok()?, usize::try_from(len).ok()?);
             let buffer = buffers.get(place)?;
             let end = start.checked_add(len).filter(|&end| end <= buffer.len())?;
@@ -71,31 +79,52 @@ impl Catalog {
         Ok(Self((0..count).map(image).collect()))
     }
 
+    /// The sample at `index`, for what takes samples one by one.
+    fn sample(&self, index: u64) -> PyResult<Located> {
+        self.source(index).map(Located)
+    }
+
     fn __len__(&self) -> usize {
         self.0.len()
     }
 }
 
+/// A sample of a [`Catalog`], which the core reads when it needs it.
+#[pyclass(frozen, module = "tied_augment._core")]
+pub struct Located(pub OwnedSource);
+
+#[pymethods]
+impl Located {
+    /// The content of the file or member.
+    fn read<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let mut buffer = Vec::new();
+        let content = detached(py, || self.0.as_source().read(&mut buffer))?;
+        Ok(PyBytes::new(py, content))
+    }
+}
+
 impl Catalog {
-    /// A source for each row (place, first byte, number of bytes), of `count` places.
+    /// A source for each row (place, first byte, number of bytes), of `count` places. `source`
+    /// gets the number of the row, too.
     fn rows(
         members: &PyReadonlyArray2<'_, u64>,
         count: usize,
         places: &str,
-        source: impl Fn(usize, u64, u64) -> Option<OwnedSource>,
+        source: impl Fn(usize, usize, u64, u64) -> Option<OwnedSource>,
     ) -> PyResult<Self> {
         let members = members.as_array();
         if members.ncols() != 3 {
             let message = format!("members must have 3 columns, not {}", members.ncols());
             return Err(PyValueError::new_err(message));
         }
-        let member = |row: ArrayView1<'_, u64>| {
-            let found = usize::try_from(row[0]).ok().and_then(|n| source(n, row[1], row[2]));
+        let member = |(number, row): (usize, ArrayView1<'_, u64>)| {
+            let place = usize::try_from(row[0]).ok();
+            let found = place.and_then(|place| source(number, place, row[1], row[2]));
             found.ok_or_else(|| {
                 PyValueError::new_err(format!("{row} is not a member of {count} {places}"))
             })
         };
-        members.rows().into_iter().map(member).collect::<PyResult<_>>().map(Self)
+        members.rows().into_iter().enumerate().map(member).collect::<PyResult<_>>().map(Self)
     }
 
     /// The source of sample `index`.

@@ -51,7 +51,7 @@ mod _core {
     #[pymodule_export]
     use super::build_info;
     #[pymodule_export]
-    use super::catalog::Catalog;
+    use super::catalog::{Catalog, Located};
     #[pymodule_export]
     use super::errors::DecodeError;
     #[pymodule_export]

@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyByteArray, PyBytes, PyList, PyMemoryView, PyString, PyTuple};
 
+use super::catalog::Located;
 use crate::source::OwnedSource;
 
 /// A sample while the core reads it.
@@ -24,8 +25,8 @@ pub struct Held<'py> {
 }
 
 impl<'py> Held<'py> {
-    /// Takes a file's bytes, a path, a PIL image, or an (H, W, 3) uint8 array. Bytes and arrays are
-    /// not copied.
+    /// Takes a file's bytes, a path, a sample of a catalog, a PIL image, or an (H, W, 3) uint8
+    /// array. Bytes and arrays are not copied.
     pub fn new(sample: &Bound<'py, PyAny>) -> PyResult<Self> {
         let owned = |source| Ok(Self { source, borrow: None });
         if let Ok(bytes) = sample.cast::<PyBytes>() {
@@ -41,6 +42,9 @@ impl<'py> Held<'py> {
                 return Err(PyValueError::new_err("a sample's path is empty"));
             }
             return owned(OwnedSource::Path(Arc::from(path)));
+        }
+        if let Ok(located) = sample.cast::<Located>() {
+            return owned(located.get().0.clone());
         }
         if let Ok(array) = sample.cast::<PyUntypedArray>() {
             return Self::array(array);

@@ -108,7 +108,7 @@ def folder(tmp_path):
 
 def chosen(folder):
     files, count = pick(folder)
-    return [str(file.relative_to(folder)) for file in files], count
+    return [str(file.path.relative_to(folder)) for file in files], count
 
 
 def test_images_are_picked_from_classes_far_apart(folder):

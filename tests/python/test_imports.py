@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # it. If several rows fit a module, the longest name counts. A new module is added here, below what
 # it must not know.
 WHEN_IMPORTED = {
-    "tied_augment": "numpy ._core .lazy .plans .sources .two_view .views",
+    "tied_augment": "numpy ._core .lazy .packed .plans .sources .two_view .views",
     "tied_augment.lazy": "",
     "tied_augment.__main__": ".cli",
     "tied_augment.arguments": "",
@@ -24,16 +24,17 @@ WHEN_IMPORTED = {
     "tied_augment.exits": "",
     "tied_augment.loaded": "",
     "tied_augment.skips": "",
-    "tied_augment.items": "numpy ._core .columns .loaded",
+    "tied_augment.items": "numpy ._core .columns .loaded .packed .splits",
     "tied_augment.columns": ".loaded",
     "tied_augment.huggingface": "numpy pyarrow torch",
+    "tied_augment.splits": "",
     "tied_augment.view_from_timm": "",
     "tied_augment.pipeline": "numpy ._core .arguments .exits",
     "tied_augment.view": "numpy ._core .arguments .pipeline .view_from_timm",
     "tied_augment.views": "numpy ._core .arguments .pipeline .view",
     "tied_augment.two_view": "._core .arguments .exits .pipeline .view .views",
     "tied_augment.plans": "._core .arguments .exits .pipeline",
-    "tied_augment.packed": "._core .exits",
+    "tied_augment.packed": "numpy ._core .endings .exits .splits",
     "tied_augment.sources": "numpy .loaded",
     "tied_augment.located": "numpy ._core .loaded .sources",
     "tied_augment.ranks": "torch .arguments .loaded",
@@ -51,7 +52,7 @@ WHEN_IMPORTED = {
     "tied_augment.loader": "numpy torch ._core .arguments .dataset .exits .items .located .ranks "
     ".skips .sources .pipeline .view .view_from_timm .views",
     "tied_augment.timm": "numpy torch timm .arguments .dataset .loader .located .loss .model "
-    ".similarity .skips .sources .tap .view .view_from_timm .views",
+    ".packed .similarity .skips .sources .tap .view .view_from_timm .views",
     # A train.py that runs in a clone of timm's repository must import that timm.
     "tied_augment.timm.__init__": ".lazy",
     "tied_augment.timm.views": ".view .views",  # the command line imports it
@@ -59,7 +60,11 @@ WHEN_IMPORTED = {
     "tied_augment.timm.launcher": "",
     # The help must be instant and work without the extras.
     "tied_augment.cli": "numpy .",
-    "tied_augment.cli.pick": ". .endings",
+    "tied_augment.cli.pick": ". .endings .packed",
+    "tied_augment.cli.pack": ". .packed .splits",
+    "tied_augment.cli.checks": ". .packed",
+    "tied_augment.cli.unpack": ".packed",
+    "tied_augment.cli.verify": ".packed",
     "tied_augment.cli.sheet": "numpy PIL .",
     "tied_augment.cli.baseline": "PIL timm torch",
     "tied_augment.cli.views": ". .timm",
@@ -74,12 +79,14 @@ ON_USE = {
     "tied_augment.items": "torchvision",
     "tied_augment.columns": ".huggingface",
     "tied_augment.fused": ".similarity",
-    "tied_augment.cli.bench": "timm torch .loader",
+    "tied_augment.cli.bench": "timm torch .loader .timm",
     "tied_augment.cli.plain": ".timm",
     "tied_augment.cli.preview": "PIL",
     "tied_augment.cli.train": ".timm",
     "tied_augment.cli.validate": ".timm",
     "tied_augment.cli.demo.__init__": "torch tqdm",
+    "tied_augment.cli.pack": "tqdm",
+    "tied_augment.cli.checks": "tqdm",
 }
 
 

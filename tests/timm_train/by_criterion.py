@@ -4,7 +4,7 @@ import shared
 import timm.utils as utils
 import torch
 import torch.distributed
-from timm.data import FastCollateMixup, Mixup, create_loader
+from timm.data import FastCollateMixup, Mixup, create_dataset, create_loader
 from timm.models import create_model, model_parameters, resume_checkpoint
 from timm.optim import create_optimizer_v2, optimizer_kwargs
 from torch.nn.parallel import DistributedDataParallel as NativeDDP
@@ -31,7 +31,7 @@ def main():
         model = torch.compile(model, backend=args.torchcompile, mode=args.torchcompile_mode)
 
     collate, mixup = shared.make_mixers(args, FastCollateMixup, Mixup)
-    train_set, validation_set = shared.data_sets(args)
+    train_set, validation_set = shared.data_sets(args, create_dataset)
     loader = create_loader(train_set, collate_fn=collate, **train_options)
     validation_loader = create_loader(validation_set, **validation_options)
     criterion = shared.make_criterion(args).to(device)

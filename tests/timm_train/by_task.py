@@ -4,7 +4,7 @@ import shared
 import timm.utils as utils
 import torch
 import torch.distributed
-from timm.data import FastCollateMixup, Mixup, create_loader
+from timm.data import FastCollateMixup, Mixup, create_dataset, create_loader
 from timm.models import create_model
 from timm.optim import create_optimizer_v2, optimizer_kwargs
 from timm.task import ClassificationTask, LogitDistillationTask, resume_task_checkpoint
@@ -23,7 +23,7 @@ def main():
     model = shared.prepared(create_model(**shared.model_options(args)), args, device)
     train_options, validation_options = shared.loader_options(args, model, device)
     collate, mixup = shared.make_mixers(args, FastCollateMixup, Mixup)
-    train_set, validation_set = shared.data_sets(args)
+    train_set, validation_set = shared.data_sets(args, create_dataset)
     loader = create_loader(train_set, collate_fn=collate, **train_options)
     validation_loader = create_loader(validation_set, **validation_options)
 

@@ -14,7 +14,7 @@ from contextlib import nullcontext
 import timm.utils
 import torch
 import yaml
-from timm.data import create_dataset, resolve_data_config
+from timm.data import resolve_data_config
 from timm.loss import BinaryCrossEntropy, LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from timm.utils import AverageMeter, ParseKwargs, accuracy
 from torch import nn
@@ -195,7 +195,7 @@ def make_mixers(args, fast_collate_mixup, mixup):
     return None, mixup(**options)
 
 
-def data_sets(args):
+def data_sets(args, create_dataset):
     """For training and for validation."""
     return (
         create_dataset(args.dataset, root=args.data_dir, split=args.train_split, is_training=True),

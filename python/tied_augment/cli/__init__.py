@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tied_augment import __version__
-from tied_augment.cli import bench, demo, plain, preview, train, validate
+from tied_augment.cli import bench, demo, pack, plain, preview, train, unpack, validate, verify
 from tied_augment.cli.errors import CommandError
 from tied_augment.cli.options import Parser, meant
 
@@ -25,10 +25,13 @@ __all__ = ["main"]
 _COMMANDS = {
     "bench": bench,
     "demo": demo,
+    "pack": pack,
     "plain": plain,
     "preview": preview,
     "train": train,
+    "unpack": unpack,
     "validate": validate,
+    "verify": verify,
 }
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tied_augment import View, Views, build_info
-from tied_augment.cli.errors import CommandError, needs_extra
+from tied_augment.cli.errors import CommandError, needs_extra, said
 from tied_augment.cli.options import MOST_THREADS, Typed, among_others, check_range, typed
+from tied_augment.cli.pick import refuse_splits
 from tied_augment.cli.views import MOST_VIEWS, add_view_option, add_views_option, in_options
 
 __all__ = ["add_parser", "measure", "run"]
@@ -47,7 +48,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "run: the rates are an upper bound for training.",
     )
     parser.add_argument(
-        "folder", type=Path, metavar="DATA_DIR", help="an image folder, or a tar file of images"
+        "folder",
+        type=Path,
+        metavar="DATA_DIR",
+        help="an image folder, a tar file of images, or a packed data set",
     )
     add_views_option(parser)
     add_view_option(parser, "auto_augment")
@@ -126,8 +130,18 @@ def _dataset(folder: Path) -> Any:
     from timm.data.dataset import ImageDataset
     from timm.data.readers import get_img_extensions
 
+    from tied_augment.timm.packed import packed_dataset
+
     if not folder.exists():
         raise CommandError(f"there is no {folder}: give a folder of images, or a tar file of them")
+    if folder.is_dir():
+        refuse_splits(folder)
+    try:
+        packed = packed_dataset("", str(folder), search_split=False)
+    except (OSError, ValueError) as error:
+        raise CommandError(said(error)) from error
+    if packed is not None:
+        return packed
     try:
         return ImageDataset(str(folder))
     except (OSError, tarfile.TarError) as error:

@@ -6,11 +6,19 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["CommandError", "needs_extra", "writing"]
+__all__ = ["CommandError", "needs_extra", "said", "writing"]
 
 
 class CommandError(Exception):
     """A mistake that the user can put right; its text names the remedy."""
+
+
+def said(problem: object) -> str:
+    """An error or a name as it is printed: what is not UTF-8 in a name is escaped."""
+    text = str(problem)
+    if isinstance(problem, OSError) and problem.filename is not None and problem.strerror:
+        text = f"{problem.filename}: {problem.strerror}"
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 @contextmanager

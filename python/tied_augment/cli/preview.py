@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tied_augment import Views, decode
 from tied_augment.cli.errors import CommandError, needs_extra, writing
 from tied_augment.cli.options import check_range
-from tied_augment.cli.pick import PICKED, pick
+from tied_augment.cli.pick import PICKED, Picked, pick
 from tied_augment.cli.views import add_view_options, declared_views, in_options
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         nargs="+",
         type=Path,
         metavar="IMAGE",
-        help=f"image files; of a folder, {PICKED} images are picked",
+        help=f"image files; of a folder or a packed data set, {PICKED} images are picked",
     )
     parser.add_argument(
         "--out",
@@ -81,8 +81,8 @@ def run(args: argparse.Namespace) -> int:
         )
     rows = [
         row
-        for index, path in enumerate(files)
-        for row in _rows(views, path, _pixels(path), index, args)
+        for index, file in enumerate(files)
+        for row in _rows(views, file.path, _pixels(file), index, args)
     ]
     # Two epochs of a pair side by side are as wide as a screen.
     columns = 2 if args.epochs % 2 == 0 and args.views <= 2 else 1
@@ -96,9 +96,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+def _files(paths: Sequence[Path]) -> tuple[list[Picked], list[str]]:
     """The files, with some images of each folder in its place, and a remark per folder."""
-    files: list[Path] = []
+    files: list[Picked] = []
     remarks = []
     for path in paths:
         if os.path.isdir(path):  # Path.is_dir raises for some names
@@ -106,17 +106,18 @@ def _files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
             files += picked
             remarks.append(f"{path}: {len(picked)} of {count} images")
         else:
-            files.append(path)
+            files.append(Picked(path))
     return files, remarks
 
 
-def _pixels(path: Path) -> NDArray[np.uint8]:
+def _pixels(file: Picked) -> NDArray[np.uint8]:
     try:
-        return decode(path)
+        return decode(file.path if file.content is None else file.content)
     except FileNotFoundError as error:
-        raise CommandError(f"there is no file or folder {path}") from error
+        raise CommandError(f"there is no file or folder {file.path}") from error
     except OSError as error:  # its message has the path
-        raise CommandError(str(error)) from error
+        place = "" if file.content is None else f"{file.path}: "
+        raise CommandError(f"{place}{error}") from error
 
 
 def _rows(

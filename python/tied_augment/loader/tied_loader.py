@@ -69,10 +69,10 @@ class TiedLoader(Iterable[Any]):
 
     Args:
         dataset: a map-style or iterable data set of ``(image, target, ...)``, or the path of an
-            image folder, which is read as torchvision's ``ImageFolder``. Images of ``ImageFolder``,
-            ``CIFAR10``, timm's ``ImageDataset``, Hugging Face's ``Dataset``, `ArrayDataset`, a list
-            of ``(path, target)``, and a ``Subset`` or ``ConcatDataset`` of these are read without
-            Python. The items of all other data sets are fetched by one Python thread. Of a
+            image folder, which is read as torchvision's ``ImageFolder``, or of a packed one. Images
+            of ``ImageFolder``, ``CIFAR10``, timm's ``ImageDataset``, Hugging Face's ``Dataset``,
+            `ArrayDataset`, `PackedDataset`, a list of ``(path, target)``, and a ``Subset`` or
+            ``ConcatDataset`` of these are read without Python. The items of all other data sets are fetched by one Python thread. Of a
             `TiedDataset` the views are used unless they are given here, and likewise the seed and
             `on_error` that it has now.
         views: what to make of every image: `TwoView`, `Views` or a `View`; or a list of these, from

@@ -26,7 +26,7 @@ _VALIDATE = ("parser", "validate", "create_loader", "main")
 def run_script(path: Path, argv: Sequence[str]) -> None:
     """Run ``python path *argv`` with ``--tied-augment`` and its options added to the script.
 
-    Without ``--tied-augment`` only the script's help differs.
+    Without ``--tied-augment`` only the script's help differs, and packed folders are read.
 
     Args:
         path: a train.py of timm 0.9.16 or later, or one of its shape.
@@ -44,10 +44,11 @@ def run_script(path: Path, argv: Sequence[str]) -> None:
 
     def _parse_args() -> tuple[Any, str]:
         args, text = arguments.parse(script.parser, parse_args)
+        from tied_augment.timm import seam
+
+        seam.read_packed(script)
         if getattr(args, "tied_augment", False):
             # After `text` was made, which must hold what the user typed: `install` changes args.
-            from tied_augment.timm import seam
-
             seam.install(script, args)
         return args, text
 

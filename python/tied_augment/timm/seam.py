@@ -5,6 +5,9 @@ first argument. For a name with a dot the script gets a stand-in of that module,
 the one function. How a script computes its loss is decided by the names it has, not by version
 numbers.
 
+``create_dataset`` is replaced in every run, so that a baseline can be trained on a packed folder,
+too; it differs for these only.
+
 Two substitutions are made elsewhere. `launcher` wraps the script's ``_parse_args`` to add the tied
 options. `collate` replaces timm's ``create_transform`` during one call: while timm's own
 ``create_loader`` makes the train loader.
@@ -21,9 +24,10 @@ from types import ModuleType
 from typing import Any
 
 from tied_augment.timm.errors import LaunchError
+from tied_augment.timm.packed import packed_dataset
 from tied_augment.timm.tied_run import TiedRun
 
-__all__ = ["install"]
+__all__ = ["install", "read_packed"]
 
 # A name in train.py, and the method of TiedRun that replaces it.
 _REQUIRED: dict[str, Callable[..., Any]] = {
@@ -59,6 +63,22 @@ class _StandIn:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._module, name)
+
+
+def read_packed(script: ModuleType) -> None:
+    """Let a loaded train.py take packed folders, which timm's ``create_dataset`` doesn't know."""
+    original = getattr(script, "create_dataset", None)
+    if original is None:
+        return
+
+    def create_dataset(*args: Any, **kw: Any) -> Any:
+        try:
+            found = packed_dataset(*args, **kw)
+        except (OSError, ValueError) as error:
+            raise LaunchError(str(error)) from error
+        return original(*args, **kw) if found is None else found
+
+    script.create_dataset = create_dataset  # type: ignore[attr-defined]
 
 
 def install(script: ModuleType, args: Namespace) -> None:
