@@ -81,8 +81,9 @@ def locate(dataset: Any) -> Located | str:
 
     Known are lists of ``(path, target, ...)``, torchvision's ``ImageFolder``, ``CIFAR10`` and
     ``CIFAR100``, timm's ``ImageDataset`` over folders, uncompressed tar files and packed data sets,
-    Hugging Face's ``Dataset``, `ArrayDataset` and `PackedDataset`. A ``Subset`` is known too, and a ``ConcatDataset`` whose parts
-    are all files or all members of archives; but not those of images in memory.
+    Hugging Face's ``Dataset``, `ArrayDataset` and `PackedDataset`. A ``Subset`` is known too, and a
+    ``ConcatDataset`` whose parts are all files or all members of archives; but not those of images
+    in memory.
 
     Later changes of the data set's lists don't change what has been found.
 

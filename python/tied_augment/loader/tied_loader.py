@@ -72,9 +72,9 @@ class TiedLoader(Iterable[Any]):
             image folder, which is read as torchvision's ``ImageFolder``, or of a packed one. Images
             of ``ImageFolder``, ``CIFAR10``, timm's ``ImageDataset``, Hugging Face's ``Dataset``,
             `ArrayDataset`, `PackedDataset`, a list of ``(path, target)``, and a ``Subset`` or
-            ``ConcatDataset`` of these are read without Python. The items of all other data sets are fetched by one Python thread. Of a
-            `TiedDataset` the views are used unless they are given here, and likewise the seed and
-            `on_error` that it has now.
+            ``ConcatDataset`` of these are read without Python. The items of all other data sets are
+            fetched by one Python thread. Of a `TiedDataset` the views are used unless they are
+            given here, and likewise the seed and `on_error` that it has now.
         views: what to make of every image: `TwoView`, `Views` or a `View`; or a list of these, from
             which a batch sampler such as timm's ``ScheduledBatchSampler`` chooses for each batch.
         batch_size: B, the number of samples.
