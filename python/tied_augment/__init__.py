@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
+from tied_augment import presets
 from tied_augment._core import DecodeError, build_info
 from tied_augment.lazy import on_first_use
 from tied_augment.plans import render
@@ -36,6 +37,7 @@ __all__ = [
     "__version__",
     "build_info",
     "decode",
+    "presets",
     "render",
 ]
 

@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # it. If several rows fit a module, the longest name counts. A new module is added here, below what
 # it must not know.
 WHEN_IMPORTED = {
-    "tied_augment": "numpy ._core .lazy .plans .sources .two_view",
+    "tied_augment": "numpy ._core .lazy .plans .presets .sources .two_view",
     "tied_augment.lazy": "",
     "tied_augment.__main__": ".cli",
     "tied_augment.arguments": "",
@@ -29,6 +29,7 @@ WHEN_IMPORTED = {
     "tied_augment.pipeline": "numpy ._core .arguments .exits",
     "tied_augment.view": "numpy ._core .arguments .pipeline .view_from_timm",
     "tied_augment.two_view": "numpy ._core .arguments .exits .pipeline .view",
+    "tied_augment.presets": ".two_view",
     "tied_augment.plans": "._core .arguments .exits .pipeline",
     "tied_augment.packed": "._core .exits",
     "tied_augment.sources": "numpy .loaded",
