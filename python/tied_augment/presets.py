@@ -126,7 +126,7 @@ def _byol_views(size: Size, changes: dict[str, Any], **fields: Any) -> tuple[Vie
 
 def _view(size: Size, changes: dict[str, Any], **fields: Any) -> View:
     """A view with what all methods have in common, then `fields`, then the user's `changes`."""
-    common = {
+    common: dict[str, Any] = {
         "scale": (0.08, 1.0),
         "interpolation": "bicubic",
         "color_jitter_prob": 0.8,
