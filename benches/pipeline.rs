@@ -156,7 +156,7 @@ fn batch(c: &mut Criterion) {
         let samples: Vec<_> = (0..64).map(|index| Sample { source, key: key(index) }).collect();
         let mut out = Array5::zeros((2, samples.len(), 3, SIDE as usize, SIDE as usize));
         group.bench_function(name, |b| {
-            b.iter(|| pipeline.run(&samples, &pool, &workspaces, out.view_mut()));
+            b.iter(|| pipeline.run(&samples, &pool, &workspaces, out.outer_iter_mut()));
         });
     }
     group.finish();

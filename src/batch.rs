@@ -42,15 +42,56 @@
 //! // Both are made once and used for every batch.
 //! let (pool, workspaces) = (Pool::new(2)?, Workspaces::default());
 //! let mut out = Array5::zeros((2, 8, 3, 32, 32));
-//! pipeline.run(&samples, &pool, &workspaces, out.view_mut())?;
+//! pipeline.run(&samples, &pool, &workspaces, out.outer_iter_mut())?;
 //! assert!(out.iter().all(|&value| value == 90));
 //! # Ok::<_, tied_augment::error::Error>(())
 //! ```
+//!
+//! Views may have several sizes. There is one output for each, so two large views and six small
+//! ones need two arrays:
+//!
+//! ```
+//! # use ndarray::Array5;
+//! # use tied_augment::batch::{Pipeline, Sample, Workspaces};
+//! # use tied_augment::image::ImageRef;
+//! # use tied_augment::plan::{Crop, Shared, ViewSpec};
+//! # use tied_augment::policy::Augment;
+//! # use tied_augment::pool::Pool;
+//! # use tied_augment::resize::Filter;
+//! # use tied_augment::rng::Key;
+//! # use tied_augment::source::Source;
+//! let view = |side, scale| ViewSpec {
+//!     size: (side, side),
+//!     crop: Crop::RandomResized { scale, ratio: (3.0 / 4.0, 4.0 / 3.0) },
+//!     interpolation: vec![Filter::Bicubic],
+//!     hflip: 0.5,
+//!     vflip: 0.0,
+//!     augment: Augment::default(),
+//! };
+//! let mut views = vec![view(32, (0.25, 1.0)); 2];
+//! views.extend(vec![view(16, (0.05, 0.25)); 6]);
+//! let pipeline = Pipeline::new(views, Shared::Nothing)?;
+//!
+//! let pixels = vec![90; 50 * 40 * 3];
+//! let source = Source::Pixels(ImageRef::new(50, 40, &pixels));
+//! let samples = [0, 1, 2].map(|index| Sample {
+//!     source,
+//!     key: Key { seed: 0, epoch: 3, index, view: 0 },
+//! });
+//!
+//! let mut large = Array5::zeros((2, 3, 3, 32, 32));
+//! let mut small = Array5::zeros((6, 3, 3, 16, 16));
+//! let outs = large.outer_iter_mut().chain(small.outer_iter_mut());
+//! pipeline.run(&samples, &Pool::default(), &Workspaces::default(), outs)?;
+//! assert!(large.iter().chain(&small).all(|&value| value == 90));
+//! # Ok::<_, tied_augment::error::Error>(())
+//! ```
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
-use ndarray::{ArrayViewMut3, ArrayViewMut5, Axis};
+use ndarray::ArrayViewMut4;
 
 use crate::decode::Limits;
 use crate::error::{Error, Result};
@@ -77,14 +118,17 @@ pub struct Pipeline {
     views: Vec<ViewSpec>,
     shared: Shared,
     limits: Limits,
+    /// Where each view of a sample begins when they follow one another, and where the last ends.
+    starts: Vec<usize>,
 }
 
 impl Pipeline {
-    /// A pipeline that makes `views`, all of one size.
+    /// A pipeline that makes `views`.
     ///
     /// # Errors
     /// [`Error::Argument`] if there are no views or more than 65,535, if a view is not valid, if
-    /// their sizes differ, or if they declare differently what they share.
+    /// they declare differently what they share, or if they have several sizes and share a crop
+    /// that depends on the size.
     pub fn new(views: Vec<ViewSpec>, shared: Shared) -> Result<Self> {
         let refuse = |message: String| Err(Error::Argument(message));
         let Some(first) = views.first() else {
@@ -92,23 +136,30 @@ impl Pipeline {
         };
         for view in &views {
             view.validate()?;
-            if view.size != first.size {
-                return refuse(format!(
-                    "all views must have one size to fit a batch, not {:?} and {:?}",
-                    first.size, view.size
-                ));
-            }
             if let Some(name) = shared.conflict(first, view) {
                 return refuse(format!(
                     "with same_crop every view takes the first view's {name}, but another view \
                      declares a different one: make them equal"
                 ));
             }
+            if view.size != first.size && !shared.fits_any_size(first) {
+                return refuse(format!(
+                    "with same_crop views of several sizes, {:?} and {:?}, can share a crop of the \
+                     image only, which crop='rrc' and crop='squash' give: use one of these, or one \
+                     size",
+                    first.size, view.size
+                ));
+            }
         }
         if u16::try_from(views.len()).is_err() {
-            return refuse("more than 65,535 views".into());
+            return refuse(format!("at most 65,535 views can be made, not {}", views.len()));
         }
-        Ok(Self { views, shared, limits: Limits::default() })
+        let mut starts = vec![0];
+        starts.extend(views.iter().scan(0, |end, view| {
+            *end += 3 * view.size.0 as usize * view.size.1 as usize;
+            Some(*end)
+        }));
+        Ok(Self { views, shared, limits: Limits::default(), starts })
     }
 
     /// The same pipeline with other limits for files.
@@ -123,16 +174,19 @@ impl Pipeline {
         self.views.len()
     }
 
-    /// Height and width of every view.
-    #[must_use]
-    pub fn size(&self) -> (u32, u32) {
-        self.views[0].size
+    /// Height and width of each view.
+    pub fn sizes(&self) -> impl ExactSizeIterator<Item = (u32, u32)> {
+        self.views.iter().map(|view| view.size)
     }
 
-    /// The number of bytes of one view: three planes.
-    pub(crate) fn view_len(&self) -> usize {
-        let (height, width) = self.size();
-        3 * height as usize * width as usize
+    /// The place of each view's elements among those of a sample, if its views follow one another.
+    pub(crate) fn places(&self) -> impl ExactSizeIterator<Item = Range<usize>> + Send {
+        self.starts.windows(2).map(|ends| ends[0]..ends[1])
+    }
+
+    /// The number of elements of all views of a sample: three planes each.
+    pub(crate) fn sample_len(&self) -> usize {
+        self.starts[self.views.len()]
     }
 
     /// The plans of all views of an image of (height, width) `shape`; `key` is the first view's.
@@ -155,31 +209,33 @@ impl Pipeline {
         plan_views(&self.views, self.shared, shape, key, plans)
     }
 
-    /// Makes all views of `samples` into `out`, a C-contiguous (views, samples, 3, height, width).
+    /// Makes all views of `samples` into `outs`: for each view a C-contiguous
+    /// (samples, 3, height, width).
     ///
-    /// On failure the content of `out` is unspecified.
+    /// On failure the content of `outs` is unspecified.
     ///
     /// # Errors
-    /// [`Error::Argument`] if `out` has another shape or is not C-contiguous. Otherwise the error
-    /// of the first sample that failed, with its path or position in front.
-    pub fn run(
+    /// [`Error::Argument`] if there is not one output per view, or if one has another shape or is
+    /// not C-contiguous. Otherwise the error of the first sample that failed, with its path or
+    /// position in front.
+    pub fn run<'o>(
         &self,
         samples: &[Sample<'_>],
         pool: &Pool,
         workspaces: &Workspaces,
-        mut out: ArrayViewMut5<'_, u8>,
+        outs: impl IntoIterator<Item = ArrayViewMut4<'o, u8>>,
     ) -> Result<()> {
-        self.check(samples.len(), &out)?;
+        let mut parts = self.parts(samples.len(), outs)?;
         let inner = if samples.len() < pool.threads() { pool } else { &Pool::default() };
         let failed: Mutex<Option<(usize, Error)>> = Mutex::default();
         let lock = || failed.lock().unwrap_or_else(PoisonError::into_inner);
-        let items = samples.iter().zip(out.axis_iter_mut(Axis(1))).enumerate();
-        pool.share(items, pool.threads(), |(position, (sample, mut views))| {
+        let items = samples.iter().zip(parts.chunks_exact_mut(self.num_views())).enumerate();
+        pool.share(items, pool.threads(), |(position, (sample, views))| {
             // After a failure only an earlier sample can still matter.
             if lock().as_ref().is_some_and(|(first, _)| *first < position) {
                 return;
             }
-            let outs = views.outer_iter_mut().map(contiguous);
+            let outs = views.iter_mut().map(|view| &mut **view);
             if let Err(error) = self.one(sample, inner, workspaces, outs) {
                 let place =
                     || format!("sample {position} of the batch (index {})", sample.key.index);
@@ -194,17 +250,45 @@ impl Pipeline {
         failed.map_or(Ok(()), |(_, error)| Err(error))
     }
 
-    /// Refuses an output of another shape or order.
-    fn check(&self, samples: usize, out: &ArrayViewMut5<'_, u8>) -> Result<()> {
-        let (height, width) = self.size();
-        let wanted = [self.num_views(), samples, 3, height as usize, width as usize];
-        let problem = match out.shape() {
-            shape if shape != wanted => format!("got shape {shape:?}"),
-            _ if !out.is_standard_layout() => "it is not contiguous".into(),
-            _ => return Ok(()),
-        };
-        let message = format!("out must be C-contiguous and of shape {wanted:?}; {problem}");
-        Err(Error::Argument(message))
+    /// The memory of every view of every sample, the views of the first sample first.
+    fn parts<'o>(
+        &self,
+        samples: usize,
+        outs: impl IntoIterator<Item = ArrayViewMut4<'o, u8>>,
+    ) -> Result<Vec<&'o mut [u8]>> {
+        let refuse = |message: String| Err(Error::Argument(message));
+        let mut by_view = Vec::with_capacity(self.num_views());
+        let mut sizes = self.sizes();
+        for (view, out) in outs.into_iter().enumerate() {
+            let Some((height, width)) = sizes.next() else {
+                return refuse(format!("out must be {} views, not more", self.num_views()));
+            };
+            let wanted = [samples, 3, height as usize, width as usize];
+            let problem = match out.shape() {
+                shape if shape != wanted => format!("got shape {shape:?}"),
+                _ if !out.is_standard_layout() => "it is not contiguous".into(),
+                _ => {
+                    let elements = out.into_slice().expect("it is contiguous, as just checked");
+                    by_view.push(elements.chunks_exact_mut(wanted[1..].iter().product()));
+                    continue;
+                }
+            };
+            return refuse(format!(
+                "out[{view}] must be C-contiguous and of shape {wanted:?}; {problem}"
+            ));
+        }
+        if by_view.len() < self.num_views() {
+            return refuse(format!(
+                "out must be {} views, not {}",
+                self.num_views(),
+                by_view.len()
+            ));
+        }
+        let mut parts = Vec::with_capacity(samples * by_view.len());
+        for _ in 0..samples {
+            parts.extend(by_view.iter_mut().filter_map(Iterator::next));
+        }
+        Ok(parts)
     }
 
     /// Makes the views of one sample into `outs`, one slice per view, shared by the threads of
@@ -234,9 +318,4 @@ impl Pipeline {
         catch_unwind(AssertUnwindSafe(|| workspaces.lend_sample(work)))
             .unwrap_or_else(|payload| Err(Error::panic(&*payload)))
     }
-}
-
-/// The elements of one view of a C-contiguous batch.
-fn contiguous(view: ArrayViewMut3<'_, u8>) -> &mut [u8] {
-    view.into_slice().expect("a view of a C-contiguous batch is contiguous")
 }

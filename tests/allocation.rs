@@ -109,7 +109,8 @@ fn allocations(pipeline: &Pipeline, buffers: &Workspaces, source: Source<'_>, co
     let mut out = Array5::zeros((2, samples.len(), 3, 64, 64));
     // One thread is the calling one, which is counted. libjpeg's memory is C's, and is not.
     let pool = Pool::default();
-    let mut run = || pipeline.run(&samples, &pool, buffers, out.view_mut()).expect("good samples");
+    let mut run =
+        || pipeline.run(&samples, &pool, buffers, out.outer_iter_mut()).expect("good samples");
     run();
     let before = COUNT.get();
     run();

@@ -1,6 +1,6 @@
 //! Batches through the public API: what the output may and may not depend on.
 
-use ndarray::{Array5, s};
+use ndarray::{Array4, Array5, s};
 use proptest::prelude::*;
 use tied_augment::batch::{Pipeline, Sample, Workspaces};
 use tied_augment::error::Error;
@@ -58,7 +58,7 @@ fn run(samples: &[Sample<'_>], threads: usize) -> Array5<u8> {
     let mut out = output(samples.len());
     let pool = Pool::new(threads).expect("threads");
     let workspaces = Workspaces::default();
-    pipeline().run(samples, &pool, &workspaces, out.view_mut()).expect("good samples");
+    pipeline().run(samples, &pool, &workspaces, out.outer_iter_mut()).expect("good samples");
     out
 }
 
@@ -107,7 +107,7 @@ fn the_first_failure_is_reported_whatever_the_threads() {
         let mut out = output(samples.len());
         let pool = Pool::new(threads).expect("threads");
         let workspaces = Workspaces::default();
-        let error = pipeline().run(&samples, &pool, &workspaces, out.view_mut()).unwrap_err();
+        let error = pipeline().run(&samples, &pool, &workspaces, out.outer_iter_mut()).unwrap_err();
         let Error::At { place, source } = error else { panic!("no place in {error}") };
         assert_eq!(place, "sample 1 of the batch (index 11)");
         assert!(matches!(*source, Error::Unidentified(_)), "{source}");
@@ -124,7 +124,7 @@ fn an_output_of_another_shape_or_order_is_refused() {
     let mut samples_first = Array5::zeros((2, 2, 3, 20, 28));
     samples_first.swap_axes(0, 1);
     for out in [&mut short, &mut samples_first] {
-        let error = pipeline().run(&samples, &pool, &workspaces, out.view_mut()).unwrap_err();
+        let error = pipeline().run(&samples, &pool, &workspaces, out.outer_iter_mut()).unwrap_err();
         assert!(matches!(error, Error::Argument(_)), "{error}");
     }
 }
@@ -180,10 +180,79 @@ fn views_that_share_must_declare_it_equally() {
 }
 
 #[test]
+fn views_of_several_sizes_are_those_of_each_alone() {
+    let sizes = [SIZE, (8, 8), (8, 8), (31, 7)];
+    let specs = sizes.map(|size| ViewSpec { size, ..spec() });
+    let files: Vec<_> = (0..6).map(|i| jpeg(70, 50, i)).collect();
+    let samples: Vec<_> = (100..)
+        .zip(&files)
+        .map(|(index, file)| Sample { source: Source::Bytes(file), key: key(index) })
+        .collect();
+    let outputs = |specs: &[ViewSpec]| -> Vec<_> {
+        let empty = |spec: &ViewSpec| {
+            Array4::zeros((samples.len(), 3, spec.size.0 as usize, spec.size.1 as usize))
+        };
+        specs.iter().map(empty).collect()
+    };
+    for threads in [1, 4] {
+        let pool = Pool::new(threads).expect("threads");
+        let workspaces = Workspaces::default();
+        let mut together = outputs(&specs);
+        let pipeline = Pipeline::new(specs.to_vec(), Shared::Nothing).expect("valid views");
+        let outs = together.iter_mut().map(|out| out.view_mut());
+        pipeline.run(&samples, &pool, &workspaces, outs).expect("good samples");
+        for (view, spec) in (0..).zip(&specs) {
+            let single = Pipeline::new(vec![spec.clone()], Shared::Nothing).expect("a valid view");
+            let mut alone = outputs(std::slice::from_ref(spec));
+            let keyed: Vec<_> = samples
+                .iter()
+                .map(|sample| Sample { key: Key { view, ..sample.key }, ..*sample })
+                .collect();
+            let outs = alone.iter_mut().map(|out| out.view_mut());
+            single.run(&keyed, &pool, &workspaces, outs).expect("good samples");
+            assert_eq!(together[usize::from(view)], alone[0]);
+        }
+    }
+}
+
+#[test]
+fn a_wrong_number_of_outputs_is_refused() {
+    let pixels = noise(30, 30, 0);
+    let samples = [Sample { source: Source::Pixels(ImageRef::new(30, 30, &pixels)), key: key(1) }];
+    for count in [0, 1, 3] {
+        let mut out = Array5::zeros((count, 1, 3, 20, 28));
+        let (pool, workspaces) = (Pool::default(), Workspaces::default());
+        let outs = out.outer_iter_mut();
+        let error = pipeline().run(&samples, &pool, &workspaces, outs).unwrap_err();
+        assert!(error.to_string().contains("out must be 2 views, not"), "{error}");
+    }
+}
+
+#[test]
+fn a_shared_crop_is_resized_to_the_size_of_each_view() {
+    let key = Key { seed: 0, epoch: 0, index: 5, view: 0 };
+    let whole = Crop::RandomResized { scale: (0.08, 1.0), ratio: (0.75, 1.33) };
+    let of = |crop, size| ViewSpec { crop, size, ..spec() };
+    for crop in [whole, Crop::Squash] {
+        let views = vec![of(crop, (24, 24)), of(crop, (8, 12))];
+        let pipeline = Pipeline::new(views, Shared::CropAndFlips).expect("valid views");
+        let plans = pipeline.plan((300, 200), key).expect("a plan");
+        assert_eq!(plans[0].geometry, plans[1].geometry);
+        assert_eq!((plans[0].size, plans[1].size), ((24, 24), (8, 12)));
+    }
+    let keep = Crop::KeepRatio { scale: (0.8, 1.0), ratio: (0.9, 1.1), random: true };
+    for crop in [Crop::Padded { padding: 4 }, keep, Crop::Center] {
+        let views = vec![of(crop, (24, 24)), of(crop, (12, 12))];
+        let error = Pipeline::new(views.clone(), Shared::Crop).unwrap_err();
+        assert!(error.to_string().contains("several sizes"), "{error}");
+        assert!(Pipeline::new(views, Shared::Nothing).is_ok());
+    }
+}
+
+#[test]
 fn views_that_make_no_sense_are_refused() {
-    let smaller = ViewSpec { size: (8, 8), ..spec() };
     let flip = ViewSpec { hflip: 2.0, ..spec() };
-    for views in [vec![], vec![spec(), smaller], vec![flip]] {
+    for views in [vec![], vec![spec(), flip], vec![spec(); 1 << 16]] {
         assert!(matches!(Pipeline::new(views, Shared::Nothing), Err(Error::Argument(_))));
     }
     assert!(matches!(Pool::new(0), Err(Error::Argument(_))));

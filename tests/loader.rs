@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ndarray::ArrayViewMut5;
+use ndarray::{Array4, ArrayViewMut5};
 use tied_augment::batch::{Pipeline, Workspaces};
 use tied_augment::error::Error;
 use tied_augment::loader::{Format, Job, Layout, Loader, Memory, OwnedSample, Replacement};
@@ -59,8 +59,10 @@ fn expected(samples: &[OwnedSample]) -> Vec<u8> {
     let samples: Vec<_> = samples.iter().map(OwnedSample::as_sample).collect();
     let mut out = vec![0; 2 * samples.len() * VIEW];
     let shape = (2, samples.len(), 3, SIDE as usize, SIDE as usize);
-    let view = ArrayViewMut5::from_shape(shape, &mut out).unwrap();
-    pipeline().run(&samples, &Pool::default(), &Workspaces::default(), view).unwrap();
+    let mut view = ArrayViewMut5::from_shape(shape, &mut out).unwrap();
+    pipeline()
+        .run(&samples, &Pool::default(), &Workspaces::default(), view.outer_iter_mut())
+        .unwrap();
     out
 }
 
@@ -90,6 +92,52 @@ fn batches_come_in_order_for_any_number_of_threads() {
         assert!(loader.wait(Duration::ZERO).is_none());
         assert_eq!(loader.counts().images, 45);
     }
+}
+
+#[test]
+fn views_of_several_sizes_follow_one_another_in_the_batch() {
+    let sizes = [(SIDE, SIDE), (7, 5), (7, 5), (9, SIDE)];
+    let spec = |size| ViewSpec {
+        size,
+        crop: Crop::RandomResized { scale: (0.08, 1.0), ratio: (3.0 / 4.0, 4.0 / 3.0) },
+        interpolation: vec![Filter::Bicubic],
+        hflip: 0.5,
+        vflip: 0.0,
+        augment: Augment::default(),
+    };
+    let pipeline = Pipeline::new(sizes.map(spec).to_vec(), Shared::Nothing).unwrap();
+    let samples = samples(&images(5), &[4, 0, 2, 2, 1]);
+    let borrowed: Vec<_> = samples.iter().map(OwnedSample::as_sample).collect();
+    let empty = |(height, width): (u32, u32)| {
+        Array4::<u8>::zeros((samples.len(), 3, height as usize, width as usize))
+    };
+    let mut wanted = sizes.map(empty);
+    let outs = wanted.iter_mut().map(|out| out.view_mut());
+    pipeline.run(&borrowed, &Pool::default(), &Workspaces::default(), outs).unwrap();
+    let values: Vec<u8> = wanted.iter().flatten().copied().collect();
+
+    let table: Vec<u8> = (0..768_u16).flat_map(u16::to_ne_bytes).collect();
+    let lookups = Format::new(Some(&table), None, Layout::Planes).unwrap();
+    let bytes: Vec<Vec<u8>> = [Format::PLAIN, lookups]
+        .into_iter()
+        .map(|format| {
+            let out = Memory::from(vec![0; values.len() * format.element_size()]);
+            let (pipeline, format) = (Arc::new(pipeline.clone()), Arc::new(format));
+            let loader = Loader::new(3).unwrap();
+            loader.submit(Job { pipeline, samples: samples.clone(), format, out }).unwrap();
+            let finished = loader.wait(LONG).unwrap();
+            assert!(finished.failures().is_empty());
+            finished.bytes().to_vec()
+        })
+        .collect();
+    assert_eq!(bytes[0], values);
+    let low: Vec<u8> = bytes[1]
+        .as_chunks()
+        .0
+        .iter()
+        .map(|&element| (u16::from_ne_bytes(element) % 256) as u8)
+        .collect();
+    assert_eq!(low, values);
 }
 
 #[test]

@@ -14,6 +14,7 @@ from tied_augment.lazy import on_first_use
 from tied_augment.plans import render
 from tied_augment.sources import ArrayDataset
 from tied_augment.two_view import Plan, TwoView, View, decode
+from tied_augment.views import Views
 
 if TYPE_CHECKING:
     from tied_augment.dataset import TiedDataset
@@ -34,6 +35,7 @@ __all__ = [
     "TiedModel",
     "TwoView",
     "View",
+    "Views",
     "__version__",
     "build_info",
     "decode",

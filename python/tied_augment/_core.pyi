@@ -126,9 +126,9 @@ class Pipeline:
         indices: NDArray[np.uint64],
         view: int,
         threads: int | None,
-        out: NDArray[np.uint8],
+        outs: Sequence[NDArray[np.uint8]],
     ) -> None:
-        """Writes all views of `samples` into `out`, (views, samples, 3, height, width)."""
+        """Writes all views of `samples` into `outs`, (samples, 3, height, width) each."""
 
 def build_info() -> _BuildInfo:
     """What this build can do: versions and the SIMD in use."""

@@ -71,7 +71,7 @@ class Item:
 
     Attributes:
         index: the index; in a stream, the number of the sample.
-        image: as `TwoView` takes it, but never a PIL image: that has become an array.
+        image: as `Views` takes it, but never a PIL image: that has become an array.
         rest: what follows the image: target, ...
         error: why the image can't be read; None if nothing is known to be wrong.
     """
@@ -116,7 +116,7 @@ def _parts(given: Any) -> Sequence[Any]:
         )
     if isinstance(image, (tuple, list)) and image and all(map(_is_tensor, image)):
         raise TypeError(
-            "expected an image, got several tensors, as a TiedDataset gives two views: split or "
+            "expected an image, got several tensors, as a TiedDataset gives views: split or "
             "join data sets before TiedDataset, not after"
         )
     return given

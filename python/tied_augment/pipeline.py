@@ -1,4 +1,4 @@
-"""What `View` and `TwoView` share: how they call the core's pipeline.
+"""What `View` and `Views` share: how they call the core's pipeline.
 
 This module has the Python types of a sample and of a plan. It draws the seed of a call without an
 index. It touches no pixels and does not need torch.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, cast
 
 import numpy as np
@@ -22,11 +22,22 @@ from tied_augment.exits import INSIDE
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Indices", "Pixels", "Plan", "Sample", "Step", "Views", "count_samples", "plan_of"]
+__all__ = [
+    "Declaration",
+    "Indices",
+    "Pixels",
+    "Plan",
+    "Sample",
+    "Size",
+    "Step",
+    "count_samples",
+    "plan_of",
+]
 
 Sample: TypeAlias = "bytes | bytearray | str | os.PathLike[str] | Image | NDArray[np.uint8]"
 Pixels: TypeAlias = NDArray[np.uint8]
 Indices: TypeAlias = "Sequence[int] | NDArray[np.integer[Any]]"
+Size: TypeAlias = tuple[int, int]
 Step: TypeAlias = tuple[str, dict[str, Any]]
 
 
@@ -65,8 +76,8 @@ def plan_of(ops: Sequence[Step]) -> Plan:
     }
 
 
-class Views(ABC):
-    """The base of `View` and `TwoView`, which make a pipeline of the core from their fields."""
+class Declaration(ABC):
+    """What is to be made of an image: the base of `View` and `Views`, which give a pipeline."""
 
     @property
     @abstractmethod
@@ -98,15 +109,15 @@ class Views(ABC):
         epoch: int | None,
         seed: int | None,
         view: int,
-        out: Pixels,
+        outs: Iterable[Pixels],
     ) -> None:
-        """Write the views of one sample into `out`, ``(views, 1, 3, height, width)``."""
+        """Write the views of one sample into `outs`, ``(1, 3, height, width)`` each."""
         view = check_unsigned("view", view, 16)
         with INSIDE:
             epoch, seed = _epoch_and_seed("index", index, epoch, seed)
             index = check_unsigned("index", 0 if index is None else index, 64)
             indices = np.array([index], np.uint64)
-            self._pipeline.run([sample], seed, epoch, indices, view, 1, out)
+            self._pipeline.run([sample], seed, epoch, indices, view, 1, list(outs))
 
     def _run(
         self,
@@ -116,16 +127,19 @@ class Views(ABC):
         seed: int | None,
         view: int,
         threads: int | None,
-        out: Pixels,
+        outs: Iterable[Pixels],
     ) -> None:
-        """Write the views of B samples into `out`, ``(views, B, 3, height, width)``."""
+        """Write the views of B samples into `outs`, ``(B, 3, height, width)`` each."""
         view = check_unsigned("view", view, 16)
         if threads is not None:
             threads = check_unsigned("threads", threads, 16, least=1)
         with INSIDE:
             epoch, seed = _epoch_and_seed("indices", indices, epoch, seed)
             numbers = _indices(indices, count_samples(samples))
-            self._pipeline.run(list(samples), seed, epoch, numbers, view, threads, out)
+            given = list(samples)
+            if not given:
+                return  # empty arrays would look like overlapping ones
+            self._pipeline.run(given, seed, epoch, numbers, view, threads, list(outs))
 
 
 def count_samples(samples: object) -> int:

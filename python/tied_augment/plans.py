@@ -25,9 +25,9 @@ def render(sample: Sample, plan: Plan | Mapping[str, Any], max_pixels: int | Non
     you edit a plan, change both or leave the other entries out.
 
     Args:
-        sample: as in `TwoView.__call__`.
+        sample: as in `Views.__call__`.
         plan: what `View.plan` returned, or a mapping with ``ops`` in the same form.
-        max_pixels: as in `TwoView`.
+        max_pixels: as in `Views`.
 
     Returns:
         ``(3, height, width)`` uint8.
@@ -36,7 +36,7 @@ def render(sample: Sample, plan: Plan | Mapping[str, Any], max_pixels: int | Non
         ValueError: an op that is unknown or out of order, or has a missing, unknown or wrong
             argument; a crop outside `sample`; an entry of the plan that contradicts the ``ops``.
         TypeError: an entry of ``ops`` that is not a pair of a name and a dict.
-        OSError, DecodeError, TypeError: as `TwoView.__call__`, for `sample`.
+        OSError, DecodeError, TypeError: as `Views.__call__`, for `sample`.
     """
     if not isinstance(plan, Mapping) or "ops" not in plan:
         raise TypeError(f"plan must be a mapping with 'ops', as View.plan gives it, got {plan!r}")

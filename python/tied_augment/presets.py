@@ -18,9 +18,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from tied_augment.two_view import TwoView, View
+from tied_augment.arguments import check_unsigned
+from tied_augment.two_view import TwoView
+from tied_augment.view import View
+from tied_augment.views import Views
 
-__all__ = ["byol", "moco_v2", "moco_v3", "simclr", "vicreg"]
+__all__ = ["byol", "dino", "moco_v2", "moco_v3", "simclr", "swav", "vicreg"]
 
 Size = int | tuple[int, int]
 
@@ -99,6 +102,51 @@ def moco_v3(size: Size = 224, **changes: Any) -> TwoView:
     return TwoView(*_byol_views(size, changes, interpolation="bilinear"))
 
 
+def dino(size: Size = 224, local_size: Size = 96, local_views: int = 8, **changes: Any) -> Views:
+    """DINO: two global views, blurred and solarized as BYOL's, and `local_views` of small parts.
+
+    Args:
+        size: side of the square global views, or (height, width), in pixels.
+        local_size: likewise of the local views.
+        local_views: how many; 8 in the authors' code, 10 in the paper's best runs, 6 in lightly.
+        changes: fields of `View` to set in all views.
+
+    Returns:
+        The two global views, then the local ones.
+
+    Source: Caron et al., "Emerging Properties in Self-Supervised Vision Transformers", ICCV 2021;
+    facebookresearch/dino, ``main_dino.py``. Equal to lightly's `DINOTransform` with
+    as many local views.
+    """
+    first, second = _byol_views(size, changes, interpolation="bicubic", scale=(0.4, 1.0))
+    fields = {"scale": (0.05, 0.4), "gaussian_blur_prob": 0.5}
+    local = _view(local_size, changes, color_jitter=_BYOL_JITTER, **fields)
+    return Views(first, second, *_count(local_views) * [local])
+
+
+def swav(size: Size = 224, local_size: Size = 96, local_views: int = 6, **changes: Any) -> Views:
+    """SwAV: two draws of a large view and `local_views` of small parts.
+
+    Args:
+        size: side of the square large views, or (height, width), in pixels.
+        local_size: likewise of the small views.
+        local_views: how many.
+        changes: fields of `View` to set in all views.
+
+    Returns:
+        The two large views, then the small ones.
+
+    Source: Caron et al., "Unsupervised Learning of Visual Features by Contrasting Cluster
+    Assignments", NeurIPS 2020, appendix; facebookresearch/swav, ``main_swav.py``, with the crops of
+    ``scripts/swav_400ep_pretrain.sh``. Equal to lightly's `SwaVTransform`.
+    """
+    fields = {"color_jitter": (0.8, 0.8, 0.8, 0.2), "gaussian_blur_prob": 0.5}
+    fields["interpolation"] = "bilinear"
+    large = _view(size, changes, scale=(0.14, 1.0), **fields)
+    small = _view(local_size, changes, scale=(0.05, 0.14), **fields)
+    return Views(large, large, *_count(local_views) * [small])
+
+
 def vicreg(size: Size = 224, **changes: Any) -> TwoView:
     """VICReg: BYOL's views made symmetric, so two draws of one view.
 
@@ -115,6 +163,10 @@ def vicreg(size: Size = 224, **changes: Any) -> TwoView:
     """
     fields = {"gaussian_blur_prob": 0.5, "solarize_prob": 0.1}
     return TwoView(_view(size, changes, color_jitter=_BYOL_JITTER, **fields))
+
+
+def _count(local_views: object) -> int:
+    return check_unsigned("local_views", local_views, 16, most=1000)
 
 
 def _byol_views(size: Size, changes: dict[str, Any], **fields: Any) -> tuple[View, View]:

@@ -23,7 +23,7 @@ from tied_augment.arguments import (
     check_unsigned,
     listed,
 )
-from tied_augment.pipeline import Indices, Pixels, Plan, Sample, Views, count_samples
+from tied_augment.pipeline import Declaration, Indices, Pixels, Plan, Sample, count_samples
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -34,7 +34,7 @@ Crop = Literal["rrc", "rkrc", "rkrr", "center", "squash", "pad"]
 
 
 @dataclass(frozen=True, repr=False)
-class View(Views):
+class View(Declaration):
     """One augmented view: timm's training transform, equal to what timm and Pillow make.
 
     The order of the steps is timm's: crop and resize, flips, policy, colour jitter, grayscale,
@@ -261,7 +261,7 @@ class View(Views):
                 call.
             epoch: 0 to 2**32 - 1; only with `index`. None for 0.
             seed: the run's seed, 0 to 2**64 - 1; only with `index`. None for 0.
-            view: the view's number, 0 to 65535: the second view of a `TwoView` is number 1.
+            view: the view's number, 0 to 65535: the second one of `Views` is number 1.
 
         Raises:
             ValueError: a number out of its range, `epoch` or `seed` without `index`, or an image
@@ -279,7 +279,7 @@ class View(Views):
     ) -> Pixels:
         """Make this view of one sample: ``(3, height, width)`` uint8.
 
-        Arguments and errors as in `TwoView.__call__` and `plan`.
+        Arguments and errors as in `Views.__call__` and `plan`.
         """
         height, width = cast("tuple[int, int]", self.size)
         out = np.empty((1, 1, 3, height, width), np.uint8)
@@ -298,7 +298,7 @@ class View(Views):
     ) -> Pixels:
         """Make this view of B samples: ``(B, 3, height, width)`` uint8.
 
-        Arguments and errors as in `TwoView.batch` and `plan`.
+        Arguments and errors as in `Views.batch` and `plan`.
         """
         height, width = cast("tuple[int, int]", self.size)
         out = np.empty((1, count_samples(samples), 3, height, width), np.uint8)

@@ -18,7 +18,8 @@ pub struct Job {
     pub samples: Vec<OwnedSample>,
     /// The elements to write.
     pub format: Arc<Format>,
-    /// The output: (views, samples, 3, height, width) elements, or as the format's layout says.
+    /// The output: for each view (samples, 3, height, width) elements, or as the format's layout
+    /// says, one after the other. With views of one size that is (views, samples, 3, ...).
     pub out: Memory,
 }
 

@@ -142,8 +142,7 @@ impl Loader {
     /// the system starts no more threads. In both cases nothing has been added.
     pub fn submit(&self, job: Job) -> Result<()> {
         let Job { pipeline, samples, format, out } = &job;
-        let element = format.element_size();
-        let wanted = pipeline.num_views() * samples.len() * pipeline.view_len() * element;
+        let wanted = pipeline.sample_len() * samples.len() * format.element_size();
         if out.len() != wanted {
             let got = out.len();
             return Err(Error::Argument(format!("the output must hold {wanted} bytes, not {got}")));

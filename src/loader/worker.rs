@@ -1,5 +1,6 @@
 //! What a thread of the loader does: one sample of one batch at a time.
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
@@ -58,13 +59,13 @@ fn make(task: &Task, kept: &mut Kept) -> Result<()> {
     let Task { batch, position, sample } = task;
     let Batch { pipeline, format, out, len: samples, .. } = &**batch;
     let Kept { workspaces, file, views, ahead } = kept;
-    let (count, len) = (pipeline.num_views(), pipeline.view_len());
-    let size = len * format.element_size();
-    let parts = (0..count).map(|view| {
-        let start = (view * samples + position) * size;
+    let size = format.element_size();
+    let parts = pipeline.places().map(|Range { start, end }| {
+        let len = (end - start) * size;
+        let start = start * samples * size + position * len;
         // SAFETY: the part of this view of this position. `submit` and `redo` make one task for a
         // position at a time, and tasks are taken once.
-        unsafe { out.part(start..start + size) }
+        unsafe { out.part(start..start + len) }
     });
     let named = |error: Error| {
         let name = sample.source.as_source().name();
@@ -76,11 +77,15 @@ fn make(task: &Task, kept: &mut Kept) -> Result<()> {
     if format.is_plain() {
         return pipeline.one(&sample, &pool, workspaces, parts).map_err(named);
     }
-    views.resize(count * len, 0);
-    pipeline.one(&sample, &pool, workspaces, views.chunks_exact_mut(len)).map_err(named)?;
+    views.resize(pipeline.sample_len(), 0);
+    let mut rest = views.as_mut_slice();
+    let each = pipeline.places().map(|place| {
+        rest.split_off_mut(..place.len()).expect("the views of a sample follow one another")
+    });
+    pipeline.one(&sample, &pool, workspaces, each).map_err(named)?;
     let streaming = out.len() >= LARGE_BATCH;
-    for (view, part) in views.chunks_exact(len).zip(parts) {
-        format.write(view, streaming, part);
+    for (place, part) in pipeline.places().zip(parts) {
+        format.write(&views[place], streaming, part);
     }
     Ok(())
 }

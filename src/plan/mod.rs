@@ -86,6 +86,13 @@ impl Shared {
         .into_iter()
         .find_map(|(differs, name)| differs.then_some(name))
     }
+
+    /// Whether a view like `first` of any other size can take its part in what is shared: a part of
+    /// the image that is resized to the view's own size. Other crops depend on the size.
+    pub(crate) fn fits_any_size(self, first: &ViewSpec) -> bool {
+        let of_the_image = matches!(first.crop, Crop::RandomResized { .. } | Crop::Squash);
+        self == Self::Nothing || of_the_image
+    }
 }
 
 /// Plans all views of a sample. They are numbered from `key.view` on.

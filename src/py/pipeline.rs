@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use numpy::{PyArray1, PyArray3, PyArray5, PyArrayMethods, PyReadonlyArray1, PyReadwriteArray5};
+use numpy::{
+    PyArray1, PyArray3, PyArray4, PyArrayMethods, PyReadonlyArray1, PyReadwriteArray,
+    PyReadwriteArray4,
+};
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -58,7 +61,7 @@ impl Pipeline {
         PyList::new(py, plans)
     }
 
-    /// Writes all views of `samples` into `out`, (views, samples, 3, height, width) uint8.
+    /// Writes all views of `samples` into `outs`, (samples, 3, height, width) uint8 each.
     #[expect(clippy::too_many_arguments, reason = "Python passes each by name")]
     fn run<'py>(
         &self,
@@ -69,7 +72,7 @@ impl Pipeline {
         indices: PyReadonlyArray1<'py, u64>,
         view: u16,
         threads: Option<usize>,
-        out: &Bound<'py, PyAny>,
+        outs: Vec<Bound<'py, PyArray4<u8>>>,
     ) -> PyResult<()> {
         let held = hold(&samples)?;
         let pairs = held.iter().zip(indices.as_slice()?);
@@ -79,32 +82,24 @@ impl Pipeline {
                 key: Key { seed, epoch, index, view },
             })
             .collect();
-        let mut out = output(out)?;
-        let out = out.as_array_mut();
+        let mut outs = outs.iter().map(output).collect::<PyResult<Vec<_>>>()?;
+        let outs: Vec<_> = outs.iter_mut().map(PyReadwriteArray::as_array_mut).collect();
         // Threads that samples leave idle share the views of one.
         let pool = pools::get(threads, samples.len() * self.0.num_views()).map_err(to_python)?;
         let workspaces = pools::workspaces();
-        detached(py, || self.0.run(&samples, &pool, &workspaces, out))
+        detached(py, || self.0.run(&samples, &pool, &workspaces, outs))
     }
 }
 
-/// The caller's buffer.
-fn output<'py>(out: &Bound<'py, PyAny>) -> PyResult<PyReadwriteArray5<'py, u8>> {
-    let Ok(array) = out.cast::<PyArray5<u8>>() else {
-        let shape = out.getattr("shape").and_then(|shape| shape.str()).ok();
-        let dtype = out.getattr("dtype").and_then(|dtype| dtype.str()).ok();
-        let got = match (shape, dtype) {
-            (Some(shape), Some(dtype)) => format!("{shape} of {dtype}"),
-            _ => out.get_type().name()?.to_string(),
-        };
-        let message = "out must be a uint8 array of shape (views, samples, 3, height, width)";
-        return Err(PyValueError::new_err(format!("{message}; got {got}")));
-    };
-    array.try_readwrite().map_err(|error| match error {
+/// The caller's buffer for one view.
+fn output<'py>(out: &Bound<'py, PyArray4<u8>>) -> PyResult<PyReadwriteArray4<'py, u8>> {
+    out.try_readwrite().map_err(|error| match error {
         numpy::BorrowError::NotWriteable => {
             PyValueError::new_err("out must be writable; it is read-only")
         }
-        _ => PyBufferError::new_err("out must not share memory with a sample"),
+        _ => PyBufferError::new_err(
+            "out must not share memory with a sample, nor one of its arrays with another",
+        ),
     })
 }
 

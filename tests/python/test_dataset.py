@@ -258,7 +258,7 @@ def test_refuses_what_makes_no_sense(image_folder):
     for arguments, error, message in [
         ((Stream(), VIEWS), TypeError, "Stream is iterable-style"),
         ((iter([]), VIEWS), TypeError, "must be map-style"),
-        ((folder, View(32)), TypeError, "views must be a TwoView, got View"),
+        ((folder, [View(32)]), TypeError, "views must be a TwoView, Views or a View, got list"),
         ((folder, VIEWS, -1), ValueError, "seed must be from 0"),
         ((folder, VIEWS, 0, 1, "ignore"), ValueError, "on_error must be 'raise' or 'skip'"),
         ((ImageFolder(image_folder, np.asarray), VIEWS), ValueError, "own transform would be"),

@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # it. If several rows fit a module, the longest name counts. A new module is added here, below what
 # it must not know.
 WHEN_IMPORTED = {
-    "tied_augment": "numpy ._core .lazy .plans .presets .sources .two_view",
+    "tied_augment": "numpy ._core .lazy .plans .presets .sources .two_view .views",
     "tied_augment.lazy": "",
     "tied_augment.__main__": ".cli",
     "tied_augment.arguments": "",
@@ -28,14 +28,15 @@ WHEN_IMPORTED = {
     "tied_augment.view_from_timm": "",
     "tied_augment.pipeline": "numpy ._core .arguments .exits",
     "tied_augment.view": "numpy ._core .arguments .pipeline .view_from_timm",
-    "tied_augment.two_view": "numpy ._core .arguments .exits .pipeline .view",
-    "tied_augment.presets": ".two_view",
+    "tied_augment.views": "numpy ._core .arguments .pipeline .view",
+    "tied_augment.two_view": "._core .arguments .exits .pipeline .view .views",
+    "tied_augment.presets": ".arguments .two_view .view .views",
     "tied_augment.plans": "._core .arguments .exits .pipeline",
     "tied_augment.packed": "._core .exits",
     "tied_augment.sources": "numpy .loaded",
     "tied_augment.located": "numpy ._core .loaded .sources",
     "tied_augment.ranks": "torch .arguments .loaded",
-    "tied_augment.dataset": "numpy torch .arguments .items .skips .sources .two_view .view",
+    "tied_augment.dataset": "numpy torch .arguments .items .skips .sources .view .views",
     "tied_augment.shards": "numpy torch .arguments .endings .ranks .webdataset",
     "tied_augment.webdataset": "",
     "tied_augment.tap": "torch .arguments .tracing",
@@ -46,7 +47,7 @@ WHEN_IMPORTED = {
     "tied_augment.fused.function": "torch .exits .similarity .tracing",
     "tied_augment.loss": "numpy torch .arguments .fused .similarity .tracing",
     "tied_augment.loader": "numpy torch ._core .arguments .dataset .exits .items .located .ranks "
-    ".skips .sources .two_view .view .view_from_timm",
+    ".skips .sources .pipeline .view .view_from_timm .views",
     "tied_augment.timm": "numpy torch timm .arguments .dataset .loader .located .loss .model "
     ".similarity .skips .sources .tap .two_view .view .view_from_timm",
     # A train.py that runs in a clone of timm's repository must import that timm.

@@ -271,7 +271,7 @@ def test_the_form_of_a_batch(image_folder):
         one = epoch_of(TiedLoader(dataset, View(32), 5, layout=layout))
         assert torch.equal(one[0][0], plain[0][0][0])
         options = {"layout": layout, "collate_fn": lambda batch: batch}
-        [(view,), _], *_ = next(iter(TiedLoader(dataset, View(32), 5, **options)))
+        [view, _], *_ = next(iter(TiedLoader(dataset, View(32), 5, **options)))
         assert torch.equal(view, plain[0][0][0, 0])
     collated = list(TiedLoader(dataset, VIEWS, 5, collate_fn=default_collate))
     dataloader = TiedDataset(dataset, VIEWS)
@@ -339,7 +339,7 @@ def test_pinned_batches_are_views_of_torchs_own_tensor(monkeypatch):
     monkeypatch.setattr(memory.torch, "empty", empty)
     lent = memory.BatchMemory(keep=2, pin=True).lend(2 * 4 * 3 * 8 * 8)
     form = output.Output(torch.uint8, (0,) * 3, (1,) * 3, channels_last=False, layout="flat")
-    images = form.tensor(lent, output.Shape(views=2, height=8, width=8), 4)
+    images = form.images(lent, output.Shape(((8, 8), (8, 8)), single=False), 4)
     assert images.untyped_storage()._cdata == made[0].untyped_storage()._cdata
 
 

@@ -204,8 +204,8 @@ except ImportError as error:
 def test_wrong_arguments_of_a_data_set(image_folder):
     folder = ImageFolder(image_folder)
     for arguments, error, message in [
-        ({"views": None}, TypeError, r"views must be a TwoView, got NoneType: give TwoView\(View"),
-        ({"views": View(32)}, TypeError, r"got View: give TwoView\(view\)"),
+        ({"views": None}, TypeError, r"TwoView, Views or a View, got None: give TwoView\(View"),
+        ({"views": [View(32)]}, TypeError, r"got list: give Views\(\*views\)"),
         ({"views": TwoView}, TypeError, "got the class TwoView"),
         ({"seed": "1"}, TypeError, "seed must be an integer"),
         ({"threads": 0}, ValueError, "threads must be from 1"),

@@ -1,6 +1,7 @@
 """The presets of self-supervised methods: lightly's pixels from our plans, and its draws."""
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
@@ -27,20 +28,22 @@ PRESETS = {
     "moco_v2": (presets.moco_v2, transforms.MoCoV2Transform),
     # lightly has none, but BYOL's in lightly is resized as MoCo v3 resizes.
     "moco_v3": (presets.moco_v3, transforms.BYOLTransform),
+    "dino": (partial(presets.dino, local_size=40, local_views=3), transforms.DINOTransform),
+    "swav": (partial(presets.swav, local_size=40, local_views=3), transforms.SwaVTransform),
     "vicreg": (presets.vicreg, transforms.VICRegTransform),
 }
 # Where lightly resizes bilinear and the authors bicubic.
 BICUBIC = {"simclr", "byol", "vicreg"}
 
 
-def views_of(preset):
-    return [preset.first, preset.second]
-
-
 def lightly_views(name):
     """The steps of each of lightly's views, at 64 pixels, with the published settings."""
     theirs = PRESETS[name][1]
-    if theirs is transforms.BYOLTransform:
+    if name == "dino":
+        made = theirs(global_crop_size=64, local_crop_size=40, n_local_views=3)
+    elif name == "swav":
+        made = theirs(crop_sizes=(64, 40), crop_counts=(2, 3))
+    elif theirs is transforms.BYOLTransform:
         size = {"input_size": 64}
         made = theirs(transforms.BYOLView1Transform(**size), transforms.BYOLView2Transform(**size))
     else:
@@ -111,7 +114,7 @@ def assert_same_distribution(ours, theirs):
 
 def test_the_settings_are_the_papers():
     """Those that are not lightly's, and the numbers of each as its paper has them."""
-    first, second = views_of(presets.byol())
+    first, second = presets.byol().views
     assert first.interpolation == second.interpolation == "bicubic"
     assert (first.gaussian_blur_prob, second.gaussian_blur_prob) == (1.0, 0.1)
     assert (first.solarize_prob, second.solarize_prob) == (0.0, 0.2)
@@ -124,10 +127,28 @@ def test_the_settings_are_the_papers():
     assert presets.moco_v2().first.scale == (0.2, 1)
 
 
+def test_multi_crop():
+    for views, count, sizes in (
+        (presets.dino(), 8, (224, 96)),
+        (presets.swav(), 6, (224, 96)),
+        (presets.dino(64, (32, 40), 0), 0, (64, None)),
+        (presets.swav((48, 64), 32, local_views=1), 1, ((48, 64), 32)),
+    ):
+        large, small = ((size, size) if isinstance(size, int) else size for size in sizes)
+        assert views.sizes == (large, large, *count * [small])
+    scales = {view.scale for view in presets.dino(scale=(0.3, 0.6)).views}
+    assert scales == {(0.3, 0.6)}
+    assert [view.solarize_prob for view in presets.dino(local_views=2).views] == [0, 0.2, 0, 0]
+    with pytest.raises(ValueError, match="local_views must be from 0 to 1000, got -1"):
+        presets.dino(local_views=-1)
+    with pytest.raises(TypeError, match=r"local_views must be an integer, got 2\.5"):
+        presets.swav(local_views=2.5)
+
+
 def test_changes_are_made_in_every_view():
     views = presets.byol((48, 64), scale=(0.2, 1), gaussian_blur_prob=0, color_jitter=None)
     assert views.size == (48, 64)
-    assert all(view.scale == (0.2, 1) for view in views_of(views))
+    assert all(view.scale == (0.2, 1) for view in views.views)
     ops = {op for index in range(50) for plan in views.plan(SHAPE, index) for op, _ in plan["ops"]}
     assert not ops & {"GaussianBlur", "Hue"}
     assert "Solarize" in ops

@@ -136,8 +136,8 @@ def test_same_crop_refuses_a_second_view_with_its_own(own):
 
 
 def test_refuses_pairs_that_make_no_sense():
-    with pytest.raises(ValueError, match="one size to fit a batch"):
-        TwoView(View(32), View(24))
+    with pytest.raises(ValueError, match=r"several sizes, .24, 24. and .40, 24., can share a crop"):
+        TwoView(View(24, crop="pad"), View((40, 24), crop="pad"), same_crop=True)
     with pytest.raises(TypeError, match="first must be a View, got 224"):
         TwoView(224)
     with pytest.raises(ValueError, match="max_pixels must be from 1"):

@@ -13,8 +13,9 @@ import torch
 from tied_augment import _core
 from tied_augment.arguments import check_bool, check_channels
 from tied_augment.loader.output import DTYPES, Layout, Output
-from tied_augment.two_view import TwoView, View
+from tied_augment.view import View
 from tied_augment.view_from_timm import IMAGENET_MEAN, IMAGENET_STD
+from tied_augment.views import Views
 
 __all__ = [
     "can_pin",
@@ -57,7 +58,7 @@ def function(name: str, value: Any) -> Any:
     return value
 
 
-def views(views: object, choosing: bool) -> list[TwoView | View]:
+def views(views: object, choosing: bool) -> list[Views | View]:
     """The views, as a list of what a batch sampler may choose from.
 
     Args:
@@ -65,7 +66,7 @@ def views(views: object, choosing: bool) -> list[TwoView | View]:
         choosing: whether there is a batch sampler.
     """
     several = list(views) if isinstance(views, Sequence) else [views]
-    if not several or not all(isinstance(each, (TwoView, View)) for each in several):
+    if not several or not all(isinstance(each, (Views, View)) for each in several):
         kind = type(views).__name__
         shown = repr(views) if "\n" not in repr(views) else f"a {kind}"
         if callable(views) and not isinstance(views, type):
@@ -73,10 +74,10 @@ def views(views: object, choosing: bool) -> list[TwoView | View]:
         raise TypeError(f"views must be a TwoView such as TwoView(View(224)), got {shown}")
     if len(several) > 1 and not choosing:
         raise ValueError(
-            "several views are for a batch_sampler that chooses one of them for each batch: for "
-            "two different views of an image give TwoView(first, second)"
+            "a list of views is for a batch_sampler that chooses one of them for each batch: for "
+            "several views of every image give TwoView(first, second) or Views(*views)"
         )
-    return cast("list[TwoView | View]", several)
+    return cast("list[Views | View]", several)
 
 
 def output(output: str, mean: Any, std: Any, channels_last: bool, layout: Layout) -> Output:

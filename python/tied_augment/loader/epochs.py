@@ -71,6 +71,10 @@ class Epochs:
         self._start: Start | None = None
         self._iteration: weakref.ref[Iteration] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        # An iteration stays in the process.
+        return vars(self) | {"_iteration": None}
+
     def set(self, epoch: int) -> None:
         """Make `epoch` the next one, 0 to 2**32 - 1, in the samplers as well, as train.py does."""
         self.next = check_unsigned("epoch", epoch, 32)

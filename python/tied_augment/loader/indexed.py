@@ -52,6 +52,10 @@ class Indexed(Data):
         else:
             self.sampler = getattr(self.batch_sampler, "sampler", None)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What was found of the data set stays in the process, and `find` finds it anew.
+        return vars(self) | {"_located": None, "_catalog": None}
+
     def _make_share(self) -> Share:
         of_batches = self.batch_sampler is not None
         # A batch sampler that drops the samples left over drops the batches left over, too.

@@ -36,6 +36,10 @@ class BatchMemory:
         # Iterations of one loader may overlap, each with a thread that fetches.
         self._lock = threading.Lock()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Memory and locks stay in the process: a pickled loader begins with none.
+        return type(self), (self._keep, self._pin)
+
     def lend(self, size: int) -> Tensor:
         """Lend `size` bytes, taken back when neither the tensor nor a view of it is in use."""
         if self._pin:

@@ -29,7 +29,8 @@ from tied_augment.loader.state import State
 from tied_augment.loader.streamed import Streamed
 from tied_augment.ranks import Place
 from tied_augment.skips import OnError, Skips
-from tied_augment.two_view import TwoView, View
+from tied_augment.view import View
+from tied_augment.views import Views
 
 __all__ = ["TiedLoader"]
 
@@ -37,15 +38,20 @@ Channels: TypeAlias = "Sequence[float] | NDArray[Any] | Tensor"
 
 
 class TiedLoader(Iterable[Any]):
-    """Batches of view pairs, made ahead by threads that need no GIL.
+    """Batches of views, made ahead by threads that need no GIL.
 
-    Iterating gives ``(images, targets)``, and what else an item of the data set holds. Images are
-    ``(2, B, 3, height, width)``, so that ``for (first, second), targets in loader`` works as with a
-    DataLoader of a `TiedDataset`, and `TiedModel` takes them as they are. Batches come in the
+    Iterating gives ``(images, targets)``, and what else an item of the data set holds. Images of V
+    views are ``(V, B, 3, height, width)``, so that ``for (first, second), targets in loader`` works
+    as with a DataLoader of a `TiedDataset`, and `TiedModel` takes them as they are. Views of
+    several sizes are a list of V tensors ``(B, 3, height, width)``, parts of one block of memory.
+    A `View`, which is not one of several, gives ``(B, 3, height, width)``. Batches come in the
     sampler's order, and each image follows from (`seed`, epoch, index) alone: nothing depends on
     `threads` or `prefetch`. A sample that comes again within an epoch gets new views. Threads begin
     with ``iter(loader)`` and end with the iteration. They use the memory of at most `prefetch` + 1
     batches, besides those that the consumer keeps.
+
+    A loader can be pickled, for processes that are spawned. The copy begins with the epoch that
+    this one would begin with; an iteration under way stays where it is.
 
     Changes of the data set take effect at the next ``iter(loader)``, such as other indices of a
     ``Subset`` or other views of a `TiedDataset`. The arguments can't be changed.
@@ -68,8 +74,8 @@ class TiedLoader(Iterable[Any]):
             a ``Subset`` or ``ConcatDataset`` of these are read without Python. The items of all
             other data sets are fetched by one Python thread. Of a `TiedDataset` the views are used
             unless they are given here, and likewise the seed and `on_error` that it has now.
-        views: what to make of every image; or a list, from which a batch sampler such as timm's
-            ``ScheduledBatchSampler`` chooses for each batch. A `View` makes one view only.
+        views: what to make of every image: `TwoView`, `Views` or a `View`; or a list of these, from
+            which a batch sampler such as timm's ``ScheduledBatchSampler`` chooses for each batch.
         batch_size: B, the number of samples.
         shuffle: a new order in each epoch, which follows from (`seed`, epoch).
         sampler: torch's sampler of indices, instead of `shuffle`.
@@ -92,14 +98,21 @@ class TiedLoader(Iterable[Any]):
             ImageNet's.
         std: 3 numbers above 0 and up to 1, likewise.
         channels_last: torch's memory format of that name.
-        layout: ``'views'``, or ``'flat'`` for images of ``(2B, 3, height, width)``, view 1 of all
-            samples first. A `View` gives ``(B, 3, height, width)`` in both.
-        repeat_targets: give the targets once per view, ``(2B,)``, as timm's ``fast_collate`` does.
+        layout: ``'views'``, or ``'flat'`` for images of ``(V * B, 3, height, width)``, view 1 of
+            all samples first. Views of several sizes are then a list with a tensor ``(n * B, 3,
+            height, width)`` for each run of n consecutive views of one size: what DINO's
+            ``MultiCropWrapper`` makes of its list of crops, so one forward pass each.
+        repeat_targets: give the targets once per view, ``(V * B,)``, as timm's ``fast_collate``
+            does.
         collate_fn: as in DataLoader, makes a batch from a list of ``((view1, view2), target, ...)``
-            with views of ``(3, height, width)``. It runs in the consumer's thread.
+            with views of ``(3, height, width)``, or of ``(view, target, ...)`` for a `View`. It
+            runs in the consumer's thread.
         rank: this process's number; None to ask torch's process group at each iteration.
         world_size: how many processes share the data; None to ask torch's process group, 1 to give
             everything to each process.
+        return_index: give the samples' indices in the data set, too, as the last part of a batch:
+            ``(B,)`` int64, of a stream the samples' numbers. A sample that was skipped has the
+            index of the one in its place. None for False, or what a `TiedDataset` says.
 
     Raises:
         TypeError: an argument of the wrong type.
@@ -113,7 +126,7 @@ class TiedLoader(Iterable[Any]):
     def __init__(
         self,
         dataset: Any,
-        views: TwoView | View | Sequence[TwoView | View] | None = None,
+        views: Views | View | Sequence[Views | View] | None = None,
         batch_size: int = 1,
         shuffle: bool = False,
         sampler: Iterable[int] | None = None,
@@ -134,12 +147,13 @@ class TiedLoader(Iterable[Any]):
         *,
         rank: int | None = None,
         world_size: int | None = None,
+        return_index: bool | None = None,
         **unknown: NoReturn,
     ) -> None:
         arguments.refuse(unknown, _ARGUMENTS)
         self.dataset = data_set(dataset)
         tied = self.dataset if isinstance(self.dataset, TiedDataset) else None
-        self._views: list[TwoView | View] | None = None
+        self._views: list[Views | View] | None = None
         if views is not None or tied is None:
             self._views = arguments.views(views, batch_sampler is not None)
         default_seed = 0 if tied is None else tied.seed
@@ -152,6 +166,9 @@ class TiedLoader(Iterable[Any]):
         self.pin_memory = arguments.can_pin(check_bool("pin_memory", pin_memory))
         self.repeat_targets = check_bool("repeat_targets", repeat_targets)
         self.collate_fn = arguments.function("collate_fn", collate_fn)
+        default_index = tied is not None and tied.return_index
+        index = default_index if return_index is None else return_index
+        self.return_index = check_bool("return_index", index)
         self._output = arguments.output(output, mean, std, channels_last, layout)
         self._memory = BatchMemory(self.prefetch + 1, self.pin_memory)
         stream = is_stream(within(self.dataset))
@@ -175,7 +192,7 @@ class TiedLoader(Iterable[Any]):
         super().__setattr__(name, value)
 
     @property
-    def views(self) -> list[TwoView | View]:
+    def views(self) -> list[Views | View]:
         """What is made of every image, for each choice; of a `TiedDataset` what it has now."""
         return [self.dataset.views] if self._views is None else self._views
 
@@ -183,9 +200,10 @@ class TiedLoader(Iterable[Any]):
         views = self.views[0] if len(self.views) == 1 else self.views
         size = "" if self.batch_size is None else f", batch_size={self.batch_size}"
         order = "" if self._data.order.stream else f", {type(self._data.orderer).__name__}"
+        forms = " or ".join(self._output.form(Shape.of(each)) for each in self.views)
         return (
             f"TiedLoader({type(self.dataset).__name__}, {views!r}{size}{order}, seed={self.seed}, "
-            f"threads={self.threads}; {self._data.summary()})"
+            f"threads={self.threads}; {forms}; {self._data.summary()})"
         )
 
     def __len__(self) -> int:
@@ -234,7 +252,12 @@ class TiedLoader(Iterable[Any]):
         submission = Submission(core, shapes, self._output, self._memory)
         feed = data.feed(submission, start.batches, self._skips.on_error == "skip")
         deliver = Delivery(
-            self._output, shapes, self.repeat_targets, self._index_targets, self.collate_fn
+            self._output,
+            shapes,
+            self.repeat_targets,
+            self._index_targets,
+            self.collate_fn,
+            self.return_index,
         )
         iteration = Iteration(core, feed, pending, deliver, self.prefetch, self._skips, progress)
         self._epochs.begun(progress, iteration)
