@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tied_augment import presets
 from tied_augment._core import DecodeError, build_info
+from tied_augment.geometry import apply_to_boxes, apply_to_mask
 from tied_augment.lazy import on_first_use
 from tied_augment.plans import render
 from tied_augment.sources import ArrayDataset
@@ -37,6 +38,8 @@ __all__ = [
     "View",
     "Views",
     "__version__",
+    "apply_to_boxes",
+    "apply_to_mask",
     "build_info",
     "decode",
     "presets",
