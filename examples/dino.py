@@ -28,7 +28,7 @@ def network() -> nn.Module:
     return nn.Sequential(backbone, head)
 
 
-def main(folder: str, epochs: int = 10, size: int = 64, batch_size: int = 25) -> None:
+def main(folder: str, epochs: int = 6, size: int = 64, batch_size: int = 25) -> None:
     torch.manual_seed(0)
     views = presets.dino(size, size // 2, local_views=6)
     # 'flat' gives one tensor per size, so that a network runs once for each.

@@ -19,7 +19,7 @@ from torch import nn
 from tied_augment import TiedLoader, presets
 
 
-def main(folder: str, epochs: int = 10, size: int = 64, batch_size: int = 40) -> None:
+def main(folder: str, epochs: int = 6, size: int = 64, batch_size: int = 40) -> None:
     torch.manual_seed(0)
     views = presets.simclr(size, strength=0.5)
     loader = TiedLoader(

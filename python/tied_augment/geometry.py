@@ -37,7 +37,7 @@ def apply_to_mask(mask: ArrayLike, plan: Plan | Mapping[str, Any], fill: float =
     Equal to torchvision's v2 transforms of a ``tv_tensors.Mask`` for the crop, the resize (nearest,
     whatever the image's filter), the frame and the flips, and to Pillow's nearest for the geometric
     ops of a policy. torchvision's nearest takes a pixel's top left corner and not its centre, so a
-    mask may lie up to half a pixel of the image beside its view.
+    mask may be shifted against its view by up to half a pixel of the original.
 
     Args:
         mask: ``(H, W)``, or ``(N, H, W)`` for N masks, of the image's height and width: an array of

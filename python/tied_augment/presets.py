@@ -157,8 +157,9 @@ def vicreg(size: Size = 224, **changes: Any) -> TwoView:
     Returns:
         Both views.
 
-    Source: Bardes et al., "VICReg", ICLR 2022, appendix C.1: blur with probability 0.5, then
-    solarization with 0.1; facebookresearch/vicreg, ``augmentations.py``, for the bicubic resize.
+    Source: Bardes et al., "VICReg", ICLR 2022, the appendix on data augmentation: blur with
+    probability 0.5, then solarization with 0.1; facebookresearch/vicreg, ``augmentations.py``, for
+    the bicubic resize.
     lightly's `VICRegTransform` resizes bilinear and solarizes before the blur.
     """
     fields = {"gaussian_blur_prob": 0.5, "solarize_prob": 0.1}
