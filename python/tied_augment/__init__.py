@@ -8,7 +8,9 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
+from tied_augment import presets
 from tied_augment._core import DecodeError, build_info
+from tied_augment.geometry import apply_to_boxes, apply_to_mask
 from tied_augment.lazy import on_first_use
 from tied_augment.packed import PackedDataset
 from tied_augment.plans import render
@@ -40,8 +42,11 @@ __all__ = [
     "View",
     "Views",
     "__version__",
+    "apply_to_boxes",
+    "apply_to_mask",
     "build_info",
     "decode",
+    "presets",
     "render",
 ]
 

@@ -15,6 +15,7 @@ __all__ = [
     "Located",
     "Pipeline",
     "build_info",
+    "checked_plan",
     "decode",
     "pack_jpeg",
     "policy_remarks",
@@ -158,6 +159,9 @@ class Pipeline:
 
 def build_info() -> _BuildInfo:
     """What this build can do: versions and the SIMD in use."""
+
+def checked_plan(ops: object, shape: tuple[int, int]) -> list[tuple[str, dict[str, Any]]]:
+    """The steps of a plan's `ops` after the checks of `render`, for an image of (height, width)."""
 
 def decode(sample: object, max_pixels: int | None) -> NDArray[np.uint8]:
     """Decodes a whole image to (height, width, 3)."""

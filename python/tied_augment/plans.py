@@ -1,19 +1,21 @@
-"""`render`: plans made into pixels.
+"""`render`: plans made into pixels. `checked`: the steps of a plan.
 
 A plan is what `View.plan` returned, or a copy that was stored or edited. Nothing is drawn here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 from tied_augment import _core
 from tied_augment.arguments import check_unsigned, listed
 from tied_augment.exits import INSIDE
 from tied_augment.pipeline import Pixels, Plan, Sample, Step, plan_of
 
-__all__ = ["render"]
+__all__ = ["checked", "render"]
+
+Result = TypeVar("Result")
 
 
 def render(sample: Sample, plan: Plan | Mapping[str, Any], max_pixels: int | None = None) -> Pixels:
@@ -38,17 +40,27 @@ def render(sample: Sample, plan: Plan | Mapping[str, Any], max_pixels: int | Non
         TypeError: an entry of ``ops`` that is not a pair of a name and a dict.
         OSError, DecodeError, TypeError: as `Views.__call__`, for `sample`.
     """
+    if max_pixels is not None:
+        max_pixels = check_unsigned("max_pixels", max_pixels, 64, least=1)
+    return _executed(plan, lambda steps: _core.render(sample, steps, max_pixels))
+
+
+def checked(plan: Plan | Mapping[str, Any], shape: tuple[int, int]) -> list[Step]:
+    """The steps of a plan, after the checks of `render` for an image of (height, width) `shape`."""
+    return _executed(plan, lambda steps: _core.checked_plan(steps, shape))
+
+
+def _executed(plan: object, core: Callable[[list[Step]], Result]) -> Result:
+    """What the core makes of the steps of a plan, which may have been stored or edited."""
     if not isinstance(plan, Mapping) or "ops" not in plan:
         raise TypeError(f"plan must be a mapping with 'ops', as View.plan gives it, got {plan!r}")
     ops = plan["ops"]
     if isinstance(ops, str) or not isinstance(ops, Sequence):
         raise TypeError(f"a plan's ops must be a list of (name, arguments) pairs, got {ops!r}")
-    if max_pixels is not None:
-        max_pixels = check_unsigned("max_pixels", max_pixels, 64, least=1)
     steps = [_step(entry) for entry in ops]
     try:
         with INSIDE:
-            pixels = _core.render(sample, steps, max_pixels)
+            result = core(steps)
     except ValueError as error:
         if "unsupported type" not in str(error):
             raise
@@ -62,7 +74,7 @@ def render(sample: Sample, plan: Plan | Mapping[str, Any], max_pixels: int | Non
                 f"the plan's {name} is {value!r}, but its ops say {said!r}: change both, or leave "
                 f"{name} out"
             )
-    return pixels
+    return result
 
 
 def _step(entry: object) -> Step:

@@ -39,8 +39,8 @@ class View(Declaration):
     """One augmented view: timm's training transform, equal to what timm and Pillow make.
 
     The order of the steps is timm's: crop and resize, flips, policy, colour jitter, grayscale,
-    blur, Cutout, random erasing. By default only crops and flips are drawn. `from_timm` has timm's
-    defaults.
+    blur, solarize, Cutout, random erasing. By default only crops and flips are drawn. `from_timm`
+    has timm's defaults.
 
     A view is a value: immutable, comparable, hashable, picklable. With an index, the randomness of
     a call depends on (seed, epoch, index, view) only. Without an index, as data sets call their
@@ -82,7 +82,14 @@ class View(Declaration):
         color_jitter_prob: probability of colour jitter; None for always.
         force_color_jitter: apply colour jitter with any `auto_augment`.
         grayscale_prob: probability of a gray image.
-        gaussian_blur_prob: probability of a blur with a 23-pixel kernel and sigma from 0.1 to 2.
+        gaussian_blur_prob: probability of a Gaussian blur. By default it is timm's.
+        gaussian_blur_kernel: width of the kernel in pixels, odd: torchvision's `GaussianBlur`. None
+            for Pillow's ``ImageFilter.GaussianBlur``, which the codes of MoCo, SwAV and DINO use;
+            it approximates a Gaussian by box blurs and is faster.
+        gaussian_blur_sigma: bounds of the blur's standard deviation in pixels, which Pillow calls
+            the radius.
+        solarize_prob: probability of solarization, as torchvision's `RandomSolarize`.
+        solarize_threshold: the lowest value that it inverts, 0 to 256.
         cutout: side of a square at a random place, filled with `mean`, in pixels, at most the
             shorter side of `size`; 0 for none.
         re_prob: probability of random erasing. It works on bytes, so the mean and noise are
@@ -101,8 +108,9 @@ class View(Declaration):
     Warns:
         UserWarning: a config string has parts that timm ignores.
 
-    Source: ``transforms_imagenet_train`` of timm 1.0.31, ``RandomCrop`` and the policies of
-    torchvision 0.29, Cutout as in the code of Kurtulus et al. 2023.
+    Source: ``transforms_imagenet_train`` of timm 1.0.31, ``RandomCrop``, ``GaussianBlur``,
+    ``RandomSolarize`` and the policies of torchvision 0.29, Cutout as in the code of Kurtulus et
+    al. 2023.
     """
 
     size: int | tuple[int, int] = 224
@@ -121,6 +129,10 @@ class View(Declaration):
     force_color_jitter: bool = False
     grayscale_prob: float = 0.0
     gaussian_blur_prob: float = 0.0
+    gaussian_blur_kernel: int | None = 23
+    gaussian_blur_sigma: tuple[float, float] = (0.1, 2.0)
+    solarize_prob: float = 0.0
+    solarize_threshold: float = 128.0
     cutout: int = 0
     re_prob: float = 0.0
     re_mode: str = "const"
@@ -154,8 +166,7 @@ class View(Declaration):
             ("ratio", (0.9, 1 / 0.9) if keeps_ratio else (3 / 4, 4 / 3)),
         ):
             bounds = getattr(self, name)
-            low, high = check_pair(name, default if bounds is None else bounds, "(low, high)")
-            bounds = (check_number(name, low), check_number(name, high))
+            bounds = _check_bounds(name, default if bounds is None else bounds)
             if bounds != default and self.crop in ("pad", *_EVALUATION):
                 raise ValueError(f"{name}={bounds} has no effect with crop={self.crop!r}")
             self._set(name, bounds)
@@ -173,10 +184,11 @@ class View(Declaration):
             for name in ("color_jitter_prob", "force_color_jitter"):
                 if value := getattr(self, name):
                     raise ValueError(f"{name}={value} has no effect without color_jitter: give it")
-        if self.re_prob == 0:
-            for name in ("re_mode", "re_count", "re_num_splits"):
-                if (value := getattr(self, name)) != getattr(View, name):
-                    raise ValueError(f"{name}={value!r} has no effect without re_prob: give it")
+        for prob, names in _NEED.items():
+            if getattr(self, prob) == 0:
+                for name in names:
+                    if (value := getattr(self, name)) != getattr(View, name):
+                        raise ValueError(f"{name}={value!r} has no effect without {prob}: give it")
 
     def _remarks(self) -> Iterator[str]:
         """What timm ignores silently, and this view too."""
@@ -368,8 +380,25 @@ def _or_none(check: Callable[[str, object], object]) -> Callable[[str, object], 
     return lambda name, value: None if value is None else check(name, value)
 
 
+def _check_bounds(name: str, value: object) -> tuple[float, float]:
+    low, high = check_pair(name, value, "(low, high)")
+    return check_number(name, low), check_number(name, high)
+
+
+# Fields that have an effect only if the probability of what they describe is not 0.
+_NEED = {
+    "gaussian_blur_prob": ("gaussian_blur_kernel", "gaussian_blur_sigma"),
+    "solarize_prob": ("solarize_threshold",),
+    "re_prob": ("re_mode", "re_count", "re_num_splits"),
+}
+
 # The bounds of a field that is an integer; its type has the others.
-_COUNTS = {"padding": (0, 1 << 15), "crop_border_pixels": (0, 1 << 20), "re_count": (1, 1000)}
+_COUNTS = {
+    "padding": (0, 1 << 15),
+    "crop_border_pixels": (0, 1 << 20),
+    "gaussian_blur_kernel": (1, (1 << 15) - 1),
+    "re_count": (1, 1000),
+}
 
 # The check of a field, by its annotation as it is written above. Other fields have checks of their
 # own.
@@ -378,9 +407,11 @@ _CHECKS: dict[str, Callable[[str, object], object]] = {
     "float": check_number,
     "float | None": _or_none(check_number),
     "int": _check_count,
+    "int | None": _or_none(_check_count),
     "str": _check_text,
     "Crop": _check_text,
     "str | None": _or_none(_check_text),
+    "tuple[float, float]": _check_bounds,
     "tuple[float, float, float]": check_channels,
 }
 

@@ -1,14 +1,16 @@
-//! Everything that happens to a view after its crop and flips, in timm's order.
+//! Everything that happens to a view after its crop and flips, in timm's order. timm does not
+//! solarize at random: BYOL and its successors do that after the blur.
 
+use super::blur::RandomBlur;
 use super::erase::{self, Normalization, RandomErasing};
-use super::jitter::{self, ColorJitter};
+use super::jitter::{self, ColorJitter, RandomSolarize};
 use super::named::Policy;
 use super::scope::Scope;
 use crate::error::{Error, Result};
 use crate::ops::{Interpolation, Op};
 use crate::rng::Stream;
 
-/// The rest of timm's training transform, declared: a policy, colour jitter, grayscale, blur,
+/// The rest of a training transform, declared: a policy, colour jitter, grayscale, blur, solarize,
 /// Cutout and random erasing. The default does nothing.
 ///
 /// ```
@@ -37,8 +39,10 @@ pub struct Augment {
     pub color_jitter: Option<ColorJitter>,
     /// The probability of a gray image.
     pub grayscale: f64,
-    /// The probability of a blurred image.
-    pub gaussian_blur: f64,
+    /// Gaussian blur.
+    pub gaussian_blur: RandomBlur,
+    /// The inversion of bright values.
+    pub solarize: RandomSolarize,
     /// The side of Cutout's square, in pixels, at most the view's shorter side; 0 for none.
     pub cutout: u32,
     /// timm's random erasing.
@@ -54,7 +58,8 @@ impl Default for Augment {
             filters: Vec::new(),
             color_jitter: None,
             grayscale: 0.0,
-            gaussian_blur: 0.0,
+            gaussian_blur: RandomBlur::default(),
+            solarize: RandomSolarize::default(),
             cutout: 0,
             erasing: None,
             normalization: Normalization {
@@ -75,7 +80,7 @@ impl Augment {
         let re_prob = self.erasing.as_ref().map_or(0.0, |erasing| erasing.prob);
         for (name, p) in [
             ("grayscale_prob", self.grayscale),
-            ("gaussian_blur_prob", self.gaussian_blur),
+            ("solarize_prob", self.solarize.prob),
             ("re_prob", re_prob),
         ] {
             if !(0.0..=1.0).contains(&p) {
@@ -97,6 +102,10 @@ impl Augment {
                 "cutout must be at most the view's {shorter} pixels, not {cutout}"
             ));
         }
+        let threshold = self.solarize.threshold;
+        if !(0.0..=256.0).contains(&threshold) {
+            return refuse(format!("solarize_threshold must be from 0 to 256, not {threshold}"));
+        }
         let re_count = self.erasing.as_ref().map_or(1, |erasing| erasing.max_count);
         if !(1..=1000).contains(&re_count) {
             return refuse(format!("re_count must be from 1 to 1000, not {re_count}"));
@@ -109,7 +118,7 @@ impl Augment {
                 ));
             }
         }
-        jitter::check_blur(self.gaussian_blur, size)
+        self.gaussian_blur.validate(size)
     }
 
     /// Appends the ops of view number `view`, of (height, width) `size`.
@@ -123,7 +132,8 @@ impl Augment {
             color_jitter.draw(stream, ops);
         }
         jitter::grayscale(self.grayscale, stream, ops);
-        jitter::gaussian_blur(self.gaussian_blur, stream, ops);
+        self.gaussian_blur.draw(stream, ops);
+        self.solarize.draw(stream, ops);
         erase::cutout(self.cutout, size, &self.normalization, stream, ops);
         if let Some(erasing) = &self.erasing
             && !(erasing.skip_first && view == 0)

@@ -1,12 +1,9 @@
-//! torchvision's `ColorJitter`, `RandomGrayscale` and `GaussianBlur` as timm composes them
-//! (`transforms_imagenet_train`, timm 1.0.31 `data/transforms_factory.py`).
+//! torchvision's `ColorJitter` and `RandomGrayscale` as timm composes them
+//! (`transforms_imagenet_train`, timm 1.0.31 `data/transforms_factory.py`), and `RandomSolarize`.
 
 use crate::error::{Error, Result};
-use crate::ops::{Brightness, Color, Contrast, GaussianKernel, Grayscale, Hue, Op};
+use crate::ops::{Brightness, Color, Contrast, Grayscale, Hue, Op, Solarize};
 use crate::rng::Stream;
-
-/// The taps of timm's blur in each direction.
-const KERNEL: u32 = 23;
 
 /// torchvision's `RandomApply([ColorJitter(...)], prob)`: the bounds of each factor, or `None` for
 /// what is not changed.
@@ -77,21 +74,27 @@ pub(super) fn grayscale(prob: f64, stream: &mut Stream, ops: &mut Vec<Op>) {
     }
 }
 
-/// Appends `RandomApply([GaussianBlur(kernel_size=23)], prob)`.
-pub(super) fn gaussian_blur(prob: f64, stream: &mut Stream, ops: &mut Vec<Op>) {
-    if prob > 0.0 && stream.chance(prob) {
-        let sigma = stream.uniform(0.1, 2.0);
-        ops.push(GaussianKernel { kernel_size: KERNEL, sigma }.into());
+/// torchvision's `RandomSolarize(threshold, prob)`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RandomSolarize {
+    /// The probability of a solarized image.
+    pub prob: f64,
+    /// The lowest value that is inverted.
+    pub threshold: f64,
+}
+
+impl Default for RandomSolarize {
+    /// Nothing is solarized. The threshold is Pillow's default.
+    fn default() -> Self {
+        Self { prob: 0.0, threshold: 128.0 }
     }
 }
 
-/// Refuses a `size` that is too small for the blur, which mirrors half a kernel at each edge.
-pub(super) fn check_blur(prob: f64, size: (u32, u32)) -> Result<()> {
-    if prob > 0.0 && size.0.min(size.1) <= KERNEL / 2 {
-        return Err(Error::Argument(format!(
-            "gaussian_blur_prob needs a size of at least {} a side, not {size:?}",
-            KERNEL / 2 + 1
-        )));
+impl RandomSolarize {
+    /// Appends the op, if it is drawn.
+    pub(super) fn draw(&self, stream: &mut Stream, ops: &mut Vec<Op>) {
+        if self.prob > 0.0 && stream.chance(self.prob) {
+            ops.push(Solarize { threshold: self.threshold }.into());
+        }
     }
-    Ok(())
 }

@@ -26,6 +26,7 @@
 mod augment;
 mod augmix;
 mod auto_augment;
+mod blur;
 mod erase;
 mod jitter;
 mod named;
@@ -36,6 +37,7 @@ mod timm_op;
 mod torchvision;
 
 pub use augment::Augment;
+pub use blur::RandomBlur;
 pub use erase::{EraseMode, Normalization, RandomErasing};
-pub use jitter::ColorJitter;
+pub use jitter::{ColorJitter, RandomSolarize};
 pub use named::Policy;

@@ -61,7 +61,7 @@ mod _core {
     #[pymodule_export]
     use super::packed::{pack_jpeg, unpack_jpeg};
     #[pymodule_export]
-    use super::pipeline::{Pipeline, decode, render};
+    use super::pipeline::{Pipeline, checked_plan, decode, render};
     #[pymodule_export]
     use super::views::policy_remarks;
 

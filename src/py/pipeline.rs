@@ -161,3 +161,16 @@ pub fn render<'py>(
     let out = detached(py, || view::render(source, &plan, limits(max_pixels)))?;
     PyArray1::from_vec(py, out).reshape([3, plan.size.0 as usize, plan.size.1 as usize])
 }
+
+/// The steps of a plan's `ops`, all arguments written out, after the checks of [`render`] for an
+/// image of (height, width) `shape`.
+#[pyfunction]
+pub fn checked_plan<'py>(
+    py: Python<'py>,
+    ops: &Bound<'py, PyAny>,
+    shape: (u32, u32),
+) -> PyResult<Bound<'py, PyAny>> {
+    let plan = plans::plan(ops)?;
+    plan.validate(shape).map_err(to_python)?;
+    plans::steps(py, &plan)
+}

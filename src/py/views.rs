@@ -6,7 +6,10 @@ use pyo3::prelude::*;
 use super::errors::to_python;
 use crate::ops::Interpolation;
 use crate::plan::{Crop, CropMode, ViewSpec};
-use crate::policy::{Augment, ColorJitter, EraseMode, Normalization, Policy, RandomErasing};
+use crate::policy::{
+    Augment, ColorJitter, EraseMode, Normalization, Policy, RandomBlur, RandomErasing,
+    RandomSolarize,
+};
 use crate::resize::Filter;
 
 /// The fields of the Python class `View`. What each means is documented there.
@@ -29,6 +32,10 @@ pub struct View {
     jitters: bool,
     grayscale_prob: f64,
     gaussian_blur_prob: f64,
+    gaussian_blur_kernel: Option<u32>,
+    gaussian_blur_sigma: (f64, f64),
+    solarize_prob: f64,
+    solarize_threshold: f64,
     cutout: u32,
     re_prob: f64,
     re_mode: String,
@@ -107,7 +114,15 @@ impl View {
                 .collect(),
             color_jitter,
             grayscale: self.grayscale_prob,
-            gaussian_blur: self.gaussian_blur_prob,
+            gaussian_blur: RandomBlur {
+                prob: self.gaussian_blur_prob,
+                kernel_size: self.gaussian_blur_kernel,
+                sigma: self.gaussian_blur_sigma,
+            },
+            solarize: RandomSolarize {
+                prob: self.solarize_prob,
+                threshold: self.solarize_threshold,
+            },
             cutout: self.cutout,
             erasing,
             normalization: Normalization { mean: self.mean, std: self.std },

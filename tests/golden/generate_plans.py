@@ -49,6 +49,14 @@ VIEWS = [
     {"size": 64, "re_prob": 0.7, "re_count": 3},
     {"size": 64, "re_prob": 0.7, "re_mode": "rand"},
     {"size": 64, "re_prob": 0.7, "re_mode": "pixel", "re_num_splits": 2},
+    {
+        "size": 64,
+        "gaussian_blur_prob": 0.7,
+        "gaussian_blur_kernel": None,
+        "gaussian_blur_sigma": [0.0, 3.0],
+        "solarize_prob": 0.5,
+        "solarize_threshold": 100,
+    },
 ]
 
 SHAPES = [(120, 180), (333, 95)]

@@ -49,6 +49,17 @@ def test_a_field_has_its_own_name_and_timms(ours, timms, field):
     assert views_of("--re-prob=0.5", timms).views[0] == View(**field)
 
 
+def test_either_form_of_the_blur(capsys):
+    blurred = ("--gaussian-blur-prob=0.5", "--gaussian-blur-sigma", "0.5", "3")
+    fields = {"gaussian_blur_prob": 0.5, "gaussian_blur_sigma": (0.5, 3)}
+    for text, kernel in (("9", 9), ("pillow", None)):
+        made = views_of(*blurred, f"--gaussian-blur-kernel={text}").first
+        assert made == View(**fields, gaussian_blur_kernel=kernel)
+    with pytest.raises(SystemExit, match="2"):
+        views_of(*blurred, "--gaussian-blur-kernel=pil")
+    assert "'pil' is neither a number of pixels nor 'pillow'" in capsys.readouterr().err
+
+
 def test_preview_has_every_augmentation_option_of_train_py(capsys):
     """By the names that `View.from_args` reads from train.py's arguments."""
     source = (REPOSITORY / "python/tied_augment/view_from_timm.py").read_text()

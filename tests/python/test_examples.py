@@ -63,6 +63,22 @@ def test_runs_in_a_framework(framework, image_folder, capsys):
     assert "epoch 1" in capsys.readouterr().out
 
 
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")  # lightly's head uses it
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("simclr", {"epochs": 4, "size": 32, "batch_size": 12}),
+        ("dino", {"epochs": 4, "size": 32, "batch_size": 12}),
+        ("three_views", {"epochs": 6, "size": 32, "batch_size": 6}),
+    ],
+)
+def test_the_loss_falls(name, arguments, image_folder, capsys):
+    load(name).main(str(image_folder), **arguments)
+    losses = [float(loss) for loss in re.findall(r"loss ([\d.]+)$", capsys.readouterr().out, re.M)]
+    assert len(losses) == arguments["epochs"]
+    assert losses[-1] < losses[0]
+
+
 def readme_loop(folder):
     """README's loop and its other loader, changed to run on a small folder."""
     text = (EXAMPLES.parent / "README.md").read_text().split("## A training loop")[1]
@@ -101,6 +117,7 @@ def test_readmes_loop_runs_as_printed(loader, image_folder, tmp_path, monkeypatc
 
 def test_every_example_is_run():
     runs = {"custom_loop"} | {name for name, _ in test_runs.pytestmark[0].args[1]}
+    runs |= {name for name, _ in test_the_loss_falls.pytestmark[0].args[1]}
     runs |= {f"{name}_loop" for name in test_runs_in_a_framework.pytestmark[0].args[1]}
     assert runs == {path.stem for path in EXAMPLES.glob("*.py")}
 

@@ -16,7 +16,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # it. If several rows fit a module, the longest name counts. A new module is added here, below what
 # it must not know.
 WHEN_IMPORTED = {
-    "tied_augment": "numpy ._core .lazy .packed .plans .sources .two_view .views",
+    "tied_augment": "numpy ._core .geometry .lazy .packed .plans .presets .sources .two_view "
+    ".views",
     "tied_augment.lazy": "",
     "tied_augment.__main__": ".cli",
     "tied_augment.arguments": "",
@@ -33,7 +34,9 @@ WHEN_IMPORTED = {
     "tied_augment.view": "numpy ._core .arguments .pipeline .view_from_timm",
     "tied_augment.views": "numpy ._core .arguments .pipeline .view",
     "tied_augment.two_view": "._core .arguments .exits .pipeline .view .views",
+    "tied_augment.presets": ".arguments .two_view .view .views",
     "tied_augment.plans": "._core .arguments .exits .pipeline",
+    "tied_augment.geometry": "numpy ._core .arguments .exits .pipeline .plans",
     "tied_augment.packed": "numpy ._core .endings .exits .splits",
     "tied_augment.sources": "numpy .loaded",
     "tied_augment.located": "numpy ._core .loaded .sources",

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from reference import GEOMETRY, TIMM, Torchvision, assert_equal, by_timm, planes, view_of
-from torchvision.transforms import InterpolationMode, autoaugment
+from torchvision.transforms import InterpolationMode, autoaugment, v2
+from torchvision.transforms import functional as F
 
 from tied_augment import TwoView, View
 
@@ -167,6 +168,51 @@ def test_blur_equals_torchvisions_up_to_rounding(photos):
         differences.append(np.abs(ours.astype(int) - theirs))
     assert np.max(differences) <= 1
     assert np.mean(differences) < 1e-4
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3, 9, 31])
+def test_blurs_of_any_kernel_equal_torchvisions_up_to_rounding(photos, kernel_size):
+    fields = {"gaussian_blur_kernel": kernel_size, "gaussian_blur_sigma": (0.3, 6)}
+    view = View((40, 64), gaussian_blur_prob=1, **fields)
+    differences = []
+    for case, image in samples(photos, 40, 6):
+        plan = view.plan(image.shape[:2], index=case)
+        ours, theirs = view(image, index=case), by_timm(plan, image)
+        differences.append(np.abs(ours.astype(int) - theirs))
+    assert np.max(differences) <= 1
+    assert np.mean(differences) < 2e-4
+
+
+def test_pillows_blur_of_any_radius_and_size(photos):
+    rng = np.random.default_rng(7)
+    for case, image in samples(photos, 150, 7):
+        size = tuple(int(side) for side in rng.integers(1, 120, 2))
+        view = View(
+            size,
+            gaussian_blur_prob=0.9,
+            gaussian_blur_kernel=None,
+            gaussian_blur_sigma=(0, rng.choice([0.5, 2, 30])),
+            grayscale_prob=0.2,
+        )
+        plan = view.plan(image.shape[:2], index=case)
+        assert_equal(view(image, index=case), by_timm(plan, image), case, plan)
+
+
+def test_solarize_is_pillows_and_torchvisions(photos):
+    """torchvision has one rule for tensors and another for PIL images. Both give these pixels."""
+    rng = np.random.default_rng(8)
+    for case, image in samples(photos, 150, 8):
+        whole = case % 3 > 0
+        threshold = int(rng.integers(0, 256)) if whole else float(rng.uniform(0, 255))
+        view = View(48, solarize_prob=1, solarize_threshold=threshold)
+        plan = view.plan(image.shape[:2], index=case)
+        assert plan["ops"][-1] == ("Solarize", {"threshold": threshold})
+        ours, plain = view(image, index=case), view_of(plan, image)
+        assert_equal(ours, planes(ImageOps.solarize(plain, threshold)), case, plan)
+        theirs = v2.RandomSolarize(threshold, p=1)
+        assert_equal(ours, planes(theirs(plain)), case, plan)
+        if whole:
+            assert_equal(ours, theirs(F.pil_to_tensor(plain)).numpy(), case, plan)
 
 
 def test_noise_is_normal_about_the_mean(photos):

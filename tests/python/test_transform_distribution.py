@@ -68,6 +68,28 @@ def test_probabilities():
         assert scipy.stats.chi2_contingency(table).pvalue > ALPHA
 
 
+def test_blur_and_solarize():
+    view = View(
+        32,
+        gaussian_blur_prob=0.7,
+        gaussian_blur_kernel=None,
+        gaussian_blur_sigma=(0.5, 3),
+        solarize_prob=0.2,
+        solarize_threshold=77,
+    )
+    draws = plans(view)
+    assert occurs("GaussianBlur", draws, 0.7)
+    assert occurs("Solarize", draws, 0.2)
+    radii = [a["radius"] for ops in draws for _, a in named(ops, "GaussianBlur")]
+    assert scipy.stats.kstest(radii, scipy.stats.uniform(0.5, 2.5).cdf).pvalue > ALPHA
+    assert all(a["threshold"] == 77 for ops in draws for _, a in named(ops, "Solarize"))
+    blurred, solarized = (
+        [any(op[0] == name for op in ops) for ops in draws] for name in ("GaussianBlur", "Solarize")
+    )
+    table = np.histogram2d(blurred, solarized, bins=2)[0]
+    assert scipy.stats.chi2_contingency(table).pvalue > ALPHA
+
+
 class Erased:
     """Stands in for an image and records the boxes that timm erases."""
 

@@ -37,6 +37,14 @@ _CHANCE: dict[str, Any] = {"type": float, "metavar": "P"}
 _COUNT: dict[str, Any] = {"type": int, "metavar": "N"}
 _CHANNELS: dict[str, Any] = {"type": float, "nargs": 3, "metavar": ("R", "G", "B")}
 
+
+def _kernel(text: str) -> int | None:
+    """The width of a blur's kernel; None for Pillow's blur."""
+    if text != "pillow" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number of pixels nor 'pillow'")
+    return None if text == "pillow" else int(text)
+
+
 _OPTIONS: dict[str, dict[str, Any]] = {
     "size": {"type": int, "metavar": "PIXELS", "help": "side of the square views, in pixels"},
     "scale": _RANGE
@@ -81,6 +89,18 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "force_color_jitter": {"action": "store_true", "help": "apply colour jitter with any policy"},
     "grayscale_prob": _CHANCE | {"help": "probability of grayscale"},
     "gaussian_blur_prob": _CHANCE | {"help": "probability of Gaussian blur"},
+    "gaussian_blur_kernel": {
+        "type": _kernel,
+        "metavar": "PIXELS",
+        "help": "width of the blur's kernel, or pillow for Pillow's blur",
+    },
+    "gaussian_blur_sigma": _RANGE | {"help": "bounds of the blur's standard deviation, in pixels"},
+    "solarize_prob": _CHANCE | {"help": "probability of solarization"},
+    "solarize_threshold": {
+        "type": float,
+        "metavar": "VALUE",
+        "help": "lowest value that solarization inverts",
+    },
     "cutout": {
         "type": int,
         "metavar": "PIXELS",
