@@ -29,6 +29,6 @@ pub fn decode(mut decoder: Decoder, bytes: &[u8], random: u64) -> Result<(Image,
     let opened = decoder.open(bytes, Limits::default().with_max_pixels(MAX_PIXELS))?;
     let (height, width) = opened.shape();
     let ((x, w), (y, h)) = (part(random, width), part(random.rotate_left(16), height));
-    let region = opened.read(Rect { x, y, w, h }, &mut image)?;
+    let region = opened.read(&[Rect { x, y, w, h }], &mut image)?;
     Ok((image, region))
 }

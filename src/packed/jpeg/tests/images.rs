@@ -15,7 +15,7 @@ use crate::packed::{Unpackable, pack_jpeg, unpack_jpeg};
 fn decoded(file: &[u8], region: Rect) -> Result<(Rect, Image)> {
     let mut image = Image::default();
     let mut decoder = Decoder::default();
-    let place = decoder.open(file, Limits::default())?.read(region, &mut image)?;
+    let place = decoder.open(file, Limits::default())?.read(&[region], &mut image)?;
     Ok((place, image))
 }
 
@@ -73,7 +73,7 @@ proptest! {
         if let Ok(opened) = decoder.open(&image, limits) {
             let (height, width) = opened.shape();
             let whole = Rect { x: 0, y: 0, w: width, h: height };
-            match opened.read(whole, &mut Image::default()) {
+            match opened.read(&[whole], &mut Image::default()) {
                 Ok(_) | Err(Error::Decode { .. }) => {}
                 Err(error) => prop_assert!(false, "{error}"),
             }
