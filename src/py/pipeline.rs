@@ -108,7 +108,7 @@ fn output<'py>(out: &Bound<'py, PyAny>) -> PyResult<PyReadwriteArray5<'py, u8>> 
     })
 }
 
-fn limits(max_pixels: Option<u64>) -> Limits {
+pub(super) fn limits(max_pixels: Option<u64>) -> Limits {
     let limits = Limits::default();
     max_pixels.map_or(limits, |max_pixels| limits.with_max_pixels(max_pixels))
 }

@@ -20,10 +20,23 @@ use crate::simd::{Isa, Simd};
 pub struct Buffers {
     strip: Strip,
     tile: Vec<Block>,
-    /// For each component, and each row of its blocks in an MCU: the columns of pixels that are
-    /// made of them.
-    wanted: Vec<(usize, usize, Vec<Range<usize>>)>,
+    block_rows: Vec<BlockRow>,
     spans: Vec<Range<usize>>,
+}
+
+/// A row of the blocks of a component, and what is needed of it.
+#[derive(Debug, Default)]
+struct BlockRow {
+    component: usize,
+    row: usize,
+    /// Which of an MCU's blocks is the first one.
+    first: usize,
+    /// How many of them are in this row.
+    per_mcu: usize,
+    /// The pixels across a block.
+    width: usize,
+    /// The columns of pixels that are made of these blocks.
+    columns: Vec<Range<usize>>,
 }
 
 /// How to make pixels of an image's samples.
@@ -93,40 +106,29 @@ impl Images {
         buffers: &mut Buffers,
         row: usize,
     ) -> Result<()> {
-        let Buffers { strip, tile, wanted, .. } = buffers;
-        let (across, down) = self.chroma.pixels();
-        let grid = packed.grid();
-        wanted.resize_with(down + 2, Default::default);
-        for (index, (component, number, columns)) in wanted.iter_mut().enumerate() {
-            (*component, *number) = if index < down { (0, index) } else { (index - down + 1, 0) };
-            let luma = *component == 0;
-            let (height, context) = if luma { (8, 0) } else { (8 * down, down - 1) };
-            let top = (row * if luma { down } else { 1 } + *number) * height;
-            let rows = top.saturating_sub(context)..top + height + context;
-            spans(parts, rows, if luma { 0 } else { AROUND }, columns);
-        }
+        let Buffers { strip, tile, block_rows, .. } = buffers;
+        self.find_columns(parts, row, block_rows);
+        let (across, grid) = (self.chroma.pixels().0, packed.grid());
         for column in 0..grid.tiles().1 {
             let mcus = grid.tile_columns(column);
             let pixels = mcus.start * 8 * across..mcus.end * 8 * across;
-            let meets = |span: &Range<usize>| span.start < pixels.end && pixels.start < span.end;
-            if !wanted.iter().any(|(_, _, columns)| columns.iter().any(meets)) {
-                continue;
-            }
-            let tile = &mut tile[..grid.tile_blocks(column)];
+            let meets = |span: &&Range<usize>| span.start < pixels.end && pixels.start < span.end;
+            let spans = block_rows.iter().flat_map(|blocks| &blocks.columns).filter(meets);
+            let Some(end) = spans.map(|span| span.end.min(pixels.end)).max() else { continue };
+            let count = end.div_ceil(8 * across) - mcus.start;
+            let tile = &mut tile[..count * grid.mcu_blocks()];
             packed.tile(row, column, tile)?;
-            for (component, number, columns) in &*wanted {
-                // Pixels in the width of a block, blocks in an MCU, and which of them is the first.
-                let (width, h, before) = match component {
-                    0 => (8, across, number * across),
-                    _ => (8 * across, 1, across * down + component - 1),
+            for blocks in &*block_rows {
+                let block = |mcu: usize, place: usize| {
+                    &tile[mcu * grid.mcu_blocks() + blocks.first + place]
                 };
-                let start = mcus.start * h;
-                let block = |at: usize| &tile[at / h * grid.mcu_blocks() + before + at % h];
-                for span in columns.iter().filter(|span| meets(span)) {
-                    let from = (span.start / width).max(start) - start;
-                    let to = span.end.div_ceil(width).min(mcus.end * h) - start;
-                    let row = if *component == 0 { row * down + number } else { row };
-                    strip.transform(self.simd, *component, (row, start), from..to, block);
+                for span in blocks.columns.iter().filter(meets) {
+                    let first = mcus.start * blocks.per_mcu;
+                    let from = (span.start.max(pixels.start) / blocks.width) - first;
+                    let to = span.end.min(pixels.end).div_ceil(blocks.width) - first;
+                    let at = |at: usize| block(at / blocks.per_mcu, at % blocks.per_mcu);
+                    let place = (blocks.row, first);
+                    strip.transform(self.simd, blocks.component, place, from..to, at);
                 }
             }
         }
@@ -134,6 +136,27 @@ impl Images {
             (1..=2).for_each(|component| strip.extend(component, row));
         }
         Ok(())
+    }
+
+    /// Finds out which columns of a row of MCUs are needed.
+    fn find_columns(self, parts: &[Rect], row: usize, out: &mut Vec<BlockRow>) {
+        let (across, down) = self.chroma.pixels();
+        out.resize_with(down + 2, BlockRow::default);
+        for (number, blocks) in out.iter_mut().enumerate() {
+            let luma = number < down;
+            let columns = std::mem::take(&mut blocks.columns);
+            *blocks = if luma {
+                let (row, first) = (row * down + number, number * across);
+                BlockRow { component: 0, row, first, per_mcu: across, width: 8, columns }
+            } else {
+                let (component, first) = (number - down + 1, number + down * (across - 1));
+                BlockRow { component, row, first, per_mcu: 1, width: 8 * across, columns }
+            };
+            let (height, context) = if luma { (8, 0) } else { (8 * down, down - 1) };
+            let top = blocks.row * height;
+            let rows = top.saturating_sub(context)..top + height + context;
+            spans(parts, rows, if luma { 0 } else { AROUND }, &mut blocks.columns);
+        }
     }
 
     /// Writes what is wanted of a row of pixels.
