@@ -45,8 +45,10 @@ def main(root: Path) -> None:
             {"subsampling": 0},
             {"subsampling": 2, "optimize": True},
         ]
-        ratios = [ratio([saved(image, quality=quality, **options) for image in images])
-                  for options in colour]
+        ratios = [
+            ratio([saved(image, quality=quality, **options) for image in images])
+            for options in colour
+        ]
         ratios.append(ratio([saved(image.convert("L"), quality=quality) for image in images]))
         print(quality, *(f"{number:.3f}" for number in ratios))
     files = [(root / name).read_bytes() for name in HELD_OUT]

@@ -5,6 +5,8 @@
 
 use super::vector::Vector;
 
+// No closures here: the compiler does not inline instructions into them.
+
 /// What a row of pixels is made of. All pointers are to the samples of the first pixel; samples
 /// before and after them count as well.
 #[derive(Clone, Copy)]
@@ -96,12 +98,36 @@ unsafe fn rgb<V: Vector>(luma: V, cb: V, cr: V) -> [V; 3] {
         let twice = [cb.add16(cb), cr.add16(cr)];
         let blue = twice[0].add16(cb.multiply_rounded(V::splat16(-7471)));
 
-        let factors = V::splat32((-11277 & 0xFFFF) | -23401 << 16);
-        let half = V::splat32(1 << 15);
-        let [low, high] = [twice[0].low16(twice[1]), twice[0].high16(twice[1])]
-            .map(|pairs| pairs.dots(factors).add32(half).shift_right32::<16>());
-        let green = low.pack32(high);
+        let (factors, half) = (V::splat_pairs([-11277, -23401]), V::splat32(1 << 15));
+        let low = twice[0].low16(twice[1]).dots(factors).add32(half);
+        let high = twice[0].high16(twice[1]).dots(factors).add32(half);
+        let green = low.shift_right32::<16>().pack32(high.shift_right32::<16>());
         [luma.add16(red), luma.add16(green), luma.add16(blue)]
+    }
+}
+
+/// A vector of [`column`] of each chroma component.
+#[inline(always)]
+unsafe fn columns<V: Vector, S: Sampling>(sources: &Sources, at: isize) -> [V; 2] {
+    let [cb, cr] = sources.chroma;
+    // SAFETY: the caller's.
+    unsafe { [column::<V, S>(cb, at), column::<V, S>(cr, at)] }
+}
+
+/// Even and odd bytes.
+#[inline(always)]
+unsafe fn apart<V: Vector>(bytes: V) -> [V; 2] {
+    // SAFETY: the caller's.
+    unsafe { [bytes.and(V::splat16(0xFF)), bytes.shift_right_logical16::<8>()] }
+}
+
+/// Chroma of even and of odd pixels that have a sample each, less [`MIDDLE`].
+#[inline(always)]
+unsafe fn full<V: Vector>(bytes: V) -> [V; 2] {
+    // SAFETY: the caller's.
+    unsafe {
+        let [even, odd] = apart(bytes);
+        [even.sub16(V::splat16(MIDDLE)), odd.sub16(V::splat16(MIDDLE))]
     }
 }
 
@@ -115,26 +141,30 @@ pub(super) unsafe fn row<V: Vector, S: Sampling>(sources: &Sources, width: usize
     // SAFETY: the caller's.
     unsafe {
         let half = (V::BYTES / 2) as isize;
-        let columns = |at: isize| sources.chroma.map(|rows| column::<V, S>(rows, at));
-        let (mut before, mut this) = (columns(-half), columns(0));
+        let (mut before, mut this) = (columns::<V, S>(sources, -half), columns::<V, S>(sources, 0));
         for step in 0..width.div_ceil(V::BYTES) {
             let luma = V::load(sources.luma.add(step * V::BYTES));
-            let lumas = [luma.and(V::splat16(0xFF)), luma.shift_right_logical16::<8>()];
+            let luma = apart(luma);
             let [cb, cr] = if S::ACROSS == 1 {
-                sources.chroma.map(|rows| {
-                    let samples = V::load(rows[0].add(step * V::BYTES));
-                    [samples.and(V::splat16(0xFF)), samples.shift_right_logical16::<8>()]
-                        .map(|samples| samples.sub16(V::splat16(MIDDLE)))
-                })
+                let at = step * V::BYTES;
+                let [cb, cr] = sources.chroma;
+                [full(V::load(cb[0].add(at))), full(V::load(cr[0].add(at)))]
             } else {
-                let after = columns((step as isize + 1) * half);
-                let chroma = [0, 1].map(|i| upsampled::<V, S>(before[i], this[i], after[i]));
+                let after = columns::<V, S>(sources, (step as isize + 1) * half);
+                let chroma = [
+                    upsampled::<V, S>(before[0], this[0], after[0]),
+                    upsampled::<V, S>(before[1], this[1], after[1]),
+                ];
                 (before, this) = (this, after);
                 chroma
             };
-            let even = rgb(lumas[0], cb[0], cr[0]);
-            let odd = rgb(lumas[1], cb[1], cr[1]);
-            let channels = [0, 1, 2].map(|i| even[i].pack_unsigned16(odd[i]));
+            let even = rgb(luma[0], cb[0], cr[0]);
+            let odd = rgb(luma[1], cb[1], cr[1]);
+            let channels = [
+                even[0].pack_unsigned16(odd[0]),
+                even[1].pack_unsigned16(odd[1]),
+                even[2].pack_unsigned16(odd[2]),
+            ];
             V::store_interleaved(channels, to.add(3 * step * V::BYTES));
         }
     }

@@ -8,6 +8,8 @@ use std::slice;
 
 use super::vector::Vector;
 
+// No closures here: the compiler does not inline instructions into them.
+
 /// A rotation: the factors of two inputs for each of two outputs, with 13 fractional bits.
 type Rotation = [[i16; 2]; 2];
 
@@ -39,9 +41,9 @@ impl<V: Vector> Wide<V> {
         // SAFETY: the caller's.
         unsafe {
             let zero = values.xor(values);
-            let [low, high] = [zero.low16(values), zero.high16(values)]
-                .map(|doubled| doubled.shift_right32::<3>().add32(half));
-            Self(low, high)
+            let (low, high) = (zero.low16(values), zero.high16(values));
+            let (low, high) = (low.shift_right32::<3>(), high.shift_right32::<3>());
+            Self(low.add32(half), high.add32(half))
         }
     }
 
@@ -57,8 +59,8 @@ unsafe fn rotate<V: Vector>(a: V, b: V, rotation: &Rotation) -> [Wide<V>; 2] {
     // SAFETY: the caller's.
     unsafe {
         let (low, high) = (a.low16(b), a.high16(b));
-        let factors = |[a, b]: [i16; 2]| V::splat32(i32::from(a) & 0xFFFF | i32::from(b) << 16);
-        let [first, second] = [factors(rotation[0]), factors(rotation[1])];
+        let [first, second] = rotation;
+        let (first, second) = (V::splat_pairs(*first), V::splat_pairs(*second));
         [Wide(low.dots(first), high.dots(first)), Wide(low.dots(second), high.dots(second))]
     }
 }
@@ -89,6 +91,17 @@ unsafe fn pass<V: Vector, const BITS: u32>(rows: [V; 8]) -> [V; 8] {
     }
 }
 
+/// Four columns, of pairs of rows whose integers take turns.
+#[inline(always)]
+unsafe fn columns<V: Vector>([a, b, c, d]: [V; 4]) -> [V; 4] {
+    // SAFETY: the caller's.
+    unsafe {
+        let (first, second) = (a.low32(b), c.low32(d));
+        let (third, fourth) = (a.high32(b), c.high32(d));
+        [first.low64(second), first.high64(second), third.low64(fourth), third.high64(fourth)]
+    }
+}
+
 /// Exchanges rows and columns of the 8 x 8 integers in each lane.
 #[inline(always)]
 unsafe fn transpose<V: Vector>(rows: [V; 8]) -> [V; 8] {
@@ -97,11 +110,6 @@ unsafe fn transpose<V: Vector>(rows: [V; 8]) -> [V; 8] {
         let [a, b, c, d, e, f, g, h] = rows;
         let low = [a.low16(b), c.low16(d), e.low16(f), g.low16(h)];
         let high = [a.high16(b), c.high16(d), e.high16(f), g.high16(h)];
-        let columns = |[a, b, c, d]: [V; 4]| {
-            let [first, second] = [a.low32(b), c.low32(d)];
-            let [third, fourth] = [a.high32(b), c.high32(d)];
-            [first.low64(second), first.high64(second), third.low64(fourth), third.high64(fourth)]
-        };
         let [[a, b, c, d], [e, f, g, h]] = [columns(low), columns(high)];
         [a, b, c, d, e, f, g, h]
     }
@@ -118,7 +126,8 @@ unsafe fn wrapped<V: Vector>(rows: [V; 8], blocks: &[*const i16], steps: *const 
     // SAFETY: the caller's; no vector is longer than `memory`.
     unsafe {
         let steps = slice::from_raw_parts(steps, 8);
-        rows.map(|row| {
+        let mut out = rows;
+        for row in &mut out {
             let mut memory = [0i16; 32];
             row.store(memory.as_mut_ptr().cast());
             for (lane, &block) in memory.chunks_exact_mut(8).zip(blocks) {
@@ -129,8 +138,9 @@ unsafe fn wrapped<V: Vector>(rows: [V; 8], blocks: &[*const i16], steps: *const 
                     }
                 }
             }
-            V::load(memory.as_ptr().cast())
-        })
+            *row = V::load(memory.as_ptr().cast());
+        }
+        out
     }
 }
 
@@ -157,7 +167,8 @@ pub(super) unsafe fn samples<V: Vector>(
         }
         let columns = pass::<V, 18>(transpose(rows));
 
-        let [a, b, c, d] = [0, 1, 2, 3].map(|i| columns[i].pack16(columns[i + 4]));
+        let [a, b, c, d, e, f, g, h] = columns;
+        let [a, b, c, d] = [a.pack16(e), b.pack16(f), c.pack16(g), d.pack16(h)];
         let (first, second) = ([a.low8(b), c.low8(d)], [a.high8(b), c.high8(d)]);
         let middle = V::splat16(0x8080_u16 as i16);
         let halves = [

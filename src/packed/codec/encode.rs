@@ -37,6 +37,16 @@ impl Bits {
         self.count %= 8;
     }
 
+    /// Appends the bits of `plane` at the places of those of `mask`.
+    ///
+    /// # Safety
+    /// The machine has the instructions.
+    #[inline(always)]
+    unsafe fn plane<I: Instructions>(&mut self, plane: u64, mask: u64) {
+        // SAFETY: the caller's.
+        self.push(unsafe { I::extract(plane, mask) }, mask.count_ones());
+    }
+
     /// Fills the last byte with zeros.
     fn finish(&mut self) {
         self.push(0, self.count.wrapping_neg() % 8);
@@ -140,17 +150,16 @@ impl Encoder {
     #[inline(always)]
     unsafe fn put<I: Instructions>(&mut self, class: &Class, planes: &Planes) {
         // SAFETY: the caller's.
-        let put = |bits: &mut Bits, plane: u64, mask: u64| unsafe {
-            bits.push(I::extract(plane, mask), mask.count_ones());
-        };
-        put(&mut self.fixed, planes.unary[0], class.coded);
-        for i in 0..RAW {
-            put(&mut self.fixed, planes.raw[i], class.raw[i]);
-        }
-        put(&mut self.first, planes.unary[1], planes.unary[0]);
-        put(&mut self.first, planes.negative, planes.nonzero());
-        for i in 2..UNARY {
-            put(&mut self.later, planes.unary[i], planes.unary[i - 1]);
+        unsafe {
+            self.fixed.plane::<I>(planes.unary[0], class.coded);
+            for i in 0..RAW {
+                self.fixed.plane::<I>(planes.raw[i], class.raw[i]);
+            }
+            self.first.plane::<I>(planes.unary[1], planes.unary[0]);
+            self.first.plane::<I>(planes.negative, planes.nonzero());
+            for i in 2..UNARY {
+                self.later.plane::<I>(planes.unary[i], planes.unary[i - 1]);
+            }
         }
     }
 

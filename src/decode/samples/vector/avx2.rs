@@ -130,14 +130,13 @@ impl Vector for Avx2 {
     unsafe fn store_interleaved(channels: [Self; 3], to: *mut u8) {
         // SAFETY: the caller's.
         unsafe {
-            let parts: [__m256i; 3] = std::array::from_fn(|part| {
-                let taken = |channel: usize| {
-                    let order = &INTERLEAVED[part][channel];
+            let mut parts = [_mm256_setzero_si256(); 3];
+            for (part, orders) in parts.iter_mut().zip(&INTERLEAVED) {
+                for (channel, order) in channels.iter().zip(orders) {
                     let order = _mm256_broadcastsi128_si256(_mm_loadu_si128(order.as_ptr().cast()));
-                    _mm256_shuffle_epi8(channels[channel].0, order)
-                };
-                _mm256_or_si256(_mm256_or_si256(taken(0), taken(1)), taken(2))
-            });
+                    *part = _mm256_or_si256(*part, _mm256_shuffle_epi8(channel.0, order));
+                }
+            }
             let [a, b, c] = parts;
             let out = [
                 _mm256_permute2x128_si256::<0x20>(a, b),

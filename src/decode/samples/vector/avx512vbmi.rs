@@ -96,9 +96,11 @@ impl Vector for Avx512 {
             for half in 0..2 {
                 let at = 32 * half;
                 let steps = Self::load(steps.add(at).cast());
-                let load =
-                    |block: usize| Self::load(blocks[block].add(at).cast()).multiply(steps).0;
-                let (a, b, c, d) = (load(0), load(1), load(2), load(3));
+                let mut four = [_mm512_setzero_si512(); 4];
+                for (halves, block) in four.iter_mut().zip(blocks) {
+                    *halves = Self::load(block.add(at).cast()).multiply(steps).0;
+                }
+                let [a, b, c, d] = four;
                 let early =
                     [_mm512_shuffle_i64x2::<0x44>(a, b), _mm512_shuffle_i64x2::<0x44>(c, d)];
                 let late = [_mm512_shuffle_i64x2::<0xEE>(a, b), _mm512_shuffle_i64x2::<0xEE>(c, d)];
@@ -140,7 +142,7 @@ impl Vector for Avx512 {
     unsafe fn store_interleaved(channels: [Self; 3], to: *mut u8) {
         // SAFETY: the caller's; the lists have 64 indices.
         unsafe {
-            let [red, green, blue] = channels.map(|channel| channel.0);
+            let [Self(red), Self(green), Self(blue)] = channels;
             for (part, (pairs, blues)) in PAIRS.iter().zip(&BLUES).enumerate() {
                 let pairs = _mm512_loadu_si512(pairs.as_ptr().cast());
                 let blues = _mm512_loadu_si512(blues.as_ptr().cast());

@@ -38,6 +38,13 @@ pub(super) trait Vector: Copy {
     unsafe fn splat16(value: i16) -> Self;
     unsafe fn splat32(value: i32) -> Self;
 
+    /// Two 16-bit integers, over and over.
+    #[inline(always)]
+    unsafe fn splat_pairs([first, second]: [i16; 2]) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Self::splat32(i32::from(first) & 0xFFFF | i32::from(second) << 16) }
+    }
+
     unsafe fn xor(self, other: Self) -> Self;
     unsafe fn and(self, other: Self) -> Self;
     /// Whether a bit is set.
