@@ -1,14 +1,18 @@
 """Train the codebooks of packed images, `src/packed/codec/codebook/*.txt`.
 
-    python benches/codebook.py DIR
+    python benches/codebook.py ROOT DIR
 
 writes `luma.txt` and `chroma.txt` into DIR. They are a part of the format of packed images: new
-ones need a new version of it.
+ones get new numbers.
 
-Blocks come from photographs of scikit-image and scikit-learn, cropped, scaled, with and without
-grain, quantised as libjpeg does at qualities 50 to 98; half of them as `benches/photos.py` makes
-files. Transform and quantisation are done here in floating point: that the coefficients are
-libjpeg's to the last bit does not matter for training.
+ROOT is where Debian 12's packages of wallpapers were unpacked (`apt-get download` and `dpkg-deb -x`):
+lomiri-wallpapers-16.04, lomiri-wallpapers-20.04, mate-backgrounds, plasma-workspace-wallpapers. Two
+of three of their photographs (`TRAINED_ON`) are cropped and scaled to the sizes of ImageNet's. The
+others (`HELD_OUT`) are for `benches/packed_sizes.py`. Further blocks come from photographs of
+scikit-image and scikit-learn, with and without grain, and from files as `benches/photos.py` makes
+them. All are quantised as libjpeg does at qualities 50 to 98. Transform and quantisation are done
+here in floating point: that the coefficients are libjpeg's to the last bit does not matter for
+training.
 
 A class gives each coefficient a level: 0 means that it is zero, level `k + 1` that it has `k` raw
 bits. Training is Lloyd's algorithm: every block goes to the class in which it takes the fewest
@@ -35,7 +39,54 @@ MAX_WIDE = 57
 LEAST_QUALITY, PAST_QUALITY = 50, 99
 EXCEPTION_BITS, ESCAPE_BITS = 32, 8
 LARGEST = 511
-FILES, LUMA_BLOCKS, CHROMA_BLOCKS = 400, 100, 33
+FILES, LUMA_BLOCKS, CHROMA_BLOCKS = 900, 100, 33
+
+LOMIRI, PLASMA = "usr/share/backgrounds", "usr/share/wallpapers/*/contents/images"
+MATE = "usr/share/backgrounds/mate/nature"
+# Names of files, two for training and one held out in turn.
+PHOTOGRAPHS = f"""
+{LOMIRI}/Bridge_by_Sander_Klootwijk.jpg
+{LOMIRI}/Dragonfly_by_Bolly.jpg
+{LOMIRI}/Picture_0B_by_freespace.jpg
+{LOMIRI}/Picture_1A_by_freespace.jpg
+{LOMIRI}/Wine_by_Jakkub_Mede.jpg
+{LOMIRI}/aitzgorri_by_Aitzol_Berasategi.jpg
+{LOMIRI}/free_by_Peter_Nerlich.jpg
+{LOMIRI}/friends_by_Aitzol_Berasategi.jpg
+{LOMIRI}/greentock_by_Peter_Nerlich.jpg
+{LOMIRI}/life_by_Aitzol_Berasategi.jpg
+{LOMIRI}/picosdeeuropa_by_Aitzol_Berasategi.jpg
+{LOMIRI}/seeding_by_Clements_Engelhardt.jpg
+{LOMIRI}/sunset_by_Aitzol_Berasategi.jpg
+{LOMIRI}/Kleiber_by_Lukas_Baubkus.jpg
+{MATE}/Aqua.jpg
+{MATE}/Blinds.jpg
+{MATE}/Dune.jpg
+{MATE}/FreshFlower.jpg
+{MATE}/Garden.jpg
+{MATE}/GreenMeadow.jpg
+{MATE}/LadyBird.jpg
+{MATE}/RainDrops.jpg
+{MATE}/Storm.jpg
+{MATE}/TwoWings.jpg
+{MATE}/Wood.jpg
+{MATE}/YellowFlower.jpg
+{PLASMA.replace("*", "Autumn")}/2560x1600.jpg
+{PLASMA.replace("*", "BytheWater")}/2560x1600.jpg
+{PLASMA.replace("*", "ColdRipple")}/2560x1600.jpg
+{PLASMA.replace("*", "ColorfulCups")}/2560x1600.jpg
+{PLASMA.replace("*", "DarkestHour")}/2560x1600.jpg
+{PLASMA.replace("*", "EveningGlow")}/2560x1600.jpg
+{PLASMA.replace("*", "FallenLeaf")}/2560x1600.jpg
+{PLASMA.replace("*", "Grey")}/2560x1600.jpg
+{PLASMA.replace("*", "Kite")}/2560x1600.jpg
+{PLASMA.replace("*", "OneStandsOut")}/2560x1600.jpg
+{PLASMA.replace("*", "Path")}/2560x1600.jpg
+{PLASMA.replace("*", "Volna")}/5120x2880.jpg
+{PLASMA.replace("*", "summer_1am")}/2560x1600.jpg
+""".split()
+HELD_OUT = PHOTOGRAPHS[2::3]
+TRAINED_ON = [name for name in PHOTOGRAPHS if name not in HELD_OUT]
 
 # Annex K of the JPEG standard, by rows.
 LUMA = """
@@ -96,6 +147,30 @@ def components(image: Image.Image, quality: int, subsampling: int) -> list[np.nd
     return found
 
 
+def wallpaper(path: Path) -> Image.Image:
+    """A photograph in a moderate size, without the traces of its own compression."""
+    image = Image.open(path).convert("RGB")
+    image.thumbnail((1400, 1400), Image.Resampling.LANCZOS)
+    return image
+
+
+def scaled(
+    sources: list[Image.Image], rng: np.random.Generator
+) -> tuple[Image.Image, dict[str, int]]:
+    """A part of a picture in a size like ImageNet's, as it is, with a quality."""
+    source = sources[rng.integers(len(sources))]
+    width = int(np.clip(rng.normal(500, 60), 300, 800))
+    height = int(width * rng.choice((0.66, 0.75, 0.75, 1.0, 1.33)))
+    share = rng.uniform(0.6, 1.0) * min(source.width / width, source.height / height)
+    w, h = int(width * share), int(height * share)
+    x, y = int(rng.integers(source.width - w + 1)), int(rng.integers(source.height - h + 1))
+    image = source.resize((width, height), Image.Resampling.LANCZOS, (x, y, x + w, y + h))
+    if rng.random() < 0.3:
+        image = image.filter(ImageFilter.UnsharpMask(1, 80, 2))
+    quality = int(rng.integers(LEAST_QUALITY, PAST_QUALITY))
+    return image, {"quality": quality, "subsampling": int(rng.choice((0, 1, 2, 2, 2, 2)))}
+
+
 def pictures() -> list[Image.Image]:
     names = ("immunohistochemistry", "retina", "hubble_deep_field", "camera")
     textures = ("brick", "grass", "gravel", "moon", "coins")
@@ -125,14 +200,20 @@ def varied(
     return image, {"quality": quality, "subsampling": int(rng.choice((0, 1, 2, 2, 2, 2)))}
 
 
-def corpus() -> tuple[np.ndarray, np.ndarray]:
+def corpus(root: Path) -> tuple[np.ndarray, np.ndarray]:
     """Blocks of luma and of chroma."""
     rng = np.random.default_rng(1)
     sources, photographs = pictures(), photos.photographs()
+    wallpapers = [wallpaper(root / name) for name in TRAINED_ON]
     luma: list[np.ndarray] = []
     chroma: list[np.ndarray] = []
     for number in range(FILES):
-        image, options = photos.one(photographs, rng) if number % 2 else varied(sources, rng)
+        if number % 3:
+            image, options = scaled(wallpapers, rng)
+        elif number % 2:
+            image, options = photos.one(photographs, rng)
+        else:
+            image, options = varied(sources, rng)
         found = components(image, **options)
         wanted = ((luma, LUMA_BLOCKS), (chroma, CHROMA_BLOCKS), (chroma, CHROMA_BLOCKS))
         for component, (all_blocks, count) in zip(found, wanted, strict=True):
@@ -214,11 +295,12 @@ def text(levels: torch.Tensor) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("root", type=Path)
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
+    arguments = parser.parse_args()
     torch.manual_seed(1)
-    for name, found in zip(("luma", "chroma"), corpus(), strict=True):
-        (folder / f"{name}.txt").write_text(text(train(found)))
+    for name, found in zip(("luma", "chroma"), corpus(arguments.root), strict=True):
+        (arguments.folder / f"{name}.txt").write_text(text(train(found)))
 
 
 if __name__ == "__main__":

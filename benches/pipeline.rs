@@ -66,7 +66,7 @@ fn decode(c: &mut Criterion) {
         for (entropy, who) in [(Entropy::Own, "ours"), (Entropy::Libjpeg, "libjpeg")] {
             let mut decoder = Decoder::with_entropy(entropy);
             group.bench_function(format!("{name}, Huffman codes by {who}"), |b| {
-                b.iter(|| decoder.open(&bytes, Limits::default())?.read(part, &mut image));
+                b.iter(|| decoder.open(&bytes, Limits::default())?.read(&[part], &mut image));
             });
         }
     }

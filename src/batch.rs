@@ -301,7 +301,7 @@ impl Pipeline {
         outs: impl ExactSizeIterator<Item = &'o mut [u8]> + Send,
     ) -> Result<()> {
         let work = |buffers: &mut SampleBuffers| {
-            let SampleBuffers { file, decoder, plans, image } = buffers;
+            let SampleBuffers { file, decoder, plans, parts, image } = buffers;
             let opened = sample.source.open(decoder, file, self.limits)?;
             let shape = opened.shape();
             self.plan_into(shape, sample.key, plans).map_err(|error| match (error, &opened) {
@@ -309,7 +309,8 @@ impl Pipeline {
                 (Error::Argument(what), OpenedSource::File(_)) => Error::Sides(what),
                 (other, _) => other,
             })?;
-            let (pixels, region) = opened.read(view::needed(plans, shape), image)?;
+            view::needed(plans, shape, parts);
+            let (pixels, region) = opened.read(parts, image)?;
             pool.share(plans.iter().zip(outs), pool.threads(), |(plan, out)| {
                 workspaces.lend_renderer(|renderer| renderer.render(pixels, region, plan, out));
             });

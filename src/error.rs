@@ -21,7 +21,7 @@ pub enum Error {
     #[error("cannot read the file: {0}")]
     Io(#[from] io::Error),
     /// The bytes have no format that the decoders know.
-    #[error("not an image of a known format (JPEG, PNG, WebP, BMP, GIF, TIFF): {0}")]
+    #[error("not an image of a known format (JPEG, PNG, WebP, BMP, GIF, TIFF, packed image): {0}")]
     Unidentified(String),
     /// The bytes are a broken image.
     #[error("cannot decode {format}: {cause}")]

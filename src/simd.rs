@@ -17,9 +17,9 @@
 //! # Kernels with intrinsics
 //!
 //! Where LLVM finds no good form, the kernel is written by hand, once per instruction set. There
-//! are six of them: the resize, the interpolation of affine transforms, those to the nearest pixel,
-//! the look-up of bytes in a table, the normalisation of batches, and the unpacking of packed
-//! images. They have the same layout:
+//! are seven of them: the resize, the interpolation of affine transforms, those to the nearest pixel,
+//! the look-up of bytes in a table, the normalisation of batches, the unpacking of packed images, and
+//! their pixels. They have the same layout:
 //!
 //! ```text
 //! kernel/
@@ -52,11 +52,12 @@
 //! Some differ in a detail. The resize has two passes, and so a second `match`, in `vertical.rs`.
 //! Within it, the transposition of bytes uses instructions that every machine of the architecture
 //! has, and is chosen at compile time. Without AVX2 and NEON, normalised elements are looked up in
-//! a table, so `loader::normalise` has no `portable.rs`.
+//! a table, so `loader::normalise` has no `portable.rs`. Neither has `decode::samples`: there libjpeg
+//! serves all other machines, and is the oracle. Its versions are the same generic code.
 //!
 //! # ARM
 //!
-//! Every 64-bit ARM has NEON, and all kernels but the unpacking of packed images have a version for
+//! Every 64-bit ARM has NEON, and all kernels but the two of packed images have a version for
 //! it. The resize gains by the dot products of newer machines: with them, its horizontal pass is the
 //! same generic code as on x86-64. Their intrinsics are not stable, so each is one instruction in
 //! assembly, which names its own extension. Thus all code for ARM is compiled for plain NEON and can

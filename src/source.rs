@@ -132,7 +132,7 @@ impl<'a> Source<'a> {
                 OpenedSource::Pixels(pixels) => image.copy_from(pixels),
                 OpenedSource::File(opened) => {
                     let (height, width) = opened.shape();
-                    opened.read(Rect { x: 0, y: 0, w: width, h: height }, &mut image)?;
+                    opened.read(&[Rect { x: 0, y: 0, w: width, h: height }], &mut image)?;
                 }
             }
             Ok(image)
@@ -217,12 +217,12 @@ impl<'a> OpenedSource<'a> {
         }
     }
 
-    /// At least the pixels of `region`, and where in the image they lie. `image` receives pixels
-    /// that must be decoded.
-    pub fn read(self, region: Rect, image: &'a mut Image) -> Result<(ImageRef<'a>, Rect)> {
+    /// A region of the image with at least the pixels of `parts`, and where it lies. `image`
+    /// receives pixels that must be decoded.
+    pub fn read(self, parts: &[Rect], image: &'a mut Image) -> Result<(ImageRef<'a>, Rect)> {
         match self {
             Self::File(opened) => {
-                let decoded = opened.read(region, image)?;
+                let decoded = opened.read(parts, image)?;
                 Ok((image.as_ref(), decoded))
             }
             Self::Pixels(pixels) => {

@@ -27,20 +27,21 @@ use crate::plan::{Frame, Plan};
 use crate::resize::{Part, Resizer};
 use crate::source::Source;
 
-/// The smallest region of an image of (height, width) `shape` that holds every pixel that `plans`
+/// Makes `parts` those of an image of (height, width) `shape` that hold every pixel that `plans`
 /// need; the whole image if they need none.
-#[must_use]
-pub fn needed(plans: &[Plan], (height, width): (u32, u32)) -> Rect {
-    let whole = Rect { x: 0, y: 0, w: width, h: height };
-    let parts = plans.iter().filter_map(|plan| match part(plan) {
+pub fn needed(plans: &[Plan], (height, width): (u32, u32), parts: &mut Vec<Rect>) {
+    parts.clear();
+    parts.extend(plans.iter().filter_map(|plan| match part(plan) {
         Some(part) if part.rect == Rect::default() => None,
         Some(part) => {
             let Rect { x, y, .. } = plan.geometry.crop;
             Some(part.needed().relative_to(-x, -y))
         }
         None => plan.geometry.crop.clip(width, height),
-    });
-    parts.reduce(Rect::union).unwrap_or(whole)
+    }));
+    if parts.is_empty() {
+        parts.push(Rect { x: 0, y: 0, w: width, h: height });
+    }
 }
 
 /// The part of the resized crop that `plan` is made of; `None` without a resize.
@@ -63,8 +64,9 @@ pub fn render(source: Source<'_>, plan: &Plan, limits: Limits) -> Result<Vec<u8>
         let opened = source.open(&mut decoder, &mut file, limits)?;
         let shape = opened.shape();
         plan.validate(shape)?;
-        let needed = needed(std::slice::from_ref(plan), shape);
-        let (pixels, region) = opened.read(needed, &mut image)?;
+        let mut parts = Vec::new();
+        needed(std::slice::from_ref(plan), shape, &mut parts);
+        let (pixels, region) = opened.read(&parts, &mut image)?;
         let mut out = vec![0; 3 * plan.size.0 as usize * plan.size.1 as usize];
         Renderer::default().render(pixels, region, plan, &mut out);
         Ok(out)

@@ -14,7 +14,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::decode::Decoder;
-use crate::image::Image;
+use crate::image::{Image, Rect};
 use crate::plan::Plan;
 use crate::view::Renderer;
 
@@ -34,6 +34,7 @@ pub(crate) struct SampleBuffers {
     pub file: Vec<u8>,
     pub decoder: Decoder,
     pub plans: Vec<Plan>,
+    pub parts: Vec<Rect>,
     pub image: Image,
 }
 

@@ -55,7 +55,7 @@ fn decode(decoder: &mut Decoder, bytes: &[u8], part: Option<Rect>) -> Result<(Im
     let mut image = Image::default();
     let opened = decoder.open(bytes, Limits::default())?;
     let part = part.unwrap_or(whole(opened.shape()));
-    let region = opened.read(part, &mut image)?;
+    let region = opened.read(&[part], &mut image)?;
     Ok((image, region))
 }
 
@@ -138,7 +138,7 @@ proptest! {
         let limits = Limits::default().with_max_pixels(1 << 20);
         if let Ok(opened) = Decoder::default().open(&bytes, limits) {
             let part = whole(opened.shape());
-            let _ = opened.read(part, &mut image);
+            let _ = opened.read(&[part], &mut image);
         }
     }
 
@@ -162,7 +162,7 @@ proptest! {
             let (h, w) = opened.shape();
             let (x, y) = (w as i32 / 3, h as i32 / 3);
             let part = Rect { x, y, w: w.div_ceil(3), h: h.div_ceil(3) };
-            let _ = opened.read(part, &mut image);
+            let _ = opened.read(&[part], &mut image);
         }
         // Nothing of the damaged file is left.
         let good = jpeg(50, 40, ColorType::Rgb, set);

@@ -99,7 +99,7 @@ fn decode(
     let (w, h) = (1 + part.2 % (width - x), 1 + part.3 % (height - y));
     let mut image = Image::default();
     let region = opened
-        .read(Rect { x: x as i32, y: y as i32, w, h }, &mut image)
+        .read(&[Rect { x: x as i32, y: y as i32, w, h }], &mut image)
         .map_err(|error| error.to_string())?;
     Ok((image, region))
 }

@@ -11,7 +11,7 @@ fuzz_target!(|bytes: &[u8]| {
     let random = region::number(bytes);
     let decode = |entropy| region::decode(Decoder::with_entropy(entropy), bytes, random);
     match (decode(Entropy::Own), decode(Entropy::Libjpeg)) {
-        (Ok((image, region)), Ok((expected, expected_region))) => {
+        (Ok((image, region, _)), Ok((expected, expected_region, _))) => {
             assert_eq!(region, expected_region);
             assert!(image.data == expected.data, "the pixels differ");
         }

@@ -6,22 +6,28 @@
 mod region;
 
 use libfuzzer_sys::fuzz_target;
-use tied_augment::decode::Decoder;
+use tied_augment::decode::{Decoder, Limits};
 use tied_augment::error::Error;
+use tied_augment::image::{Image, Rect};
 use tied_augment::packed::{pack_jpeg, unpack_jpeg};
+
+/// The pixels of a region, decoded as a part of another one.
+fn pixels((image, decoded, wanted): (Image, Rect, Rect)) -> Vec<u8> {
+    let wanted = image.as_ref().crop(wanted.relative_to(decoded.x, decoded.y));
+    (0..wanted.height).flat_map(|y| wanted.row(y).to_vec()).collect()
+}
 
 fuzz_target!(|bytes: &[u8]| {
     let random = region::number(bytes);
     let decode = |bytes| region::decode(Decoder::default(), bytes, random);
-    let Ok(packed) = pack_jpeg(bytes) else {
+    let Ok(packed) = pack_jpeg(bytes, Limits::default()) else {
         let _ = (decode(bytes), unpack_jpeg(bytes));
         return;
     };
     assert!(unpack_jpeg(&packed).expect("a packed image") == bytes);
     match (decode(&packed), decode(bytes)) {
-        (Ok((image, region)), Ok((expected, expected_region))) => {
-            assert_eq!(region, expected_region);
-            assert!(image.data == expected.data, "the pixels differ");
+        (Ok(image), Ok(expected)) => {
+            assert!(pixels(image) == pixels(expected), "the pixels differ");
         }
         (Err(Error::TooLarge { .. }), Err(Error::TooLarge { .. })) => {}
         (packed, jpeg) => panic!("packed: {packed:?}; JPEG: {jpeg:?}"),

@@ -23,12 +23,13 @@ pub fn number(bytes: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// Decodes the region that `random` stands for.
-pub fn decode(mut decoder: Decoder, bytes: &[u8], random: u64) -> Result<(Image, Rect)> {
+/// An image that has the region that `random` stands for, where it lies, and that region.
+pub fn decode(mut decoder: Decoder, bytes: &[u8], random: u64) -> Result<(Image, Rect, Rect)> {
     let mut image = Image::default();
     let opened = decoder.open(bytes, Limits::default().with_max_pixels(MAX_PIXELS))?;
     let (height, width) = opened.shape();
     let ((x, w), (y, h)) = (part(random, width), part(random.rotate_left(16), height));
-    let region = opened.read(Rect { x, y, w, h }, &mut image)?;
-    Ok((image, region))
+    let wanted = Rect { x, y, w, h };
+    let region = opened.read(&[wanted], &mut image)?;
+    Ok((image, region, wanted))
 }

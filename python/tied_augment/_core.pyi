@@ -166,7 +166,7 @@ def checked_plan(ops: object, shape: tuple[int, int]) -> list[tuple[str, dict[st
 def decode(sample: object, max_pixels: int | None) -> NDArray[np.uint8]:
     """Decodes a whole image to (height, width, 3)."""
 
-def pack_jpeg(data: bytes) -> bytes:
+def pack_jpeg(data: bytes, max_pixels: int | None) -> bytes:
     """Packs a JPEG file."""
 
 def policy_remarks(auto_augment: str) -> list[str]:

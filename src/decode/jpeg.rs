@@ -34,7 +34,7 @@ const MARGIN: u32 = 4;
 /// let pixels = [Entropy::Own, Entropy::Libjpeg].map(|entropy| {
 ///     let mut image = Image::default();
 ///     let mut decoder = Decoder::with_entropy(entropy);
-///     decoder.open(&jpeg, Limits::default())?.read(whole, &mut image).map(|_| image.data)
+///     decoder.open(&jpeg, Limits::default())?.read(&[whole], &mut image).map(|_| image.data)
 /// });
 /// let [own, libjpeg] = pixels;
 /// assert_eq!(own?, libjpeg?);

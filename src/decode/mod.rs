@@ -3,20 +3,21 @@
 //! Decoding has two steps, so that a plan can be drawn between them:
 //!
 //! 1. [`Decoder::open`] reads the header. It decodes no pixels. Now the shape is known.
-//! 2. [`Opened::read`] decodes at least the region that is asked for, and says which region it
+//! 2. [`Opened::read`] decodes at least the parts that are asked for, and says which region it
 //!    decoded.
 //!
 //! ```text
-//! bytes ──open──▶ Opened ──shape──▶ plans ──region──▶ read ──▶ Image, and where in the file's
-//!                                                              image it lies
+//! bytes ──open──▶ Opened ──shape──▶ plans ──parts──▶ read ──▶ Image, and where in the file's
+//!                                                             image it lies
 //! ```
 //!
 //! JPEG goes through libjpeg-turbo, which Pillow uses as well, and decodes little more than the
 //! region. The Huffman codes of most files are decoded by this crate, which gives libjpeg the same
 //! coefficients in half the time ([`Entropy`]). Rows above it must still be entropy-decoded, so one
-//! read of the union of two crops is cheaper than two reads. Packed images ([`crate::packed`]) give
-//! libjpeg the coefficients of a JPEG file without that. The other formats go through one crate each
-//! and are decoded whole. Where a crate would not give Pillow's pixels, the file is refused.
+//! read of the union of two crops is cheaper than two reads. Packed images ([`crate::packed`]) have
+//! the coefficients of a JPEG file without that, and this crate makes pixels of most of them without
+//! libjpeg. The other formats go through one crate each and are decoded whole. Where a crate would
+//! not give Pillow's pixels, the file is refused.
 //!
 //! A damaged file never panics: libjpeg's fatal errors and the crates' panics become
 //! [`Error::Decode`]. A [`Decoder`] keeps memory from one file to the next, but nothing that a file
@@ -37,7 +38,7 @@
 //! let opened = decoder.open(&jpeg, Limits::default())?;
 //! assert_eq!(opened.shape(), (40, 60));
 //! let wanted = Rect { x: 20, y: 10, w: 30, h: 20 };
-//! let decoded = opened.read(wanted, &mut image)?;
+//! let decoded = opened.read(&[wanted], &mut image)?;
 //! // At least what was wanted.
 //! let pixels = image.as_ref().crop(wanted.relative_to(decoded.x, decoded.y));
 //! assert_eq!(pixels.row(0)[..3], [128; 3]);
@@ -55,6 +56,8 @@ mod libjpeg;
 mod limits;
 mod packed;
 mod png;
+#[cfg(target_arch = "x86_64")]
+mod samples;
 mod tiff;
 mod webp;
 
@@ -69,7 +72,7 @@ use self::bmp::Bmp;
 use self::gif::Gif;
 use self::image_file::{Cause, ImageFile, contained};
 use self::jpeg::{Jpeg, JpegDecoder};
-use self::packed::PackedImage;
+use self::packed::{PackedDecoder, PackedImage};
 use self::png::Png;
 use self::tiff::Tiff;
 use self::webp::WebP;
@@ -81,13 +84,14 @@ use crate::packed::MAGIC;
 #[derive(Debug, Default)]
 pub struct Decoder {
     jpeg: JpegDecoder,
+    packed: PackedDecoder,
 }
 
 impl Decoder {
     /// A decoder with a choice of who decodes the entropy-coded part of JPEG files.
     #[must_use]
     pub fn with_entropy(entropy: Entropy) -> Self {
-        Self { jpeg: JpegDecoder::new(entropy) }
+        Self { jpeg: JpegDecoder::new(entropy), packed: PackedDecoder::default() }
     }
 
     /// Reads the header of the file whose content is `bytes`.
@@ -110,7 +114,7 @@ impl Decoder {
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => {
                 whole("WebP", || WebP::open(bytes, limits))?
             }
-            _ if bytes.starts_with(&MAGIC) => File::Packed(PackedImage::open(bytes)?.into()),
+            _ if bytes.starts_with(&MAGIC) => File::Packed(self.packed.open(bytes)?.into()),
             [] => return Err(Error::Unidentified("the file is empty".into())),
             _ => {
                 let (n, start) = (bytes.len(), bytes[..bytes.len().min(16)].escape_ascii());
@@ -145,6 +149,11 @@ enum File<'a> {
     },
 }
 
+/// The smallest region that has all `parts`, of which there must be one.
+fn union(parts: &[Rect]) -> Rect {
+    parts.iter().copied().reduce(Rect::union).expect("a part of the image")
+}
+
 fn whole<'a, T: ImageFile + 'a>(
     format: &'static str,
     open: impl FnOnce() -> Cause<T>,
@@ -163,21 +172,23 @@ impl Opened<'_> {
         }
     }
 
-    /// Decodes at least the pixels of `region` into `image`; returns where `image` lies in the
-    /// file's.
+    /// Decodes at least the pixels of `parts` into `image`; returns where `image` lies in the
+    /// file's. The pixels between the parts may be anything.
     ///
     /// # Errors
     /// [`Error::Decode`].
     ///
     /// # Panics
-    /// If `region` reaches outside the image.
-    pub fn read(self, region: Rect, image: &mut Image) -> Result<Rect> {
+    /// If there are no parts, or one reaches outside the image.
+    pub fn read(self, parts: &[Rect], image: &mut Image) -> Result<Rect> {
         let (height, width) = self.shape();
-        let inside = region.clip(width, height) == Some(region);
-        assert!(inside, "{region:?} reaches outside {width} x {height}");
+        for part in parts {
+            let inside = part.clip(width, height) == Some(*part);
+            assert!(inside, "{part:?} reaches outside {width} x {height}");
+        }
         match self.file {
-            File::Jpeg(jpeg) => jpeg.read(region, image),
-            File::Packed(packed) => packed.read(region, image),
+            File::Jpeg(jpeg) => jpeg.read(union(parts), image),
+            File::Packed(packed) => packed.read(parts, image),
             File::Whole { format, file } => {
                 contained(format, || file.read(image))?;
                 Ok(Rect { x: 0, y: 0, w: width, h: height })

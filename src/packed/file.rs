@@ -11,22 +11,23 @@ use crate::error::Error;
 /// [`Decoder`](crate::decode::Decoder) makes the same pixels of both.
 ///
 /// ```
+/// use tied_augment::decode::Limits;
 /// use tied_augment::packed::{pack_jpeg, unpack_jpeg};
 ///
 /// let mut jpeg = Vec::new();
 /// let encoder = jpeg_encoder::Encoder::new(&mut jpeg, 90);
 /// encoder.encode(&[128; 64 * 48 * 3], 64, 48, jpeg_encoder::ColorType::Rgb)?;
 ///
-/// let packed = pack_jpeg(&jpeg)?;
+/// let packed = pack_jpeg(&jpeg, Limits::default())?;
 /// assert_eq!(unpack_jpeg(&packed)?, jpeg);
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
-/// If the file is not a sound JPEG file, is of a kind that can't be packed, or could not be written
+/// If the file is not a sound JPEG file, exceeds `limits`, is of a kind that can't be packed, or could not be written
 /// again as it is. Keep such a file as it is.
-pub fn pack_jpeg(file: &[u8]) -> Result<Vec<u8>, Unpackable> {
-    let Parts { coefficients, side } = take_apart(file, Limits::default())?;
+pub fn pack_jpeg(file: &[u8], limits: Limits) -> Result<Vec<u8>, Unpackable> {
+    let Parts { coefficients, side } = take_apart(file, limits)?;
     if Grid::new(&side.geometry, 1).mcu_blocks() > MAX_MCU_BLOCKS {
         return Err(Unpackable::LargeMcus);
     }

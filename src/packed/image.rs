@@ -1,7 +1,7 @@
 //! Reads packed images.
 
 use super::bytes::Bytes;
-use super::codec::{self, CODEBOOKS, ISAS, MAX_BLOCKS, McuBlocks};
+use super::codec::{self, BOOK_NUMBERS, ISAS, MAX_BLOCKS, McuBlocks};
 use super::coefficients::{Coefficients, Component};
 use super::geometry::Geometry;
 use super::tiles::Grid;
@@ -117,24 +117,28 @@ impl<'a> Packed<'a> {
         side::decompress(self.side, self.side_length, &self.geometry)
     }
 
-    /// Unpacks the tile in this row and column of the [`Self::grid`].
+    /// Unpacks the first MCUs of the tile in this row and column of the [`Self::grid`], as many as
+    /// `out` has room for. Whether the tile is sound is found out only if they are all.
     ///
     /// `out` gets the blocks in the order of libjpeg's MCU buffer: MCU after MCU; in an MCU the
     /// components in order; of a component the rows of its blocks. After an error it has anything.
     ///
     /// # Panics
-    /// If there is no such tile, or if `out` does not have [`Grid::tile_blocks`] blocks.
+    /// If there is no such tile, or if `out` does not have whole MCUs, or more than
+    /// [`Grid::tile_blocks`] blocks.
     pub fn tile(&self, row: usize, column: usize, out: &mut [[i16; 64]]) -> Result<()> {
         let (height, width) = self.grid.tiles();
         assert!(row < height && column < width, "no tile {row}, {column} of {height}, {width}");
-        assert_eq!(out.len(), self.grid.tile_blocks(column), "blocks of a tile");
+        let blocks = self.grid.tile_blocks(column);
+        let fits = out.len() <= blocks && out.len().is_multiple_of(self.grid.mcu_blocks());
+        assert!(fits, "{} of the {blocks} blocks of a tile", out.len());
         let start = u32::from_le_bytes(self.rows.as_chunks().0[row]) as usize;
         let lengths = &self.lengths.as_chunks().0[row * width..][..=column];
         let length = |bytes: &[u8; 2]| usize::from(u16::from_le_bytes(*bytes));
         let before: usize = lengths[..column].iter().map(length).sum();
         let tile =
             self.tiles.get(start + before..).ok_or_else(|| broken("a tile beyond its end"))?;
-        codec::decode(self.simd, tile, length(&lengths[column]), &self.mcu, out)
+        codec::decode(self.simd, tile, length(&lengths[column]), (&self.mcu, blocks), out)
     }
 
     /// Unpacks all tiles.
@@ -164,14 +168,21 @@ impl<'a> Packed<'a> {
 fn read_description(described: &[u8]) -> Result<(Geometry, Grid, McuBlocks)> {
     let mut bytes = Bytes::new(described);
     let tile_mcus = usize::from(bytes.u8()?);
-    let books = bytes.array::<4>()?;
+    let numbers = bytes.array::<4>()?;
     let geometry = Geometry::read(&mut bytes)?;
     if bytes.remaining() > 0 {
         return Err(broken("the length of its geometry"));
     }
-    if books.iter().any(|&book| usize::from(book) >= CODEBOOKS) {
-        return Err(broken("an unknown codebook"));
+    let (used, unused) = numbers.split_at(geometry.components.len());
+    if unused.iter().any(|&number| number != 0) {
+        return Err(broken("codebooks of missing components"));
     }
+    let book = |number: &u8| {
+        let book = BOOK_NUMBERS.iter().position(|known| known == number);
+        let cause = || broken(&format!("codebook {number}, which is not known: pack it anew"));
+        book.map(|book| book as u8).ok_or_else(cause)
+    };
+    let books: Vec<_> = used.iter().map(book).collect::<Result<_>>()?;
     let grid = Grid::new(&geometry, tile_mcus.max(1));
     if tile_mcus == 0 || grid.mcu_blocks() * tile_mcus > MAX_BLOCKS {
         return Err(broken("the size of its tiles"));

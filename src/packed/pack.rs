@@ -1,11 +1,12 @@
 //! Packs an image.
 
-use super::codec::{Encoder, McuBlocks, choose_codebook};
+use super::codec::{BOOK_NUMBERS, Encoder, ISAS, McuBlocks, choose_codebook};
 use super::coefficients::Coefficients;
 use super::geometry::Geometry;
 use super::tiles::Grid;
 use super::{HEADER, MAGIC, PADDING, VERSION, side};
 use crate::error::{Error, Result};
+use crate::simd::Simd;
 
 /// To choose a codebook, one of so many blocks is looked at.
 const SAMPLE: usize = 16;
@@ -31,7 +32,9 @@ pub fn pack(coefficients: &Coefficients, side: &[u8], geometry: &Geometry) -> Re
     let compressed = side::compress(side, geometry);
 
     let mut described = vec![grid.tile_mcus as u8];
-    described.extend((0..4).map(|component| books.get(component).copied().unwrap_or(0)));
+    let number =
+        |component| books.get(component).map_or(0, |&book| BOOK_NUMBERS[usize::from(book)]);
+    described.extend((0..4).map(number));
     geometry.write(&mut described);
 
     let mut out = Vec::new();
@@ -63,7 +66,7 @@ fn pack_tiles(coefficients: &Coefficients, grid: &Grid, books: &[u8]) -> (Vec<u8
             .collect(),
     };
     let (mut rows, mut lengths, mut tiles) = (Vec::new(), Vec::new(), Vec::new());
-    let mut encoder = Encoder::default();
+    let mut encoder = Encoder::new(Simd::best(ISAS));
     let (height, width) = grid.tiles();
     for row in 0..height {
         rows.extend((tiles.len() as u32).to_le_bytes());

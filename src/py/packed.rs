@@ -4,15 +4,20 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::errors::detached;
+use super::pipeline::limits;
 use crate::error::Error;
 use crate::packed;
 
 /// Packs a JPEG file.
 #[pyfunction]
-pub fn pack_jpeg<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+pub fn pack_jpeg<'py>(
+    py: Python<'py>,
+    data: &[u8],
+    max_pixels: Option<u64>,
+) -> PyResult<Bound<'py, PyBytes>> {
     let image = detached(py, || {
         let refused = |cause| Error::Argument(format!("the file cannot be packed: {cause}"));
-        packed::pack_jpeg(data).map_err(refused)
+        packed::pack_jpeg(data, limits(max_pixels)).map_err(refused)
     })?;
     Ok(PyBytes::new(py, &image))
 }

@@ -117,7 +117,7 @@ fn writable<'py, D: Dimension>(
     })
 }
 
-fn limits(max_pixels: Option<u64>) -> Limits {
+pub(super) fn limits(max_pixels: Option<u64>) -> Limits {
     let limits = Limits::default();
     max_pixels.map_or(limits, |max_pixels| limits.with_max_pixels(max_pixels))
 }

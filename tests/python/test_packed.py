@@ -149,6 +149,11 @@ def test_max_pixels() -> None:
     assert decode(data, max_pixels=45 * 61).shape == (45, 61, 3)
     with pytest.raises(DecodeError, match="max_pixels"):
         decode(data, max_pixels=45 * 61 - 1)
+    assert pack(jpeg((45, 61)), max_pixels=45 * 61) == data
+    with pytest.raises(ValueError, match=r"more than 2744 pixels; .* raise max_pixels"):
+        pack(jpeg((45, 61)), max_pixels=45 * 61 - 1)
+    with pytest.raises(ValueError, match="max_pixels must be"):
+        pack(jpeg((45, 61)), max_pixels=0)
 
 
 def arithmetic() -> bytes:
@@ -185,6 +190,10 @@ def test_other_files_and_other_versions_are_not_unpacked() -> None:
     data[7] = 9
     for function in (unpack, decode):
         with pytest.raises(DecodeError, match="version 9 of the format"):
+            function(bytes(data))
+    data[7], data[33] = 0, 0
+    for function in (unpack, decode):
+        with pytest.raises(DecodeError, match="codebook 0, which is not known: pack it anew"):
             function(bytes(data))
 
 

@@ -9,24 +9,28 @@ The format has version 0: it may change with every release, and files must then 
 from __future__ import annotations
 
 from tied_augment import _core
+from tied_augment.arguments import check_unsigned
 from tied_augment.exits import INSIDE
 
 __all__ = ["pack", "unpack"]
 
 
-def pack(data: bytes) -> bytes:
+def pack(data: bytes, max_pixels: int | None = None) -> bytes:
     """Pack a JPEG file. `unpack` gives it back, byte for byte: that is checked here.
 
     Args:
         data: the file's content.
+        max_pixels: as in `TwoView`: refuse larger images.
 
     Raises:
         ValueError: the file cannot be packed, and why: it is no JPEG file, it is broken, or it is
             of a rare kind, such as one with arithmetic coding. Keep it as it is.
         TypeError: `data` is not bytes.
     """
+    if max_pixels is not None:
+        max_pixels = check_unsigned("max_pixels", max_pixels, 64, least=1)
     with INSIDE:
-        return _core.pack_jpeg(_content(data))
+        return _core.pack_jpeg(_content(data), max_pixels)
 
 
 def unpack(data: bytes) -> bytes:

@@ -300,7 +300,7 @@ impl<S: Coefficients> Drop for Decompression<'_, S> {
 }
 
 /// Whether libjpeg was built with its SIMD routines and this machine can run them.
-#[cfg(feature = "python")]
+#[cfg(any(feature = "python", target_arch = "x86_64"))]
 pub fn simd() -> bool {
     unsafe extern "C" {
         fn jsimd_can_idct_islow() -> c_int;

@@ -20,6 +20,12 @@ impl Instructions for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn extract(bits: u64, mask: u64) -> u64 {
+        // SAFETY: it runs everywhere.
+        unsafe { Portable::extract(bits, mask) }
+    }
+
+    #[inline(always)]
     unsafe fn coefficients(planes: &Planes, weights: &[u8; BLOCK], out: &mut [i16; BLOCK]) {
         // SAFETY: the caller's.
         unsafe { coefficients(planes, weights, out) }
@@ -31,6 +37,12 @@ impl Instructions for Bmi2 {
     unsafe fn deposit(bits: u64, mask: u64) -> u64 {
         // SAFETY: the caller's.
         unsafe { _pdep_u64(bits, mask) }
+    }
+
+    #[inline(always)]
+    unsafe fn extract(bits: u64, mask: u64) -> u64 {
+        // SAFETY: the caller's.
+        unsafe { _pext_u64(bits, mask) }
     }
 
     #[inline(always)]

@@ -16,6 +16,12 @@ impl Instructions for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn extract(bits: u64, mask: u64) -> u64 {
+        // SAFETY: the caller's.
+        unsafe { _pext_u64(bits, mask) }
+    }
+
+    #[inline(always)]
     unsafe fn coefficients(planes: &Planes, weights: &[u8; BLOCK], out: &mut [i16; BLOCK]) {
         // SAFETY: the caller's; the loads and stores are of whole arrays.
         unsafe {

@@ -45,37 +45,47 @@ impl Costs {
             |i, step| book.each_ref().map(|class| (bits(class, i, step) - bits(class, i, 0)) as u8);
         Self { zeros, more: (0..BLOCK).map(|i| STEPS.map(|step| more(i, step))).collect() }
     }
+}
 
-    /// The bits of a block in each class. Escapes that are too small for a magnitude are left out
-    /// of account.
-    fn of(&self, block: &[i16; BLOCK]) -> [u16; CLASSES] {
-        let mut sums = self.zeros;
-        for (more, &value) in self.more.iter().zip(block) {
-            if value != 0 {
-                add(&mut sums, &more[step(value.unsigned_abs())]);
+/// The first class of the fewest bits, and how many they are. Escapes that are too small for a
+/// magnitude are left out of account.
+#[multiversion::multiversion(targets = "simd")]
+fn fewest(costs: &Costs, block: &[i16; BLOCK]) -> (u8, u16) {
+    let mut sums = costs.zeros;
+    for (more, &value) in costs.more.iter().zip(block) {
+        if value != 0 {
+            let magnitude = usize::from(value.unsigned_abs());
+            let more = &more[usize::from(STEP[magnitude.min(STEP.len() - 1)])];
+            for (sum, &more) in sums.iter_mut().zip(more) {
+                *sum += u16::from(more);
             }
         }
-        sums
     }
+    let least = sums.iter().copied().fold(u16::MAX, u16::min);
+    let mut class = u16::MAX;
+    for (i, &sum) in (0..).zip(&sums) {
+        class = class.min(if sum == least { i } else { u16::MAX });
+    }
+    (class as u8, least)
 }
 
-#[multiversion::multiversion(targets = "simd")]
-fn add(sums: &mut [u16; CLASSES], more: &[u8; CLASSES]) {
-    for (sum, &more) in sums.iter_mut().zip(more) {
-        *sum += u16::from(more);
+/// The step that a magnitude reaches; the last one also serves for all beyond.
+static STEP: [u8; 129] = {
+    let mut found = [0; 129];
+    let (mut magnitude, mut step) = (0, 0);
+    while magnitude < found.len() {
+        if step + 1 < STEPS.len() && magnitude == STEPS[step + 1] as usize {
+            step += 1;
+        }
+        found[magnitude] = step as u8;
+        magnitude += 1;
     }
-}
-
-fn step(magnitude: u16) -> usize {
-    STEPS.iter().rposition(|&step| step <= magnitude).unwrap_or(0)
-}
+    found
+};
 
 /// The class of the fewest bits. In the block, the DC coefficient is a difference.
 pub(super) fn choose_class(book: u8, block: &[i16; BLOCK]) -> (u8, u16) {
-    let sums = COSTS[usize::from(book)].of(block);
-    let least = sums.iter().copied().min().unwrap_or(0);
-    let class = sums.iter().position(|&sum| sum == least).unwrap_or(0);
-    (class as u8, least)
+    fewest(&COSTS[usize::from(book)], block)
 }
 
 /// The codebook of the fewest bits for these blocks.
@@ -92,4 +102,16 @@ pub(in crate::packed) fn choose_codebook<'a>(
 pub(super) fn fits(class: &Class, i: usize, magnitude: u16) -> bool {
     let weight = u32::from(class.weights[i]);
     class.coded >> i & 1 == 1 && u32::from(magnitude) < weight * (MAX_ESCAPE + UNARY as u32 + 1)
+}
+
+/// Whether the class has a place for all coefficients of a block.
+#[multiversion::multiversion(targets = "simd")]
+pub(super) fn all_fit(class: &Class, block: &[i16; BLOCK]) -> bool {
+    let mut beyond = false;
+    for (i, (&value, &weight)) in block.iter().zip(&class.weights).enumerate() {
+        let limit = u32::from(weight) * (MAX_ESCAPE + UNARY as u32 + 1);
+        let limit = if class.coded >> i & 1 == 1 { limit } else { 1 };
+        beyond |= u32::from(value.unsigned_abs()) >= limit;
+    }
+    !beyond
 }

@@ -6,7 +6,7 @@ use super::tile::Streams;
 use crate::error::Result;
 use crate::packed::{PADDING, broken};
 
-/// Unpacks a tile, up to its exceptions. `components` has the component and the codebook of each
+/// Unpacks the first blocks of a tile without their exceptions. `components` has the component and the codebook of each
 /// block of an MCU.
 ///
 /// # Safety
@@ -36,6 +36,9 @@ pub(super) unsafe fn decode<I: Instructions>(
             block[0] = block[0].wrapping_add(*before);
             *before = block[0];
         }
+    }
+    if out.len() < streams.classes.len() {
+        return Ok(());
     }
     cursor.check()?;
     if !escapes.is_empty() {

@@ -1,10 +1,14 @@
 //! Blocks of a tile to its bytes.
 
 use super::McuBlocks;
+#[cfg(target_arch = "x86_64")]
+use super::avx2::Bmi2;
 use super::codebook::{BLOCK, CODEBOOKS, Class, RAW, UNARY};
-use super::cost::{choose_class, fits};
-use super::planes::Planes;
+use super::cost::{all_fit, choose_class, fits};
+use super::planes::{Instructions, Planes};
+use super::portable::{Portable, transpose};
 use super::tile::Exception;
+use crate::simd::{Isa, Simd};
 
 /// The greatest escape.
 pub(super) const MAX_ESCAPE: u32 = 255;
@@ -13,35 +17,51 @@ pub(super) const MAX_ESCAPE: u32 = 255;
 #[derive(Debug, Default)]
 struct Bits {
     bytes: Vec<u8>,
-    length: usize,
+    /// Those that are no byte yet, and how many.
+    rest: u64,
+    count: u32,
 }
 
 impl Bits {
-    /// The bits of `plane` at which `mask` has ones.
-    fn extract(&mut self, plane: u64, mut mask: u64) {
-        let (mut bits, mut count) = (0u64, 0);
-        while mask != 0 {
-            bits |= (plane >> mask.trailing_zeros() & 1) << count;
-            mask &= mask - 1;
-            count += 1;
-        }
-        // They begin in the last byte, if that has room.
-        let used = self.length % 8;
-        let last = if used > 0 { self.bytes.pop().unwrap_or(0) } else { 0 };
-        let bytes = (u128::from(bits) << used | u128::from(last)).to_le_bytes();
-        self.bytes.extend(&bytes[..(used + count).div_ceil(8)]);
-        self.length += count;
+    /// Appends the lowest `count` bits. The others are zero.
+    #[inline(always)]
+    fn push(&mut self, bits: u64, count: u32) {
+        let all = u128::from(bits) << self.count | u128::from(self.rest);
+        self.count += count;
+        let whole = self.count / 8;
+        let end = self.bytes.len() + whole as usize;
+        // A copy of constant length is quicker.
+        self.bytes.extend((all as u64).to_le_bytes());
+        self.bytes.truncate(end);
+        self.rest = (all >> (8 * whole)) as u64;
+        self.count %= 8;
+    }
+
+    /// Appends the bits of `plane` at the places of those of `mask`.
+    ///
+    /// # Safety
+    /// The machine has the instructions.
+    #[inline(always)]
+    unsafe fn plane<I: Instructions>(&mut self, plane: u64, mask: u64) {
+        // SAFETY: the caller's.
+        self.push(unsafe { I::extract(plane, mask) }, mask.count_ones());
+    }
+
+    /// Fills the last byte with zeros.
+    fn finish(&mut self) {
+        self.push(0, self.count.wrapping_neg() % 8);
     }
 
     fn clear(&mut self) {
         self.bytes.clear();
-        self.length = 0;
+        (self.rest, self.count) = (0, 0);
     }
 }
 
 /// Packs tiles; keeps memory between them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::packed) struct Encoder {
+    simd: Simd,
     classes: Vec<u8>,
     fixed: Bits,
     first: Bits,
@@ -51,6 +71,19 @@ pub(in crate::packed) struct Encoder {
 }
 
 impl Encoder {
+    /// An encoder that uses these instructions. The tiles do not depend on them.
+    pub(in crate::packed) fn new(simd: Simd) -> Self {
+        Self {
+            simd,
+            classes: Vec::new(),
+            fixed: Bits::default(),
+            first: Bits::default(),
+            later: Bits::default(),
+            escapes: Vec::new(),
+            exceptions: Vec::new(),
+        }
+    }
+
     /// Appends a tile to `out`. `blocks` are its blocks, MCU after MCU.
     pub(in crate::packed) fn tile<'a>(
         &mut self,
@@ -79,6 +112,9 @@ impl Encoder {
         for predictor in &first[..mcu.components] {
             out.extend(predictor.unwrap_or(0).to_le_bytes());
         }
+        for bits in [&mut self.fixed, &mut self.first, &mut self.later] {
+            bits.finish();
+        }
         self.write(out);
     }
 
@@ -87,44 +123,78 @@ impl Encoder {
         let (index, _) = choose_class(book, &block);
         let class = &CODEBOOKS[usize::from(book)][usize::from(index)];
         self.classes.push(index);
-        for (i, value) in block.iter_mut().enumerate() {
-            if *value != 0 && !fits(class, i, value.unsigned_abs()) {
-                let exception = Exception { block: number, coefficient: i as u8, value: *value };
-                self.exceptions.push(exception);
-                *value = 0;
+        if !all_fit(class, &block) {
+            for (i, value) in block.iter_mut().enumerate() {
+                if *value != 0 && !fits(class, i, value.unsigned_abs()) {
+                    let exception =
+                        Exception { block: number, coefficient: i as u8, value: *value };
+                    self.exceptions.push(exception);
+                    *value = 0;
+                }
             }
         }
         let planes = self.planes(class, &block);
-        self.fixed.extract(planes.unary[0], class.coded);
-        for i in 0..RAW {
-            self.fixed.extract(planes.raw[i], class.raw[i]);
+        match self.simd.isa() {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the machine has what `simd` names.
+            Isa::Avx512Vbmi | Isa::Bmi2 => unsafe { self.put_bmi2(class, &planes) },
+            // SAFETY: it runs everywhere.
+            _ => unsafe { self.put::<Portable>(class, &planes) },
         }
-        self.first.extract(planes.unary[1], planes.unary[0]);
-        self.first.extract(planes.negative, planes.nonzero());
-        for i in 2..UNARY {
-            self.later.extract(planes.unary[i], planes.unary[i - 1]);
+    }
+
+    /// Appends the planes of a block of `class` to the streams.
+    ///
+    /// # Safety
+    /// The machine has the instructions.
+    #[inline(always)]
+    unsafe fn put<I: Instructions>(&mut self, class: &Class, planes: &Planes) {
+        // SAFETY: the caller's.
+        unsafe {
+            self.fixed.plane::<I>(planes.unary[0], class.coded);
+            for i in 0..RAW {
+                self.fixed.plane::<I>(planes.raw[i], class.raw[i]);
+            }
+            self.first.plane::<I>(planes.unary[1], planes.unary[0]);
+            self.first.plane::<I>(planes.negative, planes.nonzero());
+            for i in 2..UNARY {
+                self.later.plane::<I>(planes.unary[i], planes.unary[i - 1]);
+            }
         }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,bmi2,popcnt")]
+    fn put_bmi2(&mut self, class: &Class, planes: &Planes) {
+        // SAFETY: this function has the instructions.
+        unsafe { self.put::<Bmi2>(class, planes) }
     }
 
     /// The planes of a block, all of whose coefficients fit the class. Notes the escapes.
     fn planes(&mut self, class: &Class, block: &[i16; BLOCK]) -> Planes {
+        let (low, high) = digits(&class.weights, block);
         let mut planes = Planes::default();
-        for (i, (&value, &weight)) in block.iter().zip(&class.weights).enumerate() {
-            if value == 0 {
-                continue;
+        for group in 0..BLOCK / 8 {
+            let eight = |bytes: &[u8; BLOCK]| {
+                let bytes = u64::from_le_bytes(*bytes.as_chunks().0.get(group).expect("a group"));
+                transpose(bytes).to_le_bytes().map(|byte| u64::from(byte) << (8 * group))
+            };
+            let [raw @ .., negative, _, _] = eight(&low);
+            for (plane, bits) in planes.raw.iter_mut().zip(raw) {
+                *plane |= bits;
             }
-            let (magnitude, weight) = (value.unsigned_abs(), u16::from(weight));
-            let digits = magnitude / weight;
-            for (digit, plane) in planes.unary.iter_mut().enumerate() {
-                *plane |= u64::from(usize::from(digits) > digit) << i;
+            planes.negative |= negative;
+            let [unary @ .., _, _, _, _] = eight(&high);
+            for (plane, bits) in planes.unary.iter_mut().zip(unary) {
+                *plane |= bits;
             }
-            for (bit, plane) in planes.raw.iter_mut().enumerate() {
-                *plane |= u64::from((magnitude % weight) >> bit & 1) << i;
-            }
-            planes.negative |= u64::from(value < 0) << i;
-            if let Some(escape) = usize::from(digits).checked_sub(UNARY) {
-                self.escapes.push(escape as u8);
-            }
+        }
+        let mut escaped = planes.unary[UNARY - 1];
+        while escaped != 0 {
+            let i = escaped.trailing_zeros() as usize;
+            escaped &= escaped - 1;
+            let quotient = block[i].unsigned_abs() / u16::from(class.weights[i]);
+            self.escapes.push((quotient - UNARY as u16) as u8);
         }
         planes
     }
@@ -152,4 +222,18 @@ impl Encoder {
         self.escapes.clear();
         self.exceptions.clear();
     }
+}
+
+/// Two bytes for each coefficient: the raw bits and, above them, the sign; and the unary digits.
+#[multiversion::multiversion(targets = "simd")]
+fn digits(weights: &[u8; BLOCK], block: &[i16; BLOCK]) -> ([u8; BLOCK], [u8; BLOCK]) {
+    let (mut low, mut high) = ([0; BLOCK], [0; BLOCK]);
+    for i in 0..BLOCK {
+        let (magnitude, weight) = (block[i].unsigned_abs(), u16::from(weights[i]));
+        low[i] = (magnitude & (weight - 1)) as u8 | u8::from(block[i] < 0) << RAW;
+        high[i] = (1..=UNARY as u16)
+            .map(|digits| u8::from(magnitude >= digits * weight) << (digits - 1))
+            .sum();
+    }
+    (low, high)
 }

@@ -24,8 +24,8 @@ use crate::simd::{Isa, Simd};
 /// The instruction sets that [`decode`] is written for, best first.
 pub(super) const ISAS: &[Isa] = &[Isa::Avx512Vbmi, Isa::Bmi2, Isa::Avx2];
 
-/// How many codebooks there are.
-pub(super) const CODEBOOKS: usize = codebook::CODEBOOKS.len();
+/// The numbers of the codebooks in packed images.
+pub(super) const BOOK_NUMBERS: [u8; codebook::CODEBOOKS.len()] = codebook::NUMBERS;
 
 /// The blocks of an MCU: the component of each, and its codebook.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,15 +34,16 @@ pub(super) struct McuBlocks {
     pub(super) blocks: Vec<(u8, u8)>,
 }
 
-/// Unpacks a tile into `out`. `image` begins with the tile and goes on after it.
+/// Unpacks as many blocks of a tile as `out` has room for, in whole MCUs. The tile has `blocks`.
+/// `image` begins with the tile and goes on after it.
 pub(super) fn decode(
     simd: Simd,
     image: &[u8],
     length: usize,
-    mcu: &McuBlocks,
+    (mcu, blocks): (&McuBlocks, usize),
     out: &mut [[i16; 64]],
 ) -> Result<()> {
-    let streams = Streams::parse(image, length, mcu, out.len())?;
+    let streams = Streams::parse(image, length, mcu, blocks)?;
     match simd.isa() {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the machine has what `simd` names.

@@ -24,7 +24,7 @@ impl Planes {
     }
 }
 
-/// Instructions that turn bits into coefficients. [`super::portable`] says what the functions
+/// Instructions that turn bits into coefficients and back. [`super::portable`] says what the functions
 /// compute.
 pub(super) trait Instructions {
     /// The lowest bits of `bits`, one for each bit of `mask` and at its place.
@@ -32,6 +32,12 @@ pub(super) trait Instructions {
     /// # Safety
     /// The machine has the instructions of the implementation.
     unsafe fn deposit(bits: u64, mask: u64) -> u64;
+
+    /// The bits at the places of the bits of `mask`, the lowest one first: what `deposit` undoes.
+    ///
+    /// # Safety
+    /// The machine has the instructions of the implementation.
+    unsafe fn extract(bits: u64, mask: u64) -> u64;
 
     /// The coefficients without their escapes. A magnitude is a byte, which is taken as signed: a
     /// coefficient with an escape may exceed it.

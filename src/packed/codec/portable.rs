@@ -41,6 +41,17 @@ impl Instructions for Portable {
     }
 
     #[inline(always)]
+    unsafe fn extract(bits: u64, mut mask: u64) -> u64 {
+        let (mut extracted, mut count) = (0, 0);
+        while mask != 0 {
+            extracted |= (bits >> mask.trailing_zeros() & 1) << count;
+            mask &= mask - 1;
+            count += 1;
+        }
+        extracted
+    }
+
+    #[inline(always)]
     unsafe fn coefficients(planes: &Planes, weights: &[u8; BLOCK], out: &mut [i16; BLOCK]) {
         // The unary digits of each coefficient, counted in three planes: no plane has a
         // coefficient that the plane before it does not have.
@@ -68,7 +79,7 @@ impl Instructions for Portable {
 
 /// Bit `j` of byte `i` becomes bit `i` of byte `j`.
 #[inline(always)]
-fn transpose(mut bits: u64) -> u64 {
+pub(super) fn transpose(mut bits: u64) -> u64 {
     // Swaps the two other quarters of squares of 2, 4 and 8 bits.
     for (shift, mask) in
         [(7, 0x00AA_00AA_00AA_00AA), (14, 0x0000_CCCC_0000_CCCC), (28, 0x0000_0000_F0F0_F0F0)]

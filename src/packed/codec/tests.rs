@@ -34,14 +34,21 @@ pub(in crate::packed) fn blocks(count: usize) -> impl Strategy<Value = Vec<[i16;
 }
 
 fn encoded(blocks: &[[i16; BLOCK]]) -> Vec<u8> {
-    let mut tile = Vec::new();
-    Encoder::default().tile(&mcu(), blocks.iter(), &mut tile);
-    tile
+    let tile = |simd| {
+        let mut tile = Vec::new();
+        Encoder::new(simd).tile(&mcu(), blocks.iter(), &mut tile);
+        tile
+    };
+    let expected = tile(Simd::PORTABLE);
+    for simd in Simd::available(ISAS) {
+        assert!(tile(simd) == expected, "{}", simd.name());
+    }
+    expected
 }
 
 fn decoded(simd: Simd, tile: &[u8], length: usize) -> Option<Vec<[i16; BLOCK]>> {
     let mut blocks = vec![[0; BLOCK]; 8];
-    decode(simd, tile, length, &mcu(), &mut blocks).ok().map(|()| blocks)
+    decode(simd, tile, length, (&mcu(), 8), &mut blocks).ok().map(|()| blocks)
 }
 
 #[test]
@@ -82,6 +89,9 @@ proptest! {
         for simd in Simd::available(ISAS) {
             let decoded = decoded(simd, &tile, length);
             prop_assert_eq!(decoded.as_ref(), Some(&blocks), "{}", simd.name());
+            let mut some = [[1; BLOCK]; 4];
+            decode(simd, &tile, length, (&mcu(), 8), &mut some).expect("a sound tile");
+            prop_assert_eq!(&some[..], &blocks[..4], "{}", simd.name());
         }
     }
 

@@ -96,7 +96,8 @@ impl<'a> Streams<'a> {
         std::array::from_fn(|_| predictors.next().unwrap_or(0))
     }
 
-    /// Puts the exceptions where they belong, into blocks whose DC coefficients are summed up.
+    /// Puts the exceptions where they belong, into the first blocks of the tile, whose DC
+    /// coefficients are summed up.
     pub(super) fn add_exceptions(
         &self,
         mcu: &McuBlocks,
@@ -104,6 +105,9 @@ impl<'a> Streams<'a> {
     ) -> Result<()> {
         for &[block, coefficient, low, high] in self.exceptions.as_chunks().0 {
             let (number, value) = (usize::from(block), i16::from_le_bytes([low, high]));
+            if (blocks.len()..self.classes.len()).contains(&number) {
+                continue;
+            }
             let place = blocks
                 .get_mut(number)
                 .and_then(|block| block.get_mut(usize::from(coefficient)))

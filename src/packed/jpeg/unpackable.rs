@@ -28,8 +28,8 @@ pub enum Unpackable {
     /// It has so many components, not 1, 3 or 4.
     #[error("{0} components")]
     Components(u8),
-    /// It has more pixels than that.
-    #[error("more than {0} pixels")]
+    /// It has more pixels than the limit.
+    #[error("more than {0} pixels; shrink the image or raise max_pixels")]
     TooLarge(u64),
     /// It has more scans than any encoder writes.
     #[error("more than {MAX_SCANS} scans")]

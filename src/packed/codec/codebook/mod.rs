@@ -1,7 +1,8 @@
 //! The codebooks: classes of blocks, which say how many bits each coefficient may have.
 //!
-//! They are a part of the format. A change of the tables in `luma.txt` and `chroma.txt` makes all
-//! packed images unreadable. They were trained by `benches/codebook.py`.
+//! They are a part of the format. They were trained by `benches/codebook.py`. Whoever changes the
+//! tables in `luma.txt` and `chroma.txt` gives them new [`NUMBERS`], so that images packed with the
+//! former ones are refused.
 
 /// Coefficients of a block.
 pub(super) const BLOCK: usize = 64;
@@ -30,8 +31,11 @@ pub(super) struct Class {
 /// All classes of a codebook.
 pub(super) type Codebook = [Class; CLASSES];
 
-/// All codebooks: for luma and other dense components, and for chroma and other sparse ones. A
-/// component has the index of its own.
+/// The numbers of all codebooks. 0 and 1 were trained on fewer photographs, and are not known any
+/// more.
+pub(super) const NUMBERS: [u8; 2] = [2, 3];
+
+/// All codebooks: for luma and other dense components, and for chroma and other sparse ones.
 pub(super) static CODEBOOKS: [Codebook; 2] =
     [parse(include_bytes!("luma.txt")), parse(include_bytes!("chroma.txt"))];
 

@@ -15,7 +15,7 @@ use crate::packed::{Unpackable, pack_jpeg, unpack_jpeg};
 fn decoded(file: &[u8], region: Rect) -> Result<(Rect, Image)> {
     let mut image = Image::default();
     let mut decoder = Decoder::default();
-    let place = decoder.open(file, Limits::default())?.read(region, &mut image)?;
+    let place = decoder.open(file, Limits::default())?.read(&[region], &mut image)?;
     Ok((place, image))
 }
 
@@ -45,7 +45,7 @@ proptest! {
         regions in prop::collection::vec(any::<((Index, Index), (Index, Index))>(), 1..6),
     ) {
         let file = encode(&pixels(&options, rough), &options);
-        let image = pack_jpeg(&file).unwrap();
+        let image = pack_jpeg(&file, Limits::default()).unwrap();
         prop_assert!(unpack_jpeg(&image).unwrap() == file);
         let regions = regions.into_iter().map(|ends| region(ends, &options));
         for region in regions.chain([whole(&options)]) {
@@ -62,7 +62,7 @@ proptest! {
         changes in prop::collection::vec((any::<Index>(), any::<u8>()), 1..6),
         headers in prop::collection::vec((8usize..60, any::<u8>()), 0..3),
     ) {
-        let mut image = pack_jpeg(&file(&options)).unwrap();
+        let mut image = pack_jpeg(&file(&options), Limits::default()).unwrap();
         let length = image.len();
         let changes = changes.into_iter().map(|(at, value)| (at.index(length), value));
         for (at, value) in changes.chain(headers) {
@@ -73,7 +73,7 @@ proptest! {
         if let Ok(opened) = decoder.open(&image, limits) {
             let (height, width) = opened.shape();
             let whole = Rect { x: 0, y: 0, w: width, h: height };
-            match opened.read(whole, &mut Image::default()) {
+            match opened.read(&[whole], &mut Image::default()) {
                 Ok(_) | Err(Error::Decode { .. }) => {}
                 Err(error) => prop_assert!(false, "{error}"),
             }
@@ -85,7 +85,7 @@ proptest! {
 #[test]
 fn a_broken_tile_is_noticed_where_it_is_looked_at() {
     let options = Options { size: (64, 300), ..Options::default() };
-    let mut image = pack_jpeg(&file(&options)).unwrap();
+    let mut image = pack_jpeg(&file(&options), Limits::default()).unwrap();
     // The zeros after the last tile, and the tile's exceptions or escapes before them.
     let end = image.len() - 32;
     image[end - 60..end].fill(0xFF);
@@ -107,5 +107,5 @@ fn components_that_do_not_fit_into_one_scan() {
     for component in 0..3 {
         file[frame + 11 + 3 * component] = 0x22;
     }
-    assert_eq!(pack_jpeg(&file), Err(Unpackable::LargeMcus));
+    assert_eq!(pack_jpeg(&file, Limits::default()), Err(Unpackable::LargeMcus));
 }

@@ -87,7 +87,10 @@ fn claims_without_data() {
         file[frame + 5..frame + 9].copy_from_slice(&[0x30, 0, 0x30, 0]);
         assert_eq!(reason(&file), "truncated");
         file[frame + 5..frame + 9].copy_from_slice(&[0x3F, 0xFF, 0x3F, 0xFF]);
-        assert_eq!(reason(&file), "more than 178956970 pixels");
+        assert_eq!(
+            reason(&file),
+            "more than 178956970 pixels; shrink the image or raise max_pixels"
+        );
         file[frame + 5..frame + 9].fill(0xFF);
         assert_eq!(reason(&file), "broken: the size of the image");
     }

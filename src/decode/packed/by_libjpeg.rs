@@ -1,49 +1,30 @@
-//! Packed images ([`crate::packed`]): libjpeg makes the pixels, of a header that is made here and of
-//! coefficients that come from tiles.
-//!
-//! Only the tiles with pixels of the region are unpacked. What lies above costs a count per MCU.
+//! libjpeg makes the pixels, of a header that is made here and of coefficients that come from tiles.
 
-use super::coefficients::{Block, Coefficients, Scan};
-use super::jpeg::rows;
-use super::libjpeg::{Decompressor, LibjpegError, OnEnd};
+use crate::decode::coefficients::{Block, Coefficients, Scan};
+use crate::decode::jpeg::rows;
+use crate::decode::libjpeg::{Decompressor, LibjpegError, OnEnd};
 use crate::error::{Error, Result};
 use crate::image::{Image, Rect};
 use crate::packed::Packed;
 use crate::packed::geometry::Geometry;
 use crate::packed::zigzag::NATURAL;
 
-/// A packed image whose header has been read.
-pub struct PackedImage<'a>(Packed<'a>);
-
-impl<'a> PackedImage<'a> {
-    /// Reads the header of `bytes`.
-    pub fn open(bytes: &'a [u8]) -> Result<Self> {
-        Packed::open(bytes).map(Self)
-    }
-
-    /// Height and width in pixels.
-    pub fn shape(&self) -> (u32, u32) {
-        let (height, width) = self.0.geometry().size;
-        (height.into(), width.into())
-    }
-
-    /// As [`super::Opened::read`].
-    pub fn read(self, region: Rect, image: &mut Image) -> Result<Rect> {
-        let header = header(self.0.geometry());
-        let mut failure = None;
-        let mut decompressor = Decompressor::new(Tiles::new(&self.0, &mut failure));
-        let decoded = decompressor.open(&header, OnEnd::EndImage).and_then(|mut file| {
-            file.start()?;
-            if !file.use_own_coefficients() {
-                return Err(LibjpegError::new("this build of libjpeg takes no coefficients"));
-            }
-            rows(&mut file, &mut Vec::new(), region, image)
-        });
-        drop(decompressor);
-        match failure {
-            Some(error) => Err(error),
-            None => decoded.map_err(|cause| Error::decode("packed image", cause)),
+/// As [`crate::decode::Opened::read`].
+pub fn read(packed: &Packed<'_>, region: Rect, image: &mut Image) -> Result<Rect> {
+    let header = header(packed.geometry());
+    let mut failure = None;
+    let mut decompressor = Decompressor::new(Tiles::new(packed, &mut failure));
+    let decoded = decompressor.open(&header, OnEnd::EndImage).and_then(|mut file| {
+        file.start()?;
+        if !file.use_own_coefficients() {
+            return Err(LibjpegError::new("this build of libjpeg takes no coefficients"));
         }
+        rows(&mut file, &mut Vec::new(), region, image)
+    });
+    drop(decompressor);
+    match failure {
+        Some(error) => Err(error),
+        None => decoded.map_err(|cause| Error::decode("packed image", cause)),
     }
 }
 
