@@ -12,10 +12,10 @@ limited.
 
 The Rust standard library, which all our kernels ask, finds out with the instruction `xgetbv` which
 registers the system saves. A copy of the program has constants in place of this instruction: for
-`avx2` those of a system that saves no registers of AVX-512, for `sse4.2` none of AVX either. AVX-VNNI
-uses the registers of AVX2, so the copy also asks `cpuid` for an empty page where that would be. All
-other instructions are the same, so the times are those of this machine running that code. Nothing
-in the package itself can be limited.
+`avx2` those of a system that saves no registers of AVX-512, for `sse4.2` none of AVX either.
+AVX-VNNI uses the registers of AVX2, so the copy also reads an empty page of `cpuid` in place of
+the one that lists it. All other instructions are the same, so the times are those of this machine
+running that code. Nothing in the package itself can be limited.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ XGETBV = bytes.fromhex("0f01d0")
 # push STATE; pop rax: as long as xgetbv. The bits are x87, SSE and AVX.
 LEVELS = {"avx2": bytes.fromhex("6a0758"), "sse4.2": bytes.fromhex("6a0358")}
 
-# mov eax, 7; mov ecx, 1: the page of `cpuid` that has AVX-VNNI. And one that no processor has.
+# mov eax, 7; mov ecx, 1: the page of `cpuid` that lists AVX-VNNI. Then one that no processor has.
 PAGE, EMPTY = bytes.fromhex("b807000000b901000000"), bytes.fromhex("b807000000b9ff000000")
 
 

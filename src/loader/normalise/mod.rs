@@ -111,7 +111,8 @@ impl Normalise {
 
     /// Whether all bytes give their entries of `table`.
     fn matches<const N: usize>(&self, table: &Entries<N>) -> bool {
-        let bytes: [u8; 256usize.next_multiple_of(STEP)] = from_fn(|i| i as u8);
+        // Two steps, which are whole registers of every width.
+        let bytes: [u8; 256usize.next_multiple_of(2 * STEP)] = from_fn(|i| i as u8);
         let mut memory = vec![0; bytes.len() * N + ALIGN];
         let start = memory.as_ptr().align_offset(ALIGN);
         let out = &mut memory[start..][..bytes.len() * N];
