@@ -12,9 +12,10 @@ limited.
 
 The Rust standard library, which all our kernels ask, finds out with the instruction `xgetbv` which
 registers the system saves. A copy of the program has constants in place of this instruction: for
-`avx2` those of a system that saves no registers of AVX-512, for `sse4.2` none of AVX either. All
-other instructions are the same, so the times are those of this machine running that code. Nothing
-in the package itself can be limited.
+`avx2` those of a system that saves no registers of AVX-512, for `sse4.2` none of AVX either.
+AVX-VNNI uses the registers of AVX2, so the copy also reads an empty page of `cpuid` in place of
+the one that lists it. All other instructions are the same, so the times are those of this machine
+running that code. Nothing in the package itself can be limited.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ XGETBV = bytes.fromhex("0f01d0")
 # push STATE; pop rax: as long as xgetbv. The bits are x87, SSE and AVX.
 LEVELS = {"avx2": bytes.fromhex("6a0758"), "sse4.2": bytes.fromhex("6a0358")}
 
+# mov eax, 7; mov ecx, 1: the page of `cpuid` that lists AVX-VNNI. Then one that no processor has.
+PAGE, EMPTY = bytes.fromhex("b807000000b901000000"), bytes.fromhex("b807000000b9ff000000")
+
 
 def copy(program: Path, level: str, folder: Path) -> Path:
     """Writes a limited copy of an executable or a library to `folder`."""
@@ -39,8 +43,10 @@ def copy(program: Path, level: str, folder: Path) -> Path:
     count = code.count(XGETBV)
     if not 1 <= count <= 4:
         raise SystemExit(f"{program} has {count} places that look like xgetbv")
+    if not 1 <= code.count(PAGE) <= 4:
+        raise SystemExit(f"{program} has {code.count(PAGE)} places that look like a page of cpuid")
     limited = folder / program.name
-    limited.write_bytes(code.replace(XGETBV, LEVELS[level]))
+    limited.write_bytes(code.replace(XGETBV, LEVELS[level]).replace(PAGE, EMPTY))
     limited.chmod(0o755)
     return limited
 

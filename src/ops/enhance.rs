@@ -90,7 +90,9 @@ fn blend_from(values: &mut [u8], from: u8, factor: f32) {
     }
     // What becomes of a value depends on nothing else.
     if table::is_vectorised() {
-        return table::map(values, &std::array::from_fn(|v| blend(from, v as u8, factor)));
+        let table = std::array::from_fn(|v| blend(from, v as u8, factor));
+        let slope = f64::from(factor);
+        return table::map_line(values, &table, slope, f64::from(from) * (1.0 - slope));
     }
     compute_blend(values, from, factor);
 }

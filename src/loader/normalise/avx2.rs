@@ -3,33 +3,42 @@
 use std::arch::x86_64::*;
 use std::array::from_fn;
 
-use super::constants::{Constants, Element, STEP, reciprocal};
+use super::constants::{Arithmetic, Constants, Element, STEP, reciprocal};
 
 /// As [`super::Normalise::write`].
 #[target_feature(enable = "avx2,fma,f16c")]
 pub fn write(
-    element: Element,
+    kind: (Element, Arithmetic),
     constants: &Constants,
     bytes: &[u8],
     streaming: bool,
     out: &mut [u8],
 ) {
-    // SAFETY, for each `align_to_mut`: any bytes are a register, and a register is any bytes.
-    match element {
+    match kind.0 {
         Element::F32 => {
-            // SAFETY: as above.
-            let out = whole(unsafe { out.align_to_mut() });
-            each(constants, bytes, out, |to, v| store_256(to, _mm256_castps_si256(v), streaming));
+            let out = registers_of(out);
+            quotients(constants, bytes, out, |to, v| {
+                store_256(to, _mm256_castps_si256(v), streaming);
+            });
         }
         Element::F16 => {
-            // SAFETY: as above.
-            let out = whole(unsafe { out.align_to_mut() });
-            each(constants, bytes, out, |to, v| store_128(to, to_f16(v), streaming));
+            let out = registers_of(out);
+            let store = |to: &mut __m128i, v| store_128(to, to_f16(v), streaming);
+            match kind.1 {
+                Arithmetic::Quotients => quotients(constants, bytes, out, store),
+                Arithmetic::Line => line(constants, bytes, out, store),
+            }
         }
         Element::Bf16 => {
-            // SAFETY: as above.
-            let out = whole(unsafe { out.align_to_mut() });
-            each(constants, bytes, out, |to, v| store_128(to, to_bf16(v), streaming));
+            let out = registers_of(out);
+            match kind.1 {
+                Arithmetic::Quotients => quotients(constants, bytes, out, |to, v| {
+                    store_128(to, to_bf16(v), streaming);
+                }),
+                Arithmetic::Line => line(constants, bytes, out, |to, v| {
+                    store_128(to, to_bf16_half_up(v), streaming);
+                }),
+            }
         }
     }
 }
@@ -40,27 +49,61 @@ pub fn fence() {
     unsafe { _mm_sfence() };
 }
 
-/// The registers of an output that consists of nothing else.
-fn whole<'a, R>((before, out, after): (&mut [u8], &'a mut [R], &mut [u8])) -> &'a mut [R] {
+/// The registers of type `R` that `out` consists of.
+pub fn registers_of<R: Register>(out: &mut [u8]) -> &mut [R] {
+    // SAFETY: what `Register` promises.
+    let (before, registers, after) = unsafe { out.align_to_mut() };
     assert!(before.is_empty() && after.is_empty(), "the output is not aligned");
-    out
+    registers
 }
+
+/// Vector registers.
+///
+/// # Safety
+/// Any bytes are a valid value, and any value is bytes.
+pub unsafe trait Register {}
+
+// SAFETY: registers have no invalid values and no padding.
+unsafe impl Register for __m128i {}
+// SAFETY: as above.
+unsafe impl Register for __m256i {}
 
 /// Normalises eight bytes for each register of `out`, and lets `store` round and write them.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn each<R>(constants: &Constants, bytes: &[u8], out: &mut [R], store: impl Fn(&mut R, __m256)) {
-    let (steps, rest) = bytes.as_chunks::<STEP>();
-    assert!(rest.is_empty() && 8 * out.len() == bytes.len(), "a register for eight bytes");
+fn quotients<R>(
+    constants: &Constants,
+    bytes: &[u8],
+    out: &mut [R],
+    store: impl Fn(&mut R, __m256),
+) {
     let byte = reciprocal(255.0).map(|part| _mm256_set1_ps(part));
     let mean = registers(&constants.mean);
     let scale = [registers(&constants.scale[0]), registers(&constants.scale[1])];
+    each(bytes, out, |out, k, v| {
+        let v = _mm256_fmadd_ps(v, byte[0], _mm256_mul_ps(v, byte[1]));
+        let v = _mm256_sub_ps(v, mean[k]);
+        store(out, _mm256_fmadd_ps(v, scale[0][k], _mm256_mul_ps(v, scale[1][k])));
+    });
+}
+
+/// As [`quotients`], with [`Arithmetic::Line`].
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn line<R>(constants: &Constants, bytes: &[u8], out: &mut [R], store: impl Fn(&mut R, __m256)) {
+    let [slope, offset] = [registers(&constants.line[0]), registers(&constants.line[1])];
+    each(bytes, out, |out, k, v| store(out, _mm256_fmadd_ps(v, slope[k], offset[k])));
+}
+
+/// Calls `write` for each register of `out` with its number in the step and its eight bytes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn each<R>(bytes: &[u8], out: &mut [R], write: impl Fn(&mut R, usize, __m256)) {
+    let (steps, rest) = bytes.as_chunks::<STEP>();
+    assert!(rest.is_empty() && 8 * out.len() == bytes.len(), "a register for eight bytes");
     for (bytes, out) in steps.iter().zip(out.as_chunks_mut::<3>().0) {
         for (k, (bytes, out)) in bytes.as_chunks().0.iter().zip(out).enumerate() {
-            let v = floats(*bytes);
-            let v = _mm256_fmadd_ps(v, byte[0], _mm256_mul_ps(v, byte[1]));
-            let v = _mm256_sub_ps(v, mean[k]);
-            store(out, _mm256_fmadd_ps(v, scale[0][k], _mm256_mul_ps(v, scale[1][k])));
+            write(out, k, floats(*bytes));
         }
     }
 }
@@ -114,6 +157,15 @@ fn to_bf16(v: __m256) -> __m128i {
     let bits = _mm256_castps_si256(v);
     let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
     let bits = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF)));
+    let upper = _mm256_srli_epi32::<16>(bits);
+    _mm_packus_epi32(_mm256_castsi256_si128(upper), _mm256_extracti128_si256::<1>(upper))
+}
+
+/// To nearest, and halfway away from zero.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn to_bf16_half_up(v: __m256) -> __m128i {
+    let bits = _mm256_add_epi32(_mm256_castps_si256(v), _mm256_set1_epi32(0x8000));
     let upper = _mm256_srli_epi32::<16>(bits);
     _mm_packus_epi32(_mm256_castsi256_si128(upper), _mm256_extracti128_si256::<1>(upper))
 }

@@ -9,42 +9,82 @@ use std::arch::asm;
 use std::array::from_fn;
 use std::mem::transmute;
 
-use super::constants::{Constants, Element, STEP, reciprocal};
+use super::constants::{Arithmetic, Constants, Element, STEP, reciprocal};
 
 /// As [`super::Normalise::write`].
 #[target_feature(enable = "neon")]
-pub fn write(element: Element, constants: &Constants, bytes: &[u8], out: &mut [u8]) {
-    match element {
-        Element::F32 => each(constants, bytes, out, |v| f32_bytes(v)),
-        Element::F16 => each(constants, bytes, out, |v| f16_bytes(v)),
-        Element::Bf16 => each(constants, bytes, out, |v| bf16_bytes(v)),
+pub fn write(
+    (element, arithmetic): (Element, Arithmetic),
+    constants: &Constants,
+    bytes: &[u8],
+    out: &mut [u8],
+) {
+    match (element, arithmetic) {
+        (Element::F32, _) => quotients(constants, bytes, out, |v| f32_bytes(v)),
+        (Element::F16, Arithmetic::Quotients) => quotients(constants, bytes, out, |v| f16_bytes(v)),
+        (Element::F16, Arithmetic::Line) => line(constants, bytes, out, |v| f16_bytes(v)),
+        (Element::Bf16, Arithmetic::Quotients) => {
+            quotients(constants, bytes, out, |v| bf16_bytes(v));
+        }
+        (Element::Bf16, Arithmetic::Line) => line(constants, bytes, out, |v| bf16_bytes(v)),
     }
 }
 
 /// Normalises eight bytes for each `SIZE` bytes of `out`, and lets `round` make those.
 #[inline]
 #[target_feature(enable = "neon")]
-fn each<const SIZE: usize>(
+fn quotients<const SIZE: usize>(
     constants: &Constants,
     bytes: &[u8],
     out: &mut [u8],
     round: impl Fn([float32x4_t; 2]) -> [u8; SIZE],
 ) {
-    let (eights, _) = out.as_chunks_mut::<SIZE>();
-    let (steps, rest) = bytes.as_chunks::<STEP>();
-    assert!(rest.is_empty() && 8 * eights.len() == bytes.len(), "a chunk for eight bytes");
     let byte = reciprocal(255.0).map(|part| vdupq_n_f32(part));
     let mean = registers(&constants.mean);
     let scale = [registers(&constants.scale[0]), registers(&constants.scale[1])];
+    each(bytes, out, |floats, k| {
+        round(from_fn(|half| {
+            let (v, k) = (floats[half], 2 * k + half);
+            let v = vfmaq_f32(vmulq_f32(v, byte[1]), v, byte[0]);
+            let v = vsubq_f32(v, mean[k]);
+            vfmaq_f32(vmulq_f32(v, scale[1][k]), v, scale[0][k])
+        }))
+    });
+}
+
+/// As [`quotients`], with [`Arithmetic::Line`].
+#[inline]
+#[target_feature(enable = "neon")]
+fn line<const SIZE: usize>(
+    constants: &Constants,
+    bytes: &[u8],
+    out: &mut [u8],
+    round: impl Fn([float32x4_t; 2]) -> [u8; SIZE],
+) {
+    let [slope, offset] = [registers(&constants.line[0]), registers(&constants.line[1])];
+    each(bytes, out, |floats, k| {
+        round(from_fn(|half| {
+            let k = 2 * k + half;
+            vfmaq_f32(offset[k], floats[half], slope[k])
+        }))
+    });
+}
+
+/// Calls `make` with eight bytes, as floats, and their number in the step for each `SIZE` bytes of
+/// `out`.
+#[inline]
+#[target_feature(enable = "neon")]
+fn each<const SIZE: usize>(
+    bytes: &[u8],
+    out: &mut [u8],
+    make: impl Fn([float32x4_t; 2], usize) -> [u8; SIZE],
+) {
+    let (eights, _) = out.as_chunks_mut::<SIZE>();
+    let (steps, rest) = bytes.as_chunks::<STEP>();
+    assert!(rest.is_empty() && 8 * eights.len() == bytes.len(), "a chunk for eight bytes");
     for (bytes, out) in steps.iter().zip(eights.as_chunks_mut::<3>().0) {
         for (k, (bytes, out)) in bytes.as_chunks().0.iter().zip(out).enumerate() {
-            let floats = floats(bytes);
-            *out = round(from_fn(|half| {
-                let (v, k) = (floats[half], 2 * k + half);
-                let v = vfmaq_f32(vmulq_f32(v, byte[1]), v, byte[0]);
-                let v = vsubq_f32(v, mean[k]);
-                vfmaq_f32(vmulq_f32(v, scale[1][k]), v, scale[0][k])
-            }));
+            *out = make(floats(bytes), k);
         }
     }
 }

@@ -40,6 +40,20 @@ fn map_with(simd: Simd, plane: &mut [u8], table: &[u8; 256]) {
     }
 }
 
+/// As [`map`], for a table of which entry `v` is about `slope * v + offset`, truncated and clamped.
+pub fn map_line(plane: &mut [u8], table: &[u8; 256], slope: f64, offset: f64) {
+    map_line_with(Simd::best(ISAS), plane, table, slope, offset);
+}
+
+fn map_line_with(simd: Simd, plane: &mut [u8], table: &[u8; 256], slope: f64, offset: f64) {
+    match simd.isa() {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the machine has what `simd` names.
+        Isa::Avx2 if unsafe { avx2::map_line(plane, table, slope, offset) } => {}
+        _ => map_with(simd, plane, table),
+    }
+}
+
 /// Replaces each value by its entry in `table`, and returns the [`histogram`] of another plane.
 ///
 /// An increment in memory takes a cycle, whatever else is done in it. So with AVX2 the values are
@@ -105,7 +119,8 @@ impl Counts {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{ISAS, Simd, histogram, map_and_count_with, map_with};
+    use super::{ISAS, Simd, histogram, map_and_count_with, map_line_with, map_with};
+    use crate::ops::blend::blend;
 
     proptest! {
         #[test]
@@ -125,6 +140,24 @@ mod tests {
                 let counts = map_and_count_with(simd, &mut mapped, &table, &other);
                 prop_assert_eq!(&mapped, &expected, "{}", simd.name());
                 prop_assert_eq!(counts, histogram(&other));
+            }
+        }
+
+        #[test]
+        fn lines_are_mapped(
+            plane in prop::collection::vec(any::<u8>(), 0..400),
+            from: u8,
+            factor in prop_oneof![0f32..3.0, -200f32..200.0, (0..30).prop_map(|n| n as f32 / 10.0)],
+            wrong: bool,
+        ) {
+            let table: [u8; 256] = std::array::from_fn(|v| blend(from, v as u8, factor));
+            let expected: Vec<u8> = plane.iter().map(|&v| table[usize::from(v)]).collect();
+            let slope = f64::from(factor) + if wrong { 0.01 } else { 0.0 };
+            let offset = f64::from(from) * (1.0 - f64::from(factor));
+            for simd in Simd::available(ISAS) {
+                let mut mapped = plane.clone();
+                map_line_with(simd, &mut mapped, &table, slope, offset);
+                prop_assert_eq!(&mapped, &expected, "{}", simd.name());
             }
         }
 
