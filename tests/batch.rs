@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use tied_augment::batch::{Pipeline, Sample, Workspaces};
 use tied_augment::error::Error;
 use tied_augment::image::ImageRef;
-use tied_augment::plan::{Crop, Shared, ViewSpec};
+use tied_augment::plan::{Crop, CropMode, Shared, ViewSpec};
 use tied_augment::policy::Augment;
 use tied_augment::pool::Pool;
 use tied_augment::resize::Filter;
@@ -233,7 +233,8 @@ fn a_shared_crop_is_resized_to_the_size_of_each_view() {
     let key = Key { seed: 0, epoch: 0, index: 5, view: 0 };
     let whole = Crop::RandomResized { scale: (0.08, 1.0), ratio: (0.75, 1.33) };
     let of = |crop, size| ViewSpec { crop, size, ..spec() };
-    for crop in [whole, Crop::Squash] {
+    let evaluation = |mode| Crop::Evaluation { mode, crop_pct: 1.0, border: 0 };
+    for crop in [whole, evaluation(CropMode::Squash)] {
         let views = vec![of(crop, (24, 24)), of(crop, (8, 12))];
         let pipeline = Pipeline::new(views, Shared::CropAndFlips).expect("valid views");
         let plans = pipeline.plan((300, 200), key).expect("a plan");
@@ -241,7 +242,7 @@ fn a_shared_crop_is_resized_to_the_size_of_each_view() {
         assert_eq!((plans[0].size, plans[1].size), ((24, 24), (8, 12)));
     }
     let keep = Crop::KeepRatio { scale: (0.8, 1.0), ratio: (0.9, 1.1), random: true };
-    for crop in [Crop::Padded { padding: 4 }, keep, Crop::Center] {
+    for crop in [Crop::Padded { padding: 4 }, keep, evaluation(CropMode::Center)] {
         let views = vec![of(crop, (24, 24)), of(crop, (12, 12))];
         let error = Pipeline::new(views.clone(), Shared::Crop).unwrap_err();
         assert!(error.to_string().contains("several sizes"), "{error}");

@@ -90,7 +90,11 @@ impl Shared {
     /// Whether a view like `first` of any other size can take its part in what is shared: a part of
     /// the image that is resized to the view's own size. Other crops depend on the size.
     pub(crate) fn fits_any_size(self, first: &ViewSpec) -> bool {
-        let of_the_image = matches!(first.crop, Crop::RandomResized { .. } | Crop::Squash);
+        let of_the_image = match first.crop {
+            Crop::RandomResized { .. } => true,
+            Crop::Evaluation { mode, crop_pct, .. } => mode == CropMode::Squash && crop_pct == 1.0,
+            Crop::Padded { .. } | Crop::KeepRatio { .. } => false,
+        };
         self == Self::Nothing || of_the_image
     }
 }
