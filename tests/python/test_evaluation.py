@@ -116,6 +116,25 @@ def test_files_are_decoded_where_they_are_needed(photos):
             assert_equal(View.from_timm(**options)(file.getvalue()), theirs, options)
 
 
+def test_broken_files_are_refused_where_pillow_refuses_them(photos):
+    """Although only a part of the image is decoded, of which nothing may be missing."""
+    refused = 0
+    for number, photo in enumerate(photos):
+        file = io.BytesIO()
+        Image.fromarray(photo).resize((300, 220)).save(file, "JPEG", quality=80 + number)
+        for cut in (2, 3, 20, 200, 1000, 4000):
+            data = file.getvalue()[:-cut]
+            try:
+                Image.open(io.BytesIO(data)).convert("RGB")
+            except OSError:
+                refused += 1
+                with pytest.raises(DecodeError):
+                    View.eval(64)(data)
+            else:
+                View.eval(64)(data)
+    assert refused > 10
+
+
 def test_a_view_with_random_zoom_is_equal_in_its_frame():
     """The random modes with a frame: only that is resized, and mirrored outside."""
     rng = np.random.default_rng(2)
