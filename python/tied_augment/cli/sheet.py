@@ -19,8 +19,9 @@ from tied_augment import Plan, Views
 __all__ = ["SheetRow", "contact_sheet", "describe", "make_row"]
 
 _PAPER, _INK, _GRAY = "#ffffff", "#1f2328", "#6e7781"
-# Distinguishable with colour blindness (Okabe and Ito). They come again after the last.
-_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442")
+# Distinguishable with colour blindness and legible as text (Okabe and Ito, without yellow). They
+# come again after the last.
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _MARGIN, _GAP, _BORDER = 24, 12, 4
 _TEXT, _TITLE, _LEADING = 14, 20, 19
 # Smaller cells leave no room for a legible caption; larger ones make the sheet unwieldy.
