@@ -1,7 +1,8 @@
 """DINO on your CPU: ``python dino.py FOLDER``, an image folder; its labels are not used.
 
 Without images of your own: ``python benches/photos.py photos --count 200``, then this with
-``photos``. It takes half a minute on two cores. Needs lightly, for the loss and the projection head.
+``photos``. It takes half a minute on two cores. Needs lightly for the loss and the projection
+head.
 
 A student sees two large and six small views of an image and must predict what a teacher, the
 average of earlier students, makes of the large ones.

@@ -1,7 +1,8 @@
 """SimCLR on your CPU: ``python simclr.py FOLDER``, an image folder; its labels are not used.
 
 Without images of your own: ``python benches/photos.py photos --count 200``, then this with
-``photos``. It takes half a minute on two cores. Needs lightly, for the loss and the projection head.
+``photos``. It takes half a minute on two cores. Needs lightly for the loss and the projection
+head.
 
 The two views of an image must be nearer to each other than to the views of all other images of the
 batch. Chance is log(2 * batch_size - 1).
