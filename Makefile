@@ -62,6 +62,7 @@ bench: build ## Compare speeds with the peers on this machine, in one run
 	$(BIN)/python benches/peers.py
 	$(BIN)/python benches/loader.py
 	$(BIN)/python benches/ops.py
+	$(BIN)/python benches/methods.py
 	$(BIN)/python benches/fused_loss.py
 
 # The C of libjpeg is checked as well. Its assembly is not.

@@ -1,7 +1,8 @@
 """DINO on your CPU: ``python dino.py FOLDER``, an image folder; its labels are not used.
 
 Without images of your own: ``python benches/photos.py photos --count 200``, then this with
-``photos``. It takes a minute on two cores. Needs lightly, for the loss and the projection head.
+``photos``. It takes half a minute on two cores. Needs lightly for the loss and the projection
+head.
 
 A student sees two large and six small views of an image and must predict what a teacher, the
 average of earlier students, makes of the large ones.
@@ -28,7 +29,7 @@ def network() -> nn.Module:
     return nn.Sequential(backbone, head)
 
 
-def main(folder: str, epochs: int = 6, size: int = 64, batch_size: int = 25) -> None:
+def main(folder: str, epochs: int = 10, size: int = 64, batch_size: int = 25) -> None:
     torch.manual_seed(0)
     views = presets.dino(size, size // 2, local_views=6)
     # 'flat' gives one tensor per size, so that a network runs once for each.

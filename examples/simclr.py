@@ -1,7 +1,8 @@
 """SimCLR on your CPU: ``python simclr.py FOLDER``, an image folder; its labels are not used.
 
 Without images of your own: ``python benches/photos.py photos --count 200``, then this with
-``photos``. It takes a minute on two cores. Needs lightly, for the loss and the projection head.
+``photos``. It takes half a minute on two cores. Needs lightly for the loss and the projection
+head.
 
 The two views of an image must be nearer to each other than to the views of all other images of the
 batch. Chance is log(2 * batch_size - 1).
@@ -19,7 +20,7 @@ from torch import nn
 from tied_augment import TiedLoader, presets
 
 
-def main(folder: str, epochs: int = 6, size: int = 64, batch_size: int = 40) -> None:
+def main(folder: str, epochs: int = 10, size: int = 64, batch_size: int = 40) -> None:
     torch.manual_seed(0)
     views = presets.simclr(size, strength=0.5)
     loader = TiedLoader(
