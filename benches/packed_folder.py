@@ -9,8 +9,6 @@ uint8 tensor, in a new order in each epoch. All loaders take turns on as many co
 threads. Before that the batches of both folders are compared: they must be equal.
 
 With --cold the system forgets the files before each epoch, so that they are read from the disk.
-With FFCV installed, it takes part: its file has the JPEG files as they are, which it decodes with
-libjpeg-turbo. Its resize is OpenCV's INTER_AREA, so its pixels are not Pillow's.
 """
 
 from __future__ import annotations
@@ -21,7 +19,6 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,41 +57,6 @@ def check(folder: Path, shards: Path, aa: str | None) -> None:
     assert all(torch.equal(one, other) for (one, _), (other, _) in pairs), "other pixels"
 
 
-class Ffcv:
-    """FFCV's loader of JPEG files, with two pipelines for the two views."""
-
-    def __init__(self, folder: Path, threads: int, repeats: int) -> None:
-        from ffcv.fields import IntField, RGBImageField
-        from ffcv.fields.rgb_image import RandomResizedCropRGBImageDecoder
-        from ffcv.loader import Loader, OrderOption
-        from ffcv.transforms import RandomHorizontalFlip, ToTensor, ToTorchImage
-        from ffcv.writer import DatasetWriter
-
-        path = folder.with_name(f"{folder.name}.beton")
-        if not path.exists():
-            fields = {"image": RGBImageField(write_mode="jpg"), "label": IntField()}
-            DatasetWriter(str(path), fields).from_indexed_dataset(ImageFolder(folder))
-        self.repeats = repeats
-
-        def view() -> list[Any]:
-            crop = RandomResizedCropRGBImageDecoder((peers.SIDE, peers.SIDE), scale=peers.SCALE)
-            return [crop, RandomHorizontalFlip(), ToTensor(), ToTorchImage()]
-
-        self.loader = Loader(
-            str(path),
-            batch_size=peers.BATCH,
-            num_workers=threads,
-            order=OrderOption.RANDOM,
-            drop_last=True,
-            pipelines={"image": view(), "view2": view(), "label": None},
-            custom_field_mapper={"view2": "image"},
-        )
-
-    def __iter__(self) -> Iterator[Any]:
-        for _ in range(self.repeats):
-            yield from self.loader
-
-
 def contestants(
     folder: Path, shards: Path, threads: int, aa: str | None, repeats: int
 ) -> dict[str, Any]:
@@ -105,11 +67,6 @@ def contestants(
     }
     loaders.REPEATS = 1  # timm takes far longer
     found["timm's create_loader, image folder"] = loaders.timms(folder, threads, aa)
-    try:
-        if aa is None:
-            found["FFCV, its file of JPEG files"] = Ffcv(folder, threads, repeats)
-    except ImportError:
-        print("FFCV is not installed and left out")
     return found
 
 

@@ -91,10 +91,13 @@ def test_the_index_says_which_files_are_packed(mixed, tmp_path):
             assert (unpack(data) if is_packed else data) == names[name]
 
 
-def test_splits_are_packed_by_themselves(tmp_path):
+def test_splits_are_packed_by_themselves(tmp_path, capsys):
     for split in ("train", "val"):
         write_good(tmp_path / "source" / split, 6 if split == "train" else 3)
     out = pack_folder(tmp_path / "source", tmp_path / "packed")
+    capsys.readouterr()
+    inside = tmp_path / "source" / "packed"
+    assert f"{inside} is within" in error_of(capsys, "pack", tmp_path / "source", inside)
     assert len(PackedDataset(out / "train")) == 6
     assert len(PackedDataset(out / "val")) == 3
     assert run("verify", out) == 0

@@ -73,6 +73,9 @@ def run(args: argparse.Namespace) -> int:
 def _parts(sources: Sequence[Path], out: Path) -> list[tuple[list[Path], Path]]:
     """What to pack, and where to: each split by itself."""
     if len(sources) == 1 and sources[0].is_dir():
+        # It would be a part of the data set when packing goes on.
+        if out.resolve().is_relative_to(sources[0].resolve()):
+            raise CommandError(f"{out} is within {sources[0]}: pack into a folder elsewhere")
         try:
             splits = split_folders(sources[0])
         except OSError as error:

@@ -94,9 +94,6 @@ def pack_data_set(
             has changed since it was begun.
         OSError: a file can't be read or written. What has been written is kept.
     """
-    source = paths[0].resolve()
-    if source.is_dir() and folder.resolve().is_relative_to(source):
-        raise ValueError(f"{folder} is within {paths[0]}: pack into a folder elsewhere")
     origin = origin_of(paths)
     os.makedirs(folder, exist_ok=True)
     with _begun(folder, paths, origin):
