@@ -5,14 +5,14 @@
 writes `luma.txt` and `chroma.txt` into DIR. They are a part of the format of packed images: new
 ones get new numbers.
 
-ROOT is where Debian 12's packages of wallpapers were unpacked (`apt-get download` and `dpkg-deb -x`):
-lomiri-wallpapers-16.04, lomiri-wallpapers-20.04, mate-backgrounds, plasma-workspace-wallpapers. Two
-of three of their photographs (`TRAINED_ON`) are cropped and scaled to the sizes of ImageNet's. The
-others (`HELD_OUT`) are for `benches/packed_sizes.py`. Further blocks come from photographs of
-scikit-image and scikit-learn, with and without grain, and from files as `benches/photos.py` makes
-them. All are quantised as libjpeg does at qualities 50 to 98. Transform and quantisation are done
-here in floating point: that the coefficients are libjpeg's to the last bit does not matter for
-training.
+ROOT is where packages of Debian 12 were unpacked, with `apt-get download` and `dpkg-deb -x`:
+lomiri-wallpapers-16.04, lomiri-wallpapers-20.04, mate-backgrounds and plasma-workspace-wallpapers.
+Two of three of their photographs (`TRAINED_ON`) are cropped and scaled to the sizes of ImageNet's.
+The others (`HELD_OUT`) are for `benches/packed_sizes.py`. A third of the blocks comes from
+photographs of scikit-image and scikit-learn, with and without grain, and as `benches/photos.py`
+makes files of them. All are quantised as libjpeg does at qualities 50 to 98. Transform and
+quantisation are done here in floating point: that the coefficients are libjpeg's to the last bit
+does not matter for training.
 
 A class gives each coefficient a level: 0 means that it is zero, level `k + 1` that it has `k` raw
 bits. Training is Lloyd's algorithm: every block goes to the class in which it takes the fewest

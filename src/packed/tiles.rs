@@ -6,7 +6,7 @@ use super::geometry::Geometry;
 
 /// About how many blocks a tile should have: few, so that little is unpacked beside a crop, but
 /// enough that the header of a tile is small beside it.
-const TILE_BLOCKS: usize = 48;
+const TILE_BLOCKS: usize = 96;
 
 /// The rows and columns of MCUs and tiles.
 ///

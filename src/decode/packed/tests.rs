@@ -150,9 +150,9 @@ fn every_colour_is_that_of_libjpeg() {
 #[test]
 fn narrow_images_and_other_colours_are_left_to_libjpeg() {
     let tables = || vec![[1; 64], [1; 64]];
-    for (width, expected) in [(1, false), (4, false), (5, true)] {
+    for width in 1..5 {
         let narrow = geometry((2, 2), (40, width), tables());
-        assert!(!Images::of(&narrow).is_some_and(|_| !expected), "{width} columns");
+        assert!(Images::of(&narrow).is_none(), "{width} columns");
     }
     let usual = geometry((2, 2), (40, 50), tables());
     let changed = |change: fn(&mut Geometry)| {

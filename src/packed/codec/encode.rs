@@ -139,7 +139,8 @@ impl Encoder {
             // SAFETY: the machine has what `simd` names.
             Isa::Avx512Vbmi | Isa::Bmi2 => unsafe { self.put_bmi2(class, &planes) },
             // SAFETY: it runs everywhere.
-            _ => unsafe { self.put::<Portable>(class, &planes) },
+            Isa::Portable | Isa::Avx2 => unsafe { self.put::<Portable>(class, &planes) },
+            isa => unreachable!("no version for {isa:?}"),
         }
     }
 
