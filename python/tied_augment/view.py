@@ -7,7 +7,7 @@ torch. It needs timm for `View.from_args` only.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -15,15 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 
 from tied_augment import _core, view_from_timm
-from tied_augment.arguments import (
-    check_bool,
-    check_channels,
-    check_number,
-    check_pair,
-    check_unsigned,
-    listed,
-)
+from tied_augment.arguments import check_pair, check_unsigned, listed
 from tied_augment.pipeline import Declaration, Indices, Pixels, Plan, Sample, count_samples
+from tied_augment.view_fields import CHECKS, NEED, check_bounds, check_side, jitter
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -144,14 +138,14 @@ class View(Declaration):
     def __post_init__(self) -> None:
         size = (self.size, self.size) if listed(self.size) is None else self.size
         height, width = check_pair("size", size, "(height, width)")
-        size = (_check_side(height), _check_side(width))
+        size = (check_side(height), check_side(width))
         self._set("size", size)
         self._set("cutout", check_unsigned("cutout", self.cutout, 32, most=min(size)))
         for field in fields(self):
-            if check := _CHECKS.get(cast("str", field.type)):
+            if check := CHECKS.get(cast("str", field.type)):
                 self._set(field.name, check(field.name, getattr(self, field.name)))
         self._set_bounds()
-        self._set("color_jitter", _jitter(self.color_jitter))
+        self._set("color_jitter", jitter(self.color_jitter))
         self._set("auto_augment", self.auto_augment or None)
         _ = self._pipeline  # the core checks the rest
         self._refuse_idle()
@@ -166,7 +160,7 @@ class View(Declaration):
             ("ratio", (0.9, 1 / 0.9) if keeps_ratio else (3 / 4, 4 / 3)),
         ):
             bounds = getattr(self, name)
-            bounds = _check_bounds(name, default if bounds is None else bounds)
+            bounds = check_bounds(name, default if bounds is None else bounds)
             if bounds != default and self.crop in ("pad", *_EVALUATION):
                 raise ValueError(f"{name}={bounds} has no effect with crop={self.crop!r}")
             self._set(name, bounds)
@@ -184,7 +178,7 @@ class View(Declaration):
             for name in ("color_jitter_prob", "force_color_jitter"):
                 if value := getattr(self, name):
                     raise ValueError(f"{name}={value} has no effect without color_jitter: give it")
-        for prob, names in _NEED.items():
+        for prob, names in NEED.items():
             if getattr(self, prob) == 0:
                 for name in names:
                     if (value := getattr(self, name)) != getattr(View, name):
@@ -357,72 +351,3 @@ class View(Declaration):
         self._run(samples, indices, epoch, seed, view, threads, out)
         pixels: Pixels = out[0]
         return pixels
-
-
-def _check_text(name: str, value: object) -> str:
-    if not isinstance(value, str):
-        # Only `auto_augment` has None for a default.
-        example = getattr(View, name) or "rand-m9-mstd0.5-inc1"
-        raise TypeError(f"{name} must be a string such as {example!r}, got {value!r}")
-    return value
-
-
-def _check_side(value: object) -> int:
-    return check_unsigned("size", value, 16, least=1, most=1 << 15)
-
-
-def _check_count(name: str, value: object) -> int:
-    least, most = _COUNTS.get(name, (0, None))
-    return check_unsigned(name, value, 32, least, most)
-
-
-def _or_none(check: Callable[[str, object], object]) -> Callable[[str, object], object]:
-    return lambda name, value: None if value is None else check(name, value)
-
-
-def _check_bounds(name: str, value: object) -> tuple[float, float]:
-    low, high = check_pair(name, value, "(low, high)")
-    return check_number(name, low), check_number(name, high)
-
-
-# Fields that have an effect only if the probability of what they describe is not 0.
-_NEED = {
-    "gaussian_blur_prob": ("gaussian_blur_kernel", "gaussian_blur_sigma"),
-    "solarize_prob": ("solarize_threshold",),
-    "re_prob": ("re_mode", "re_count", "re_num_splits"),
-}
-
-# The bounds of a field that is an integer; its type has the others.
-_COUNTS = {
-    "padding": (0, 1 << 15),
-    "crop_border_pixels": (0, 1 << 20),
-    "gaussian_blur_kernel": (1, (1 << 15) - 1),
-    "re_count": (1, 1000),
-}
-
-# The check of a field, by its annotation as it is written above. Other fields have checks of their
-# own.
-_CHECKS: dict[str, Callable[[str, object], object]] = {
-    "bool": check_bool,
-    "float": check_number,
-    "float | None": _or_none(check_number),
-    "int": _check_count,
-    "int | None": _or_none(_check_count),
-    "str": _check_text,
-    "Crop": _check_text,
-    "str | None": _or_none(_check_text),
-    "tuple[float, float]": _check_bounds,
-    "tuple[float, float, float]": check_channels,
-}
-
-
-def _jitter(value: float | Sequence[float] | None) -> tuple[float, ...] | None:
-    """Brightness, contrast, saturation and hue."""
-    if value is None:
-        return None
-    values = listed(value)
-    if values is None:
-        return (check_number("color_jitter", value),) * 3 + (0.0,)
-    if len(values) not in (3, 4):
-        raise ValueError(f"color_jitter must be a number or 3 or 4 of them, got {value!r}")
-    return tuple(check_number("color_jitter", strength) for strength in (*values, 0.0)[:4])
