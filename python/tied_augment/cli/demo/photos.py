@@ -13,7 +13,7 @@ from skimage import data
 from sklearn.datasets import load_sample_images
 
 from tied_augment import TwoView, View, decode
-from tied_augment.cli.sheet import contact_sheet, make_row
+from tied_augment.sheet import contact_sheet, headline, make_row
 
 __all__ = ["POLICY", "SIZE", "VIEW", "photographs", "write_photos", "write_sheet"]
 
@@ -49,14 +49,12 @@ def write_photos(folder: Path) -> list[Path]:
 def write_sheet(files: Sequence[Path], path: Path) -> None:
     """Draw a pair of views of the first file of each class, of epoch 0 with seed 0."""
     first = {file.parent: index for index, file in reversed(list(enumerate(files)))}
+    views = TwoView(VIEW)
     rows = [
-        make_row(TwoView(VIEW), decode(files[index]), [folder.name, files[index].name], index, 0, 0)
+        make_row(views, decode(files[index]), [folder.name, files[index].name], index, 0, 0)
         for folder, index in sorted(first.items())
     ]
-    title = (
-        f"View pairs: {SIZE} x {SIZE}, {POLICY}, epoch 0, seed 0. "
-        "Photographs of scikit-image and scikit-learn"
-    )
+    title = f"{headline(views, 0, 0)}. Photographs of scikit-image and scikit-learn"
     contact_sheet(rows, title, columns=2).save(path)
 
 
