@@ -22,6 +22,7 @@ from tied_augment.exits import INSIDE
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from tied_augment.view import View
     from tied_augment.views import Views
 
 __all__ = [
@@ -118,15 +119,17 @@ class Declaration(ABC):
             if (error.name or "").partition(".")[0] != "PIL":
                 raise
             raise ImportError("show() draws with Pillow: pip install pillow") from error
-        views = cast("Views", self)
+        views = cast("View | Views", self)
         with INSIDE:
             epoch, seed = _epoch_and_seed("index", index, epoch, seed)
             index = check_unsigned("index", 0 if index is None else index, 64)
             pixels = _core.decode(sample, getattr(self, "max_pixels", None))
-        name = os.path.basename(sample) if isinstance(sample, (str, os.PathLike)) else "image"
+        name = "image"
+        if isinstance(sample, (str, os.PathLike)):
+            name = os.path.basename(os.fsdecode(sample))
         caption = [name, f"{pixels.shape[1]} x {pixels.shape[0]} pixels", f"index {index}"]
         row = make_row(views, pixels, caption, index, epoch, seed)
-        return contact_sheet([row], headline(views, seed, epoch))
+        return contact_sheet([row], headline(views, seed, range(epoch, epoch + 1)))
 
     def _plans(
         self,

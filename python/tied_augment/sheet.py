@@ -78,26 +78,20 @@ def make_row(
     )
 
 
-def headline(views: View | Views, seed: int, epochs: int | range) -> str:
+def headline(views: View | Views, seed: int, epochs: range) -> str:
     """The title of a sheet: the number of views, sizes, policies, seed and epochs."""
     declared = views.views if hasattr(views, "views") else (views,)
-    runs = [(size, len(list(run))) for size, run in groupby(view.size for view in declared)]
-    kinds = [_sized(size, f"{n} view{'s' * (n > 1)}") for size, n in runs]
+    runs: list[tuple[Any, int]] = [
+        (size, len(list(run))) for size, run in groupby(view.size for view in declared)
+    ]
+    parts = [f"{n} view{'s' * (n > 1)} of {width} x {height}" for (height, width), n in runs]
+    parts = [" and ".join(parts)]
     policies = {view.auto_augment: view.auto_augment or "no policy" for view in declared}
-    parts = [" and ".join(kinds)]
     if any(policies):
         parts.append(" and ".join(policies.values()))
-    if isinstance(epochs, range):
-        first, last = epochs[0], epochs[-1]
-        when = f"epochs {first} to {last}" if last > first else f"epoch {first}"
-    else:
-        when = f"epoch {epochs}"
+    first, last = epochs[0], epochs[-1]
+    when = f"epochs {first} to {last}" if last > first else f"epoch {first}"
     return ", ".join([*parts, f"seed {seed}", when])
-
-
-def _sized(size: Any, text: str) -> str:
-    height, width = size
-    return f"{text} of {width} x {height}"
 
 
 def describe(plan: Plan) -> list[str]:
@@ -234,7 +228,7 @@ def _frame(size: tuple[int, int], box: tuple[int, int, int, int]) -> NDArray[np.
 
 def _painted(picture: NDArray[np.uint8], frames: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """`picture` with frames ``(V, height, width)``, dashed where several of them coincide."""
-    count, place = frames.sum(0), frames.cumsum(0)
+    count, place = frames.sum(0), frames.cumsum(0, np.uint16)
     row, column = np.indices(count.shape)
     turn = (row + column) // _DASH % np.maximum(count, 1) + 1
     painted = picture.copy()
@@ -290,9 +284,12 @@ def _font(size: int) -> _Font:
 
 
 def _wrapped(line: str, font: _Font, width: int, indent: str = _INDENT) -> list[str]:
-    """`line` in lines of at most `width` pixels, broken at spaces, or within longer words."""
+    """`line` in lines of at most `width` pixels, broken at spaces, or within longer words.
+
+    Other white space, as the name of a file may have it, becomes spaces.
+    """
     lines, current = [], ""
-    for word in line.split(" "):
+    for word in line.split():
         joined = f"{current} {word}" if current else word
         if current and font.getlength(joined) > width:
             lines.append(current)

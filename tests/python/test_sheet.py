@@ -119,7 +119,7 @@ def test_no_caption_is_cut_or_wider_than_its_cell():
 @pytest.mark.parametrize(
     ("views", "epochs", "title"),
     [
-        (View(8), 3, "1 view of 8 x 8, seed 7, epoch 3"),
+        (View(8), range(3, 4), "1 view of 8 x 8, seed 7, epoch 3"),
         (TwoView(View((6, 8), auto_augment="rand-m9")), range(1), "2 views of 8 x 6, rand-m9, "),
         (
             Views(*2 * [View(9, auto_augment="rand-m9")], View(8)),
@@ -130,6 +130,15 @@ def test_no_caption_is_cut_or_wider_than_its_cell():
 )
 def test_the_headline(views, epochs, title):
     assert headline(views, 7, epochs).startswith(title)
+
+
+@pytest.mark.parametrize("name", ["two\nlines.png", "surrogate\udcff.png", 40 * "long" + ".png"])
+def test_a_caption_shows_any_name(tmp_path, name):
+    try:
+        Image.fromarray(PIXELS).save(tmp_path / name)
+    except OSError as error:
+        pytest.skip(f"this system has no such names: {error}")
+    assert View(160).show(tmp_path / name, index=0).width == 2 * 24 + 2 * 168 + 12
 
 
 def test_show_does_not_change_the_sample():

@@ -54,7 +54,7 @@ def write_sheet(files: Sequence[Path], path: Path) -> None:
         make_row(views, decode(files[index]), [folder.name, files[index].name], index, 0, 0)
         for folder, index in sorted(first.items())
     ]
-    title = f"{headline(views, 0, 0)}. Photographs of scikit-image and scikit-learn"
+    title = f"{headline(views, 0, range(1))}. Photographs of scikit-image and scikit-learn"
     contact_sheet(rows, title, columns=2).save(path)
 
 
