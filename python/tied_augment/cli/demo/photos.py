@@ -13,7 +13,6 @@ from skimage import data
 from sklearn.datasets import load_sample_images
 
 from tied_augment import TwoView, View, decode
-from tied_augment.sheet import contact_sheet, headline, make_row
 
 __all__ = ["POLICY", "SIZE", "VIEW", "photographs", "write_photos", "write_sheet"]
 
@@ -48,6 +47,8 @@ def write_photos(folder: Path) -> list[Path]:
 
 def write_sheet(files: Sequence[Path], path: Path) -> None:
     """Draw a pair of views of the first file of each class, of epoch 0 with seed 0."""
+    from tied_augment.sheet import contact_sheet, headline, make_row
+
     first = {file.parent: index for index, file in reversed(list(enumerate(files)))}
     views = TwoView(VIEW)
     rows = [
