@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
@@ -112,12 +111,16 @@ def _name_curves(axis: Axes, ends: Mapping[tuple[str, str], float]) -> None:
     """Write the name of each curve beside its end, in its colour, none over another."""
     low, high = axis.get_ylim()
     apart = (high - low) / 18
-    lowest = -math.inf
-    for (name, color), end in sorted(ends.items(), key=lambda item: item[1]):
-        lowest = max(end, lowest + apart)
+    named = sorted(ends.items(), key=lambda item: item[1])
+    heights: list[float] = []
+    for _, end in named:
+        heights.append(max([end, *(height + apart for height in heights[-1:])]))
+    # As far below the ends as above them.
+    raised = statistics.mean(heights) - statistics.mean(ends.values())
+    for ((name, color), end), height in zip(named, heights, strict=True):
         axis.annotate(
             f"{name}, {end:.1f}",
-            (1.01, lowest),
+            (1.01, height - raised),
             xycoords=("axes fraction", "data"),
             color=color,
             fontsize=9,
