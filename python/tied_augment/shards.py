@@ -20,15 +20,16 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from tied_augment.arguments import check_unsigned
 from tied_augment.endings import ENDINGS
+from tied_augment.named import NamedSample
 from tied_augment.ranks import Place
-from tied_augment.webdataset import SampleReader, TarSample
+from tied_augment.webdataset import SampleReader
 
 __all__ = ["TarShards"]
 
 _logger = logging.getLogger("tied_augment.loader")
 
 
-class TarShards(IterableDataset[TarSample]):
+class TarShards(IterableDataset[NamedSample]):
     """``(bytes of the image file, target)`` from tar files, read from front to back.
 
     In a shard, the files of a sample follow each other. They share their path up to the first dot
@@ -135,7 +136,7 @@ class TarShards(IterableDataset[TarSample]):
         """The epoch that `set_epoch` was given; 0 before that."""
         return int(self._epoch)
 
-    def __iter__(self) -> Iterator[TarSample]:
+    def __iter__(self) -> Iterator[NamedSample]:
         rank, ranks = self.rank, self.world_size
         if len(self.shards) < ranks:
             raise ValueError(f"{len(self.shards)} shards can't be split among {ranks} ranks")
@@ -157,7 +158,7 @@ class TarShards(IterableDataset[TarSample]):
         # Limited before it is shuffled, so that a worker with just enough samples gives each once.
         return self._shuffled(self._read(mine, samples), np.random.default_rng(key))
 
-    def _read(self, shards: Sequence[str], samples: int | None) -> Iterator[TarSample]:
+    def _read(self, shards: Sequence[str], samples: int | None) -> Iterator[NamedSample]:
         """The samples of `shards`: each once, or over and over until there are `samples`."""
         given = 0
         while True:
@@ -189,8 +190,8 @@ class TarShards(IterableDataset[TarSample]):
         )
 
     def _shuffled(
-        self, samples: Iterator[TarSample], rng: np.random.Generator
-    ) -> Iterator[TarSample]:
+        self, samples: Iterator[NamedSample], rng: np.random.Generator
+    ) -> Iterator[NamedSample]:
         if not self.buffer:
             yield from samples
             return

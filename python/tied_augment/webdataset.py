@@ -17,11 +17,11 @@ import tarfile
 from collections.abc import Iterator
 from itertools import groupby
 
-__all__ = ["SampleReader", "TarSample"]
+from tied_augment.named import NamedSample
+
+__all__ = ["SampleReader"]
 
 _logger = logging.getLogger("tied_augment.loader")
-
-TarSample = tuple[bytes, int]
 
 
 class SampleReader:
@@ -39,7 +39,7 @@ class SampleReader:
         self._cut: set[str] = set()
         self._left_out: set[tuple[str, ...]] = set()
 
-    def samples(self, shard: str) -> Iterator[TarSample]:
+    def samples(self, shard: str) -> Iterator[NamedSample]:
         """The samples of an archive, in its order.
 
         Raises:
@@ -61,7 +61,7 @@ class SampleReader:
 
     def _sample(
         self, archive: tarfile.TarFile, members: Iterator[tarfile.TarInfo], key: str, shard: str
-    ) -> Iterator[TarSample]:
+    ) -> Iterator[NamedSample]:
         """The sample of the files with one key; nothing if there is no image among them."""
         image: bytes | None = None
         target = b""
@@ -78,7 +78,7 @@ class SampleReader:
         if image is None:
             self._warn_of_left_out(key, tuple(endings), shard)
         else:
-            yield image, self._number(target, key, shard)
+            yield NamedSample((image, self._number(target, key, shard)), f"{shard}, {key}")
 
     def _number(self, target: bytes, key: str, shard: str) -> int:
         if self._target is None:
