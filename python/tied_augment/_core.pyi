@@ -51,7 +51,7 @@ class Catalog:
     def members(
         archives: Sequence[str],
         members: NDArray[np.uint64],
-        names: Sequence[str | None] | None,
+        names: Sequence[str | None] | None = None,
     ) -> Catalog:
         """Members of archives; `members` has a row (archive, first byte, bytes) per sample.
 

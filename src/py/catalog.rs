@@ -28,6 +28,7 @@ impl Catalog {
     /// Members of archives; `members` has a row (archive, first byte, number of bytes) per sample,
     /// and `names` what errors call each.
     #[staticmethod]
+    #[pyo3(signature = (archives, members, names=None))]
     fn members(
         archives: Vec<PathBuf>,
         members: PyReadonlyArray2<'_, u64>,

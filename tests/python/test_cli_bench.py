@@ -48,7 +48,7 @@ def test_any_number_of_views_is_measured(image_folder, capsys, monkeypatch, coun
 
     draw = Draws.__call__
     monkeypatch.setattr(Draws, "__call__", record)
-    monkeypatch.setattr("tied_augment.cli.bench._measure", measure)
+    monkeypatch.setattr("tied_augment.cli.bench.measure", measure)
     monkeypatch.setattr("tied_augment.cli.baseline.create_loader", without_workers)
     assert main(["bench", str(image_folder), *QUICK, "--views", str(count)]) == 0
     ours, timms = batches

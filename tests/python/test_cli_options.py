@@ -53,7 +53,7 @@ def test_either_form_of_the_blur(capsys):
     blurred = ("--gaussian-blur-prob=0.5", "--gaussian-blur-sigma", "0.5", "3")
     fields = {"gaussian_blur_prob": 0.5, "gaussian_blur_sigma": (0.5, 3)}
     for text, kernel in (("9", 9), ("pillow", None)):
-        made = views_of(*blurred, f"--gaussian-blur-kernel={text}").first
+        made = views_of(*blurred, f"--gaussian-blur-kernel={text}").views[0]
         assert made == View(**fields, gaussian_blur_kernel=kernel)
     with pytest.raises(SystemExit, match="2"):
         views_of(*blurred, "--gaussian-blur-kernel=pil")

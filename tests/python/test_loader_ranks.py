@@ -1,8 +1,6 @@
 """TiedLoader among several processes: each gets its part, and all make equally many steps."""
 
 import logging
-import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +13,6 @@ from timm.data.scheduled_sampler import ScheduledBatchSampler
 from torch.utils.data import (
     BatchSampler,
     ChainDataset,
-    IterableDataset,
     RandomSampler,
     Sampler,
     SequentialSampler,
@@ -288,25 +285,16 @@ def test_streams_that_split_themselves_are_not_split_again(numbered, monkeypatch
         def __len__(self):
             return 12
 
-    class HuggingFace(IterableDataset):
-        _distributed = None
-
-        def __iter__(self):
-            return iter(numbered)
-
-    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(IterableDataset=HuggingFace))
-    split = HuggingFace()
-    split._distributed = SimpleNamespace(rank=1, world_size=2)
     ranks(monkeypatch, 1, 2)
     timms = IterableImageDataset("", reader=Reader())
     timms.transform = lambda path: path
     monkeypatch.setattr(IterableImageDataset, "__iter__", lambda self: iter(self.reader))
-    for stream in (Marked(numbered), timms, split, ChainDataset([Marked(numbered)])):
+    for stream in (Marked(numbered), timms, ChainDataset([Marked(numbered)])):
         loader = TiedLoader(stream, VIEWS, 5)
         assert flat(targets_of(loader)) == [*range(12)], type(stream)
         assert f"rank 1 of 2, split by {type(stream).__name__}" in repr(loader)
     assert len(TiedLoader(Marked(numbered), VIEWS, 5)) == 3
-    for stream in (HuggingFace(), ChainDataset([Stream(numbered)])):
+    for stream in (Stream(numbered), ChainDataset([Stream(numbered)])):
         assert flat(targets_of(TiedLoader(stream, VIEWS, 5))) == [1, 3, 5, 7, 9, 11]
     [(images, _)] = epoch_of(TiedLoader(Marked(numbered), VIEWS, 12))
     pixels = VIEWS.batch([path for path, _ in numbered], range(1, 25, 2), 0, 0)
