@@ -88,6 +88,7 @@ WHEN_IMPORTED = {
 ON_USE = {
     "tied_augment.view_from_timm": "timm",
     "tied_augment.items": "torchvision",
+    "tied_augment.located": ".huggingface",
     "tied_augment.columns": ".huggingface .streams .webdataset_stream",
     "tied_augment.fused": ".similarity",
     "tied_augment.cli.bench": "timm torch .loader .timm",
