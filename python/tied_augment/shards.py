@@ -22,6 +22,7 @@ from tied_augment.arguments import check_unsigned
 from tied_augment.endings import ENDINGS
 from tied_augment.named import NamedSample
 from tied_augment.ranks import Place
+from tied_augment.remote import is_remote
 from tied_augment.webdataset import SampleReader
 
 __all__ = ["TarShards"]
@@ -41,8 +42,9 @@ class TarShards(IterableDataset[NamedSample]):
     reaches.
 
     Args:
-        shards: the path of a tar file, or a list of paths in the same order on all ranks. The files
-            may be compressed with gzip, bzip2 or xz.
+        shards: the path of a tar file, or a list of paths in the same order on all ranks; or URLs
+            that ``fsspec`` can read, such as ``https://`` and ``s3://``. The files may be
+            compressed with gzip, bzip2 or xz.
         samples: how many samples each rank gives in an epoch; its workers give equal parts. Ranks
             end an epoch together only if they give the same number. A rank whose shards have fewer
             samples reads them again. If they have more, the rest is never given if there is no
@@ -226,7 +228,9 @@ def _refuse(path: str) -> None:
         raise ValueError(f"shards must be tar files, {path!r} is a folder")
     if os.path.exists(path) and not os.path.isfile(path):
         raise ValueError(f"shards must be tar files, {path!r} is not a regular file")
-    if set("*?{") & set(path) and not os.path.exists(path):
+    # A URL may have a query.
+    patterns = "*{" if is_remote(path) else "*?{"
+    if set(patterns) & set(path) and not os.path.exists(path):
         raise ValueError(
             f"shards must be paths, patterns are not expanded: {path!r}; "
             "sorted(glob.glob(pattern)) gives them"

@@ -15,9 +15,11 @@ import logging
 import os
 import tarfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import groupby
 
 from tied_augment.named import NamedSample
+from tied_augment.remote import is_remote, open_remote
 
 __all__ = ["SampleReader"]
 
@@ -45,13 +47,15 @@ class SampleReader:
         Raises:
             OSError, tarfile.TarError: the archive can't be read, is not a regular file, or ends
                 within a member.
+            ImportError: the archive is remote, and fsspec is missing.
             ValueError: a sample without a target.
         """
         # Opening a FIFO would wait for a writer.
         if os.path.exists(shard) and not os.path.isfile(shard):
             raise OSError(f"{shard} is not a regular file")
         try:
-            with tarfile.open(shard, "r|*") as archive:
+            remote = open_remote(shard) if is_remote(shard) else nullcontext()
+            with remote as file, tarfile.open(shard, "r|*", file) as archive:
                 files = (member for member in archive if member.isfile())
                 for key, members in groupby(files, _key):
                     yield from self._sample(archive, members, key, shard)
