@@ -15,6 +15,7 @@ from pathlib import Path
 import fsspec
 import pytest
 from loader_sets import VIEWS, assert_same, epoch_of, paths_of
+from torch.utils.data import DataLoader
 
 from tied_augment import TarShards, TiedLoader, remote
 
@@ -198,6 +199,15 @@ def test_a_file_is_read_ahead_and_its_threads_end(server):
         time.sleep(0.05)
     assert not any(thread.name.startswith("tied-remote") for thread in threading.enumerate())
     assert threading.active_count() <= before + 8  # fsspec's own, and the server's
+
+
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_workers_read_by_themselves(shards, server, context):
+    """Also after this process has read, whose connections they must not use."""
+    want = list(TarShards(urls_of(server)))
+    options = {"batch_size": None, "num_workers": 2, "multiprocessing_context": context}
+    got = list(DataLoader(TarShards(urls_of(server)), **options))
+    assert sorted(map(tuple, got)) == sorted(want)
 
 
 def test_other_protocols(shards):
