@@ -54,7 +54,9 @@
 //!
 //! // One decode for both views.
 //! let mut image = Image::default();
-//! let region = opened.read(view::needed(&plans, shape), &mut image)?;
+//! let mut parts = Vec::new();
+//! view::needed(&plans, shape, &mut parts);
+//! let region = opened.read(&parts, &mut image)?;
 //!
 //! let mut renderer = Renderer::default();
 //! let mut views = [[0; 3 * 24 * 24]; 2];

@@ -22,6 +22,9 @@ from tied_augment.exits import INSIDE
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from tied_augment.view import View
+    from tied_augment.views import Views
+
 __all__ = [
     "Declaration",
     "Indices",
@@ -85,6 +88,48 @@ class Declaration(ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_pipeline"}
+
+    def show(
+        self,
+        sample: Sample,
+        index: int | None = None,
+        epoch: int | None = None,
+        seed: int | None = None,
+    ) -> Image:
+        """Draw the views of one sample, with their crops and plans. Notebooks display it.
+
+        Args:
+            sample: as in `Views.__call__`.
+            index: likewise. None for a new draw; its seed is in the title, and with ``index=0`` it
+                gives the same views again.
+            epoch: likewise.
+            seed: likewise.
+
+        Returns:
+            A contact sheet, an RGB PIL image: the sample with the crop of each view in its colour,
+            the views, and under each what was done.
+
+        Raises:
+            ImportError: Pillow is missing.
+            OSError, DecodeError, TypeError, ValueError: as `Views.__call__`.
+        """
+        try:
+            from tied_augment.sheet import contact_sheet, headline, make_row
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != "PIL":
+                raise
+            raise ImportError("show() draws with Pillow: pip install pillow") from error
+        views = cast("View | Views", self)
+        with INSIDE:
+            epoch, seed = _epoch_and_seed("index", index, epoch, seed)
+            index = check_unsigned("index", 0 if index is None else index, 64)
+            pixels = _core.decode(sample, getattr(self, "max_pixels", None))
+        name = "image"
+        if isinstance(sample, (str, os.PathLike)):
+            name = os.path.basename(os.fsdecode(sample))
+        caption = [name, f"{pixels.shape[1]} x {pixels.shape[0]} pixels", f"index {index}"]
+        row = make_row(views, pixels, caption, index, epoch, seed)
+        return contact_sheet([row], headline(views, seed, range(epoch, epoch + 1)))
 
     def _plans(
         self,

@@ -127,7 +127,8 @@ fn wrong_type(sample: &Bound<'_, PyAny>) -> PyResult<PyErr> {
     let name = kind.name()?;
     let remedy = if kind.module().is_ok_and(|module| module.to_string().starts_with("torch")) {
         "; if a transform made the tensor, take ToTensor out of it (views are made from images), \
-         else pass tensor.permute(1, 2, 0).numpy(), of uint8"
+         else pass an array of uint8: tensor.numpy() if it is (H, W, 3), \
+         tensor.permute(1, 2, 0).numpy() if it is (3, H, W)"
     } else if sample.is_none() {
         "; the data set gave no image"
     } else if sample.is_instance_of::<PyTuple>() || sample.is_instance_of::<PyList>() {
@@ -158,6 +159,10 @@ fn wrong_array(array: &Bound<'_, PyUntypedArray>) -> PyErr {
         [_, _, 1] => "; gray: pass numpy.repeat(array, 3, axis=2)",
         [1, _, _] => "; it looks like gray, (1, H, W): pass numpy.stack([array[0]] * 3, axis=-1)",
         [_, _, 4] => "; it looks like RGBA: pass array[:, :, :3]",
+        [4, _, _] => "; it looks like RGBA, (4, H, W): pass array[:3].transpose(1, 2, 0)",
+        [_, _, 2] => {
+            "; it looks like gray with alpha: pass numpy.repeat(array[:, :, :1], 3, axis=2)"
+        }
         [_, _, _, 3] => "; it looks like several images: pass them one by one",
         _ => "",
     };

@@ -9,7 +9,7 @@ from PIL import Image
 
 from tied_augment import TwoView, View, Views, decode
 from tied_augment.cli import main
-from tied_augment.cli.sheet import contact_sheet, describe, make_row
+from tied_augment.sheet import contact_sheet, describe, make_row
 
 
 @pytest.fixture
@@ -109,6 +109,22 @@ def test_describe_says_the_plan():
         "crop 30 x 40 at (1, 2)",
         "bicubic, hflip",
         "Rotate degrees 12.3, fill (1, 2, 3)",
+    ]
+
+
+def test_describe_says_the_chains_of_augmix():
+    chains = [[0.75, [("Rotate", {"degrees": 12.3456}), ("Equalize", {})]], [0.25, []]]
+    plan = {
+        "crop": (1, 2, 30, 40),
+        "interpolation": "bicubic",
+        "hflip": False,
+        "vflip": False,
+        "ops": [("Mix", {"mixing": "sum", "amount": 0.123456, "chains": chains})],
+    }
+    assert describe(plan)[2:] == [
+        "Mix mixing sum, amount 0.123",
+        "chain of 0.75: Rotate degrees 12.3; Equalize",
+        "chain of 0.25: nothing",
     ]
 
 

@@ -4,12 +4,22 @@ import numpy as np
 import pytest
 import torch
 from loader_sets import Items, Stream, paths_of
+from PIL import Image
 from timm.data.loader import fast_collate
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 from torchvision.datasets import ImageFolder
 
-from tied_augment import TiedDataset, TiedLoader, TiedLoss, TiedModel, TwoView, View, Views
+from tied_augment import (
+    TiedDataset,
+    TiedLoader,
+    TiedLoss,
+    TiedModel,
+    TwoView,
+    View,
+    Views,
+    render,
+)
 
 VIEW = View(32, auto_augment="rand-m9-mstd0.5-inc1")
 SMALL = View((20, 12), scale=(0.05, 0.25), vflip=0.5)
@@ -218,3 +228,23 @@ def test_three_views_train_a_tied_model(image_folder):
         assert torch.allclose(loss, wanted, rtol=1e-5)
         loss.backward()
     assert plain[2].weight.grad.abs().sum() > 0
+
+
+def test_the_plans_of_a_batch_follow_from_its_indices(image_folder, tmp_path):
+    """The recipe of docs/views.md, also for the sample in place of a broken one."""
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no image file, but bytes of text")
+    paths = [*paths_of(image_folder)[:5], str(broken), *paths_of(image_folder)[5:]]
+    options = {"shuffle": True, "seed": 42, "return_index": True, "on_error": "skip"}
+    loader = TiedLoader([(path, 0) for path in paths], CROPS, 5, **options)
+    seen = []
+    for epoch in range(2):
+        loader.set_epoch(epoch)
+        for images, _, index in loader:
+            for b, i in enumerate(index.tolist()):
+                with Image.open(paths[i]) as file:
+                    shape = file.height, file.width
+                for v, plan in enumerate(CROPS.plan(shape, index=i, epoch=epoch, seed=42)):
+                    assert np.array_equal(images[v][b].numpy(), render(paths[i], plan))
+                seen.append(i)
+    assert sorted(seen) == sorted(2 * [i for i in range(13) if i != 5] + 2 * [6])

@@ -93,6 +93,39 @@ def test_the_features_of_view_2_are_mixed_as_the_images_of_view_1():
     )
 
 
+@pytest.mark.parametrize("form", ["flat", "stacked", "list"])
+@pytest.mark.parametrize("views", [3, 5])
+def test_view_1_of_several_is_mixed_and_the_others_are_clean(views, form):
+    several = torch.randn(views, B, 3, 12, 16, dtype=torch.float64)
+    given = {"flat": several.flatten(0, 1), "stacked": several, "list": list(several)}[form]
+    options = {"mode": "elem", "cutmix_alpha": 1.0, "label_smoothing": 0.1, "seed": 5}
+    images, target, mix = mixed(num_views=views, **options)(given, TARGET)
+    # View 1 and its labels are those of two views, with the same draws.
+    two, two_target, two_mix = mixed(**options)((several[0], several[1]), TARGET)
+    assert torch.equal(mix.lam, two_mix.lam)
+    assert torch.equal(images, torch.cat((two[:B], *several[1:])))
+    assert torch.equal(target, torch.cat((two_target[:B], *(views - 1) * [two_target[B:]])))
+    features = torch.randn(views * B, 7)
+    lam = mix.lam[:, None]
+    first, *clean = features.split(B)
+    expected = [lam * view + (1 - lam) * view.flip(0) for view in clean]
+    assert torch.equal(mix.features(features), torch.cat((first, *expected)))
+    assert TiedLoss(num_views=views)(torch.randn(views * B, C), mix.features(features), target) > 0
+
+
+@pytest.mark.parametrize("views", [3, 4])
+def test_another_number_of_views_is_refused(views):
+    several = torch.randn(views, B, 3, 12, 16)
+    for given in (several, list(several)):
+        with pytest.raises(ValueError, match=r"must be num_views=2 views of one shape: \(2B, c"):
+            mixed()(given, TARGET)
+    with pytest.raises(ValueError, match=r"target must be class indices \(B,\) = "):
+        mixed()(several.flatten(0, 1), TARGET)
+    mix = mixed(num_views=views)(several, TARGET)[2]
+    with pytest.raises(ValueError, match=f"the batch's {views}B={views * B} rows, got shape"):
+        mix.features(torch.zeros(2 * B, 7))
+
+
 def test_a_linear_model_has_equal_features_for_equal_views():
     images, _, mix = mixed()((FIRST, FIRST), TARGET)
     weight = torch.randn(3 * 12 * 16, 4, dtype=torch.float64)
@@ -142,6 +175,7 @@ def test_keeps_the_dtype_of_the_images():
         ({"seed": -1}, "seed must be at least 0, got -1"),
         ({"prob": 1.5}, r"prob must be in \[0, 1\], got 1.5"),
         ({"num_classes": 0}, "num_classes must be at least 1, got 0"),
+        ({"num_views": 1}, "num_views must be at least 2, got 1"),
     ],
 )
 def test_refuses_wrong_arguments(arguments, message):
@@ -167,16 +201,26 @@ def test_refuses_wrong_types(arguments, message):
 @pytest.mark.parametrize(
     ("images", "target", "error", "message"),
     [
-        ((FIRST,), TARGET, ValueError, "images must be two views of one shape"),
-        ((FIRST, SECOND[:2]), TARGET, ValueError, "images must be two views of one shape"),
+        (
+            (FIRST,),
+            TARGET,
+            ValueError,
+            r"images must be num_views=2 views of one shape: \(2B, c, h, w\)",
+        ),
+        (
+            (FIRST, SECOND[:2]),
+            TARGET,
+            ValueError,
+            r"images must be num_views=2 views of one shape: \(2B, c, h, w\)",
+        ),
         (
             (FIRST.byte(), SECOND.byte()),
             TARGET,
             TypeError,
             "must be floating .* got torch.uint8: use TiedLoader.*output='float32'",
         ),
-        (FIRST.numpy(), TARGET, TypeError, "images must be a tensor, or a list of two, got ndarr"),
-        ((FIRST, None), TARGET, TypeError, "images must be a tensor, or a list of two, got tuple"),
+        (FIRST.numpy(), TARGET, TypeError, "images must be a tensor, or a list of 2, got ndarr"),
+        ((FIRST, None), TARGET, TypeError, "images must be a tensor, or a list of 2, got tuple"),
         ((FIRST, SECOND), TARGET.tolist(), TypeError, "target must be a tensor, got list"),
         ((FIRST, SECOND), TARGET > 1, ValueError, "class indices .*got torch.bool"),
         ((FIRST, SECOND), TARGET + 1, ValueError, r"class indices in \[0, 5\), got 5$"),

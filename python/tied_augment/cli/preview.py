@@ -18,7 +18,7 @@ from tied_augment.cli.pick import PICKED, Picked, pick
 from tied_augment.cli.views import add_view_options, declared_views, in_options
 
 if TYPE_CHECKING:
-    from tied_augment.cli.sheet import SheetRow
+    from tied_augment.sheet import SheetRow
 
 __all__ = ["add_parser", "run"]
 
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     with needs_extra("plots"):
         from PIL import Image
 
-        from tied_augment.cli.sheet import contact_sheet
+        from tied_augment.sheet import contact_sheet, headline
     check_range(args, "epochs", 1)
     check_range(args, "seed", 0, (1 << 64) - 1)
     if Image.registered_extensions().get(args.out.suffix.lower()) not in Image.SAVE:
@@ -86,8 +86,9 @@ def run(args: argparse.Namespace) -> int:
     ]
     # Two epochs of a pair side by side are as wide as a screen.
     columns = 2 if args.epochs % 2 == 0 and args.views <= 2 else 1
+    title = headline(views, args.seed, range(args.epochs))
     with writing(args.out):
-        contact_sheet(rows, "Views", columns).save(args.out)
+        contact_sheet(rows, title, columns).save(args.out)
     for remark in remarks:
         print(remark)
     made = len(rows) * args.views
@@ -123,7 +124,7 @@ def _pixels(file: Picked) -> NDArray[np.uint8]:
 def _rows(
     views: Views, path: Path, pixels: NDArray[np.uint8], index: int, args: argparse.Namespace
 ) -> list[SheetRow]:
-    from tied_augment.cli.sheet import make_row
+    from tied_augment.sheet import make_row
 
     height, width = pixels.shape[:2]
     caption = [path.name, f"{width} x {height} pixels"]

@@ -1,8 +1,8 @@
 """Tied-mixup and Tied-CutMix for custom training loops.
 
-View 1 is mixed with the reversed batch, and view 2 stays clean. Before the views are compared, the
-*features* of view 2 are mixed with the shares and partners of view 1's images. A model that is
-linear from images to features then has equal features for equal views.
+View 1 is mixed with the reversed batch, and the other views stay clean. Before the views are
+compared, the *features* of the clean views are mixed with the shares and partners of view 1's
+images. A model that is linear from images to features then has equal features for equal views.
 
 Random numbers come from a numpy generator that the object owns. torch's and numpy's global
 generators are neither used nor changed. May import torch, numpy and the checks.
@@ -33,28 +33,31 @@ class Mix:
 
     Attributes:
         lam: ``(B,)`` float32, the share of itself that each sample kept in view 1.
+        num_views: V, views of each sample.
     """
 
     lam: Tensor
+    num_views: int = 2
 
     def features(self, features: Tensor) -> Tensor:
-        """Mix view 2 of ``(2B, D)`` features as view 1 of the images was mixed.
+        """Mix the clean views of ``(V * B, D)`` features as view 1 of the images was mixed.
 
         Returns:
-            ``(2B, D)`` in the dtype of `features`; view 1 is unchanged.
+            ``(V * B, D)`` in the dtype of `features`; view 1 is unchanged.
 
         Raises:
             TypeError: `features` is not a tensor.
-            ValueError: `features` does not have the batch's 2B rows.
+            ValueError: `features` does not have the batch's V * B rows.
         """
+        count = self.num_views
         if not isinstance(features, Tensor):
             raise TypeError(
-                f"features must be a (2B, D) tensor, got {described(features)}: of several layers "
-                "mix each"
+                f"features must be a ({count}B, D) tensor, got {described(features)}: of several "
+                "layers mix each"
             )
-        if features.shape[0] != 2 * len(self.lam):
+        if features.shape[0] != count * len(self.lam):
             raise ValueError(
-                f"features must have the batch's 2B={2 * len(self.lam)} rows, "
+                f"features must have the batch's {count}B={count * len(self.lam)} rows, "
                 f"got shape {tuple(features.shape)}"
             )
         return mix_clean_views(features, self.lam)
@@ -67,7 +70,7 @@ def mix_clean_views(features: Tensor, lam: Tensor) -> Tensor:
 
 
 class TiedMixup:
-    """Mixes view 1 of a batch, and says how to mix the features of view 2.
+    """Mixes view 1 of a batch, and says how to mix the features of the other views.
 
     ::
 
@@ -82,9 +85,10 @@ class TiedMixup:
         switch_prob: in [0, 1], the probability of CutMix if both alphas are above 0.
         mode: ``'batch'`` draws once per batch, ``'elem'`` once per sample, and ``'pair'`` once per
             two samples that are mixed with each other (B must be even).
-        label_smoothing: in [0, 1], of the targets of both views.
+        label_smoothing: in [0, 1], of the targets of all views.
         num_classes: C, at least 1.
         seed: of the generator, at least 0.
+        num_views: V, views of each sample, at least 2.
 
     Raises:
         TypeError: an argument has a wrong type.
@@ -101,10 +105,12 @@ class TiedMixup:
         label_smoothing: float = 0.1,
         num_classes: int = 1000,
         seed: int = 0,
+        num_views: int = 2,
     ) -> None:
         check_name("mode", mode, _MODES)
         check_int("num_classes", num_classes, 1)
         check_int("seed", seed, 0)
+        check_int("num_views", num_views, 2)
         self.mixup_alpha = check_number("mixup_alpha", mixup_alpha, 0)
         self.cutmix_alpha = check_number("cutmix_alpha", cutmix_alpha, 0)
         if mixup_alpha + cutmix_alpha == 0:
@@ -114,6 +120,7 @@ class TiedMixup:
         self.mode = mode
         self.label_smoothing = check_number("label_smoothing", label_smoothing, 0, 1)
         self.num_classes = num_classes
+        self.num_views = num_views
         self._random = np.random.default_rng(seed)
 
     def __call__(
@@ -122,21 +129,22 @@ class TiedMixup:
         """Mix one batch.
 
         Args:
-            images: floating; ``(2B, c, h, w)`` view-major, ``(2, B, c, h, w)``, or a pair of
+            images: floating; ``(V * B, c, h, w)`` view-major, ``(V, B, c, h, w)``, or a list of V
                 ``(B, c, h, w)``.
             target: class indices ``(B,)``, all in [0, num_classes). Images without a label (-100)
                 cannot be mixed with others.
 
         Returns:
-            ``(images, targets, mix)``: images ``(2B, c, h, w)``, soft targets ``(2B, num_classes)``
-            float32, mixed for view 1 and clean for view 2, and the `Mix` for the features.
+            ``(images, targets, mix)``: images ``(V * B, c, h, w)``, soft targets
+            ``(V * B, num_classes)`` float32, mixed for view 1 and clean for the others, and the
+            `Mix` for the features.
 
         Raises:
             TypeError: an argument is not a tensor, or the images are not floating.
             ValueError: the shapes do not fit, the targets are not class indices or are out of
                 range, or B is odd with ``mode='pair'``.
         """
-        first, second = _both_views(images)
+        first, *others = _views(images, self.num_views)
         batch, _, height, width = first.shape
         if not isinstance(target, Tensor):
             raise TypeError(f"target must be a tensor, got {described(target)}")
@@ -159,8 +167,8 @@ class TiedMixup:
             mixed = _blend(first, lam)
         clean = one_hot(target, self.num_classes).float()
         clean = clean * (1 - self.label_smoothing) + self.label_smoothing / self.num_classes
-        targets = torch.cat((_blend(clean, lam), clean))
-        return torch.cat((mixed, second)), targets, Mix(lam)
+        targets = torch.cat((_blend(clean, lam), *[clean] * len(others)))
+        return torch.cat((mixed, *others)), targets, Mix(lam, self.num_views)
 
     def state_dict(self) -> dict[str, Any]:
         """The state of the generator, for `load_state_dict`."""
@@ -178,7 +186,8 @@ class TiedMixup:
 
     def __repr__(self) -> str:
         names = ("mixup_alpha", "cutmix_alpha", "prob", "switch_prob", "mode", "label_smoothing")
-        given = ", ".join(f"{name}={getattr(self, name)!r}" for name in (*names, "num_classes"))
+        last = ("num_classes", "num_views")
+        given = ", ".join(f"{name}={getattr(self, name)!r}" for name in (*names, *last))
         return f"TiedMixup({given})"
 
     def _draw(self, batch: int, height: int, width: int) -> tuple[Any, Any]:
@@ -213,24 +222,26 @@ class TiedMixup:
         return int(top), int(bottom), int(left), int(right)
 
 
-def _both_views(images: Tensor | Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def _views(images: Tensor | Sequence[Tensor], count: int) -> Sequence[Tensor]:
+    """The views of a batch, `count` of one shape ``(B, c, h, w)``."""
     if isinstance(images, Tensor):
-        views = tuple(images.unbind(0)) if images.ndim == 5 else images.chunk(2)
+        views: Sequence[Tensor] = images.unbind(0) if images.ndim == 5 else images.chunk(count)
     elif isinstance(images, list | tuple) and all(isinstance(view, Tensor) for view in images):
-        views = tuple(images)
+        views = images
     else:
-        raise TypeError(f"images must be a tensor, or a list of two, got {described(images)}")
-    if len(views) != 2 or views[0].ndim != 4 or views[0].shape != views[1].shape:
+        raise TypeError(f"images must be a tensor, or a list of {count}, got {described(images)}")
+    if len(views) != count or views[0].ndim != 4 or len({view.shape for view in views}) > 1:
         raise ValueError(
-            "images must be two views of one shape: (2B, c, h, w), (2, B, c, h, w) or a pair, got "
-            f"the shapes {[tuple(view.shape) for view in views]}"
+            f"images must be num_views={count} views of one shape: ({count}B, c, h, w), "
+            f"({count}, B, c, h, w) or a list of {count}, got the shapes "
+            f"{[tuple(view.shape) for view in views]}"
         )
     if not views[0].is_floating_point():
         raise TypeError(
             f"images must be floating (normalised) to be mixed, got {views[0].dtype}: use "
             "TiedLoader(..., output='float32'), or Normalize(mean, std) of each view"
         )
-    return views[0], views[1]
+    return views
 
 
 def _blend(values: Tensor, lam: Tensor) -> Tensor:

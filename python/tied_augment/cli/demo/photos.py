@@ -13,7 +13,6 @@ from skimage import data
 from sklearn.datasets import load_sample_images
 
 from tied_augment import TwoView, View, decode
-from tied_augment.cli.sheet import contact_sheet, make_row
 
 __all__ = ["POLICY", "SIZE", "VIEW", "photographs", "write_photos", "write_sheet"]
 
@@ -48,15 +47,15 @@ def write_photos(folder: Path) -> list[Path]:
 
 def write_sheet(files: Sequence[Path], path: Path) -> None:
     """Draw a pair of views of the first file of each class, of epoch 0 with seed 0."""
+    from tied_augment.sheet import contact_sheet, headline, make_row
+
     first = {file.parent: index for index, file in reversed(list(enumerate(files)))}
+    views = TwoView(VIEW)
     rows = [
-        make_row(TwoView(VIEW), decode(files[index]), [folder.name, files[index].name], index, 0, 0)
+        make_row(views, decode(files[index]), [folder.name, files[index].name], index, 0, 0)
         for folder, index in sorted(first.items())
     ]
-    title = (
-        f"View pairs: {SIZE} x {SIZE}, {POLICY}, epoch 0, seed 0. "
-        "Photographs of scikit-image and scikit-learn"
-    )
+    title = f"{headline(views, 0, range(1))}. Photographs of scikit-image and scikit-learn"
     contact_sheet(rows, title, columns=2).save(path)
 
 
