@@ -62,7 +62,8 @@ class TiedDataset(Dataset[tuple[Any, ...]]):
             skipped it is the index of the one in its place.
         columns: of a data set whose items are dicts, the names of the image, the target, and what
             else to give. None for the only ``Image`` and ``ClassLabel`` of a data set of Hugging
-            Face's; the bytes of their files are read, undecoded.
+            Face's; the bytes of their files are read, undecoded. None for the only image and
+            ``cls`` of a ``webdataset`` pipeline in `TiedLoader`.
 
     Raises:
         TypeError: `dataset` is not map-style, or `views` is none of these.

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from torch.utils.data import IterableDataset
+
+from tied_augment.streams import ColumnStream
 
 __all__ = ["Buffers", "HuggingFace", "HuggingFaceStream"]
 
@@ -75,23 +76,17 @@ class HuggingFace:
         return None if chosen is None else chosen.column(0).to_numpy()
 
 
-class HuggingFaceStream(IterableDataset[tuple[Any, ...]]):
+class HuggingFaceStream(ColumnStream):
     """A ``datasets.IterableDataset`` as tuples, with the bytes or the path of the image's file."""
 
     def __init__(self, dataset: Any, columns: Sequence[str] | None) -> None:
-        self.dataset, self.columns = _undecoded(dataset, columns)
-
-    def __repr__(self) -> str:
-        return f"{type(self.dataset).__name__}, columns={self.columns!r}"
+        super().__init__(*_undecoded(dataset, columns))
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        """See `ColumnStream.__iter__`."""
         image, *rest = self.columns
         for item in self.dataset:
             yield _image(item[image]), *(item[column] for column in rest)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Shuffle anew: see ``datasets.IterableDataset.set_epoch``."""
-        self.dataset.set_epoch(epoch)
 
 
 def _members(chunks: Sequence[Any]) -> Buffers:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tied_augment import _core
 from tied_augment.columns import by_columns
 from tied_augment.loaded import is_a
+from tied_augment.named import NamedSample
 from tied_augment.packed.dataset import PackedDataset
 from tied_augment.packed.index import is_packed
 from tied_augment.splits import split_folders
@@ -83,12 +84,14 @@ class Item:
         image: as `Views` takes it, but never a PIL image: that has become an array.
         rest: what follows the image: target, ...
         error: why the image can't be read; None if nothing is known to be wrong.
+        name: what errors call the sample; None if they know it by its index or its file.
     """
 
     index: int
     image: Any
     rest: tuple[Any, ...]
     error: OSError | None = None
+    name: str | None = None
 
 
 def item_of(index: int, given: Any) -> Item:
@@ -101,15 +104,17 @@ def item_of(index: int, given: Any) -> Item:
         TypeError, ValueError: not a tuple or list that begins with an image.
         OSError: Pillow can't read the image.
     """
+    name = given.name if isinstance(given, NamedSample) else None
+    called = name or f"index {index}"
     try:
         parts = _parts(given)
-        return Item(index, _image(parts[0]), tuple(parts[1:]))
+        return Item(index, _image(parts[0]), tuple(parts[1:]), name=name)
     except TypeError as error:
-        raise TypeError(f"index {index}: {error}") from error
+        raise TypeError(f"{called}: {error}") from error
     except ValueError as error:
-        raise ValueError(f"index {index}: {error}") from error
+        raise ValueError(f"{called}: {error}") from error
     except OSError as error:
-        raise OSError(f"index {index}: {error}") from error
+        raise OSError(f"{called}: {error}") from error
 
 
 def _parts(given: Any) -> Sequence[Any]:

@@ -80,10 +80,10 @@ def locate(dataset: Any) -> Located | str:
     """Find where the images of `dataset` lie; the reason if only Python can read them.
 
     Known are lists of ``(path, target, ...)``, torchvision's ``ImageFolder``, ``CIFAR10`` and
-    ``CIFAR100``, timm's ``ImageDataset`` over folders, uncompressed tar files and packed data sets,
-    Hugging Face's ``Dataset``, `ArrayDataset` and `PackedDataset`. A ``Subset`` is known too, and a
-    ``ConcatDataset`` whose parts are all files or all members of archives; but not those of images
-    in memory.
+    ``CIFAR100``, timm's ``ImageDataset`` over folders, uncompressed tar files, packed data sets and
+    ``hfds/``, Hugging Face's ``Dataset``, `ArrayDataset` and `PackedDataset`. A ``Subset`` is known
+    too, and a ``ConcatDataset`` whose parts are all files or all members of archives; but not those
+    of images in memory.
 
     Later changes of the data set's lists don't change what has been found.
 
@@ -223,6 +223,8 @@ def _timm_located(dataset: Any) -> Located | str:
         chosen = _selected(whole, [index for index, _ in reader.samples])
         assert isinstance(chosen, Located)
         return replace(chosen, rest=lambda index: timm_targets(dataset, targets[index]))
+    if keeps(reader, "timm.data.readers.reader_hfds", "ReaderHfds", "__getitem__"):
+        return _timm_huggingface(dataset)
     if keeps(reader, "timm.data.readers.reader_image_tar", "ReaderImageTar", "__getitem__"):
         infos = [info for info, _ in reader.samples]
         targets = [target for _, target in reader.samples]
@@ -238,6 +240,27 @@ def _timm_located(dataset: Any) -> Located | str:
     else:
         return f"timm's {type(reader).__name__} opens the files itself"
     return _members(lambda index: timm_targets(dataset, targets[index]), archives, offsets, infos)
+
+
+def _timm_huggingface(dataset: Any) -> Located | str:
+    from tied_augment.huggingface import HuggingFace
+
+    reader = dataset.reader
+    # Older timms read the target within `__getitem__`.
+    target_of = getattr(reader, "_get_target", None)
+    if target_of is None:
+        return "this timm's ReaderHfds reads the target with the image"
+    found = _huggingface(HuggingFace(reader.dataset, (reader.image_key,)))
+    if isinstance(found, str):
+        return found
+    rows = reader.dataset.remove_columns(reader.image_key)
+    features = reader.additional_features or ()
+
+    def rest(index: int) -> tuple[Any, ...]:
+        row = rows[index]
+        return timm_targets(dataset, target_of(row), *(row[name] for name in features))
+
+    return replace(found, rest=rest)
 
 
 def _members(

@@ -109,8 +109,8 @@ def own_ranks(data: Any) -> Ranks | None:
         return _of_process_group()
     if is_a(data, "datasets", "IterableDataset"):
         return own_ranks(getattr(data, "_distributed", None))  # by split_dataset_by_node
-    if is_a(data, "tied_augment.huggingface", "HuggingFaceStream"):
-        return own_ranks(data.dataset)
+    if is_a(data, "tied_augment.streams", "ColumnStream"):
+        return data.own_ranks()  # type: ignore[no-any-return]
     within = [getattr(data, name, None) for name in ("batch_sampler", "sampler")]
     if is_a(data, "torch.utils.data", "ChainDataset"):
         within = list(data.datasets)

@@ -20,15 +20,17 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from tied_augment.arguments import check_unsigned
 from tied_augment.endings import ENDINGS
+from tied_augment.named import NamedSample
 from tied_augment.ranks import Place
-from tied_augment.webdataset import SampleReader, TarSample
+from tied_augment.remote import is_remote
+from tied_augment.webdataset import SampleReader
 
 __all__ = ["TarShards"]
 
 _logger = logging.getLogger("tied_augment.loader")
 
 
-class TarShards(IterableDataset[TarSample]):
+class TarShards(IterableDataset[NamedSample]):
     """``(bytes of the image file, target)`` from tar files, read from front to back.
 
     In a shard, the files of a sample follow each other. They share their path up to the first dot
@@ -40,8 +42,9 @@ class TarShards(IterableDataset[TarSample]):
     reaches.
 
     Args:
-        shards: the path of a tar file, or a list of paths in the same order on all ranks. The files
-            may be compressed with gzip, bzip2 or xz.
+        shards: the path of a tar file, or a list of paths in the same order on all ranks; or URLs
+            that ``fsspec`` can read, such as ``https://`` and ``s3://``. The files may be
+            compressed with gzip, bzip2 or xz.
         samples: how many samples each rank gives in an epoch; its workers give equal parts. Ranks
             end an epoch together only if they give the same number. A rank whose shards have fewer
             samples reads them again. If they have more, the rest is never given if there is no
@@ -135,7 +138,7 @@ class TarShards(IterableDataset[TarSample]):
         """The epoch that `set_epoch` was given; 0 before that."""
         return int(self._epoch)
 
-    def __iter__(self) -> Iterator[TarSample]:
+    def __iter__(self) -> Iterator[NamedSample]:
         rank, ranks = self.rank, self.world_size
         if len(self.shards) < ranks:
             raise ValueError(f"{len(self.shards)} shards can't be split among {ranks} ranks")
@@ -157,7 +160,7 @@ class TarShards(IterableDataset[TarSample]):
         # Limited before it is shuffled, so that a worker with just enough samples gives each once.
         return self._shuffled(self._read(mine, samples), np.random.default_rng(key))
 
-    def _read(self, shards: Sequence[str], samples: int | None) -> Iterator[TarSample]:
+    def _read(self, shards: Sequence[str], samples: int | None) -> Iterator[NamedSample]:
         """The samples of `shards`: each once, or over and over until there are `samples`."""
         given = 0
         while True:
@@ -189,8 +192,8 @@ class TarShards(IterableDataset[TarSample]):
         )
 
     def _shuffled(
-        self, samples: Iterator[TarSample], rng: np.random.Generator
-    ) -> Iterator[TarSample]:
+        self, samples: Iterator[NamedSample], rng: np.random.Generator
+    ) -> Iterator[NamedSample]:
         if not self.buffer:
             yield from samples
             return
@@ -225,7 +228,9 @@ def _refuse(path: str) -> None:
         raise ValueError(f"shards must be tar files, {path!r} is a folder")
     if os.path.exists(path) and not os.path.isfile(path):
         raise ValueError(f"shards must be tar files, {path!r} is not a regular file")
-    if set("*?{") & set(path) and not os.path.exists(path):
+    # A URL may have a query.
+    patterns = "*{" if is_remote(path) else "*?{"
+    if set(patterns) & set(path) and not os.path.exists(path):
         raise ValueError(
             f"shards must be paths, patterns are not expanded: {path!r}; "
             "sorted(glob.glob(pattern)) gives them"

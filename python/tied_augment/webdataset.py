@@ -15,13 +15,15 @@ import logging
 import os
 import tarfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import groupby
 
-__all__ = ["SampleReader", "TarSample"]
+from tied_augment.named import NamedSample
+from tied_augment.remote import is_remote, open_remote
+
+__all__ = ["SampleReader"]
 
 _logger = logging.getLogger("tied_augment.loader")
-
-TarSample = tuple[bytes, int]
 
 
 class SampleReader:
@@ -39,19 +41,21 @@ class SampleReader:
         self._cut: set[str] = set()
         self._left_out: set[tuple[str, ...]] = set()
 
-    def samples(self, shard: str) -> Iterator[TarSample]:
+    def samples(self, shard: str) -> Iterator[NamedSample]:
         """The samples of an archive, in its order.
 
         Raises:
             OSError, tarfile.TarError: the archive can't be read, is not a regular file, or ends
                 within a member.
+            ImportError: the archive is remote, and fsspec is missing.
             ValueError: a sample without a target.
         """
         # Opening a FIFO would wait for a writer.
         if os.path.exists(shard) and not os.path.isfile(shard):
             raise OSError(f"{shard} is not a regular file")
         try:
-            with tarfile.open(shard, "r|*") as archive:
+            remote = open_remote(shard) if is_remote(shard) else nullcontext()
+            with remote as file, tarfile.open(shard, "r|*", file) as archive:
                 files = (member for member in archive if member.isfile())
                 for key, members in groupby(files, _key):
                     yield from self._sample(archive, members, key, shard)
@@ -61,7 +65,7 @@ class SampleReader:
 
     def _sample(
         self, archive: tarfile.TarFile, members: Iterator[tarfile.TarInfo], key: str, shard: str
-    ) -> Iterator[TarSample]:
+    ) -> Iterator[NamedSample]:
         """The sample of the files with one key; nothing if there is no image among them."""
         image: bytes | None = None
         target = b""
@@ -78,7 +82,7 @@ class SampleReader:
         if image is None:
             self._warn_of_left_out(key, tuple(endings), shard)
         else:
-            yield image, self._number(target, key, shard)
+            yield NamedSample((image, self._number(target, key, shard)), f"{shard}, {key}")
 
     def _number(self, target: bytes, key: str, shard: str) -> int:
         if self._target is None:

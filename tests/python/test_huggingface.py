@@ -126,6 +126,33 @@ def test_tied_dataset_in_workers(files):
     assert len(pickle.loads(pickle.dumps(dataset))) == len(files)
 
 
+@pytest.mark.parametrize("features", [None, "w"], ids=["target", "features"])
+def test_timms_data_set_of_hugging_face(files, parquet, features):
+    from timm.data import ImageDataset
+    from timm.data.readers.reader_hfds import ReaderHfds
+
+    reader = ReaderHfds(
+        str(parquet), root=str(parquet / "cache"), split="train", additional_features=features
+    )
+    timms = ImageDataset(None, reader=reader, additional_features=features)
+    assert len(timms) == len(files)
+    loader = TiedLoader(timms, VIEWS, batch_size=4, shuffle=True, seed=5)
+    assert "read natively" in repr(loader)
+    order = list(loader.sampler)
+    batches = list(loader)
+    images = torch.cat([batch[0] for batch in batches], dim=1)
+    assert (images != expected(files, order, 0, 5)).sum() == 0
+    rest = [torch.cat(parts).tolist() for parts in list(zip(*batches, strict=True))[1:]]
+    want = [list(timms[index][1:]) for index in order]
+    assert rest == [list(parts) for parts in zip(*want, strict=True)]
+    assert rest[0] == [index % 3 for index in order]
+    by_python = TiedDataset(timms, VIEWS, seed=5)
+    by_python.set_epoch(0)
+    assert torch.equal(
+        by_python[3][0][0], torch.from_numpy(VIEWS.batch(files, range(len(files)), 0, 5))[0, 3]
+    )
+
+
 def test_streams(files, parquet):
     stream = load(parquet, streaming=True)
     for columns in (None, ("image", "label")):

@@ -171,7 +171,7 @@ class Iteration(Iterator[Any]):
         """Wait until the core is done with a batch: the positions that failed, and why."""
         while (failures := self._core.wait(_NAP)) is None:
             INSIDE.check()
-        return [(position, batch.unreadable.get(position, error)) for position, error in failures]
+        return [(position, batch.failure(position, error)) for position, error in failures]
 
 
 def _close(core: _core.Loader, feed: Feed) -> None:

@@ -30,6 +30,7 @@ class Pending:
         memory: what the core writes.
         rest: of each sample, what follows the image; empty if it is found by index.
         came: of a stream, the samples as they came.
+        names: of each sample, what errors call it; empty if the core knows its file.
         unreadable: why the data set's own code or Pillow couldn't read the sample at a position.
         in_a_row: how many samples have been skipped at a position.
         begun: set once the core has the batch, or `error` or `ended` is set.
@@ -44,6 +45,7 @@ class Pending:
     memory: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8, device="cpu"))
     rest: list[tuple[Any, ...]] = field(default_factory=list)
     came: list[Item] = field(default_factory=list)
+    names: list[str | None] = field(default_factory=list)
     unreadable: dict[int, OSError] = field(default_factory=dict)
     in_a_row: dict[int, int] = field(default_factory=dict)
     begun: threading.Event = field(default_factory=threading.Event)
@@ -54,12 +56,30 @@ class Pending:
         """Make the batch of these samples, without their images, which go to the core."""
         self.indices = np.asarray([item.index for item in items], np.uint64)
         self.rest = [item.rest for item in items]
+        self.names = [item.name for item in items]
         self.unreadable = {n: item.error for n, item in enumerate(items) if item.error is not None}
 
     def put(self, position: int, item: Item) -> None:
         """Replace the sample at a position."""
         self.indices[position] = item.index
         self.rest[position] = item.rest
+        self.names[position] = item.name
         self.unreadable.pop(position, None)
         if item.error is not None:
             self.unreadable[position] = item.error
+
+    def failure(self, position: int, error: Exception) -> Exception:
+        """Why the sample at a position failed, with its name.
+
+        Args:
+            position: in the batch.
+            error: the core's.
+        """
+        if position in self.unreadable:
+            return self.unreadable[position]
+        name = self.names[position] if self.names else None
+        if name is None:
+            return error
+        named = type(error)(f"{name}: {error}")
+        named.__cause__ = error
+        return named

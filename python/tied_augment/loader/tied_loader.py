@@ -64,8 +64,8 @@ class TiedLoader(Iterable[Any]):
     epoch). A sampler that draws from elsewhere must give the same order everywhere itself.
     Samplers and streams that split by rank themselves are not split again: those with
     `num_replicas` and `rank` (torch's and timm's distributed ones), Accelerate's
-    ``BatchSamplerShard``, `TarShards`, timm's ``IterableImageDataset``, and any object whose
-    attribute `splits_by_rank` is true.
+    ``BatchSamplerShard``, `TarShards`, timm's ``IterableImageDataset``, a ``WebDataset`` with
+    ``split_by_node``, and any object whose attribute `splits_by_rank` is true.
 
     Args:
         dataset: a map-style or iterable data set of ``(image, target, ...)``, or the path of an
