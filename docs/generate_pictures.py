@@ -1,4 +1,4 @@
-"""Draw docs/pictures/views.png, the README's view pairs, of photographs that ship with scikit-image.
+"""Draw docs/pictures/views.png, the README's view pairs, of photographs that ship in wheels.
 
     python docs/generate_pictures.py
 
