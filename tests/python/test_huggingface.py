@@ -127,12 +127,17 @@ def test_tied_dataset_in_workers(files):
 
 
 @pytest.mark.parametrize("features", [None, "w"], ids=["target", "features"])
-def test_timms_data_set_of_hugging_face(files, parquet, features):
+def test_timms_data_set_of_hugging_face(files, tmp_path, features):
     from timm.data import ImageDataset
     from timm.data.readers.reader_hfds import ReaderHfds
 
+    (tmp_path / "set").mkdir()
+    table(files).to_parquet(tmp_path / "set" / "train.parquet", batch_size=5)
     reader = ReaderHfds(
-        str(parquet), root=str(parquet / "cache"), split="train", additional_features=features
+        str(tmp_path / "set"),
+        root=str(tmp_path / "cache"),
+        split="train",
+        additional_features=features,
     )
     timms = ImageDataset(None, reader=reader, additional_features=features)
     assert len(timms) == len(files)
