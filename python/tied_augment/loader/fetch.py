@@ -227,12 +227,11 @@ class StreamFeed(_ThreadFeed):
     def replace(self, batch: Pending, failed: Sequence[int]) -> None:
         """See `Feed.replace`."""
         # Not by the next in the stream: which one that is depends on how far ahead has been read.
-        others = batch.came
-        if self._first and len(failed) == len(others):
-            others = self._first
+        if self._first and len(failed) == len(batch.came):
+            batch.came = self._first
         images = []
         for position in failed:
-            other = others[(position + batch.in_a_row[position]) % len(others)]
+            other = batch.came[(position + batch.in_a_row[position]) % len(batch.came)]
             batch.put(position, other)
             images.append(other.image)
         self._submission.redo(batch, None, images, failed)
