@@ -317,6 +317,12 @@ def test_what_splits_by_itself_needs_as_many(sets):
     with pytest.raises(RuntimeError, match="does not give the batches"):
         iter(resumed)
 
+    shared = TiedLoader(sets["list"], VIEWS, 2, shuffle=True, rank=0, world_size=2)
+    next(iter(shared))
+    loader.load_state_dict(shared.state_dict())
+    with pytest.raises(RuntimeError, match="does not give the batches"):
+        iter(loader)
+
     loader = TiedLoader(Marked(sets["list"]), VIEWS, 2)
     next(iter(loader))
     state = loader.state_dict()

@@ -122,7 +122,7 @@ class Indexed(Data):
         occurrences = samplers.Occurrences(length, views, self.sampler)
         if state is None:
             self.random = self.random_state(progress.epoch)
-            return self._pending(self._batches, length, occurrences)
+            return self._pending(iter(self._batches), length, occurrences)
         self.random = state.random
         progress.entries, progress.checksum = state.entries, state.checksum
         if self._share is not None:
@@ -147,6 +147,8 @@ class Indexed(Data):
     def _differs(self, progress: Progress, state: State) -> bool:
         # Each rank may get the state of another, as under Lightning. A sampler that splits the data
         # shows only its own rank's order, which can't be compared with another's then.
+        if state.checksum_of is None:
+            return True
         if state.checksum_of != self.rank_of_order():
             return False
         return progress.checksum != state.checksum

@@ -280,7 +280,8 @@ class TiedLoader(Iterable[Any]):
             sampler_epoch = epochs.sampler_epoch
         else:
             # Between epochs the sampler's epoch may not be set yet.
-            progress, random = Progress(epochs.next), data.random_state(epochs.next)
+            progress = Progress(epochs.next, world_size=data.ranks().world_size)
+            random = data.random_state(epochs.next)
             sampler_epoch = None
         return State(
             epoch=progress.epoch,
@@ -290,7 +291,7 @@ class TiedLoader(Iterable[Any]):
             sampler_epoch=sampler_epoch,
             random=random,
             seed=self.seed,
-            world_size=data.ranks().world_size,
+            world_size=progress.world_size,
             checksum_of=data.rank_of_order(),
         ).to_dict()
 
