@@ -46,8 +46,7 @@ def main(folder, saved, dying):
         trained, worlds = checkpoint["trained"], checkpoint["worlds"]
     worlds = [*worlds, dist.get_world_size()]
     first_start = len(worlds) == 1
-    epoch = loader.state_dict()["epoch"]
-    while epoch < EPOCHS:
+    while (epoch := loader.state_dict()["epoch"]) < EPOCHS:
         for step, (_, _, indices) in enumerate(loader, 1):
             parts = [torch.empty(0)] * dist.get_world_size()
             dist.all_gather_object(parts, indices)
@@ -59,7 +58,6 @@ def main(folder, saved, dying):
             last = first_start and epoch == 1 and step == DIES_AFTER
             if last and os.environ["HOST"] == "b" and dying != "none":
                 die(dying)
-        epoch += 1
     if dist.get_rank() == 0:
         save(saved, {"loader": loader.state_dict(), "trained": trained, "worlds": worlds})
     dist.barrier()

@@ -12,6 +12,7 @@ from torch.utils.data.distributed import DistributedSampler
 
 from tied_augment import PackedDataset, TiedLoader, TwoView, View
 from tied_augment.loader import EpochSampler
+from tied_augment.loader.data import is_stream
 
 VIEWS = TwoView(View(8))
 COUNT = 53
@@ -28,12 +29,14 @@ def sets(tmp_path_factory):
     more = [samples[0], *samples, samples[0]]
     features = Features({"image": Image(), "label": Value("int64")})
     columns = {"image": [path for path, _ in samples], "label": list(range(COUNT))}
+    arrow = Dataset.from_dict(columns, features=features)
     return {
         "list": samples,
         "python": Items(samples),
         "subset": Subset(more, range(1, COUNT + 1)),
         "packed": packed,
-        "hugging face": Dataset.from_dict(columns, features=features),
+        "hugging face": arrow,
+        "hugging face stream": arrow.to_iterable_dataset(num_shards=2),
         "stream": Stream(samples),
     }
 
@@ -99,8 +102,12 @@ def order_of(epoch):
 
 
 def maker(dataset, batch_size, **options):
-    stream = isinstance(dataset, Stream)
-    options = {"shuffle": not stream, "seed": SEED, "threads": 1, "return_index": True} | options
+    options = {
+        "shuffle": not is_stream(dataset),
+        "seed": SEED,
+        "threads": 1,
+        "return_index": True,
+    } | options
 
     def make(**place):
         return TiedLoader(dataset, VIEWS, batch_size, **options, **place)
@@ -154,7 +161,7 @@ def test_any_number_of_ranks_goes_on_from_any_other(sets, before, after):
         assert [len(loader) for loader in loaders] == [len(loader) for loader in fresh]
 
 
-KINDS = ["list", "python", "subset", "packed", "hugging face", "stream"]
+KINDS = ["list", "python", "subset", "packed", "hugging face", "stream", "hugging face stream"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -168,7 +175,9 @@ def test_every_kind_of_data_set_goes_on_several_times(sets, kind, sizes):
         came, state = steps_of(loaders_of(size, maker(sets[kind], batch_size), state), limit)
         samples += came
     fill = (done - COUNT) % sizes[-1]
-    if kind == "stream":  # samples are numbered as they come, also those that fill the last group
+    if is_stream(
+        sets[kind]
+    ):  # samples are numbered as they come, also those that fill the last group
         assert [index for index, _ in samples] == list(range(COUNT + fill))
         samples, fill = samples[:COUNT], 0
     assert_in_order(samples, whole, fill)
