@@ -10,7 +10,7 @@ of everything else.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, cycle, islice
 from typing import Any, TypeVar
@@ -41,24 +41,29 @@ class Ranks:
     rank: int = 0
     world_size: int = 1
 
-    def groups(self, entries: Iterable[Entry], drop_last: bool) -> Iterator[list[Entry]]:
+    def groups(
+        self, entries: Iterable[Entry], drop_last: bool, done: Sequence[Entry] = ()
+    ) -> Iterator[list[Entry]]:
         """Groups of `world_size` entries, one entry per rank.
 
         An incomplete last group is dropped, or filled from the first entries, as in torch's
         ``DistributedSampler``.
+
+        Args:
+            entries: what is split.
+            drop_last: drop an incomplete last group.
+            done: the first entries of an epoch that goes on with `entries`, `world_size` of them
+                or all that there are.
         """
         iterator = iter(entries)
-        first: list[Entry] = []
+        first = list(done)
         while group := list(islice(iterator, self.world_size)):
-            first = first or group
+            if len(first) < self.world_size:
+                first = (first + group)[: self.world_size]
             if len(group) == self.world_size:
                 yield group
             elif not drop_last:
                 yield list(islice(chain(group, cycle(first)), self.world_size))
-
-    def part(self, entries: Iterable[Entry], drop_last: bool) -> Iterator[Entry]:
-        """This rank's entry of each group."""
-        return (group[self.rank] for group in self.groups(entries, drop_last))
 
     def count(self, entries: int, drop_last: bool) -> int:
         """How many entries each rank gets."""

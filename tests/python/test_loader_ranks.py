@@ -321,15 +321,6 @@ def test_a_batch_without_a_good_sample_is_no_step_less(numbered, caplog):
         list(hopeless)
 
 
-def test_the_state_of_another_number_of_processes_is_refused(numbered):
-    zero, _ = ranks_of(2, lambda **r: TiedLoader(Items(numbered), VIEWS, 2, True, **r))
-    next(iter(zero))
-    alone = TiedLoader(Items(numbered), VIEWS, 2, True)
-    alone.load_state_dict(zero.state_dict())
-    with pytest.raises(ValueError, match="of a run with 2 processes, but there are 1"):
-        iter(alone)
-
-
 def test_the_process_group_is_asked_at_each_iteration(numbered, monkeypatch, caplog):
     loader = TiedLoader(Items(numbered), VIEWS, 5)
     assert len(loader) == 3

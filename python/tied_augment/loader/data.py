@@ -82,7 +82,7 @@ class Data(ABC):
         """The batches of an epoch from `progress` on.
 
         Args:
-            progress: the epoch, and how many batches of it are done; its checksum is computed.
+            progress: the epoch, and how many batches of it are done. The rest of it is set here.
             views: how many views a sample has, at most.
             state: the loader's, if the epoch has begun before.
 
@@ -96,7 +96,7 @@ class Data(ABC):
 
         Args:
             submission: what the core must know.
-            done: how many batches of the epoch are done.
+            done: how many entries of the epoch's order are done (`State.entries`).
             keep_first: see `StreamPart.keep_first`.
         """
 
@@ -113,8 +113,12 @@ class Data(ABC):
         """This process among those that share the data."""
         return self.own_ranks() or self.place.now()
 
-    def random_state(self) -> dict[str, torch.Tensor]:
-        """All that the samplers draw from, as it is now."""
+    def split_by(self) -> str | None:
+        """The type that splits the data by itself; None if the loader splits it."""
+        return type(self.orderer).__name__ if self.own_ranks() else None
+
+    def random_state(self, epoch: int) -> dict[str, torch.Tensor]:  # noqa: ARG002
+        """All that the samplers will draw from in an epoch that begins now."""
         return {}
 
     def rank_of_order(self) -> int | None:
@@ -133,6 +137,5 @@ class Data(ABC):
 
     def summary(self) -> str:
         """Which part of the data this process takes, and who reads it."""
-        split_by = type(self.orderer).__name__ if self.own_ranks() else None
-        part = report.part(self.ranks(), split_by, self.order.stream)
+        part = report.part(self.ranks(), self.split_by(), self.order.stream)
         return f"{part}; {report.reading(self.reason)}"

@@ -42,6 +42,11 @@ class Start:
         """How many batches of the epoch are done."""
         return 0 if self.state is None else self.state.batches
 
+    @property
+    def entries(self) -> int:
+        """How far that is in the epoch's order (`State.entries`)."""
+        return 0 if self.state is None else self.state.entries
+
 
 class Epochs:
     """The epochs of a loader, of its samplers and of its data set.
@@ -82,15 +87,20 @@ class Epochs:
         self._set_sampler(self.next)
         self._known = self._now()
 
-    def begin(self, world_size: int) -> Start:
+    def begin(self, world_size: int, split_by: str | None) -> Start:
         """Where the next iteration begins. The epoch of samplers and stream is set.
 
+        Args:
+            world_size: how many processes share the data.
+            split_by: what splits the data by itself; None if the loader does.
+
         Raises:
-            ValueError: a state was loaded that is of another number of processes.
+            ValueError: a state was loaded that is of another number of processes, which `split_by`
+                can't go on from.
         """
         state = self._state()
-        if state is not None:
-            state.refuse_other_world_size(world_size)
+        if state is not None and split_by is not None:
+            state.refuse_other_world_size(world_size, split_by)
         self.loaded = None
         start = Start(self._epoch() if state is None else state.epoch, state)
         if state is not None:

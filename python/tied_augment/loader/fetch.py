@@ -12,7 +12,7 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, count, islice
 from typing import Any
 
 import numpy as np
@@ -94,6 +94,11 @@ def _item(index: int, read: Callable[[int], Any]) -> Item:
         return Item(index, b"", (), error)
 
 
+def _given(number: int, given: Any) -> Item:
+    """The item that a stream gave."""
+    return _item(number, lambda _: given)
+
+
 class FetchedFeed(_ThreadFeed):
     """Items of a map-style data set.
 
@@ -138,12 +143,13 @@ class StreamPart:
     """Which samples of a stream make this rank's batches.
 
     Attributes:
-        samples: this rank's, from the beginning.
-        batch_size: of these.
-        drop_last: leave out what does not fill a batch.
-        done: how many of the samples are passed over.
-        ranks: this rank and the number of all. They number the samples: the n-th one here is number
-            rank + n * world_size of all.
+        samples: of all ranks, from the beginning; or this rank's, if `is_split`.
+        batch_size: of this rank's samples.
+        drop_last: leave out what does not fill a batch, or a group of all ranks.
+        done: how many samples of all ranks are passed over.
+        ranks: this rank and the number of all.
+        is_split: whether the stream splits by rank itself. Then the n-th sample of this rank is
+            number rank + n * world_size of all.
         keep_first: keep the first batch, whose samples replace those of a batch without a good one.
             Among several ranks such a batch may not be left out, as the others would wait for it.
     """
@@ -153,11 +159,26 @@ class StreamPart:
     drop_last: bool
     done: int
     ranks: Ranks
+    is_split: bool
     keep_first: bool
 
-    def number(self, position: int) -> int:
-        """The number in the whole stream of a sample of this rank."""
-        return self.ranks.rank + self.ranks.world_size * position
+    def __iter__(self) -> Iterator[tuple[int, bool, Any]]:
+        """Of each of this rank's samples its number among all, whether it is done, and itself."""
+        rank, size = self.ranks.rank, self.ranks.world_size
+        if self.is_split:
+            for number, sample in zip(count(rank, size), self.samples):
+                yield number, number < self.done, sample
+            return
+        samples = iter(self.samples)
+        first = []
+        for number, sample in enumerate(islice(samples, self.done)):
+            if number < size:
+                first.append(sample)
+            if number % size == rank:
+                yield number, True, sample
+        groups = self.ranks.groups(samples, self.drop_last, first)
+        for number, group in zip(count(self.done + rank, size), groups):
+            yield number, False, group[rank]
 
 
 class StreamFeed(_ThreadFeed):
@@ -166,40 +187,38 @@ class StreamFeed(_ThreadFeed):
     def __init__(self, submission: Submission, part: StreamPart) -> None:
         super().__init__(submission)
         self._part = part
-        self._done = part.done
         self._first: list[Item] = []
-        self._iterator: Iterator[Any] | None = None
+        self._samples: Iterator[tuple[int, bool, Any]] | None = None
 
     def _fetch(self, batch: Pending) -> None:
-        if self._iterator is None:
-            self._iterator = iter(self._part.samples)
-            for position, given in enumerate(islice(self._iterator, self._done)):
+        if self._samples is None:
+            self._samples = iter(self._part)
+            for number, done, given in self._samples:
                 if self._stop.is_set():
                     return
-                if self._keeps(position):
-                    self._first.append(self._item(position, given))
+                if not done:
+                    self._samples = chain([(number, done, given)], self._samples)
+                    break
+                if self._keeps():
+                    self._first.append(_given(number, given))
         size = self._part.batch_size
-        for position, given in enumerate(islice(self._iterator, size), self._done):
+        for number, _, given in islice(self._samples, size):
             if self._stop.is_set():
                 return
-            item = self._item(position, given)
+            item = _given(number, given)
             batch.came.append(item)
-            if self._keeps(position):
+            if self._keeps():
                 self._first.append(item)
-        count = len(batch.came)
-        if count == 0 or (self._part.drop_last and count < size):
+        came = len(batch.came)
+        if came == 0 or (self._part.drop_last and came < size):
             batch.ended = True
             return
         batch.take(batch.came)
-        batch.first_views = np.zeros(count, np.uint16)
-        self._done += count
+        batch.first_views = np.zeros(came, np.uint16)
         self._submission.begin(batch, None, [item.image for item in batch.came])
 
-    def _item(self, position: int, given: Any) -> Item:
-        return _item(self._part.number(position), lambda _: given)
-
-    def _keeps(self, position: int) -> bool:
-        return self._part.keep_first and position < self._part.batch_size
+    def _keeps(self) -> bool:
+        return self._part.keep_first and len(self._first) < self._part.batch_size
 
     def lost(self, batch: Pending, failed: int) -> bool:
         """See `Feed.lost`: in a single process a batch's own samples are all there is."""
@@ -208,12 +227,11 @@ class StreamFeed(_ThreadFeed):
     def replace(self, batch: Pending, failed: Sequence[int]) -> None:
         """See `Feed.replace`."""
         # Not by the next in the stream: which one that is depends on how far ahead has been read.
-        others = batch.came
-        if self._first and len(failed) == len(others):
-            others = self._first
+        if self._first and len(failed) == len(batch.came):
+            batch.came = self._first
         images = []
         for position in failed:
-            other = others[(position + batch.in_a_row[position]) % len(others)]
+            other = batch.came[(position + batch.in_a_row[position]) % len(batch.came)]
             batch.put(position, other)
             images.append(other.image)
         self._submission.redo(batch, None, images, failed)

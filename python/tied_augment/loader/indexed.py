@@ -100,9 +100,12 @@ class Indexed(Data):
         """See `Data.orderer`."""
         return self.batch_sampler if self.sampler is None else self.sampler
 
-    def random_state(self) -> dict[str, torch.Tensor]:
+    def random_state(self, epoch: int) -> dict[str, torch.Tensor]:
         """See `Data.random_state`."""
-        return samplers.random_state([self.sampler, self.batch_sampler])
+        nested = [self.sampler, self.batch_sampler]
+        if self._share is None:
+            return samplers.random_state(nested)
+        return self._share.random_state(nested, epoch)
 
     def rank_of_order(self) -> int | None:
         """See `Data.rank_of_order`: samplers that split the data show their own part only."""
@@ -111,31 +114,41 @@ class Indexed(Data):
 
     def begin(self, progress: Progress, views: int, state: State | None) -> Iterator[Pending]:
         """See `Data.begin`."""
+        progress.world_size = self.ranks().world_size
         if self._share is not None:
             self._share.epoch = progress.epoch
-        if state is None:
-            self.random = self.random_state()
-            begun = iter(self._batches)
-        else:
-            self.random = state.random
-            nested = [self.sampler, self.batch_sampler]
-            begun = samplers.begin(self._batches, nested, self.random, progress.batches)
+            progress.of_batches = self._share.of_batches
         length = len(self.dataset)
         occurrences = samplers.Occurrences(length, views, self.sampler)
+        if state is None:
+            self.random = self.random_state(progress.epoch)
+            return self._pending(iter(self._batches), length, occurrences)
+        self.random = state.random
+        progress.entries, progress.checksum = state.entries, state.checksum
+        if self._share is not None:
+            return self._pending(self._rest(self._share, state), length, occurrences)
+        nested = [self.sampler, self.batch_sampler]
+        begun = samplers.begin(self._batches, nested, self.random, progress.batches)
         pending = self._pending(begun, length, occurrences)
         done = list(islice(pending, progress.batches))
         progress.checksum = done[-1].checksum if done else 0
-        if state is not None and (len(done) < progress.batches or self._differs(progress, state)):
-            raise RuntimeError(
-                "the sampler does not give the batches that it gave before the state was "
-                "saved: it must be the same one, over the same data set, and draw its order "
-                "from its epoch or from torch's random state"
-            )
+        if len(done) < progress.batches or self._differs(progress, state):
+            raise RuntimeError(samplers.OTHER_ORDER)
         return pending
+
+    def _rest(self, share: Share, state: State) -> Iterable[Any]:
+        """The batches that `state` says are left."""
+        samplers.restore_generators([self.sampler, self.batch_sampler], state.random)
+        rest = share.rest(state)
+        if share.of_batches:
+            return rest
+        return BatchSampler(rest, self.order.batch_size, self.order.drop_last)
 
     def _differs(self, progress: Progress, state: State) -> bool:
         # Each rank may get the state of another, as under Lightning. A sampler that splits the data
         # shows only its own rank's order, which can't be compared with another's then.
+        if state.checksum_of is None:
+            return True
         if state.checksum_of != self.rank_of_order():
             return False
         return progress.checksum != state.checksum

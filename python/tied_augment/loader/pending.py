@@ -29,7 +29,7 @@ class Pending:
         checksum: over the epoch's order up to this batch; 0 in a stream.
         memory: what the core writes.
         rest: of each sample, what follows the image; empty if it is found by index.
-        came: of a stream, the samples as they came.
+        came: of a stream, the samples as they came; those of another batch if none of them is good.
         names: of each sample, what errors call it; empty if the core knows its file.
         unreadable: why the data set's own code or Pillow couldn't read the sample at a position.
         in_a_row: how many samples have been skipped at a position.

@@ -22,6 +22,7 @@ from torch.utils.data import Sampler
 from tied_augment.arguments import check_bool, check_unsigned
 
 __all__ = [
+    "OTHER_ORDER",
     "Asked",
     "Drawn",
     "EpochSampler",
@@ -31,7 +32,16 @@ __all__ = [
     "checksum",
     "index_of",
     "random_state",
+    "restore_generators",
+    "seeded",
 ]
+
+
+OTHER_ORDER = (
+    "the sampler does not give the batches that it gave before the state was saved: it must be the "
+    "same one, over the same data set, and draw its order from its epoch or from torch's random "
+    "state"
+)
 
 
 class EpochSampler(Sampler[int]):
@@ -208,6 +218,20 @@ def random_state(samplers: Sequence[Any]) -> dict[str, torch.Tensor]:
     return state
 
 
+def restore_generators(samplers: Sequence[Any], state: dict[str, torch.Tensor]) -> None:
+    """Set the samplers' own generators to what `random_state` gave."""
+    for sampler in samplers:
+        generator = getattr(sampler, "generator", None)
+        if isinstance(generator, torch.Generator) and "generator" in state:
+            generator.set_state(state["generator"])
+
+
+def seeded(*key: int) -> torch.Tensor:
+    """A global random state that follows from `key` alone."""
+    seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
+    return torch.Generator("cpu").manual_seed(seed).get_state()
+
+
 def begin(
     batch_sampler: Iterable[Any],
     samplers: Sequence[Any],
@@ -224,10 +248,7 @@ def begin(
         state: what `random_state` gave before the epoch.
         done: how many batches are done, which come first again.
     """
-    for sampler in samplers:
-        generator = getattr(sampler, "generator", None)
-        if isinstance(generator, torch.Generator) and "generator" in state:
-            generator.set_state(state["generator"])
+    restore_generators(samplers, state)
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(state["global"])
         batches = iter(batch_sampler)

@@ -42,19 +42,20 @@ class Streamed(Data):
 
     def begin(self, progress: Progress, views: int, state: State | None) -> Iterator[Pending]:  # noqa: ARG002
         """See `Data.begin`: the stream says when it ends."""
+        progress.world_size = self.ranks().world_size
+        progress.entries = 0 if state is None else state.entries
         return iter(Pending, None)
 
     def feed(self, submission: Submission, done: int, keep_first: bool) -> Feed:
         """See `Data.feed`."""
-        ranks, samples = self.ranks(), self.dataset
-        if self.own_ranks() is None:
-            samples = ranks.part(samples, self.order.drop_last)
+        ranks = self.ranks()
         part = StreamPart(
-            samples,
+            self.dataset,
             batch_size=self.order.batch_size,
             drop_last=self.order.drop_last,
-            done=done * self.order.batch_size,
+            done=done,
             ranks=ranks,
+            is_split=self.own_ranks() is not None,
             keep_first=keep_first and ranks.world_size > 1,
         )
         return StreamFeed(submission, part)

@@ -238,7 +238,7 @@ class TiedLoader(Iterable[Any]):
         data.find()
         batches = operator.length_hint(self, -1)
         self._announcement.make(data.summary(), batches, data.place, data.own_ranks())
-        start = self._epochs.begin(data.ranks().world_size)
+        start = self._epochs.begin(data.ranks().world_size, data.split_by())
         progress = Progress(start.epoch, start.batches)
         views = self.views
         shapes = [Shape.of(each) for each in views]
@@ -253,7 +253,7 @@ class TiedLoader(Iterable[Any]):
             self._output.channels_last,
         )
         submission = Submission(core, shapes, self._output, self._memory)
-        feed = data.feed(submission, start.batches, self._skips.on_error == "skip")
+        feed = data.feed(submission, start.entries, self._skips.on_error == "skip")
         deliver = Delivery(
             self._output,
             shapes,
@@ -280,31 +280,35 @@ class TiedLoader(Iterable[Any]):
             sampler_epoch = epochs.sampler_epoch
         else:
             # Between epochs the sampler's epoch may not be set yet.
-            progress, random = Progress(epochs.next), data.random_state()
+            progress = Progress(epochs.next, world_size=data.ranks().world_size)
+            random = data.random_state(epochs.next)
             sampler_epoch = None
         return State(
             epoch=progress.epoch,
             batches=progress.batches,
+            entries=progress.entries,
             checksum=progress.checksum,
             sampler_epoch=sampler_epoch,
             random=random,
             seed=self.seed,
-            world_size=data.ranks().world_size,
+            world_size=progress.world_size,
             checksum_of=data.rank_of_order(),
         ).to_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Let the next iteration go on where a `state_dict` was taken, with the same batches.
 
-        Data set, sampler, views, batch size and number of processes must be the same; `threads`,
-        `prefetch` and the form of the output may differ. Each rank can go on from the state of any:
-        Lightning gives all ranks that of rank 0. A stream is read from its start, and the samples
-        of the batches that are done are passed over.
+        Data set, sampler and views must be the same; `threads`, `prefetch` and the form of the
+        output may differ. Each rank can go on from the state of any: Lightning gives all ranks that
+        of rank 0. With another batch size or number of processes, the samples that are left come in
+        the same order, with the same views, in other batches. This needs a sampler or stream that
+        does not split by rank itself; otherwise the next iteration is a ValueError. A stream is
+        read from its start, and what is done is passed over.
 
         Raises:
             ValueError: not a state of a loader, or one of a loader with another seed.
         """
-        self._epochs.loaded = State.of_dict(state, self.seed)
+        self._epochs.loaded = State.of_dict(state, self.seed, self._data.order.batch_size)
 
     @property
     def skipped(self) -> int:
