@@ -3,8 +3,8 @@
 Usage: elastic_run.py FOLDER SAVED DYING
 
 It trains for two epochs on FOLDER. Rank 0 saves after every second step what the loader's state
-is and which samples have been trained on. The process on host ``b`` dies in epoch 1: DYING is
-``worker``, ``host`` (with its torchrun) or ``none``.
+is and which samples have been trained on. If DYING is ``host``, not ``none``, the process on host
+``b`` and its torchrun get SIGKILL in epoch 1.
 """
 
 import os
@@ -22,9 +22,8 @@ EPOCHS = 2
 DIES_AFTER = 5  # steps of epoch 1, of which the last is not saved
 
 
-def die(dying):
-    if dying == "host":
-        os.kill(os.getppid(), signal.SIGKILL)
+def die():
+    os.kill(os.getppid(), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -56,8 +55,8 @@ def main(folder, saved, dying):
                 save(saved, {"loader": state, "trained": trained, "worlds": worlds})
             dist.barrier()
             last = first_start and epoch == 1 and step == DIES_AFTER
-            if last and os.environ["HOST"] == "b" and dying != "none":
-                die(dying)
+            if last and os.environ["HOST"] == "b" and dying == "host":
+                die()
     if dist.get_rank() == 0:
         save(saved, {"loader": loader.state_dict(), "trained": trained, "worlds": worlds})
     dist.barrier()
