@@ -18,7 +18,8 @@
 //! - **One branch ends a block.** The end of the block is an advance past the last coefficient, and
 //!   so is what the table does not resolve. The places past the last coefficient are that of the DC
 //!   coefficient, which is written last.
-//! - **Other MCUs are passed over** ([`skip`]), those beside and above what is wanted. Only lengths and positions count there, and more symbols fit into one look-up.
+//! - **Other MCUs are passed over** ([`skip`]), those beside and above what is wanted. Only lengths
+//!   and positions count there, and more symbols fit into one look-up.
 //!
 //! Tables are kept from file to file ([`tables`]), since most files have the same ones.
 
