@@ -11,12 +11,12 @@
 //!                                                             image it lies
 //! ```
 //!
-//! JPEG goes through libjpeg-turbo, which Pillow uses as well, and decodes little more than the
-//! region. The Huffman codes of most files are decoded by this crate, which gives libjpeg the same
-//! coefficients in half the time ([`Entropy`]). Rows above it must still be entropy-decoded, so one
-//! read of the union of two crops is cheaper than two reads. Packed images ([`crate::packed`]) have
-//! the coefficients of a JPEG file without that, and this crate makes pixels of most of them without
-//! libjpeg. The other formats go through one crate each and are decoded whole. Where a crate would
+//! JPEG headers are read by libjpeg-turbo, which Pillow uses as well. The Huffman codes of most files
+//! are decoded by this crate, in half of libjpeg's time ([`Entropy`]). On x86-64 this crate makes
+//! pixels of most coefficients as well, bit for bit as libjpeg, which does the rest. Little more than
+//! the parts is decoded. Rows above them must still be entropy-decoded, so one read of two crops is
+//! cheaper than two reads. Packed images ([`crate::packed`]) have the coefficients of a JPEG file
+//! without that. The other formats go through one crate each and are decoded whole. Where a crate would
 //! not give Pillow's pixels, the file is refused.
 //!
 //! A damaged file never panics: libjpeg's fatal errors and the crates' panics become
@@ -187,7 +187,7 @@ impl Opened<'_> {
             assert!(inside, "{part:?} reaches outside {width} x {height}");
         }
         match self.file {
-            File::Jpeg(jpeg) => jpeg.read(union(parts), image),
+            File::Jpeg(jpeg) => jpeg.read(parts, image),
             File::Packed(packed) => packed.read(parts, image),
             File::Whole { format, file } => {
                 contained(format, || file.read(image))?;

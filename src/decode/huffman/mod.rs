@@ -9,7 +9,7 @@
 //!
 //! - **The scan is taken apart first** ([`unstuff`]). Afterwards bits can be read eight bytes at a
 //!   time, without looking for markers. Bits beyond the end of a restart interval are found out
-//!   after each MCU, by its position.
+//!   after some MCUs, by the position.
 //! - **Bits are refilled without a branch** ([`bits`]), once for several look-ups.
 //! - **A look-up gives up to two symbols with their numbers** ([`ac`]). What limits a Huffman
 //!   decoder is that a symbol's length must be known before the next can be looked up. Here that
@@ -18,8 +18,8 @@
 //! - **One branch ends a block.** The end of the block is an advance past the last coefficient, and
 //!   so is what the table does not resolve. The places past the last coefficient are that of the DC
 //!   coefficient, which is written last.
-//! - **Other MCUs are passed over** ([`skip`]), four fifths of them beside the region and the others
-//!   above it. Only lengths and positions count there, and more symbols fit into one look-up.
+//! - **Other MCUs are passed over** ([`skip`]), those beside and above what is wanted. Only lengths
+//!   and positions count there, and more symbols fit into one look-up.
 //!
 //! Tables are kept from file to file ([`tables`]), since most files have the same ones.
 
@@ -96,11 +96,11 @@ impl Coefficients for Huffman {
     }
 
     fn read(&mut self, blocks: &mut [Block]) {
-        self.failed = self.failed || self.mcu(Some(blocks)).is_none();
+        self.read_mcus(1, blocks);
     }
 
     fn skip(&mut self) {
-        self.failed = self.failed || self.mcu(None).is_none();
+        self.skip_mcus(1);
     }
 
     fn failed(&self) -> bool {
@@ -109,19 +109,38 @@ impl Coefficients for Huffman {
 }
 
 impl Huffman {
-    /// Decodes the next MCU into `blocks`, or passes over it.
-    fn mcu(&mut self, blocks: Option<&mut [Block]>) -> Option<()> {
-        if self.left == 0 {
-            self.restart()?;
+    /// Writes the coefficients of the next MCUs into `blocks`, which are zero.
+    pub fn read_mcus(&mut self, count: usize, blocks: &mut [Block]) {
+        self.failed = self.failed || self.mcus(count, Some(blocks)).is_none();
+    }
+
+    /// Passes over the next MCUs.
+    pub fn skip_mcus(&mut self, count: usize) {
+        self.failed = self.failed || self.mcus(count, None).is_none();
+    }
+
+    /// Decodes the next MCUs into `blocks`, or passes over them.
+    fn mcus(&mut self, mut count: usize, mut blocks: Option<&mut [Block]>) -> Option<()> {
+        while count > 0 {
+            if self.left == 0 {
+                self.restart()?;
+            }
+            let some = count.min(self.left);
+            (count, self.left) = (count - some, self.left - some);
+            let end = self.scan.ends[self.begun - 1];
+            let Self { scan, components, dc, ac, .. } = self;
+            let (bytes, tables) = (&scan.bytes, (&*dc, &*ac));
+            self.position = match &mut blocks {
+                Some(blocks) => {
+                    let per_mcu: usize = components.iter().map(|component| component.blocks).sum();
+                    let now = blocks.split_off_mut(..some * per_mcu)?;
+                    read(bytes, self.position, components, tables, now)?
+                }
+                None => skip(bytes, self.position, components, tables, some)?,
+            };
+            (self.position <= end * 8).then_some(())?;
         }
-        self.left -= 1;
-        let end = self.scan.ends[self.begun - 1];
-        let Self { scan, components, dc, ac, .. } = self;
-        self.position = match blocks {
-            Some(blocks) => read(&scan.bytes, self.position, components, (dc, ac), blocks)?,
-            None => skip(&scan.bytes, self.position, components, (dc, ac))?,
-        };
-        (self.position <= end * 8).then_some(())
+        Some(())
     }
 
     /// Turns to the next restart interval.
@@ -138,7 +157,7 @@ impl Huffman {
     }
 }
 
-/// Reads the MCU at `position` into `blocks`. Returns the position after it.
+/// Reads the MCUs from `position` on into `blocks`. Returns the position after them.
 #[multiversion(targets = "simd")]
 fn read(
     bytes: &[u8],
@@ -149,33 +168,38 @@ fn read(
 ) -> Option<usize> {
     let mut bits = Bits::new(bytes, position);
     let mut blocks = blocks.iter_mut();
-    for component in components {
-        let (dc, ac) = (dc.get(component.dc), ac.get(component.ac));
-        for block in blocks.by_ref().take(component.blocks) {
-            bits.refill();
-            component.last = component.last.wrapping_add(dc.read(&mut bits)?);
-            ac.read(&mut bits, block)?;
-            block[0] = component.last;
+    while !blocks.as_slice().is_empty() {
+        for component in &mut *components {
+            let (dc, ac) = (dc.get(component.dc), ac.get(component.ac));
+            for block in blocks.by_ref().take(component.blocks) {
+                bits.refill();
+                component.last = component.last.wrapping_add(dc.read(&mut bits)?);
+                ac.read(&mut bits, block)?;
+                block[0] = component.last;
+            }
         }
     }
     Some(bits.position())
 }
 
-/// Passes over the MCU at `position`. Returns the position after it.
+/// Passes over `count` MCUs from `position` on. Returns the position after them.
 #[multiversion(targets = "simd")]
 fn skip(
     bytes: &[u8],
     position: usize,
     components: &mut [Component],
     (dc, ac): (&Tables<DcTable>, &Tables<AcTable>),
+    count: usize,
 ) -> Option<usize> {
     let mut bits = Bits::new(bytes, position);
-    for component in components {
-        let (dc, ac) = (dc.get(component.dc), ac.get(component.ac));
-        for _ in 0..component.blocks {
-            bits.refill();
-            component.last = component.last.wrapping_add(dc.read(&mut bits)?);
-            ac.skip(&mut bits)?;
+    for _ in 0..count {
+        for component in &mut *components {
+            let (dc, ac) = (dc.get(component.dc), ac.get(component.ac));
+            for _ in 0..component.blocks {
+                bits.refill();
+                component.last = component.last.wrapping_add(dc.read(&mut bits)?);
+                ac.skip(&mut bits)?;
+            }
         }
     }
     Some(bits.position())

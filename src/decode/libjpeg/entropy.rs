@@ -102,7 +102,7 @@ pub struct Hook<S> {
     blocks: usize,
     /// The columns whose coefficients libjpeg uses.
     wanted: Range<usize>,
-    source: S,
+    pub source: S,
 }
 
 impl<S: Coefficients> Hook<S> {
@@ -185,7 +185,8 @@ impl<S: Coefficients> Hook<S> {
 }
 
 impl Internals {
-    /// The components of the scan that has been started. `None` if there is one without tables.
+    /// The components of the scan that has been started. `None` if there is one without tables, or
+    /// if they are not in the order of the frame, which the standard demands.
     ///
     /// # Safety
     /// This is of a started decompressor.
@@ -195,6 +196,7 @@ impl Internals {
         for (index, component) in out.get_mut(..count)?.iter_mut().enumerate() {
             // SAFETY: libjpeg has set the pointers of all components in the scan.
             let info = unsafe { self.cur_comp_info[index].as_ref() }?;
+            (info.component_index == index as c_int).then_some(())?;
             let table = |tables: &[*const sys::JHUFF_TBL; 4], number: c_int| {
                 let table = *tables.get(usize::try_from(number).ok()?)?;
                 // SAFETY: null, or a table that lives as long as the decompressor.

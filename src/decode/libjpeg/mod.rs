@@ -13,6 +13,8 @@
 //! ([`entropy`]). The type parameter of both types says which.
 
 mod entropy;
+#[cfg(target_arch = "x86_64")]
+mod ycbcr;
 
 use std::ffi::{c_int, c_long};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -22,6 +24,8 @@ use memchr::memmem;
 use mozjpeg_sys as sys;
 
 use self::entropy::Hook;
+#[cfg(target_arch = "x86_64")]
+pub use self::ycbcr::Ycbcr;
 use super::coefficients::Coefficients;
 
 /// What `jpeg_read_header` returns when it has one.
@@ -233,6 +237,12 @@ impl<S: Coefficients> Decompression<'_, S> {
     /// Whether the source of coefficients gave up. The file must then be decoded again without it.
     pub fn coefficients_failed(&self) -> bool {
         self.context.hook.failed()
+    }
+
+    /// The source of coefficients, to read them without libjpeg. No more rows can be read then.
+    #[cfg(target_arch = "x86_64")]
+    pub fn coefficients(&mut self) -> &mut S {
+        &mut self.context.hook.source
     }
 
     /// Restricts all rows to at least the columns `left..left + width`. Returns the first column

@@ -16,7 +16,7 @@ use crate::packed::Packed;
 #[derive(Debug, Default)]
 pub struct PackedDecoder {
     #[cfg(target_arch = "x86_64")]
-    samples: by_samples::Buffers,
+    samples: super::samples::Buffers,
 }
 
 impl PackedDecoder {
@@ -43,8 +43,9 @@ impl PackedImage<'_> {
     /// As [`super::Opened::read`].
     pub fn read(self, parts: &[Rect], image: &mut Image) -> Result<Rect> {
         #[cfg(target_arch = "x86_64")]
-        if let Some(images) = by_samples::Images::of(self.packed.geometry()) {
-            return images.read(&self.packed, parts, &mut self.decoder.samples, image);
+        if let Some(images) = by_samples::images(self.packed.geometry()) {
+            let buffers = &mut self.decoder.samples;
+            return by_samples::read(images, &self.packed, parts, buffers, image);
         }
         by_libjpeg::read(&self.packed, super::union(parts), image)
     }

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::by_libjpeg;
-use super::by_samples::{Buffers, Images};
-use crate::decode::samples::ISAS;
+use super::by_samples::{images, read};
+use crate::decode::samples::{Buffers, ISAS, Images};
 use crate::image::{Image, Rect};
 use crate::packed::coefficients::{Coefficients, Component};
 use crate::packed::geometry::{ComponentInfo, Geometry};
@@ -44,13 +44,13 @@ fn assert_same(geometry: &Geometry, blocks: &[[i16; 64]], parts: &[Rect]) {
     let whole = Rect { x: 0, y: 0, w: width, h: height };
     let mut expected = Image::default();
     by_libjpeg::read(&packed, whole, &mut expected).expect("pixels");
-    let images = Images::of(geometry);
+    let usual = images(geometry);
     let mut buffers = Buffers::default();
     for simd in Simd::available(ISAS).filter(|simd| simd.isa() != Isa::Portable) {
-        let Some(images) = images else { continue };
+        let Some(usual) = usual else { continue };
         let mut got = Image::default();
-        let images = Images { simd, ..images };
-        let region = images.read(&packed, parts, &mut buffers, &mut got).expect("pixels");
+        let images = Images { simd, ..usual };
+        let region = read(images, &packed, parts, &mut buffers, &mut got).expect("pixels");
         for part in parts {
             let ours = got.as_ref().crop(part.relative_to(region.x, region.y));
             let theirs = expected.as_ref().crop(*part);
@@ -138,10 +138,11 @@ fn every_colour_is_that_of_libjpeg() {
         let whole = Rect { x: 0, y: 0, w: 2048, h: 2048 };
         let (mut expected, mut got) = (Image::default(), Image::default());
         by_libjpeg::read(&packed, whole, &mut expected).expect("pixels");
-        let Some(images) = Images::of(&geometry) else { return };
+        let Some(usual) = images(&geometry) else { return };
         for simd in Simd::available(ISAS).filter(|simd| simd.isa() != Isa::Portable) {
-            let images = Images { simd, ..images };
-            images.read(&packed, &[whole], &mut Buffers::default(), &mut got).expect("pixels");
+            let images = Images { simd, ..usual };
+            let buffers = &mut Buffers::default();
+            read(images, &packed, &[whole], buffers, &mut got).expect("pixels");
             assert!(got == expected, "{}: luma {luma}", simd.name());
         }
     }
@@ -152,13 +153,13 @@ fn narrow_images_and_other_colours_are_left_to_libjpeg() {
     let tables = || vec![[1; 64], [1; 64]];
     for width in 1..5 {
         let narrow = geometry((2, 2), (40, width), tables());
-        assert!(Images::of(&narrow).is_none(), "{width} columns");
+        assert!(images(&narrow).is_none(), "{width} columns");
     }
     let usual = geometry((2, 2), (40, 50), tables());
     let changed = |change: fn(&mut Geometry)| {
         let mut geometry = usual.clone();
         change(&mut geometry);
-        Images::of(&geometry).is_none()
+        images(&geometry).is_none()
     };
     assert!(changed(|geometry| (geometry.jfif, geometry.adobe) = (false, Some(0))));
     assert!(changed(|geometry| (geometry.jfif, geometry.components[0].id) = (false, b'R')));

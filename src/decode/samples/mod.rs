@@ -2,18 +2,22 @@
 //!
 //! libjpeg calls its SIMD routines for one block or one row of a component. Here one call does four
 //! blocks side by side, and another upsamples and converts a whole row. [`Strip`] has the samples in
-//! between: those of two rows of MCUs, which are all that a row of pixels needs.
+//! between: those of two rows of MCUs, which are all that a row of pixels needs. [`Images`] does that
+//! for the parts of an image that are wanted, whatever its coefficients come from ([`Tiles`]).
 //!
 //! This is for YCbCr images in 4:4:4, 4:2:2 and 4:2:0, with AVX2. libjpeg does the others, and tests
 //! compare with it.
 
 mod colour;
+mod images;
 mod strip;
 mod transform;
 mod vector;
 
 use self::colour::{Full, Half, Quarter, Sources};
-pub use self::strip::{Chroma, Strip};
+pub use self::images::{Buffers, Images, Tiles};
+pub use self::strip::Chroma;
+use self::strip::Strip;
 use self::vector::{Avx2, Avx512};
 use super::coefficients::Block;
 use crate::simd::{Isa, Simd};

@@ -20,6 +20,20 @@ pub enum Chroma {
 }
 
 impl Chroma {
+    /// Of images with these sampling factors (horizontal, vertical) of Y, Cb and Cr, which have so
+    /// many columns. `None` if it is another case, for which libjpeg has to do.
+    pub fn of(samplings: [(u8, u8); 3], width: usize) -> Option<Self> {
+        let chroma = match samplings {
+            [(1, 1), (1, 1), (1, 1)] => Self::Full,
+            [(2, 1), (1, 1), (1, 1)] => Self::Half,
+            [(2, 2), (1, 1), (1, 1)] => Self::Quarter,
+            _ => return None,
+        };
+        // libjpeg repeats the samples of narrower images instead of mixing them.
+        let wide = chroma == Self::Full || width.div_ceil(2) > 2;
+        wide.then_some(chroma)
+    }
+
     /// How many pixels have one sample: across and down.
     pub fn pixels(self) -> (usize, usize) {
         match self {

@@ -8,11 +8,18 @@
 //!
 //! Our own Huffman decoder takes part in the first attempt only, and not if it would have to judge
 //! what a broken file means. If it finds that out halfway, the attempt is made again without it.
+//! Where it takes part, most files need libjpeg for their header only ([`by_samples`]).
+
+#[cfg(target_arch = "x86_64")]
+mod by_samples;
 
 use super::cmyk::inverted_to_rgb;
 use super::coefficients::Coefficients;
 use super::huffman::Huffman;
 use super::libjpeg::{Decompression, Decompressor, LibjpegError, OnEnd};
+#[cfg(target_arch = "x86_64")]
+use super::samples;
+use super::union;
 use crate::error::{Error, Result};
 use crate::image::{Image, Rect};
 
@@ -54,8 +61,17 @@ pub enum Entropy {
 #[derive(Debug, Default)]
 pub struct JpegDecoder {
     decompressor: Decompressor<Huffman>,
-    cmyk: Vec<u8>,
+    buffers: Buffers,
     entropy: Entropy,
+}
+
+/// Memory that is used again.
+#[derive(Debug, Default)]
+struct Buffers {
+    /// A row of CMYK.
+    cmyk: Vec<u8>,
+    #[cfg(target_arch = "x86_64")]
+    samples: samples::Buffers,
 }
 
 impl JpegDecoder {
@@ -66,17 +82,16 @@ impl JpegDecoder {
 
     /// Reads the header of `bytes`.
     pub fn open<'a>(&'a mut self, bytes: &'a [u8]) -> Result<Jpeg<'a>> {
-        let Self { decompressor, cmyk, entropy } = self;
+        let Self { decompressor, buffers, entropy } = self;
         let file = decompressor.open(bytes, OnEnd::EndImage).map_err(failed)?;
-        Ok(Jpeg { file, cmyk, entropy: *entropy })
+        Ok(Jpeg { file, buffers, entropy: *entropy })
     }
 }
 
 /// A JPEG whose header has been read.
 pub struct Jpeg<'a> {
     file: Decompression<'a, Huffman>,
-    /// A row of CMYK.
-    cmyk: &'a mut Vec<u8>,
+    buffers: &'a mut Buffers,
     entropy: Entropy,
 }
 
@@ -87,11 +102,11 @@ impl Jpeg<'_> {
     }
 
     /// As [`super::Opened::read`].
-    pub fn read(mut self, region: Rect, image: &mut Image) -> Result<Rect> {
-        let mut decoded = self.attempt(region, image, self.entropy);
+    pub fn read(mut self, parts: &[Rect], image: &mut Image) -> Result<Rect> {
+        let mut decoded = self.attempt(parts, image, self.entropy);
         if self.file.coefficients_failed() {
             self.file.reopen(OnEnd::EndImage).map_err(failed)?;
-            decoded = self.attempt(region, image, Entropy::Libjpeg);
+            decoded = self.attempt(parts, image, Entropy::Libjpeg);
         }
         let decoded = decoded.map_err(failed)?;
         if !self.file.ended_early() {
@@ -102,21 +117,27 @@ impl Jpeg<'_> {
         let (height, width) = self.shape();
         self.file.reopen(OnEnd::Suspend).map_err(failed)?;
         let whole = Rect { x: 0, y: 0, w: width, h: height };
-        self.attempt(whole, image, Entropy::Libjpeg).map_err(failed)
+        self.attempt(&[whole], image, Entropy::Libjpeg).map_err(failed)
     }
 
-    /// Decodes `region` from the start.
+    /// Decodes at least `parts` from the start.
     fn attempt(
         &mut self,
-        region: Rect,
+        parts: &[Rect],
         image: &mut Image,
         entropy: Entropy,
     ) -> std::result::Result<Rect, LibjpegError> {
         self.file.start()?;
-        if entropy == Entropy::Own {
-            self.file.use_own_coefficients();
+        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables))]
+        let own = entropy == Entropy::Own && self.file.use_own_coefficients();
+        #[cfg(target_arch = "x86_64")]
+        if own {
+            let buffers = &mut self.buffers.samples;
+            if let Some(decoded) = by_samples::read(&mut self.file, parts, buffers, image) {
+                return decoded;
+            }
         }
-        rows(&mut self.file, self.cmyk, region, image)
+        rows(&mut self.file, &mut self.buffers.cmyk, union(parts), image)
     }
 }
 
