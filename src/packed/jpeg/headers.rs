@@ -156,6 +156,10 @@ impl Headers {
             if components.iter().any(|other| other.index == index) {
                 return Err(Unpackable::Broken("a component twice in a scan"));
             }
+            // libjpeg refuses a component that is later in the scan than in the frame.
+            if index < components.len() {
+                return Err(Unpackable::Broken("the order of a scan's components"));
+            }
             let dc = self.dc.get(usize::from(selector[1] >> 4)).cloned().flatten();
             let ac = self.ac.get(usize::from(selector[1] & 15)).cloned().flatten();
             components.push(ScanComponent { index, dc, ac });

@@ -107,3 +107,12 @@ fn headers_that_repeat() {
     let junk = [&file[..frame], b"\0", &file[frame..]].concat();
     assert_eq!(reason(&junk), "broken: bytes between two segments");
 }
+
+/// libjpeg: "Invalid component ID 1 in SOS".
+#[test]
+fn components_in_another_order() {
+    let mut file = file(&Options::default());
+    let scan = position(&file, 0xDA);
+    file.swap(scan + 5, scan + 7);
+    assert_eq!(reason(&file), "broken: the order of a scan's components");
+}
