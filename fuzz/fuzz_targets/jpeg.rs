@@ -1,4 +1,4 @@
-//! Any bytes as a JPEG: our Huffman decoder gives libjpeg's pixels, or libjpeg's error.
+//! Any bytes as a JPEG: our decoder gives libjpeg's pixels, or libjpeg's error.
 
 #![no_main]
 
@@ -11,9 +11,8 @@ fuzz_target!(|bytes: &[u8]| {
     let random = region::number(bytes);
     let decode = |entropy| region::decode(Decoder::with_entropy(entropy), bytes, random);
     match (decode(Entropy::Own), decode(Entropy::Libjpeg)) {
-        (Ok((image, region, _)), Ok((expected, expected_region, _))) => {
-            assert_eq!(region, expected_region);
-            assert!(image.data == expected.data, "the pixels differ");
+        (Ok(image), Ok(expected)) => {
+            assert!(region::pixels(image) == region::pixels(expected), "the pixels differ");
         }
         (Err(error), Err(expected)) => assert_eq!(error.to_string(), expected.to_string()),
         (ours, libjpeg) => panic!("ours: {ours:?}; libjpeg: {libjpeg:?}"),

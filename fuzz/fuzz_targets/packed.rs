@@ -8,14 +8,7 @@ mod region;
 use libfuzzer_sys::fuzz_target;
 use tied_augment::decode::{Decoder, Limits};
 use tied_augment::error::Error;
-use tied_augment::image::{Image, Rect};
 use tied_augment::packed::{pack_jpeg, unpack_jpeg};
-
-/// The pixels of a region, decoded as a part of another one.
-fn pixels((image, decoded, wanted): (Image, Rect, Rect)) -> Vec<u8> {
-    let wanted = image.as_ref().crop(wanted.relative_to(decoded.x, decoded.y));
-    (0..wanted.height).flat_map(|y| wanted.row(y).to_vec()).collect()
-}
 
 fuzz_target!(|bytes: &[u8]| {
     let random = region::number(bytes);
@@ -27,7 +20,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(unpack_jpeg(&packed).expect("a packed image") == bytes);
     match (decode(&packed), decode(bytes)) {
         (Ok(image), Ok(expected)) => {
-            assert!(pixels(image) == pixels(expected), "the pixels differ");
+            assert!(region::pixels(image) == region::pixels(expected), "the pixels differ");
         }
         (Err(Error::TooLarge { .. }), Err(Error::TooLarge { .. })) => {}
         (packed, jpeg) => panic!("packed: {packed:?}; JPEG: {jpeg:?}"),

@@ -33,3 +33,9 @@ pub fn decode(mut decoder: Decoder, bytes: &[u8], random: u64) -> Result<(Image,
     let region = opened.read(&[wanted], &mut image)?;
     Ok((image, region, wanted))
 }
+
+/// The pixels of that region.
+pub fn pixels((image, decoded, wanted): (Image, Rect, Rect)) -> Vec<u8> {
+    let wanted = image.as_ref().crop(wanted.relative_to(decoded.x, decoded.y));
+    (0..wanted.height).flat_map(|y| wanted.row(y).to_vec()).collect()
+}
