@@ -45,6 +45,10 @@ pub fn map_line(plane: &mut [u8], table: &[u8; 256], slope: f64, offset: f64) {
     map_line_with(Simd::best(ISAS), plane, table, slope, offset);
 }
 
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    expect(unused_variables, reason = "only AVX2 computes the line")
+)]
 fn map_line_with(simd: Simd, plane: &mut [u8], table: &[u8; 256], slope: f64, offset: f64) {
     match simd.isa() {
         #[cfg(target_arch = "x86_64")]
