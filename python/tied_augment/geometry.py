@@ -59,7 +59,10 @@ def apply_to_mask(mask: ArrayLike, plan: Plan | Mapping[str, Any], fill: float =
         raise ValueError(f"mask must be (H, W) or (N, H, W), one channel, got {described(mask)}")
     outside = _label(fill, labels.dtype)
     height, width = labels.shape[-2:]
-    steps = _moving(checked(plan, (height, width)))
+    try:
+        steps = _moving(checked(plan, (height, width)))
+    except ValueError as error:
+        raise ValueError(f"mask of shape {labels.shape}, (H, W) or (N, H, W): {error}") from error
     rows, columns = _axis(steps, 0, height), _axis(steps, 1, width)
     made = labels[..., np.maximum(rows, 0)[:, None], np.maximum(columns, 0)]
     made[..., (rows < 0)[:, None] | (columns < 0)] = outside

@@ -236,3 +236,9 @@ def test_refuses_plans_and_boxes():
     rotate = ("Rotate", {"degrees": 9, "interpolation": "bicubic", "fill": (0, 0, 0)})
     with pytest.raises(ValueError, match="a view of 5000 x 5000 pixels is too large for Rotate"):
         apply_to_mask(np.zeros((5000, 5000), np.uint8), {"ops": [*large["ops"], rotate]})
+
+
+def test_the_channels_of_a_mask_come_first():
+    plan = View(16).plan((40, 50), index=0)
+    with pytest.raises(ValueError, match=r"mask of shape \(40, 50, 3\), .*\(N, H, W\): the crop"):
+        apply_to_mask(np.zeros((40, 50, 3), np.uint8), plan)
