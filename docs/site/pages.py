@@ -1,0 +1,116 @@
+"""The pages of the site from the documents of the repository: their links and the navigation.
+
+The documents are written for a code host: links lead to other documents, to sources and to
+pictures. Here documents become pages, and each source that is linked gets a page with its text.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+__all__ = ["navigation", "stage"]
+
+REPOSITORY = Path(__file__).parents[2]
+# Documents outside of docs/ that become pages.
+_PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "CONTRIBUTING.md"} | {
+    "CHANGELOG.md": "CHANGELOG.md"
+}
+_LINK = re.compile(r"(?<=\]\()(?!https?:)([^)#\s]+)(?=[#)])")
+_EXAMPLE = re.compile(r"^\[examples/[^\]]+\]\(\.\./(examples/\w+\.py)\)$", re.MULTILINE)
+_CHART = re.compile(
+    r'<picture>\s*<source[^>]*srcset="([^"]+)">\s*<img src="([^"]+)" alt="([^"]+)">\s*</picture>'
+)
+_SECTION = re.compile(r"^\*\*(.+)\*\*$|^- \[[^\]]+\]\(([^)]+)\)", re.MULTILINE)
+
+
+def navigation() -> dict[str, list[str]]:
+    """The pages of each section, in the order of README's list of the documentation."""
+    sections: dict[str, list[str]] = {}
+    for title, document in _SECTION.findall(_documentation(_read("README.md"))):
+        if title:
+            sections[title] = []
+        else:
+            sections[list(sections)[-1]].append(_page(PurePosixPath(document)))
+    return sections
+
+
+def stage(folder: Path) -> None:
+    """Write the pages, the pictures and the linked sources into `folder`."""
+    documents = [*_PAGES, *(f"docs/{path.name}" for path in sorted(REPOSITORY.glob("docs/*.md")))]
+    sources: set[str] = set()
+    for document in documents:
+        text = _read(document)
+        if document == "README.md":
+            # The navigation takes its place.
+            text = text.replace(_documentation(text), "")
+        text = _EXAMPLE.sub(_included, text)
+        text = _CHART.sub(r"![\3](\2#only-light)\n![\3](\1#only-dark)", text)
+        page = _page(PurePosixPath(document))
+        text = _LINK.sub(lambda match, at=document: _target(match[1], at, sources), text)
+        (folder / page).write_text(text)
+    for source in sorted(sources):
+        _write_source(folder, source)
+    for pictures in ("pictures", "methods"):
+        shutil.copytree(REPOSITORY / "docs" / pictures, folder / pictures, dirs_exist_ok=True)
+
+
+def _read(document: str) -> str:
+    return (REPOSITORY / document).read_text()
+
+
+def _documentation(readme: str) -> str:
+    """README's section with the list of the documentation."""
+    start = readme.index("## Documentation\n")
+    return readme[start : readme.index("\n## ", start) + 1]
+
+
+def _page(path: PurePosixPath) -> str:
+    """The page of a document, from the root of the site."""
+    return _PAGES.get(str(path), path.name)
+
+
+def _target(link: str, document: str, sources: set[str]) -> str:
+    """Where a link of a document leads on the site; a linked source joins `sources`."""
+    path = os.path.normpath(PurePosixPath(document).parent / link)
+    if path in _PAGES or re.fullmatch(r"docs/[\w-]+\.md", path):
+        return _page(PurePosixPath(path))
+    if path.startswith("docs/") and path.endswith((".png", ".svg")):
+        return path.removeprefix("docs/")
+    sources.add(path)
+    # A file that is not text is a download.
+    return f"source/{path}" if path.endswith(".bin") else f"source/{path}.md"
+
+
+def _included(match: re.Match[str]) -> str:
+    """A link to an example that is a paragraph by itself, as the example's text, folded."""
+    code = _read(match[1]).rstrip()
+    return f'??? example "{match[1]}"\n\n' + _indented(f"```python\n{code}\n```")
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" if line else line for line in text.splitlines())
+
+
+def _write_source(folder: Path, source: str) -> None:
+    page = folder / "source" / f"{source}.md"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    if source.endswith(".bin"):
+        shutil.copy(REPOSITORY / source, page.parent)
+        return
+    language = PurePosixPath(source).suffix.removeprefix(".")
+    language = {"py": "python", "rs": "rust"}.get(language, "text")
+    # Search finds the documents, not these.
+    head = f"---\ntitle: {source}\nsearch:\n  exclude: true\n---\n\n# `{source}`\n\n"
+    page.write_text(f"{head}`````{language}\n{_read(source).rstrip()}\n`````\n")
+
+
+def yaml_navigation(sections: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """The navigation as a part of the configuration."""
+    lines = ["nav:"]
+    for title, pages in sections:
+        lines += [f"  - {title}:", *(f"      - {page}" for page in pages)]
+    return "\n".join(lines) + "\n"
