@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from charts import write_benchmarks
+from gallery import write_gallery
 from pages import REPOSITORY, navigation, stage, yaml_navigation
 from reference import write_reference
 
@@ -27,7 +29,8 @@ def main() -> None:
     sections = navigation()
     order = list(sections.items())
     order[0][1].insert(0, "index.md")
-    order.insert(3, ("API reference", write_reference(pages)))
+    sections["Benchmarks"][:0] = write_benchmarks(pages)
+    order[3:3] = [("Gallery", write_gallery(pages)), ("API reference", write_reference(pages))]
     shutil.copy(HERE / "site.css", pages)
     text = (HERE / "mkdocs.yml").read_text().replace("[PYTHON]", f"[{REPOSITORY / 'python'}]")
     config = folder / "mkdocs.yml"

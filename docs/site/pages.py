@@ -24,6 +24,9 @@ _EXAMPLE = re.compile(r"^\[examples/[^\]]+\]\(\.\./(examples/\w+\.py)\)$", re.MU
 _CHART = re.compile(
     r'<picture>\s*<source[^>]*srcset="([^"]+)">\s*<img src="([^"]+)" alt="([^"]+)">\s*</picture>'
 )
+# A link whose text is the name of a document, and a picture in a paragraph of its own.
+_NAMED = re.compile(r"\[`?(?:docs/)?([\w-]+\.md)`?\]\(([^)#]+\.md)\)")
+_PICTURE = re.compile(r"^!\[([^\]]*)\]\(([^)]+)\)$", re.MULTILINE)
 _SECTION = re.compile(r"^\*\*(.+)\*\*$|^- \[[^\]]+\]\(([^)]+)\)", re.MULTILINE)
 
 
@@ -47,6 +50,9 @@ def stage(folder: Path) -> None:
         if document == "README.md":
             # The navigation takes its place.
             text = text.replace(_documentation(text), "")
+        text = _NAMED.sub(lambda match, at=document: _titled(match, at), text)
+        # Wide pictures are small on a phone: a click shows them whole.
+        text = _PICTURE.sub(r"[![\1](\2)](\2)", text)
         text = _EXAMPLE.sub(_included, text)
         text = _CHART.sub(r"![\3](\2#only-light)\n![\3](\1#only-dark)", text)
         page = _page(PurePosixPath(document))
@@ -71,6 +77,13 @@ def _documentation(readme: str) -> str:
 def _page(path: PurePosixPath) -> str:
     """The page of a document, from the root of the site."""
     return _PAGES.get(str(path), path.name)
+
+
+def _titled(match: re.Match[str], document: str) -> str:
+    """The link with the title of the page as its text."""
+    path = os.path.normpath(PurePosixPath(document).parent / match[2])
+    title = _read(path).split("\n", 1)[0].removeprefix("# ")
+    return f"[{title}]({match[2]})"
 
 
 def _target(link: str, document: str, sources: set[str]) -> str:
