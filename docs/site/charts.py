@@ -15,8 +15,8 @@ REPOSITORY = Path(__file__).parents[2]
 _HEAD = """\
 # Benchmarks
 
-All figures on this site are drawn from the tables of the linked pages. Each of those names the
-machine, the versions and the command. `make bench` measures on your machine, and
+The charts are drawn from the tables of the linked pages, which name the machine, the versions and
+the command. `make bench` measures on your machine, and
 `tied-augment bench FOLDER` on your files."""
 
 
@@ -28,27 +28,26 @@ def write_benchmarks(folder: Path) -> list[str]:
 
 
 def _pipelines() -> list[str]:
-    rows = _table("README.md", "crop and flip, 1 core")
+    # The last row is of a run of its own.
+    rows = _table("README.md", "crop and flip, 1 core")[:-1]
     parts = ["## Two views of a JPEG file", f"Source images per second, {_from('index', 'speed')}."]
     for title, column in (("crop and flip, 2 cores", 2), ("RandAugment, 2 cores", 4)):
-        parts.append(_bars(title, {row[0]: _number(row[column]) for row in rows}, "timm, Pillow"))
+        parts.append(_bars(title, {row[0]: row[column] for row in rows}))
     return parts
 
 
 def _loaders() -> list[str]:
     rows = _table("docs/loader.md", "first batch on 2 cores, ms")
-    rates = {row[0]: _number(row[2]) for row in rows}
     parts = [
         "## Loaders",
         f"Source images per second with two views each, {_from('loader', 'measured')}.",
-        _bars("crop and flip, 2 cores", rates, "timm's create_loader"),
+        _bars("crop and flip, 2 cores", {row[0]: row[2] for row in rows}),
         f"From a folder, and from a [packed data set](packed.md), {_from('packed', 'when-it-pays')}.",
     ]
     for work, cores, *cells in _table("docs/packed.md", "packed against folder"):
         if cores == "2" and work.startswith("crop"):
             names = ("timm, folder", "TiedLoader, folder", "TiedLoader, packed")
-            rates = dict(zip(names, map(_number, cells[:3]), strict=True))
-            parts.append(_bars(f"{work}, 2 cores", rates, names[0]))
+            parts.append(_bars(f"{work}, 2 cores", dict(zip(names, cells[:3], strict=True))))
     return parts
 
 
@@ -56,8 +55,7 @@ def _validation() -> list[str]:
     rows = _table("docs/evaluation.md", "timm, 2 cores")
     parts = ["## Validation", f"Images per second on 2 cores, {_from('evaluation', 'speed')}."]
     for row in rows[:3]:
-        rates = {"timm's loader": _number(row[3]), "TiedLoader": _number(row[4])}
-        parts.append(_bars(row[0], rates, "timm's loader"))
+        parts.append(_bars(row[0], {"timm's loader": row[3], "TiedLoader": row[4]}))
     return parts
 
 
@@ -66,9 +64,8 @@ def _methods() -> list[str]:
         "## Self-supervised methods",
         f"Source images per second on one core, {_from('methods', 'speed')}.",
     ]
-    for method, theirs, ours, _ in _table("docs/methods.md", "lightly", width=4):
-        rates = {"lightly": _number(theirs), "tied-augment": _number(ours)}
-        parts.append(_bars(method, rates, "lightly"))
+    for method, theirs, ours, times in _table("docs/methods.md", "lightly", width=4):
+        parts.append(_bars(method, {"lightly": theirs, "tied-augment": f"{ours} ({times})"}))
     return parts
 
 
@@ -76,8 +73,8 @@ def _ops() -> list[str]:
     rows = _table("docs/speed.md", "Pillow / ours")
     return [
         "## Ops",
-        f"How many times as fast as Pillow, on one core with AVX-512, {_from('speed', '')}.",
-        _bars("Pillow's time divided by ours", {row[0]: _number(row[5]) for row in rows}, None),
+        f"Pillow's time divided by ours, on one core with AVX-512, {_from('speed', '')}.",
+        _bars("times as fast as Pillow", {row[0]: row[5] for row in rows}, all_ours=True),
     ]
 
 
@@ -108,16 +105,15 @@ def _number(cell: str) -> float:
     return float(match[0].replace(",", ""))
 
 
-def _bars(title: str, rates: Mapping[str, float], base: str | None) -> str:
-    """Horizontal bars as HTML; with `base`, the bar of that name counts as 1."""
-    longest = max(rates.values())
-    rows = [f'<div class="bars" role="img" aria-label="{escape(title)}"><b>{escape(title)}</b>']
-    for name, rate in rates.items():
-        value = f"{rate:,.0f} ({rate / rates[base]:.1f}x)" if base else f"{rate:g}x"
-        ours = base is None or name.startswith(("tied-augment", "TiedLoader", "the same"))
+def _bars(title: str, cells: Mapping[str, str], all_ours: bool = False) -> str:
+    """Horizontal bars as HTML, whose labels are the cells of a table."""
+    longest = max(map(_number, cells.values()))
+    rows = [f'<div class="bars"><b>{escape(title)}</b>']
+    for name, cell in cells.items():
+        ours = all_ours or name.startswith(("tied-augment", "TiedLoader"))
         rows.append(
             f"<span>{escape(name)}</span>"
-            f'<span class="bar{" ours" * ours}" style="--share: {rate / longest:.3f}">'
-            f"<i></i>{value}</span>"
+            f'<span class="bar{" ours" * ours}" style="--share: {_number(cell) / longest:.3f}">'
+            f"<i></i>{escape(cell)}</span>"
         )
     return "\n".join([*rows, "</div>"])
