@@ -9,7 +9,7 @@ SEED ?= 1
 # Of other systems, whose code `make lint` doesn't compile here. The first has NEON as well.
 TARGETS := aarch64-apple-darwin x86_64-pc-windows-gnu
 
-.PHONY: help demo test test-rust test-python test-slow test-aarch64 lint check-targets format bench wheel licences clean nasm build fuzz
+.PHONY: help demo test test-rust test-python test-slow test-aarch64 docs lint check-targets format bench wheel licences clean nasm build fuzz
 
 help: ## List these commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @
@@ -26,11 +26,16 @@ test-python: build ## Run the tests of the Python package
 	$(BIN)/pytest
 
 test-slow: build ## Run the long tests that `make test` leaves out (20 minutes)
+	@$(BIN)/python -m pip install --quiet --group docs
 	$(BIN)/pytest -m slow
 
 test-aarch64: ## Build for 64-bit ARM and run the tests of pixels under qemu (Debian or Ubuntu; 20 minutes)
 	PROPTEST_RNG_SEED=$(SEED) tests/aarch64/run.sh rust
 	tests/aarch64/run.sh python
+
+docs: build ## Build the site of the documentation into target/site/html (needs Python 3.11)
+	@$(BIN)/python -m pip install --quiet --group docs
+	$(BIN)/python docs/site/build.py
 
 lint: build ## Check format, style, types and stubs
 	cargo fmt --check

@@ -6,37 +6,54 @@ photographs that ship with scikit-image and scikit-learn. Warnings and dead link
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from api import write_reference
 from charts import write_benchmarks
 from gallery import write_gallery
+from links import faults
 from pages import REPOSITORY, navigation, stage, yaml_navigation
-from reference import write_reference
 
 HERE = Path(__file__).parent
 
 
 def main() -> None:
     """Write the pages, run Zensical, check its output."""
-    folder = REPOSITORY / "target" / "site"
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "target/site")
+    folder = parser.parse_args().out.resolve()
+    html = folder / "html"
+    config = _write_pages(folder)
+    command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean", "-f", str(config)]
+    if subprocess.run(command, check=False).returncode:
+        sys.exit("the site was not built: see the messages above")
+    if found := faults(html):
+        sys.exit("\n".join([f"{len(found)} faults in {html}:", *found]))
+    print(f"The site is {html}. To look at it: python -m http.server -d {html}")
+
+
+def _write_pages(folder: Path) -> Path:
+    """Write the pages in Markdown and Zensical's configuration, and return its path."""
     shutil.rmtree(folder, ignore_errors=True)
     pages = folder / "pages"
     pages.mkdir(parents=True)
     stage(pages)
-    sections = navigation()
-    order = list(sections.items())
-    order[0][1].insert(0, "index.md")
-    sections["Benchmarks"][:0] = write_benchmarks(pages)
-    order[3:3] = [("Gallery", write_gallery(pages)), ("API reference", write_reference(pages))]
     shutil.copy(HERE / "site.css", pages)
-    text = (HERE / "mkdocs.yml").read_text().replace("[PYTHON]", f"[{REPOSITORY / 'python'}]")
+    made = {"Gallery": write_gallery(pages), "API reference": write_reference(pages)}
+    sections: dict[str, list[str]] = {}
+    for title, listed in navigation().items():
+        if title == "Benchmarks":
+            sections |= made
+            listed = [*write_benchmarks(pages), *listed]
+        sections[title] = ["index.md", *listed] if title == "Start" else listed
     config = folder / "mkdocs.yml"
-    config.write_text(f"{text}\ndocs_dir: pages\nsite_dir: html\n{yaml_navigation(order)}")
-    command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean", "-f", str(config)]
-    subprocess.run(command, check=True)
+    text = (HERE / "mkdocs.yml").read_text().replace("[PYTHON]", f"['{REPOSITORY / 'python'}']")
+    config.write_text(f"{text}\ndocs_dir: pages\nsite_dir: html\n{yaml_navigation(sections)}")
+    return config
 
 
 if __name__ == "__main__":

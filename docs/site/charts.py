@@ -8,9 +8,9 @@ from html import escape
 from itertools import takewhile
 from pathlib import Path
 
-__all__ = ["write_benchmarks"]
+from pages import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
+__all__ = ["write_benchmarks"]
 
 _HEAD = """\
 # Benchmarks
@@ -42,7 +42,7 @@ def _loaders() -> list[str]:
         "## Loaders",
         f"Source images per second with two views each, {_from('loader', 'measured')}.",
         _bars("crop and flip, 2 cores", {row[0]: row[2] for row in rows}),
-        f"From a folder, and from a [packed data set](packed.md), {_from('packed', 'when-it-pays')}.",
+        f"Of a folder and of a [packed data set](packed.md), {_from('packed', 'when-it-pays')}.",
     ]
     for work, cores, *cells in _table("docs/packed.md", "packed against folder"):
         if cores == "2" and work.startswith("crop"):
@@ -53,10 +53,11 @@ def _loaders() -> list[str]:
 
 def _validation() -> list[str]:
     rows = _table("docs/evaluation.md", "timm, 2 cores")
-    parts = ["## Validation", f"Images per second on 2 cores, {_from('evaluation', 'speed')}."]
-    for row in rows[:3]:
-        parts.append(_bars(row[0], {"timm's loader": row[3], "TiedLoader": row[4]}))
-    return parts
+    return [
+        "## Validation",
+        f"Images per second on 2 cores, {_from('evaluation', 'speed')}.",
+        *(_bars(row[0], {"timm's loader": row[3], "TiedLoader": row[4]}) for row in rows[:3]),
+    ]
 
 
 def _methods() -> list[str]:

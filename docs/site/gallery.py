@@ -158,8 +158,10 @@ def _ops(gallery: _Gallery) -> str:
     parts = ["# Ops", _OPS]
     for name, shown in OPS.items():
         tiles = [("as it was", render(square, {"ops": steps}))]
-        for arguments in shown:
-            tiles.append((_caption(arguments), render(square, {"ops": [*steps, (name, arguments)]})))
+        tiles += [
+            (_caption(arguments), render(square, {"ops": [*steps, (name, arguments)]}))
+            for arguments in shown
+        ]
         parts += [f"## {name}", gallery.figures(name, tiles)]
     return "\n\n".join(parts)
 

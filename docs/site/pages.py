@@ -9,23 +9,21 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-__all__ = ["navigation", "stage"]
+__all__ = ["navigation", "stage", "yaml_navigation"]
 
 REPOSITORY = Path(__file__).parents[2]
 # Documents outside of docs/ that become pages.
-_PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "CONTRIBUTING.md"} | {
-    "CHANGELOG.md": "CHANGELOG.md"
-}
+_PAGES = {"README.md": "index.md"} | {name: name for name in ("CONTRIBUTING.md", "CHANGELOG.md")}
 _LINK = re.compile(r"(?<=\]\()(?!https?:)([^)#\s]+)(?=[#)])")
 _EXAMPLE = re.compile(r"^\[examples/[^\]]+\]\(\.\./(examples/\w+\.py)\)$", re.MULTILINE)
 _CHART = re.compile(
     r'<picture>\s*<source[^>]*srcset="([^"]+)">\s*<img src="([^"]+)" alt="([^"]+)">\s*</picture>'
 )
 # A link whose text is the name of a document, and a picture in a paragraph of its own.
-_NAMED = re.compile(r"\[`?(?:docs/)?([\w-]+\.md)`?\]\(([^)#]+\.md)\)")
+_NAMED = re.compile(r"\[`?(?:docs/)?[\w-]+\.md`?\]\(([^)#]+\.md)(#[^)]*|)\)")
 _PICTURE = re.compile(r"^!\[([^\]]*)\]\(([^)]+)\)$", re.MULTILINE)
 _SECTION = re.compile(r"^\*\*(.+)\*\*$|^- \[[^\]]+\]\(([^)]+)\)", re.MULTILINE)
 
@@ -46,22 +44,36 @@ def stage(folder: Path) -> None:
     documents = [*_PAGES, *(f"docs/{path.name}" for path in sorted(REPOSITORY.glob("docs/*.md")))]
     sources: set[str] = set()
     for document in documents:
-        text = _read(document)
-        if document == "README.md":
-            # The navigation takes its place.
-            text = text.replace(_documentation(text), "")
-        text = _NAMED.sub(lambda match, at=document: _titled(match, at), text)
-        # Wide pictures are small on a phone: a click shows them whole.
-        text = _PICTURE.sub(r"[![\1](\2)](\2)", text)
-        text = _EXAMPLE.sub(_included, text)
-        text = _CHART.sub(r"![\3](\2#only-light)\n![\3](\1#only-dark)", text)
-        page = _page(PurePosixPath(document))
-        text = _LINK.sub(lambda match, at=document: _target(match[1], at, sources), text)
-        (folder / page).write_text(text)
+        page = folder / _page(PurePosixPath(document))
+        page.write_text(_converted(document, sources))
     for source in sorted(sources):
         _write_source(folder, source)
     for pictures in ("pictures", "methods"):
-        shutil.copytree(REPOSITORY / "docs" / pictures, folder / pictures, dirs_exist_ok=True)
+        shutil.copytree(REPOSITORY / "docs" / pictures, folder / pictures)
+
+
+def _converted(document: str, sources: set[str]) -> str:
+    """The text of a page; the sources to which it links join `sources`."""
+
+    def titled(match: re.Match[str]) -> str:
+        path = os.path.normpath(PurePosixPath(document).parent / match[1])
+        title = _read(path).split("\n", 1)[0].removeprefix("# ")
+        return f"[{title}]({match[1]}{match[2]})"
+
+    def target(match: re.Match[str]) -> str:
+        path = os.path.normpath(PurePosixPath(document).parent / match[1])
+        return _target(path, sources)
+
+    text = _read(document)
+    if document == "README.md":
+        # The navigation takes its place.
+        text = text.replace(_documentation(text), "")
+    text = _NAMED.sub(titled, text)
+    # Wide pictures are small on a phone: a click shows them whole.
+    text = _PICTURE.sub(r"[![\1](\2)](\2)", text)
+    text = _EXAMPLE.sub(_included, text)
+    text = _CHART.sub(r"![\3](\2#only-light)\n![\3](\1#only-dark)", text)
+    return _LINK.sub(target, text)
 
 
 def _read(document: str) -> str:
@@ -79,16 +91,8 @@ def _page(path: PurePosixPath) -> str:
     return _PAGES.get(str(path), path.name)
 
 
-def _titled(match: re.Match[str], document: str) -> str:
-    """The link with the title of the page as its text."""
-    path = os.path.normpath(PurePosixPath(document).parent / match[2])
-    title = _read(path).split("\n", 1)[0].removeprefix("# ")
-    return f"[{title}]({match[2]})"
-
-
-def _target(link: str, document: str, sources: set[str]) -> str:
-    """Where a link of a document leads on the site; a linked source joins `sources`."""
-    path = os.path.normpath(PurePosixPath(document).parent / link)
+def _target(path: str, sources: set[str]) -> str:
+    """Where a link to a file of the repository leads; a source joins `sources`."""
     if path in _PAGES or re.fullmatch(r"docs/[\w-]+\.md", path):
         return _page(PurePosixPath(path))
     if path.startswith("docs/") and path.endswith((".png", ".svg")):
@@ -121,9 +125,9 @@ def _write_source(folder: Path, source: str) -> None:
     page.write_text(f"{head}`````{language}\n{_read(source).rstrip()}\n`````\n")
 
 
-def yaml_navigation(sections: Sequence[tuple[str, Sequence[str]]]) -> str:
+def yaml_navigation(sections: Mapping[str, Sequence[str]]) -> str:
     """The navigation as a part of the configuration."""
     lines = ["nav:"]
-    for title, pages in sections:
+    for title, pages in sections.items():
         lines += [f"  - {title}:", *(f"      - {page}" for page in pages)]
     return "\n".join(lines) + "\n"

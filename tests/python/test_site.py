@@ -1,0 +1,108 @@
+"""The site of the documentation: what it must show, its links, and a strict build."""
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tied_augment
+import tied_augment.timm
+from tied_augment import View, presets
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sources():
+    """The scripts that make the site can be imported."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(REPOSITORY / "docs/site")
+        yield
+
+
+def script(name):
+    return importlib.import_module(name)
+
+
+def test_every_page_is_in_the_list_of_the_documentation():
+    listed = [page for pages in script("pages").navigation().values() for page in pages]
+    assert sorted(listed) == sorted(
+        [*(path.name for path in REPOSITORY.glob("docs/*.md")), "CONTRIBUTING.md", "CHANGELOG.md"]
+    )
+
+
+def test_the_reference_has_every_public_name():
+    shown = {name for topic in script("api").TOPICS for name in topic.names}
+    wanted = {f"tied_augment.{name}" for name in tied_augment.__all__ if name != "__version__"}
+    wanted |= {f"tied_augment.timm.{name}" for name in tied_augment.timm.__all__}
+    assert wanted <= shown
+    for name in shown - {"tied_augment.similarity", "tied_augment.fused"}:
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(importlib.import_module(module), attribute), name
+
+
+def test_the_gallery_has_every_op():
+    ops = (REPOSITORY / "src/ops/mod.rs").read_text()
+    listed = re.search(r"^list::ops! \{(.*?)^\}", ops, re.DOTALL | re.MULTILINE)[1]
+    assert set(script("gallery").OPS) == set(re.findall(r"::(\w+),", listed))
+
+
+def test_the_gallery_has_every_kind_of_policy():
+    with pytest.raises(ValueError, match="there are") as error:
+        View(auto_augment="none")
+    heads = set(re.split(", | and ", str(error.value).split("there are ")[1]))
+    policies = set(script("gallery").POLICIES)
+    assert {head for head in heads if any(policy.startswith(head) for policy in policies)} == heads
+
+
+def test_the_gallery_has_every_preset():
+    assert set(script("gallery").PRESETS) == set(presets.__all__)
+
+
+def test_the_charts_find_their_tables(tmp_path):
+    assert script("charts").write_benchmarks(tmp_path) == ["benchmarks.md"]
+    text = (tmp_path / "benchmarks.md").read_text()
+    assert text.count('<div class="bars">') > 8
+    assert 'class="bar ours"' in text
+
+
+def test_pages_lead_to_pages_and_sources(tmp_path):
+    script("pages").stage(tmp_path)
+    text = (tmp_path / "architecture.md").read_text()
+    assert "(source/src/batch.rs.md)" in text
+    assert "../" not in re.sub(r"`[^`]*`", "", text)
+    assert "Pipeline::run" in text
+    assert (
+        (tmp_path / "source/src/batch.rs.md").read_text().startswith("---\ntitle: src/batch.rs\n")
+    )
+    assert "\n    def main(" not in (tmp_path / "index.md").read_text()
+    assert "    def main(" in (tmp_path / "recipes.md").read_text()
+
+
+def test_faults_of_links_are_found(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/index.html").write_text('<h1 id="here"><a href="../#no">x</a><a href="#here">')
+    (tmp_path / "index.html").write_text(
+        '<a href="a/#here">good</a><a href="b/">bad</a><a href="https://a.org">elsewhere</a>'
+        '<img src="https://a.org/b.png">'
+    )
+    assert script("links").faults(tmp_path) == [
+        "a/index.html: ../#no has no such heading",
+        "index.html: loads https://a.org/b.png",
+        "index.html: b/ does not exist",
+    ]
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning(tmp_path):
+    pytest.importorskip("zensical", reason="make docs installs it, on Python 3.11 or later")
+    command = [sys.executable, str(REPOSITORY / "docs/site/build.py"), "--out", str(tmp_path)]
+    subprocess.run(command, check=True)
+    pages = list((tmp_path / "html").rglob("index.html"))
+    assert len(pages) > 60
+    view = (tmp_path / "html/api-views/index.html").read_text()
+    assert 'id="tied_augment.View.plan"' in view
+    assert 'id="tied_augment.Views.show"' in view
