@@ -37,11 +37,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 # In train mode an auxiliary head adds to the logits: the classifier alone does not give them.
 MORE_THAN_ITS_HEAD = ("volo_d1_224",)
-PAGE = """# Models
+PAGE = """# Which models work
 
-Written by `python docs/generate_models.py`; do not edit. For every class of model and type of
-classifier in timm, the smallest model is run in train mode with and without `TiedModel`. The logits
-are equal in every bit, and the state_dict has the same keys.
+With `TiedModel`, nearly all of timm's. The tables name the layer whose input is the features, and
+the models for which it must be named. For every class of model and type of classifier in timm, the
+smallest model is run in train mode with and without `TiedModel`. The logits are equal in every bit,
+and the state_dict has the same keys. Written by `python docs/generate_models.py`; do not edit.
 
 The tapped module is the last linear layer of the classifier, an `nn.Linear` or a 1x1 `nn.Conv2d`.
 The features are its input, and D is their number. Applied to the features, the module gives the

@@ -7,6 +7,8 @@ from pathlib import Path
 
 __all__ = ["TOPICS", "Topic", "write_reference"]
 
+_SIMILARITIES = "mse l1 cosine l2_norm cosine_l2_norm cka linear_cka vicreg js".split()
+
 
 @dataclass(frozen=True)
 class Topic:
@@ -76,8 +78,10 @@ TOPICS = (
             "tied_augment.loss.Mix",
             "tied_augment.loss.Schedule",
             "tied_augment.loss.Poly1CrossEntropy",
-            "tied_augment.similarity",
-            "tied_augment.fused",
+            *(f"tied_augment.similarity.{name}" for name in _SIMILARITIES),
+            "tied_augment.fused.tied_loss",
+            "tied_augment.fused.TiedLossFunction",
+            "tied_augment.fused.worthwhile",
         ),
     ),
     Topic(

@@ -73,7 +73,33 @@ def _converted(document: str, sources: set[str]) -> str:
     text = _PICTURE.sub(r"[![\1](\2)](\2)", text)
     text = _EXAMPLE.sub(_included, text)
     text = _CHART.sub(r"![\3](\2#only-light)\n![\3](\1#only-dark)", text)
-    return _LINK.sub(target, text)
+    return _as_python_markdown(_LINK.sub(target, text))
+
+
+def _as_python_markdown(text: str) -> str:
+    """CommonMark as Python-Markdown reads it.
+
+    What belongs to an item of a list is indented by four columns. An empty line comes before a
+    list, and after an item of several paragraphs. A bar in the code of a table needs no backslash.
+    """
+    lines: list[str] = []
+    # The fence of code that is open; the width of the list's marker; where its latest item begins.
+    fence, marker, start = "", 0, 0
+    for line in text.splitlines():
+        if opening := re.match(r"\s*(`{3,})", line):
+            fence = "" if line.strip() == fence else fence or opening[1]
+        item = None if fence else re.match(r"([-*]|\d+\.) +", line)
+        if item:
+            if lines and lines[-1] and (not marker or "" in lines[start:]):
+                lines.append("")
+            marker, start = item.end(), len(lines)
+        elif line and not line.startswith(" "):
+            # A line of an item's paragraph need not be indented.
+            marker = marker if lines and lines[-1] and not fence else 0
+        if line.startswith("|"):
+            line = line.replace("\\|", "|")
+        lines.append(" " * (4 - marker) + line if marker and line.startswith(" ") else line)
+    return "\n".join(lines) + "\n"
 
 
 def _read(document: str) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import tied_augment
+import tied_augment.fused
+import tied_augment.loss
 import tied_augment.timm
 from tied_augment import View, presets
 
@@ -38,8 +40,10 @@ def test_the_reference_has_every_public_name():
     shown = {name for topic in script("api").TOPICS for name in topic.names}
     wanted = {f"tied_augment.{name}" for name in tied_augment.__all__ if name != "__version__"}
     wanted |= {f"tied_augment.timm.{name}" for name in tied_augment.timm.__all__}
+    wanted |= {f"tied_augment.similarity.{name}" for name in tied_augment.loss.SIMILARITIES}
+    wanted |= {f"tied_augment.fused.{name}" for name in tied_augment.fused.__all__}
     assert wanted <= shown
-    for name in shown - {"tied_augment.similarity", "tied_augment.fused"}:
+    for name in shown:
         module, _, attribute = name.rpartition(".")
         assert hasattr(importlib.import_module(module), attribute), name
 
@@ -80,6 +84,17 @@ def test_pages_lead_to_pages_and_sources(tmp_path):
     )
     assert "\n    def main(" not in (tmp_path / "index.md").read_text()
     assert "    def main(" in (tmp_path / "recipes.md").read_text()
+
+
+def test_lists_are_converted():
+    convert = script("pages")._as_python_markdown
+    assert convert("text:\n- one\n\n      code\n\n  more\n- two\n  lines\n\nend\n") == (
+        "text:\n\n- one\n\n        code\n\n    more\n\n- two\n    lines\n\nend\n"
+    )
+    assert convert("1. one\n   more\n2. two\n") == "1. one\n    more\n2. two\n"
+    code = "```python\nif a:\n    - b\n```\n\n    plain\n"
+    assert convert(code) == code
+    assert convert("| `a\\|b` |\n") == "| `a|b` |\n"
 
 
 def test_faults_of_links_are_found(tmp_path):
