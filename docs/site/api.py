@@ -7,7 +7,8 @@ from pathlib import Path
 
 __all__ = ["TOPICS", "Topic", "write_reference"]
 
-_SIMILARITIES = "mse l1 cosine l2_norm cosine_l2_norm cka linear_cka vicreg js".split()
+_DISTANCES = ("mse", "l1", "cosine", "l2_norm", "cosine_l2_norm")
+_OTHERS = ("cka", "linear_cka", "vicreg", "js")
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ TOPICS = (
             "tied_augment.loss.Mix",
             "tied_augment.loss.Schedule",
             "tied_augment.loss.Poly1CrossEntropy",
-            *(f"tied_augment.similarity.{name}" for name in _SIMILARITIES),
+            *(f"tied_augment.similarity.{name}" for name in _DISTANCES + _OTHERS),
             "tied_augment.fused.tied_loss",
             "tied_augment.fused.TiedLossFunction",
             "tied_augment.fused.worthwhile",
