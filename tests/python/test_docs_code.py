@@ -47,6 +47,9 @@ from pathlib import Path
 views, path = TwoView(View(32)), Path("run.pth")
 model = timm.create_model("test_resnet")
 """,
+    "loss.md": """
+loader = TiedLoader("imagenet/train", TwoView(View(32)), batch_size=4)
+""",
     "masks.md": """
 import numpy as np
 height, width, epoch = 200, 300, 1

@@ -122,6 +122,13 @@ def test_every_example_is_run():
     assert runs == {path.stem for path in EXAMPLES.glob("*.py")}
 
 
+def test_every_example_is_among_the_recipes():
+    recipes = (EXAMPLES.parent / "docs/recipes.md").read_text()
+    assert set(re.findall(r"\(\.\./examples/(\w+)\.py\)", recipes)) == {
+        path.stem for path in EXAMPLES.glob("*.py")
+    }
+
+
 def test_sam_steps_with_the_gradient_at_the_worst_weights():
     model = nn.Linear(2, 1, bias=False)
     model.weight.data = torch.tensor([[3.0, 4.0]])
