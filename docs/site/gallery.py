@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -88,28 +89,25 @@ POLICIES = {
 }
 
 # Fields of `View` beside the policy.
-FIELDS: dict[str, dict[str, Any]] = {
-    'View(crop="rrc")': {},
-    'View(crop="rkrc")': {"crop": "rkrc"},
-    'View(crop="rkrr")': {"crop": "rkrr"},
-    'View(crop="center")': {"crop": "center"},
-    'View(crop="squash")': {"crop": "squash"},
-    'View(crop="border")': {"crop": "border"},
-    'View(crop="pad", padding=16)': {"crop": "pad", "padding": 16},
-    "View(hflip=0.5, vflip=0.5)": {"vflip": 0.5},
-    "View(color_jitter=0.4)": {"color_jitter": 0.4},
-    "View(color_jitter=(0.4, 0.4, 0.2, 0.1))": {"color_jitter": (0.4, 0.4, 0.2, 0.1)},
-    "View(grayscale_prob=0.5)": {"grayscale_prob": 0.5},
-    "View(gaussian_blur_prob=0.5)": {"gaussian_blur_prob": 0.5},
-    "View(solarize_prob=0.5)": {"solarize_prob": 0.5},
-    "View(cutout=48)": {"cutout": 48},
-    "View(re_prob=1)": {"re_prob": 1.0},
-    'View(re_prob=1, re_mode="pixel", re_count=3)': {
-        "re_prob": 1.0,
-        "re_mode": "pixel",
-        "re_count": 3,
-    },
-}
+FIELDS: list[dict[str, Any]] = [
+    {"crop": "rrc"},
+    {"crop": "rkrc"},
+    {"crop": "rkrr"},
+    {"crop": "center"},
+    {"crop": "squash"},
+    {"crop": "border"},
+    {"crop": "pad", "padding": 16},
+    {"vflip": 0.5},
+    {"color_jitter": 0.4},
+    {"color_jitter": (0.4, 0.4, 0.2, 0.1)},
+    {"grayscale_prob": 1.0},
+    {"gaussian_blur_prob": 1.0},
+    {"gaussian_blur_prob": 1.0, "gaussian_blur_kernel": None},
+    {"solarize_prob": 1.0},
+    {"cutout": 48},
+    {"re_prob": 1.0},
+    {"re_prob": 1.0, "re_mode": "pixel", "re_count": 3},
+]
 
 PRESETS: dict[str, Callable[[], Views]] = {
     "simclr": lambda: presets.simclr(SIDE),
@@ -139,27 +137,21 @@ class _Gallery:
             image.save(self.folder / path, quality=88)
             size = f'width="{image.width}" height="{image.height}"'
             html.append(
-                f'<figure><img src="{path}" alt="{name}: {caption}" {size} loading="lazy">'
+                f'<figure><img src="{path}" alt="{escape(name)}: {caption}" {size} loading="lazy">'
                 f"<figcaption>{caption}</figcaption></figure>"
             )
         return f'<div class="gallery" markdown="0">\n{"".join(html)}\n</div>\n'
 
-    def squares(self) -> Iterable[Pixels]:
-        """The photographs, each as the square in its centre, without random parts."""
-        view = View(SIDE, crop="center", hflip=0.0, interpolation="bicubic")
-        for pixels in self.photographs.values():
-            yield view(pixels, index=0).transpose(1, 2, 0)
-
 
 def _ops(gallery: _Gallery) -> str:
-    square = list(gallery.squares())[1]
-    whole = View(SIDE, crop="squash", hflip=0.0, interpolation="bicubic")
-    steps = whole.plan((SIDE, SIDE), index=0)["ops"]
+    photograph = gallery.photographs["chelsea"]
+    whole = View(SIDE, crop="center", hflip=0.0, interpolation="bicubic")
+    steps = whole.plan(photograph.shape[:2], index=0)["ops"]
     parts = ["# Ops", _OPS]
     for name, shown in OPS.items():
-        tiles = [("as it was", render(square, {"ops": steps}))]
+        tiles = [("as it was", render(photograph, {"ops": steps}))]
         tiles += [
-            (_caption(arguments), render(square, {"ops": [*steps, (name, arguments)]}))
+            (_caption(arguments), render(photograph, {"ops": [*steps, (name, arguments)]}))
             for arguments in shown
         ]
         parts += [f"## {name}", gallery.figures(name, tiles)]
@@ -201,7 +193,8 @@ def _policies(gallery: _Gallery) -> str:
 
 def _fields(gallery: _Gallery) -> str:
     parts = ["# Crops and colours", _FIELDS]
-    for call, fields in FIELDS.items():
+    for fields in FIELDS:
+        call = f"View({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
         drawn = _drawn(gallery, call, View(SIDE, **fields), 4, "not flipped")
         parts += [f"## `{call}`", drawn]
     return "\n\n".join(parts)
@@ -219,17 +212,17 @@ def _presets(gallery: _Gallery) -> str:
 
 _OPS = """\
 What each op of a plan does, at some of its arguments. Policies draw them;
-[`render`](api-views.md) executes a plan of your own. Each is bit for bit Pillow's, timm's or
-torchvision's ([which](parity.md#operations))."""
+[`render`](api-views.md) executes a plan of your own. [Parity](parity.md#operations) says which
+function of Pillow, timm or torchvision each equals."""
 
 _POLICIES = """\
 What `View(224, auto_augment=...)` draws for six photographs, with seed 0. Under each is the list of
-ops; with some probability a policy does nothing. [The strings](policies.md) are explained in a page
-of their own."""
+ops; with some probability a policy does nothing. The strings have
+[a page of their own](policies.md)."""
 
 _FIELDS = """\
-The crops of a `View`, and what it can do without a policy, with seed 0. All fields can be combined
-([the order of the steps](policies.md#the-order-of-the-steps))."""
+The crops of a `View`, and what it can do without a policy, with seed 0. A page on
+[the order of the steps](policies.md#the-order-of-the-steps) says how they are combined."""
 
 _PRESETS = """\
 The views that [`tied_augment.presets`](methods.md) makes of one photograph."""

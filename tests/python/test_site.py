@@ -92,6 +92,8 @@ def test_lists_are_converted():
         "text:\n\n- one\n\n        code\n\n    more\n\n- two\n    lines\n\nend\n"
     )
     assert convert("1. one\n   more\n2. two\n") == "1. one\n    more\n2. two\n"
+    year = "in August\n2026. No list.\n"
+    assert convert(year) == year
     code = "```python\nif a:\n    - b\n```\n\n    plain\n"
     assert convert(code) == code
     assert convert("| `a\\|b` |\n") == "| `a|b` |\n"
