@@ -120,8 +120,12 @@ def timm_command(settings: Settings, views: Views) -> tuple[str, str]:
     words += [f"--seed {settings.seed}", "--tied-augment"]
     words += [f"--tied-views {count}"] * (count > 2)
     words += ["--tied-same-crop"] * settings.same_crop + ["--tied-own-flips"] * settings.own_flips
-    remark = "train.py erases on the device, after the views." if view.re_prob else ""
-    return _wrapped("tied-augment train train.py --data-dir DATA --model resnet50", words), remark
+    remarks = ["train.py erases on the device, after the views."] * (view.re_prob > 0)
+    if given.get("color_jitter") == 0 and (view.grayscale_prob or view.gaussian_blur_prob):
+        # --color-jitter 0 draws numbers and changes no colour. No flag leaves it out.
+        remarks.append("train.py draws grayscale and blur from other numbers than this page.")
+    start = "tied-augment train train.py --data-dir DATA --model resnet50"
+    return _wrapped(start, words), " ".join(remarks)
 
 
 def _option(name: str, value: Any) -> str:

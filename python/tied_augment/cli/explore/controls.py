@@ -67,7 +67,7 @@ class Controls:
 
     def settings(self, epoch: int) -> Settings:
         """What the controls say, with the epoch, whose slider is elsewhere."""
-        value = {name: field.value for name, field in self._fields.items()}
+        value = {name: _whole(field.value) for name, field in self._fields.items()}
         scale = (value["scale"]["min"], value["scale"]["max"])
         ratio = (value["ratio_low"], value["ratio_high"])
         usual = _RATIOS.get(value["crop"], (3 / 4, 4 / 3))
@@ -108,9 +108,9 @@ class Controls:
         with self._group("Views"):
             self._select("method", "Method", METHODS, "")
             with ui.element("div").classes("pair"):
-                self._number("size", "Size in pixels", 224, least=1, most=1024)
-                self._number("views", "Number of views", 2, least=1, most=16)
-                self._number("local_views", "Small views", None, least=1, most=16, hint="default")
+                self._number("size", "Size in pixels", 224)
+                self._number("views", "Number of views", 2)
+                self._number("local_views", "Small views", None, hint="default")
             with ui.element("div") as sharing:
                 self._switch("same_crop", "Same crop for all views")
                 self._switch("own_flips", "but own flips")
@@ -157,12 +157,12 @@ class Controls:
             self._slider("re_prob", "Random erasing", 0.0)
             with ui.element("div").classes("pair"):
                 self._select("re_mode", "Filled with", ["const", "rand", "pixel"], "const")
-                self._number("cutout", "Cutout, pixels", None, least=0, hint="none")
+                self._number("cutout", "Cutout, pixels", None, hint="none")
 
     def _build_draw(self) -> None:
         with self._group("Random draw"), ui.element("div").classes("pair"):
-            self._number("seed", "Seed", 0, least=0)
-            self._number("index", "Index of the image", 0, least=0)
+            self._number("seed", "Seed", 0)
+            self._number("index", "Index of the image", 0)
 
     # --- the kinds of controls
 
@@ -190,17 +190,13 @@ class Controls:
         label: str,
         value: int | None,
         *,
-        least: int | None = None,
-        most: int | None = None,
         hint: str | None = None,
         step: float = 1,
     ) -> None:
         with ui.element("div").classes("field"):
             field = ui.number(label, value=value, placeholder=hint, step=step)
             field.props("outlined dense hide-bottom-space debounce=200")
-            # Not `min` and `max` of `ui.number`, which would change the value silently.
-            field.props(f"{'' if least is None else f'min={least}'}")
-            field.props(f"{'' if most is None else f'max={most}'}")
+            # Without `min` and `max`, with which NiceGUI would change a value silently.
             if hint is not None:
                 field.props("stack-label")
             self._add(name, field)
@@ -264,3 +260,10 @@ class Controls:
             self._fields["own_flips"].set_value(False)
         for group in self._own:
             group.set_visibility(own)
+
+
+def _whole(value: Any) -> Any:
+    """A whole number as an int: NiceGUI gives floats. Beyond 2**53 they are not exact."""
+    if isinstance(value, float) and value.is_integer() and abs(value) <= 1 << 53:
+        return int(value)
+    return value

@@ -102,7 +102,7 @@ def built_in() -> list[Photo]:
 
 def uploaded(name: str, content: bytes) -> Photo:
     """A file that the browser sent, of which only the name is known."""
-    return Photo(name, content, json.dumps(name, ensure_ascii=False))
+    return Photo(name, content, _literal(name))
 
 
 def opened(photo: Photo) -> Opened:
@@ -128,13 +128,22 @@ def opened(photo: Photo) -> Opened:
 
 
 def _of_file(path: Path, name: str) -> Photo:
-    return Photo(said(name), path, json.dumps(said(path), ensure_ascii=False))
+    return Photo(said(name), path, _literal(str(path)))
+
+
+def _literal(path: str) -> str:
+    """A path in Python, also if it is not UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return ascii(path)
+    return json.dumps(path, ensure_ascii=False)
 
 
 def _of_packed(folder: Path) -> list[Photo]:
     try:
         dataset = PackedDataset(folder)
-        where = json.dumps(str(folder), ensure_ascii=False)
+        where = _literal(str(folder))
         return [
             Photo(
                 dataset.names[index],
