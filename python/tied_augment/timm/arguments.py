@@ -122,6 +122,13 @@ _OPTIONS = {
     "threads": _Option(
         None, int, "N", "number of threads of a native loader (default: that of --workers)"
     ),
+    "log": _Option(
+        None,
+        ("tensorboard", "wandb"),
+        "tensorboard|wandb",
+        "log the parts of the loss at each log line, and views in each epoch: into the run's "
+        "folder, or into the run of --log-wandb",
+    ),
 }
 
 DEFAULTS: dict[str, Any] = {"tied_augment": False} | {
@@ -272,6 +279,8 @@ def _check_combinations(args: Namespace) -> None:
     size = getattr(args, "input_size", None)
     if size is not None and size[0] != 3:
         raise LaunchError(f"--input-size {size[0]} ...: the views have 3 channels; give 3")
+    if args.tied_log == "wandb" and not getattr(args, "log_wandb", False):
+        raise LaunchError("--tied-log wandb logs into the run of --log-wandb: add that")
     separate = args.tied_forward == "separate"
     if getattr(args, "split_bn", False):
         if getattr(args, "sync_bn", False):
