@@ -58,8 +58,8 @@ class Controls:
         self._notes: dict[str, ui.label] = {}
         self._own: list[ui.element] = []  # those that a preset leaves no choice in
         self._build_views()
-        self._build_geometry()
         self._build_policy()
+        self._build_geometry()
         self._build_colours()
         self._build_erasing()
         self._build_draw()
@@ -116,19 +116,6 @@ class Controls:
                 self._switch("own_flips", "but own flips")
         self._own.append(sharing)
 
-    def _build_geometry(self) -> None:
-        with self._group("Crop", own=True):
-            self._select("crop", "Mode", CROPS, "rrc")
-            with ui.element("div").classes("ranges"):
-                self._range("scale", "Scale, part of the area", (0.08, 1.0))
-                with ui.element("div").classes("pair"):
-                    self._number("ratio_low", "Ratio, least", None, hint="3/4", step=0.05)
-                    self._number("ratio_high", "Ratio, most", None, hint="4/3", step=0.05)
-                self._note("ratio")
-            self._select("interpolation", "Filter", list(FILTERS), "random")
-            self._slider("hflip", "Left-right flip", 0.5)
-            self._slider("vflip", "Top-bottom flip", 0.0)
-
     def _build_policy(self) -> None:
         with self._group("Policy", own=True):
             text = ui.input("As timm's --aa", value="rand-m9-mstd0.5-inc1")
@@ -145,6 +132,19 @@ class Controls:
         with ui.menu_item(on_click=lambda: text.set_value(policy)).classes("example"):
             ui.label(policy or "(empty)").classes("code")
             ui.label(meaning).classes("quiet")
+
+    def _build_geometry(self) -> None:
+        with self._group("Crop", own=True):
+            self._select("crop", "Mode", CROPS, "rrc")
+            with ui.element("div").classes("ranges"):
+                self._range("scale", "Scale, part of the area", (0.08, 1.0))
+                with ui.element("div").classes("pair"):
+                    self._number("ratio_low", "Ratio, least", None, hint="3/4", step=0.05)
+                    self._number("ratio_high", "Ratio, most", None, hint="4/3", step=0.05)
+                self._note("ratio")
+            self._select("interpolation", "Filter", list(FILTERS), "random")
+            self._slider("hflip", "Left-right flip", 0.5)
+            self._slider("vflip", "Top-bottom flip", 0.0)
 
     def _build_colours(self) -> None:
         with self._group("Colour", own=True):

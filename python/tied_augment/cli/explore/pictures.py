@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,8 @@ from tied_augment.sheet import COLORS, describe
 
 __all__ = ["Drawn", "Shown", "crops_svg", "draw", "png"]
 
-# A timing ends after so many calls or seconds: dragging must stay smooth.
-_CALLS, _SECONDS = 5, 0.04
+# A timing has from 2 to 5 calls, and ends after so many seconds: dragging must stay smooth.
+_LEAST, _MOST, _SECONDS = 2, 5, 0.04
 # Crops with equal boxes take turns of so many pixels of the frame.
 _DASH = 10
 
@@ -55,7 +54,7 @@ class Drawn:
         views: the views.
         plans: their plans.
         crops: the frames of the crops as SVG, to lie over the original.
-        seconds: the median time to decode the image and make its views, on one thread.
+        seconds: the least time to decode the image and make its views, on one thread.
         calls: of how many calls.
     """
 
@@ -81,7 +80,7 @@ def draw(views: Views, image: Opened, draws: Mapping[str, Any]) -> Drawn:
     plans = views.plan((height, width), **draws)
     times: list[float] = []
     made: tuple[NDArray[np.uint8], ...] = ()
-    while len(times) < _CALLS and sum(times) < _SECONDS:
+    while len(times) < _LEAST or (len(times) < _MOST and sum(times) < _SECONDS):
         start = time.perf_counter()
         made = views(image.sample, **draws)
         times.append(time.perf_counter() - start)
@@ -90,7 +89,7 @@ def draw(views: Views, image: Opened, draws: Mapping[str, Any]) -> Drawn:
         for pixels, size, plan, color in zip(made, views.sizes, plans, cycle(COLORS), strict=False)
     ]
     crops = crops_svg([plan["crop"] for plan in plans], (height, width))
-    return Drawn(shown, plans, crops, median(times), len(times))
+    return Drawn(shown, plans, crops, min(times), len(times))
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:
