@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -45,7 +46,7 @@ def folder(tmp_path_factory, photos):
 
 @contextmanager
 def served(*arguments):
-    """The address of a server, which must end without a word on stderr."""
+    """The address of a server, which must end by Ctrl-C without a word on stderr."""
     command = [sys.executable, "-m", "tied_augment", "explore", "--no-browser", "--port", "0"]
     server = subprocess.Popen(
         [*command, *map(str, arguments)],
@@ -57,9 +58,10 @@ def served(*arguments):
     try:
         yield server.stdout.readline().strip()
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)
         _, errors = server.communicate(timeout=30)
     assert errors == ""
+    assert server.returncode == 0
 
 
 @contextmanager
@@ -156,6 +158,14 @@ def test_the_page_shows_what_its_code_makes(folder):
         wait_for(driver, lambda: driver.execute_script(choose))
         wait_for(driver, lambda: "presets.dino(64)" in code(driver) and len(views(driver)) == 10)
         wait_for(driver, lambda: is_as_its_code(driver))
+
+
+def test_it_ends_while_a_tab_is_open(folder):
+    with browser() as driver:
+        with served(folder) as url:
+            opened(driver, url)
+        driver.get("about:blank")
+        driver.get_log("browser")  # that the server has gone
 
 
 def test_dragging_through_the_epochs_ends_at_the_last_one(folder):

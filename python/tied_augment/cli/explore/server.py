@@ -11,6 +11,7 @@ import socket
 import threading
 import webbrowser
 from collections.abc import Sequence
+from contextlib import suppress
 
 import uvicorn
 from fastapi import FastAPI
@@ -55,4 +56,5 @@ def serve(photos: Sequence[Photo], listener: socket.socket, browser: bool) -> No
     if browser:
         # It may wait for the browser to end.
         threading.Thread(target=webbrowser.open, args=[url], daemon=True).start()
-    uvicorn.Server(uvicorn.Config(app, log_level="warning")).run([listener])
+    with suppress(KeyboardInterrupt):  # which is how it is to be ended
+        uvicorn.Server(uvicorn.Config(app, log_level="warning")).run([listener])
