@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,15 +65,19 @@ def _browser(scheme: str) -> Any:
 
 def _take(driver: Any, url: str, path: Path) -> None:
     driver.get(url)
-    wait = WebDriverWait(driver, 30)
-    wait.until(lambda browser: browser.execute_script(_SHOWN.format(0)))
-    for epoch in range(1, EPOCH + 1):
-        driver.execute_script(_NEXT)
-        wait.until(lambda browser, n=epoch: browser.execute_script(_SHOWN.format(n)))
+    for epoch in range(EPOCH + 1):
+        if epoch:
+            driver.execute_script(_NEXT)
+        shown = _SHOWN.format(epoch)
+        WebDriverWait(driver, 30).until(partial(_true, shown))
     image = Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert("RGB")
     # 256 colours: a third of the size, and no difference to see.
     image.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
     print(path, os.path.getsize(path) // 1024, "KB")
+
+
+def _true(script: str, driver: Any) -> bool:
+    return bool(driver.execute_script(script))
 
 
 if __name__ == "__main__":

@@ -133,7 +133,8 @@ class TiedLogger:
 
         Args:
             step: the number of the step.
-            epoch: the epoch of the views; None for the one that the source is in.
+            epoch: the epoch of the views; None for the one that the source is in, or 0 for a
+                `TiedDataset` before its `set_epoch`.
         """
         if self._to is None or self._source is None:
             return

@@ -317,7 +317,6 @@ def test_paths_without_images_are_errors(tmp_path):
 
 
 def test_a_taken_port_is_an_error(capsys, tmp_path):
-    pytest.importorskip("nicegui")
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -85,7 +85,7 @@ WHEN_IMPORTED = {
     "tied_augment.cli.explore.code": ". .timm",
     "tied_augment.cli.explore.photos": "numpy . .packed",
     "tied_augment.cli.explore.pictures": "numpy PIL . .sheet",
-    "tied_augment.cli.explore.controls": "nicegui",
+    "tied_augment.cli.explore.controls": "nicegui .",
     "tied_augment.cli.explore.page": "nicegui .",
     "tied_augment.cli.explore.server": "fastapi nicegui starlette uvicorn",
     "tied_augment.cli.demo.digits": "numpy PIL sklearn",

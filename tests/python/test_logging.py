@@ -39,7 +39,8 @@ def criterion():
 @pytest.fixture
 def wandb(tmp_path, monkeypatch):
     """The module, offline."""
-    module = pytest.importorskip("wandb")
+    import wandb as module
+
     for name, value in {
         "WANDB_MODE": "offline",
         "WANDB_DIR": str(tmp_path),
@@ -296,12 +297,20 @@ def test_the_launcher_logs_to_the_run_of_wandb(wandb, train_folder, tmp_path, mo
     [
         ("--tied-log wandb", "--tied-log wandb logs into the run of --log-wandb: add that"),
         ("--tied-log csv", "--tied-log must be one of tensorboard, wandb, got 'csv'"),
-        ("--tied-log wandb --log-wandb", r"pip install 'tied-augment\[wandb\]'"),
+        ("--tied-log wandb --log-wandb", "--tied-log wandb: the script has begun no run"),
     ],
 )
 def test_the_launcher_refuses(options, says, train_folder, tmp_path):
     with pytest.raises(LaunchError, match=says):
         launch(BY_TASK, train_folder, tmp_path, *options.split())
+
+
+@pytest.mark.parametrize("options", ["--tied-log tensorboard", "--tied-log wandb --log-wandb"])
+def test_a_missing_package_is_refused_before_training(options, train_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("tied_augment.timm.arguments.find_spec", lambda _: None)
+    with pytest.raises(LaunchError, match="is not installed: pip install "):
+        launch(BY_TASK, train_folder, tmp_path, *options.split())
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_script_without_a_folder_is_refused(train_folder, tmp_path):

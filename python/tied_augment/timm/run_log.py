@@ -48,12 +48,12 @@ class RunLog:
         """
         if self._kind is None:
             return
-        if self._to is None:
+        if self._logger is None:
             self._to = _wandb_run() if self._kind == "wandb" else _writer(self.folder)
-        source = tied_loader(loader)
-        if source is not None and is_stream(source.dataset):
-            source = None  # its images can't be asked for by index
-        self._logger = TiedLogger(criterion.loss, self._to, source)
+            source = tied_loader(loader)
+            if source is not None and is_stream(source.dataset):
+                source = None  # its images can't be asked for by index
+            self._logger = TiedLogger(criterion.loss, self._to, source)
         self._criterion, self._first = criterion, first
         self._logger.sheet(first, epoch)
 
@@ -80,12 +80,8 @@ def _writer(folder: str | None) -> Any:
             "--tied-log tensorboard: the script makes no folder by utils.get_outdir, as timm's "
             "does; leave it out"
         )
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise LaunchError(
-            "--tied-log needs tensorboard: pip install 'tied-augment[tensorboard]'"
-        ) from error
+    from torch.utils.tensorboard import SummaryWriter
+
     return SummaryWriter(folder)
 
 
@@ -93,7 +89,5 @@ def _wandb_run() -> Any:
     """The run that the script has begun."""
     run = getattr(sys.modules.get("wandb"), "run", None)
     if run is None:
-        raise LaunchError(
-            "--tied-log wandb: the script has begun no run: pip install 'tied-augment[wandb]'"
-        )
+        raise LaunchError("--tied-log wandb: the script has begun no run of wandb; leave it out")
     return run

@@ -6,10 +6,11 @@ A control is known by the name of what it sets. An error or a remark is shown be
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from nicegui import ui
 
+from tied_augment import View
 from tied_augment.cli.explore.settings import METHODS, MULTICROP, Settings
 
 __all__ = ["Controls"]
@@ -36,8 +37,6 @@ CROPS = {
     "border": "evaluation: border",
 }
 FILTERS = ("random", "nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
-_SCALES = {"rkrc": (0.8, 1.0), "rkrr": (0.8, 1.0)}
-_RATIOS = {"rkrc": (0.9, 1 / 0.9), "rkrr": (0.9, 1 / 0.9)}
 _CHANCES = {
     "grayscale_prob": "Grayscale",
     "gaussian_blur_prob": "Gaussian blur",
@@ -68,14 +67,13 @@ class Controls:
     def settings(self, epoch: int) -> Settings:
         """What the controls say, with the epoch, whose slider is elsewhere."""
         value = {name: _whole(field.value) for name, field in self._fields.items()}
-        scale = (value["scale"]["min"], value["scale"]["max"])
-        ratio = (value["ratio_low"], value["ratio_high"])
-        usual = _RATIOS.get(value["crop"], (3 / 4, 4 / 3))
+        low, high = _usual(value["crop"]).ratio
         view = {
             "crop": value["crop"],
-            "scale": None if scale == _SCALES.get(value["crop"], (0.08, 1.0)) else scale,
-            "ratio": tuple(
-                default if end is None else end for end, default in zip(ratio, usual, strict=True)
+            "scale": (value["scale"]["min"], value["scale"]["max"]),
+            "ratio": (
+                low if value["ratio_low"] is None else value["ratio_low"],
+                high if value["ratio_high"] is None else value["ratio_high"],
             ),
             "cutout": value["cutout"] or 0,
             "color_jitter": value["color_jitter"] or None,
@@ -233,7 +231,7 @@ class Controls:
 
     def _on_change(self, event: Any) -> None:
         if event.sender is self._fields["crop"]:
-            low, high = _SCALES.get(event.value, (0.08, 1.0))
+            low, high = _usual(event.value).scale
             self._fields["scale"].set_value({"min": low, "max": high})
         self._apply()
         self._changed()
@@ -251,7 +249,6 @@ class Controls:
             "scale": value["crop"] in ("rrc", "rkrc", "rkrr"),
             "ratio_low": value["crop"] in ("rrc", "rkrc", "rkrr"),
             "ratio_high": value["crop"] in ("rrc", "rkrc", "rkrr"),
-            "interpolation": value["crop"] != "pad",
             "own_flips": value["same_crop"],
             "re_mode": bool(value["re_prob"]),
         }.items():
@@ -260,6 +257,11 @@ class Controls:
             self._fields["own_flips"].set_value(False)
         for group in self._own:
             group.set_visibility(own)
+
+
+def _usual(crop: str) -> Any:
+    """A view with the defaults for this crop."""
+    return View(crop=cast("Any", crop))
 
 
 def _whole(value: Any) -> Any:
