@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from tied_augment.view import View
     from tied_augment.views import Views
 
-__all__ = ["SheetRow", "contact_sheet", "describe", "headline", "make_row"]
+__all__ = ["COLORS", "SheetRow", "contact_sheet", "describe", "headline", "make_row"]
 
 _PAPER, _INK, _GRAY = "#ffffff", "#1f2328", "#6e7781"
 # Distinguishable with colour blindness and legible as text (Okabe and Ito, without yellow). They
 # come again after the last.
-_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _MARGIN, _GAP, _BORDER = 24, 12, 4
 # Width of a crop's frame. Where frames coincide they take turns of `_DASH` pixels.
 _LINE, _DASH = 3, 8
@@ -192,7 +192,7 @@ def _draw_row(
 
 def _colored(parts: Sequence[_T]) -> Iterator[tuple[_T, str]]:
     """The parts of each view, with the view's colour."""
-    return zip(parts, cycle(_COLORS), strict=False)
+    return zip(parts, cycle(COLORS), strict=False)
 
 
 def _with_crops(shown: SheetRow, cell: _Cell) -> Image.Image:

@@ -61,8 +61,10 @@ WHEN_IMPORTED = {
     "tied_augment.loss": "numpy torch .arguments .fused .similarity .tracing",
     "tied_augment.loader": "numpy torch ._core .arguments .dataset .exits .items .located .ranks "
     ".skips .sources .pipeline .view .view_from_timm .views",
-    "tied_augment.timm": "numpy torch timm .arguments .dataset .loader .located .loss .model "
-    ".packed .similarity .skips .sources .tap .view .view_from_timm .views",
+    "tied_augment.logging": "numpy torch .arguments .dataset .items .loader .loss .sources "
+    ".two_view",
+    "tied_augment.timm": "numpy torch timm .arguments .dataset .loader .located .logging .loss "
+    ".model .packed .similarity .skips .sources .tap .view .view_from_timm .views",
     # A train.py that runs in a clone of timm's repository must import that timm.
     "tied_augment.timm.__init__": ".lazy",
     "tied_augment.timm.views": ".view .views",  # the command line imports it
@@ -78,6 +80,14 @@ WHEN_IMPORTED = {
     "tied_augment.cli.baseline": "PIL timm torch",
     "tied_augment.cli.views": ". .timm",
     "tied_augment.cli.chart": "matplotlib",
+    "tied_augment.cli.explore.__init__": ".",
+    "tied_augment.cli.explore.settings": ". .presets",
+    "tied_augment.cli.explore.code": ". .timm",
+    "tied_augment.cli.explore.photos": "numpy . .packed",
+    "tied_augment.cli.explore.pictures": "numpy PIL . .sheet",
+    "tied_augment.cli.explore.controls": "nicegui .",
+    "tied_augment.cli.explore.page": "nicegui .",
+    "tied_augment.cli.explore.server": "fastapi nicegui starlette uvicorn",
     "tied_augment.cli.demo.digits": "numpy PIL sklearn",
     "tied_augment.cli.demo.photos": "PIL skimage sklearn .",
     "tied_augment.cli.demo.loaders": "timm . .loader",
@@ -92,9 +102,11 @@ ON_USE = {
     "tied_augment.located": ".huggingface",
     "tied_augment.remote": "fsspec",
     "tied_augment.pipeline": ".sheet",
+    "tied_augment.logging": "wandb .sheet",
     "tied_augment.columns": ".huggingface .streams .webdataset_stream",
     "tied_augment.fused": ".similarity",
     "tied_augment.cli.bench": "timm torch .loader .timm",
+    "tied_augment.cli.explore.photos": "PIL skimage",
     "tied_augment.cli.plain": ".timm",
     "tied_augment.cli.preview": "PIL .sheet",
     "tied_augment.cli.demo.photos": ".sheet",

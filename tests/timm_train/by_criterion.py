@@ -36,7 +36,7 @@ def main():
     validation_loader = create_loader(validation_set, **validation_options)
     criterion = shared.make_criterion(args).to(device)
 
-    records = shared.Records(args, args_text, model, optimizer, model_ema=ema)
+    records = shared.Records(args, args_text, model, optimizer, utils, model_ema=ema)
     for epoch in range(first or 0, args.epochs):
         shared.set_epoch(loader, epoch, args)
         train_metrics = train_one_epoch(

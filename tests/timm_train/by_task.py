@@ -38,7 +38,9 @@ def main():
     if args.distributed:
         task.prepare_distributed(device_ids=[device])
 
-    records = shared.Records(args, args_text, task.get_trainable_module(), optimizer, task=task)
+    records = shared.Records(
+        args, args_text, task.get_trainable_module(), optimizer, utils, task=task
+    )
     for epoch in range(first or 0, args.epochs):
         shared.set_epoch(loader, epoch, args)
         train_metrics = train_one_epoch(

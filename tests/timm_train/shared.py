@@ -299,12 +299,11 @@ def clip(parameters, args):
 class Records:
     """What one of the processes writes: args.yaml, summary.csv and checkpoints."""
 
-    def __init__(self, args, text, model, optimizer, **saved):
+    def __init__(self, args, text, model, optimizer, utils, **saved):
         self.args = args
         self.rows = 0
         if timm.utils.is_primary(args):
-            self.folder = os.path.join(args.output, args.experiment)
-            os.makedirs(self.folder, exist_ok=True)
+            self.folder = utils.get_outdir(args.output, args.experiment)
             with open(os.path.join(self.folder, "args.yaml"), "w") as file:
                 file.write(text)
             self.saver = timm.utils.CheckpointSaver(

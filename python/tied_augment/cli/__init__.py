@@ -16,7 +16,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from tied_augment import __version__
-from tied_augment.cli import bench, demo, pack, plain, preview, train, unpack, validate, verify
+from tied_augment.cli import (
+    bench,
+    demo,
+    explore,
+    pack,
+    plain,
+    preview,
+    train,
+    unpack,
+    validate,
+    verify,
+)
 from tied_augment.cli.errors import CommandError
 from tied_augment.cli.options import Parser, meant
 
@@ -25,6 +36,7 @@ __all__ = ["main"]
 _COMMANDS = {
     "bench": bench,
     "demo": demo,
+    "explore": explore,
     "pack": pack,
     "plain": plain,
     "preview": preview,

@@ -14,7 +14,7 @@ from tied_augment.endings import ENDINGS
 from tied_augment.packed.dataset import PackedDataset
 from tied_augment.packed.index import is_packed, packed_splits
 
-__all__ = ["PICKED", "Picked", "pick", "refuse_splits"]
+__all__ = ["PICKED", "Picked", "pick", "refuse_splits", "spread"]
 
 Item = TypeVar("Item")
 
@@ -35,8 +35,8 @@ class Picked:
     content: bytes | None = None
 
 
-def pick(folder: Path) -> tuple[list[Picked], int]:
-    """Choose at most `PICKED` images from `folder` and its subfolders, or from a packed data set.
+def pick(folder: Path, count: int = PICKED) -> tuple[list[Picked], int]:
+    """Choose at most `count` images from `folder` and its subfolders, or from a packed data set.
 
     They are the same every time, from as many class folders as possible and evenly spread.
 
@@ -47,7 +47,7 @@ def pick(folder: Path) -> tuple[list[Picked], int]:
         CommandError: there are no images, or a folder can't be read.
     """
     if is_packed(folder):
-        return _pick_packed(folder)
+        return _pick_packed(folder, count)
     refuse_splits(folder)
     files = sorted(_images(folder), key=lambda file: (file.parent, file.name))
     if not files:
@@ -55,7 +55,7 @@ def pick(folder: Path) -> tuple[list[Picked], int]:
             f"{folder} has no images: none of its files ends in {', '.join(_SUFFIXES)}"
         )
     classes = [list(members) for _, members in groupby(files, key=lambda file: file.parent)]
-    return sorted(map(Picked, _of_classes(classes))), len(files)
+    return sorted(map(Picked, _of_classes(classes, count))), len(files)
 
 
 def refuse_splits(folder: Path) -> None:
@@ -73,12 +73,12 @@ def refuse_splits(folder: Path) -> None:
         raise CommandError(f"{folder} has packed data sets ({names}): give one, {splits[0]}")
 
 
-def _pick_packed(folder: Path) -> tuple[list[Picked], int]:
+def _pick_packed(folder: Path, count: int) -> tuple[list[Picked], int]:
     try:
         dataset = PackedDataset(folder)
         order = sorted(range(len(dataset)), key=lambda index: dataset.targets[index])
         classes = [list(members) for _, members in groupby(order, key=dataset.targets.__getitem__)]
-        chosen = sorted(_of_classes(classes))
+        chosen = sorted(_of_classes(classes, count))
         return [Picked(folder / dataset.names[index], dataset[index][0]) for index in chosen], len(
             dataset
         )
@@ -86,11 +86,11 @@ def _pick_packed(folder: Path) -> tuple[list[Picked], int]:
         raise CommandError(said(error)) from error
 
 
-def _of_classes(classes: Sequence[Sequence[Item]]) -> list[Item]:
-    """At most `PICKED` members, of as many classes as possible."""
-    candidates = [_spread(members, PICKED) for members in _spread(classes, PICKED)]
+def _of_classes(classes: Sequence[Sequence[Item]], count: int) -> list[Item]:
+    """At most `count` members, of as many classes as possible."""
+    candidates = [spread(members, count) for members in spread(classes, count)]
     turns = chain.from_iterable(zip_longest(*candidates))
-    return [item for item in turns if item is not None][:PICKED]
+    return [item for item in turns if item is not None][:count]
 
 
 def _images(folder: Path) -> list[Path]:
@@ -103,6 +103,7 @@ def _images(folder: Path) -> list[Path]:
     return [path for path in found if path.suffix.lower() in _SUFFIXES]
 
 
-def _spread(items: Sequence[Item], count: int) -> list[Item]:
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """At most `count` of the items, evenly spread."""
     count = min(count, len(items))
     return [items[number * len(items) // count] for number in range(count)]

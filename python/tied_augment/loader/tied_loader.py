@@ -311,6 +311,12 @@ class TiedLoader(Iterable[Any]):
         self._epochs.loaded = State.of_dict(state, self.seed, self._data.order.batch_size)
 
     @property
+    def epoch(self) -> int:
+        """The epoch of the latest iteration; before the first, that of the next."""
+        latest = self._epochs.latest
+        return self._epochs.next if latest is None else latest.epoch
+
+    @property
     def skipped(self) -> int:
         """How many samples have been skipped since the loader was made."""
         return self._skips.count

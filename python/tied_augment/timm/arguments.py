@@ -14,6 +14,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import Any
 
 from tied_augment.arguments import nearest
@@ -121,6 +122,13 @@ _OPTIONS = {
     ),
     "threads": _Option(
         None, int, "N", "number of threads of a native loader (default: that of --workers)"
+    ),
+    "log": _Option(
+        None,
+        ("tensorboard", "wandb"),
+        "tensorboard|wandb",
+        "log the parts of the loss at each log line, and views in each epoch: into the run's "
+        "folder, or into the run of --log-wandb",
     ),
 }
 
@@ -272,6 +280,7 @@ def _check_combinations(args: Namespace) -> None:
     size = getattr(args, "input_size", None)
     if size is not None and size[0] != 3:
         raise LaunchError(f"--input-size {size[0]} ...: the views have 3 channels; give 3")
+    _check_log(args)
     separate = args.tied_forward == "separate"
     if getattr(args, "split_bn", False):
         if getattr(args, "sync_bn", False):
@@ -281,6 +290,14 @@ def _check_combinations(args: Namespace) -> None:
     teacher = getattr(args, "kd_model_name", None)
     if separate and teacher and getattr(args, "kd_distill_type", "") == "feature":
         raise LaunchError("--tied-forward separate does not go with --kd-distill-type feature")
+
+
+def _check_log(args: Namespace) -> None:
+    kind = args.tied_log
+    if kind == "wandb" and not getattr(args, "log_wandb", False):
+        raise LaunchError("--tied-log wandb logs into the run of --log-wandb: add that")
+    if kind is not None and find_spec(kind) is None:
+        raise LaunchError(f"--tied-log {kind}: {kind} is not installed: pip install {kind}")
 
 
 def _check_layers(args: Namespace) -> None:

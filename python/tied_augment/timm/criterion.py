@@ -41,9 +41,11 @@ class TiedCriterion(nn.Module):
         last: `PARTS` of the latest call, as in `TiedLoss.last`; after `average_last` their means
             over all processes. ``'feature_cosine'`` is the mean cosine between the views' features:
             at 1 they are tied completely, or have collapsed.
+        steps: the calls since the previous `take_means`.
     """
 
     last: dict[str, Tensor]
+    steps: int
 
     def __init__(self, loss: TiedLoss, tap: FeatureTap) -> None:
         super().__init__()
@@ -54,7 +56,7 @@ class TiedCriterion(nn.Module):
         self.last = {}
         self._is_own = False  # whether `last` is of this process alone
         self._sums: Tensor | None = None
-        self._steps = 0
+        self.steps = 0
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of one batch of V views, `num_views` of the loss.
@@ -94,7 +96,7 @@ class TiedCriterion(nn.Module):
         self._is_own = True
         parts = self._stacked()
         self._sums = parts if self._sums is None else self._sums + parts
-        self._steps += 1
+        self.steps += 1
 
     def _stacked(self) -> Tensor:
         return torch.stack([value.detach().float() for value in self.last.values()])
@@ -111,8 +113,8 @@ class TiedCriterion(nn.Module):
 
     def take_means(self) -> Tensor | None:
         """The means of `PARTS` over the calls since the previous `take_means`; None without any."""
-        means = None if self._sums is None else self._sums / self._steps
-        self._sums, self._steps = None, 0
+        means = None if self._sums is None else self._sums / self.steps
+        self._sums, self.steps = None, 0
         return means
 
     def _check_targets(self, target: Tensor) -> None:

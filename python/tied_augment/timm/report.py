@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch.distributed as dist
@@ -14,11 +14,18 @@ __all__ = ["averages", "in_log_lines"]
 
 
 @contextmanager
-def in_log_lines(logger: logging.Logger, criterion: TiedCriterion) -> Iterator[None]:
+def in_log_lines(
+    logger: logging.Logger, criterion: TiedCriterion, also: Callable[[], None]
+) -> Iterator[None]:
     """Append the parts of the latest step to the lines that train.py logs in the block.
 
     Reading them waits for the device, which timm does anyway when it logs. One process logs; in a
     distributed run `TiedRun.reduce_tensor` has averaged the parts over all processes before.
+
+    Args:
+        logger: train.py's.
+        criterion: that of the run.
+        also: called at each of these lines.
     """
 
     def append(record: logging.LogRecord) -> bool:
@@ -30,6 +37,7 @@ def in_log_lines(logger: logging.Logger, criterion: TiedCriterion) -> Iterator[N
                 f"  Weight: {last['tied_weight'].item():.3g}"
                 f"  Cos: {last['feature_cosine'].item():.3f}"
             )
+            also()
         return True
 
     logger.addFilter(append)

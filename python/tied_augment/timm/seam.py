@@ -52,6 +52,8 @@ _OPTIONAL: dict[str, Callable[..., Any]] = {
     # All processes call it before one of them logs a step. There the parts of the loss can be
     # averaged as the loss is, without a collective operation at every step.
     "utils.reduce_tensor": TiedRun.reduce_tensor,
+    # It makes the folder of the run, where --tied-log tensorboard belongs.
+    "utils.get_outdir": TiedRun.get_outdir,
 }
 
 

@@ -28,6 +28,7 @@ from tied_augment.timm.loader import refuse_no_batches
 from tied_augment.timm.mixup import FirstViewFastCollateMixup, FirstViewMixup
 from tied_augment.timm.native import native_loader, tied_loader, why_not
 from tied_augment.timm.report import averages, in_log_lines
+from tied_augment.timm.run_log import RunLog
 from tied_augment.timm.seeds import EpochSeeds
 from tied_augment.timm.tap import FeatureTap, forward_separately
 from tied_augment.timm.views import in_options
@@ -50,6 +51,7 @@ class TiedRun:
         self._criterion: TiedCriterion | None = None
         self._batches = 0  # per epoch
         self._mixes = False
+        self._log = RunLog(args)
         # train.py refuses --split-bn without --aug-splits: the flag is hidden from it until the
         # loader is made, and `create_model` converts the model.
         self._split_bn = getattr(args, "split_bn", False)
@@ -181,6 +183,11 @@ class TiedRun:
             self._criterion.average_last(lambda parts: original(parts, n))
         return original(tensor, n)
 
+    def get_outdir(self, original: Callable[..., str], *args: Any, **kw: Any) -> str:
+        """Make the folder of the run, in the first process, and note it."""
+        self._log.folder = original(*args, **kw)
+        return self._log.folder
+
     def train_one_epoch(self, original: Callable[..., Any], *args: Any, **kw: Any) -> Any:
         """Train an epoch and add the parts of the loss to its metrics."""
         signature = inspect.signature(original)
@@ -193,8 +200,12 @@ class TiedRun:
         if self._criterion is None:
             raise LaunchError("the script made neither a task nor a criterion")
         self._begin_epoch(bound.arguments)
-        with in_log_lines(self._logger, self._criterion):
+        if self._rank == 0:
+            epoch, loader = bound.arguments["epoch"], bound.arguments["loader"]
+            self._log.begin(self._criterion, loader, epoch, epoch * self._batches)
+        with in_log_lines(self._logger, self._criterion, self._log.line):
             metrics = original(*bound.args, **bound.kwargs)
+        self._log.end()
         metrics.update(averages(self._criterion))
         return metrics
 
