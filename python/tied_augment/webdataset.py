@@ -20,10 +20,13 @@ from itertools import groupby
 
 from tied_augment.named import NamedSample
 from tied_augment.remote import is_remote, open_remote
+from tied_augment.shard_cache import ShardCache
 
 __all__ = ["SampleReader"]
 
 _logger = logging.getLogger("tied_augment.loader")
+
+_REST = 1 << 20
 
 
 class SampleReader:
@@ -32,11 +35,15 @@ class SampleReader:
     Args:
         images: the endings of image files, in lower case.
         target: the ending of the file with the target; None for targets of -1.
+        cache: where remote archives are kept; None to read them anew.
     """
 
-    def __init__(self, images: frozenset[str], target: str | None) -> None:
+    def __init__(
+        self, images: frozenset[str], target: str | None, cache: ShardCache | None = None
+    ) -> None:
         self._images = images
         self._target = target
+        self._cache = cache
         # A warning is given once per archive or set of endings.
         self._cut: set[str] = set()
         self._left_out: set[tuple[str, ...]] = set()
@@ -54,12 +61,14 @@ class SampleReader:
         if os.path.exists(shard) and not os.path.isfile(shard):
             raise OSError(f"{shard} is not a regular file")
         try:
-            remote = open_remote(shard) if is_remote(shard) else nullcontext()
+            remote = open_remote(shard, self._cache) if is_remote(shard) else nullcontext()
             with remote as file, tarfile.open(shard, "r|*", file) as archive:
                 files = (member for member in archive if member.isfile())
                 for key, members in groupby(files, _key):
                     yield from self._sample(archive, members, key, shard)
                 self._warn_if_cut(archive, shard)
+                while file is not None and file.read(_REST):
+                    pass  # a cache keeps what was read to its end, which is beyond the archive's
         except tarfile.ReadError as error:
             raise tarfile.ReadError(f"{shard}: {error}") from error
 
