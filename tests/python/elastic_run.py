@@ -3,8 +3,8 @@
 Usage: elastic_run.py FOLDER SAVED DYING
 
 It trains for two epochs on FOLDER. Rank 0 saves after every second step what the loader's state
-is and which samples have been trained on. In epoch 1 the process on host ``b`` gets SIGKILL if DYING
-is ``worker``, that and its torchrun if it is ``host``, neither if it is ``none``.
+is and which samples have been trained on. In epoch 1 the process on host ``b`` gets SIGKILL if
+DYING is ``worker``, that and its torchrun if it is ``host``, neither if it is ``none``.
 """
 
 import os

@@ -84,7 +84,9 @@ def run(hosts, nodes, *arguments):
         processes.append(
             subprocess.Popen(
                 [*host.inside, *torchrun, str(SCRIPT), *map(str, arguments)],
-                env=os.environ | SETTINGS | {"HOST": host.name, "GLOO_SOCKET_IFNAME": host.interface},
+                env=os.environ
+                | SETTINGS
+                | {"HOST": host.name, "GLOO_SOCKET_IFNAME": host.interface},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
