@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from tied_augment.shard_cache import Copy, ShardCache
 
-__all__ = ["is_remote", "open_remote"]
+__all__ = ["is_remote", "open_remote", "refuse_remote"]
 
 _logger = logging.getLogger("tied_augment.loader")
 
@@ -35,6 +36,15 @@ _FIRST_PAUSE = 0.5
 def is_remote(path: str) -> bool:
     """Whether a path is a URL."""
     return "://" in path
+
+
+def refuse_remote(folder: str | os.PathLike[str]) -> None:
+    """Raise ValueError for a URL in place of a folder, whose files are read by offset."""
+    if is_remote(os.fspath(folder)):
+        raise ValueError(
+            f"{os.fspath(folder)} is a URL, and folders are read from local paths: copy it, or "
+            "give TarShards the URLs of tar files, which may be those of a packed folder"
+        )
 
 
 def open_remote(url: str, cache: ShardCache | None = None) -> io.BufferedIOBase | BinaryIO:
@@ -108,7 +118,9 @@ class _Source:
                 cause = _cause(error)
                 final = _is_final(cause)
                 if final and isinstance(error, _FSSPECS):
-                    raise
+                    if self.url in str(error):
+                        raise
+                    raise _with_url(self.url, error) from error
                 if final or attempt == _ATTEMPTS:
                     kind = type(cause).__name__
                     raise OSError(f"{self.url}: can't read {what}: {kind}: {cause}") from error
@@ -196,6 +208,12 @@ class _FinalError(OSError):
 _FSSPECS = (FileNotFoundError, PermissionError, ImportError)
 
 
+def _with_url(url: str, error: Exception) -> Exception:
+    """The same error of `_FSSPECS` with the URL, since some say no more than 'Forbidden'."""
+    kind = next(kind for kind in _FSSPECS if isinstance(error, kind))
+    return kind(f"{url}: {error}")
+
+
 def _cause(error: Exception) -> BaseException:
     """What went wrong. fsspec calls a file not found if asking for its size fails in any way."""
     unclear = isinstance(error, FileNotFoundError) and error.__cause__ is not None
@@ -203,8 +221,17 @@ def _cause(error: Exception) -> BaseException:
 
 
 def _is_final(cause: BaseException) -> bool:
-    # Errors of aiohttp have a status. 408 is a timeout, 429 says 'later'.
-    status = getattr(cause, "status", None)
-    if isinstance(status, int):
+    # 408 is a timeout, 429 says 'later'.
+    status = _status(cause)
+    if status is not None:
         return 400 <= status < 500 and status not in (408, 429)
     return isinstance(cause, (*_FSSPECS, _FinalError))
+
+
+def _status(cause: BaseException) -> int | None:
+    """The status of HTTP that an error is about."""
+    status = getattr(cause, "status", None)  # aiohttp's
+    response = getattr(cause, "response", None)  # botocore's
+    if isinstance(response, Mapping):
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status if isinstance(status, int) else None
