@@ -36,15 +36,19 @@ class Stream(IterableDataset):
         return iter(self.items)
 
 
+def add_member(tar, name, content):
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    tar.addfile(member, io.BytesIO(content))
+
+
 def write_tar(path, samples, json_target=False):
     """Write (bytes, target) as a webdataset."""
     with tarfile.open(path, "w") as tar:
         for number, (content, target) in enumerate(samples):
             ending, text = ("json", f'{{"a": {target}}}') if json_target else ("cls", str(target))
             for name, part in (("jpg", content), (ending, text.encode())):
-                info = tarfile.TarInfo(f"{number:03}.{name}")
-                info.size = len(part)
-                tar.addfile(info, io.BytesIO(part))
+                add_member(tar, f"{number:03}.{name}", part)
 
 
 def paths_of(folder):
