@@ -1,6 +1,7 @@
 """Data sets that timm reads by other libraries, through the launcher: which loader they get."""
 
 import gc
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from torchvision.datasets import ImageFolder
 
 from tied_augment import decode
 from tied_augment.timm import create_loader
+from tied_augment.timm.native import why_not
 from tied_augment.timm.wds import undecoded
 
 CLASSES = list("abcd")
@@ -24,7 +26,9 @@ def samples(train_folder):
     return [(Path(path).read_bytes(), target) for path, target in ImageFolder(train_folder).samples]
 
 
-def test_hugging_face_is_read_natively(samples, tmp_path):
+@pytest.fixture
+def parquet(samples, tmp_path):
+    """The folder of a Hugging Face data set."""
     columns = {
         "image": [{"bytes": content, "path": None} for content, _ in samples],
         "label": [target for _, target in samples],
@@ -35,10 +39,21 @@ def test_hugging_face_is_read_natively(samples, tmp_path):
         Dataset.from_dict(columns, features=features).to_parquet(
             tmp_path / "set" / f"{split}.parquet"
         )
-    run = launch(BY_TASK, tmp_path / "cache", tmp_path, "--dataset", f"hfds/{tmp_path / 'set'}")
+    return tmp_path / "set"
+
+
+def test_hugging_face_is_read_natively(samples, parquet, tmp_path):
+    run = launch(BY_TASK, tmp_path / "cache", tmp_path, "--dataset", f"hfds/{parquet}")
     assert "Tied-Augment: native loader, 1 threads" in run.text
     assert "read natively" in run.text
     assert len(run.steps) == len(samples) // 8
+
+
+def test_a_hugging_face_stream_goes_through_timm(samples, parquet):
+    options = {"split": "train", "is_training": True, "num_samples": len(samples)}
+    dataset = create_dataset(f"hfids/{parquet}", root=None, **options)
+    args = Namespace(tied_loader="native", tied_aa2=None, tied_clean_first=False)
+    assert why_not(args, dataset, {}) == "timm's ReaderHfids decodes the images itself"
 
 
 @pytest.fixture
