@@ -22,6 +22,7 @@ from tied_augment.loaded import is_a
 from tied_augment.named import NamedSample
 from tied_augment.packed.dataset import PackedDataset
 from tied_augment.packed.index import is_packed
+from tied_augment.remote import refuse_remote
 from tied_augment.splits import split_folders
 
 __all__ = ["Item", "data_set", "item_of"]
@@ -45,6 +46,7 @@ def data_set(dataset: Any, columns: Sequence[str] | None = None) -> Any:
     if isinstance(dataset, (str, os.PathLike)):
         if columns is not None:
             raise ValueError("columns= has no meaning for a folder, which has images and classes")
+        refuse_remote(dataset)
         return _folder(Path(dataset))
     if dataset is None or isinstance(dataset, (type, bytes, Set)):
         raise TypeError(

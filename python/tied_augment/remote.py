@@ -2,22 +2,25 @@
 
 The library `fsspec` knows the protocols. A few threads read blocks ahead, each with one request for
 a range of bytes. A block whose request fails is asked for again, with growing pauses, so a lost
-connection costs one block and not the file.
+connection costs one block and not the file. A `ShardCache` keeps files that were read to their end.
 """
 
 from __future__ import annotations
 
 import io
 import logging
+import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
-__all__ = ["is_remote", "open_remote"]
+from tied_augment.shard_cache import Copy, ShardCache
+
+__all__ = ["is_remote", "open_remote", "refuse_remote"]
 
 _logger = logging.getLogger("tied_augment.loader")
 
@@ -35,8 +38,21 @@ def is_remote(path: str) -> bool:
     return "://" in path
 
 
-def open_remote(url: str) -> io.BufferedReader:
+def refuse_remote(folder: str | os.PathLike[str]) -> None:
+    """Raise ValueError for a URL in place of a folder, whose files are read by offset."""
+    if is_remote(os.fspath(folder)):
+        raise ValueError(
+            f"{os.fspath(folder)} is a URL, and folders are read from local paths: copy it, or "
+            "give TarShards the URLs of tar files, which may be those of a packed folder"
+        )
+
+
+def open_remote(url: str, cache: ShardCache | None = None) -> io.BufferedIOBase | BinaryIO:
     """Open the file at a URL of any protocol that fsspec knows, for reading in order.
+
+    Args:
+        url: of the file.
+        cache: where the file is kept if it is read to its end, and looked for first.
 
     Raises:
         ImportError: fsspec is missing, or what it needs for the protocol.
@@ -44,23 +60,92 @@ def open_remote(url: str) -> io.BufferedReader:
         OSError: the file can't be read, also after several attempts; with the URL. Reading raises
             it, too.
     """
-    return io.BufferedReader(_RemoteFile(url), _BLOCK)
+    source = _Source(url)
+    info = source.info()
+    held = None if cache is None else cache.find(url, info)
+    if held is not None:
+        return held
+    copy = None if cache is None else cache.begin(url, info)
+    return io.BufferedReader(_RemoteFile(source, int(info["size"]), copy), _BLOCK)
 
 
-class _RemoteFile(io.RawIOBase):
-    """The blocks of a file, in order."""
+class _Source:
+    """A file at a URL, of which a request may fail several times.
+
+    Attributes:
+        url: as it was given.
+        stop: set once nobody wants the file any more.
+    """
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._stop = threading.Event()
-        self._asked: SimpleQueue[tuple[int, Future[bytes]] | None] = SimpleQueue()
-        self._blocks: deque[Future[bytes]] = deque()
+        self.url = url
+        self.stop = threading.Event()
         try:
             from fsspec.core import url_to_fs
         except ImportError as error:
             raise ImportError(f"{url} is read by fsspec: pip install fsspec") from error
         self._system, self._path = url_to_fs(url)
-        self._size = self._insist("its size", self._find_size)
+
+    def info(self) -> Mapping[str, Any]:
+        """What fsspec says of the file; ``size`` is known."""
+        return self._insist("its size", self._info)
+
+    def read(self, start: int, end: int) -> bytes:
+        """The bytes from `start` up to `end`."""
+        return self._insist(f"byte {start}", partial(self._read, start, end))
+
+    def _info(self) -> Mapping[str, Any]:
+        info: Mapping[str, Any] = self._system.info(self._path)
+        if info["size"] is None:
+            raise _FinalError("the server doesn't say how long it is")
+        return info
+
+    def _read(self, start: int, end: int) -> bytes:
+        content: bytes = self._system.cat_file(self._path, start=start, end=end)
+        if len(content) > end - start:
+            raise _FinalError("the server doesn't give ranges of bytes")
+        if len(content) < end - start:
+            raise OSError(f"{len(content)} of {end - start} bytes came")
+        return content
+
+    def _insist(self, what: str, call: Callable[[], Result]) -> Result:
+        """The result of a call that may fail several times."""
+        pause = _FIRST_PAUSE
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return call()
+            except Exception as error:
+                cause = _cause(error)
+                final = _is_final(cause)
+                if final and isinstance(error, _FSSPECS):
+                    if self.url in str(error):
+                        raise
+                    raise _with_url(self.url, error) from error
+                if final or attempt == _ATTEMPTS:
+                    kind = type(cause).__name__
+                    raise OSError(f"{self.url}: can't read {what}: {kind}: {cause}") from error
+                _logger.info("%s: %s is read again, since %r", self.url, what, cause)
+            if self.stop.wait(pause):
+                break
+            pause *= 2
+        raise OSError(f"{self.url} was closed")
+
+
+class _RemoteFile(io.RawIOBase):
+    """The blocks of a file, in order.
+
+    Args:
+        source: the file.
+        size: its bytes.
+        copy: what takes the bytes, too.
+    """
+
+    def __init__(self, source: _Source, size: int, copy: Copy | None) -> None:
+        self._source = source
+        self._size = size
+        self._copy = copy
+        self._asked: SimpleQueue[tuple[int, Future[bytes]] | None] = SimpleQueue()
+        self._blocks: deque[Future[bytes]] = deque()
         self._next = 0
         self._block = memoryview(b"")
         for number in range(min(_THREADS, -(-self._size // _BLOCK))):
@@ -79,7 +164,10 @@ class _RemoteFile(io.RawIOBase):
         if not self._block:
             if not self._blocks:
                 return 0
-            self._block = memoryview(self._blocks.popleft().result())
+            content = self._blocks.popleft().result()
+            if self._copy is not None:
+                self._copy.write(content)
+            self._block = memoryview(content)
             self._ask()
         count = min(len(buffer), len(self._block))
         buffer[:count] = self._block[:count]
@@ -89,9 +177,11 @@ class _RemoteFile(io.RawIOBase):
     def close(self) -> None:
         """End the threads, each after the request that it is at."""
         if not self.closed:
-            self._stop.set()
+            self._source.stop.set()
             for _ in range(_THREADS):
                 self._asked.put(None)
+            if self._copy is not None:
+                self._copy.close()
         super().close()
 
     def _ask(self) -> None:
@@ -102,47 +192,12 @@ class _RemoteFile(io.RawIOBase):
             self._next += _BLOCK
 
     def _read_blocks(self) -> None:
-        while (asked := self._asked.get()) is not None and not self._stop.is_set():
+        while (asked := self._asked.get()) is not None and not self._source.stop.is_set():
             start, block = asked
             try:
-                block.set_result(self._insist(f"byte {start}", partial(self._read, start)))
+                block.set_result(self._source.read(start, min(start + _BLOCK, self._size)))
             except BaseException as error:  # raised where the block is waited for
                 block.set_exception(error)
-
-    def _find_size(self) -> int:
-        size = self._system.info(self._path)["size"]
-        if size is None:
-            raise _FinalError("the server doesn't say how long it is")
-        return int(size)
-
-    def _read(self, start: int) -> bytes:
-        end = min(start + _BLOCK, self._size)
-        content: bytes = self._system.cat_file(self._path, start=start, end=end)
-        if len(content) > end - start:
-            raise _FinalError("the server doesn't give ranges of bytes")
-        if len(content) < end - start:
-            raise OSError(f"{len(content)} of {end - start} bytes came")
-        return content
-
-    def _insist(self, what: str, call: Callable[[], Result]) -> Result:
-        """The result of a call that may fail several times."""
-        pause = _FIRST_PAUSE
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                return call()
-            except Exception as error:
-                cause = _cause(error)
-                final = _is_final(cause)
-                if final and isinstance(error, _FSSPECS):
-                    raise
-                if final or attempt == _ATTEMPTS:
-                    kind = type(cause).__name__
-                    raise OSError(f"{self._url}: can't read {what}: {kind}: {cause}") from error
-                _logger.info("%s: %s is read again, since %r", self._url, what, cause)
-            if self._stop.wait(pause):
-                break
-            pause *= 2
-        raise OSError(f"{self._url} was closed")
 
 
 class _FinalError(OSError):
@@ -153,6 +208,12 @@ class _FinalError(OSError):
 _FSSPECS = (FileNotFoundError, PermissionError, ImportError)
 
 
+def _with_url(url: str, error: Exception) -> Exception:
+    """The same error of `_FSSPECS` with the URL, since some say no more than 'Forbidden'."""
+    kind = next(kind for kind in _FSSPECS if isinstance(error, kind))
+    return kind(f"{url}: {error}")
+
+
 def _cause(error: Exception) -> BaseException:
     """What went wrong. fsspec calls a file not found if asking for its size fails in any way."""
     unclear = isinstance(error, FileNotFoundError) and error.__cause__ is not None
@@ -160,8 +221,17 @@ def _cause(error: Exception) -> BaseException:
 
 
 def _is_final(cause: BaseException) -> bool:
-    # Errors of aiohttp have a status. 408 is a timeout, 429 says 'later'.
-    status = getattr(cause, "status", None)
-    if isinstance(status, int):
+    # 408 is a timeout, 429 says 'later'.
+    status = _status(cause)
+    if status is not None:
         return 400 <= status < 500 and status not in (408, 429)
     return isinstance(cause, (*_FSSPECS, _FinalError))
+
+
+def _status(cause: BaseException) -> int | None:
+    """The status of HTTP that an error is about."""
+    status = getattr(cause, "status", None)  # aiohttp's
+    response = getattr(cause, "response", None)  # botocore's
+    if isinstance(response, Mapping):
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status if isinstance(status, int) else None

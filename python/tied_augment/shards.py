@@ -23,6 +23,7 @@ from tied_augment.endings import ENDINGS
 from tied_augment.named import NamedSample
 from tied_augment.ranks import Place
 from tied_augment.remote import is_remote
+from tied_augment.shard_cache import ShardCache
 from tied_augment.webdataset import SampleReader
 
 __all__ = ["TarShards"]
@@ -57,6 +58,9 @@ class TarShards(IterableDataset[NamedSample]):
         seed: the run's seed, 0 to 2**64 - 1.
         rank: this process's number; None to ask torch's process group at each iteration.
         world_size: how many processes share the shards; None to ask likewise, 1 for all shards.
+        cache_dir: a folder of a local disk that keeps shards read from URLs, for the next epoch or
+            run. All processes of a host may share it. None to keep nothing.
+        cache_bytes: how many bytes that folder may hold; the shards used longest ago are deleted.
 
     Attributes:
         splits_by_rank: True, so that `TiedLoader` doesn't split the samples again. An iterable data
@@ -66,6 +70,7 @@ class TarShards(IterableDataset[NamedSample]):
         TypeError: an argument of the wrong type.
         ValueError: no shards, fewer shards than ranks, no sample in those of a rank, or an argument
             out of its range.
+        OSError: `cache_dir` can't be written to.
         OSError, tarfile.TarError: when it is reached, a shard that can't be read, is not a regular
             file, or ends within a member. For one that ends between two members there is a warning.
     """
@@ -83,6 +88,8 @@ class TarShards(IterableDataset[NamedSample]):
         *,
         rank: int | None = None,
         world_size: int | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        cache_bytes: int | None = None,
     ) -> None:
         self.shards = _paths(shards)
         self.samples = None if samples is None else check_unsigned("samples", samples, 63, 1)
@@ -94,7 +101,8 @@ class TarShards(IterableDataset[NamedSample]):
         # Shared memory: set_epoch must reach workers that live on from epoch to epoch.
         self._epoch = torch.tensor(0, device="cpu")
         self._epoch.share_memory_()
-        self._reader = SampleReader(self.images, self.target)
+        cache = _cache(self.shards, cache_dir, cache_bytes)
+        self._reader = SampleReader(self.images, self.target, cache)
         self._warned_of_rest = False
 
     def __repr__(self) -> str:
@@ -204,6 +212,19 @@ class TarShards(IterableDataset[NamedSample]):
             yield drawn
         for place in rng.permutation(len(held)):
             yield held[place]
+
+
+def _cache(shards: Sequence[str], folder: Any, limit: Any) -> ShardCache | None:
+    if folder is None and limit is None:
+        return None
+    if folder is None or limit is None:
+        raise ValueError("cache_dir and cache_bytes go together: give a folder, and its limit")
+    if not any(map(is_remote, shards)):
+        raise ValueError(
+            "cache_dir keeps shards at URLs, and these are paths: for a network disk give "
+            "'file:///mnt/...' in place of '/mnt/...'"
+        )
+    return ShardCache(folder, limit)
 
 
 def _paths(shards: Any) -> list[str]:

@@ -11,19 +11,23 @@ never holds more than one sample.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import tarfile
 from collections.abc import Iterator
-from contextlib import nullcontext
 from itertools import groupby
+from typing import BinaryIO
 
 from tied_augment.named import NamedSample
 from tied_augment.remote import is_remote, open_remote
+from tied_augment.shard_cache import ShardCache
 
 __all__ = ["SampleReader"]
 
 _logger = logging.getLogger("tied_augment.loader")
+
+_REST = 1 << 20
 
 
 class SampleReader:
@@ -32,11 +36,15 @@ class SampleReader:
     Args:
         images: the endings of image files, in lower case.
         target: the ending of the file with the target; None for targets of -1.
+        cache: where remote archives are kept; None to read them anew.
     """
 
-    def __init__(self, images: frozenset[str], target: str | None) -> None:
+    def __init__(
+        self, images: frozenset[str], target: str | None, cache: ShardCache | None = None
+    ) -> None:
         self._images = images
         self._target = target
+        self._cache = cache
         # A warning is given once per archive or set of endings.
         self._cut: set[str] = set()
         self._left_out: set[tuple[str, ...]] = set()
@@ -54,12 +62,13 @@ class SampleReader:
         if os.path.exists(shard) and not os.path.isfile(shard):
             raise OSError(f"{shard} is not a regular file")
         try:
-            remote = open_remote(shard) if is_remote(shard) else nullcontext()
-            with remote as file, tarfile.open(shard, "r|*", file) as archive:
+            with _opened(shard, self._cache) as file, _archive(shard, file) as archive:
                 files = (member for member in archive if member.isfile())
                 for key, members in groupby(files, _key):
                     yield from self._sample(archive, members, key, shard)
                 self._warn_if_cut(archive, shard)
+                while file.read(_REST):
+                    pass  # a cache keeps what was read to its end, which is beyond the archive's
         except tarfile.ReadError as error:
             raise tarfile.ReadError(f"{shard}: {error}") from error
 
@@ -73,12 +82,10 @@ class SampleReader:
         for member in members:
             ending = _ending(member)
             endings.append(ending)
-            file = archive.extractfile(member)
-            assert file is not None
             if ending.lower() in self._images:
-                image = file.read()
+                image = _content(archive, member)
             elif ending == self._target:
-                target = file.read()
+                target = _content(archive, member)
         if image is None:
             self._warn_of_left_out(key, tuple(endings), shard)
         else:
@@ -121,6 +128,36 @@ class SampleReader:
             "samples are missing, and it must be made again",
             shard,
         )
+
+
+def _opened(shard: str, cache: ShardCache | None) -> BinaryIO | io.BufferedIOBase:
+    return open_remote(shard, cache) if is_remote(shard) else open(shard, "rb")
+
+
+def _archive(shard: str, file: BinaryIO | io.BufferedIOBase) -> tarfile.TarFile:
+    """Open an archive for reading from front to back."""
+    if file.seekable():
+        try:
+            # Quicker than a stream of blocks, but refuses what is compressed.
+            return tarfile.open(shard, "r:", file)
+        except tarfile.ReadError:
+            file.seek(0)
+    return tarfile.open(shard, "r|*", file)
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    """The bytes of a member."""
+    if member.issparse():
+        file = archive.extractfile(member)
+        assert file is not None
+        return file.read()
+    # Quicker than by `extractfile`, whose objects cost more than the reading.
+    assert archive.fileobj is not None
+    archive.fileobj.seek(member.offset_data)
+    content = archive.fileobj.read(member.size)
+    if len(content) < member.size:
+        raise tarfile.ReadError("unexpected end of data")
+    return content
 
 
 def _key(member: tarfile.TarInfo) -> str:

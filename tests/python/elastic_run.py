@@ -3,8 +3,8 @@
 Usage: elastic_run.py FOLDER SAVED DYING
 
 It trains for two epochs on FOLDER. Rank 0 saves after every second step what the loader's state
-is and which samples have been trained on. If DYING is ``host``, not ``none``, the process on host
-``b`` and its torchrun get SIGKILL in epoch 1.
+is and which samples have been trained on. In epoch 1 the process on host ``b`` gets SIGKILL if
+DYING is ``worker``, that and its torchrun if it is ``host``, neither if it is ``none``.
 """
 
 import os
@@ -22,8 +22,9 @@ EPOCHS = 2
 DIES_AFTER = 5  # steps of epoch 1, of which the last is not saved
 
 
-def die():
-    os.kill(os.getppid(), signal.SIGKILL)
+def die(dying):
+    if dying == "host":
+        os.kill(os.getppid(), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -55,8 +56,8 @@ def main(folder, saved, dying):
                 save(saved, {"loader": state, "trained": trained, "worlds": worlds})
             dist.barrier()
             last = first_start and epoch == 1 and step == DIES_AFTER
-            if last and os.environ["HOST"] == "b" and dying == "host":
-                die()
+            if last and os.environ["HOST"] == "b" and dying != "none":
+                die(dying)
     if dist.get_rank() == 0:
         save(saved, {"loader": loader.state_dict(), "trained": trained, "worlds": worlds})
     dist.barrier()

@@ -1,5 +1,8 @@
 """Data sets for the loader's tests, and what a loader over them must give."""
 
+import io
+import tarfile
+
 import torch
 from torch.utils.data import IterableDataset
 from torchvision.datasets import ImageFolder
@@ -31,6 +34,21 @@ class Stream(IterableDataset):
 
     def __iter__(self):
         return iter(self.items)
+
+
+def add_member(tar, name, content):
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    tar.addfile(member, io.BytesIO(content))
+
+
+def write_tar(path, samples, json_target=False):
+    """Write (bytes, target) as a webdataset."""
+    with tarfile.open(path, "w") as tar:
+        for number, (content, target) in enumerate(samples):
+            ending, text = ("json", f'{{"a": {target}}}') if json_target else ("cls", str(target))
+            for name, part in (("jpg", content), (ending, text.encode())):
+                add_member(tar, f"{number:03}.{name}", part)
 
 
 def paths_of(folder):

@@ -25,7 +25,7 @@ WHEN_IMPORTED = {
     "tied_augment.exits": "",
     "tied_augment.loaded": "",
     "tied_augment.skips": "",
-    "tied_augment.items": "numpy ._core .columns .loaded .named .packed .splits",
+    "tied_augment.items": "numpy ._core .columns .loaded .named .packed .remote .splits",
     "tied_augment.named": "",
     "tied_augment.dicts": "",
     "tied_augment.columns": ".dicts .loaded",
@@ -43,14 +43,16 @@ WHEN_IMPORTED = {
     "tied_augment.sheet": "numpy PIL",
     "tied_augment.plans": "._core .arguments .exits .pipeline",
     "tied_augment.geometry": "numpy ._core .arguments .exits .pipeline .plans",
-    "tied_augment.packed": "numpy ._core .arguments .endings .exits .splits",
+    "tied_augment.packed": "numpy ._core .arguments .endings .exits .remote .splits",
     "tied_augment.sources": "numpy .loaded",
     "tied_augment.located": "numpy ._core .loaded .sources",
     "tied_augment.ranks": "torch .arguments .loaded",
     "tied_augment.dataset": "numpy torch .arguments .items .skips .sources .view .views",
-    "tied_augment.shards": "numpy torch .arguments .endings .named .ranks .remote .webdataset",
-    "tied_augment.webdataset": ".named .remote",
-    "tied_augment.remote": "",
+    "tied_augment.shards": "numpy torch .arguments .endings .named .ranks .remote .shard_cache "
+    ".webdataset",
+    "tied_augment.webdataset": ".named .remote .shard_cache",
+    "tied_augment.remote": ".shard_cache",
+    "tied_augment.shard_cache": ".arguments",
     "tied_augment.tap": "torch .arguments .tracing",
     "tied_augment.normalize": "torch .arguments .view_from_timm",
     "tied_augment.model": "torch .arguments .normalize .tap",
@@ -64,7 +66,7 @@ WHEN_IMPORTED = {
     "tied_augment.logging": "numpy torch .arguments .dataset .items .loader .loss .sources "
     ".two_view",
     "tied_augment.timm": "numpy torch timm .arguments .dataset .loader .located .logging .loss "
-    ".model .packed .similarity .skips .sources .tap .view .view_from_timm .views",
+    ".model .named .packed .similarity .skips .sources .tap .view .view_from_timm .views",
     # A train.py that runs in a clone of timm's repository must import that timm.
     "tied_augment.timm.__init__": ".lazy",
     "tied_augment.timm.views": ".view .views",  # the command line imports it

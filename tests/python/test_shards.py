@@ -1,5 +1,6 @@
 """TarShards: WebDataset's layout as a stream, by itself and under TiedLoader."""
 
+import gzip
 import io
 import logging
 import os
@@ -281,6 +282,28 @@ def test_files_that_are_left_out_are_warned_of(tmp_path, caplog):
     assert "none of 'heic', 'cls' is in images=" in messages[0]
     assert "a.tar: c is left out" in messages[1]
     assert "none of 'c.jpg', 'c.cls' is in images=" in messages[1]
+
+
+def test_a_cut_shard_gives_the_same_by_offset_and_as_a_stream(tmp_path, shards, caplog):
+    """A plain file is read by offset, a compressed one as a stream."""
+    whole = shards[0][0].read_bytes()
+
+    def outcome(path, content):
+        path.write_bytes(content)
+        caplog.clear()
+        came = []
+        try:
+            came.extend(TarShards(path))
+        except (OSError, ValueError, tarfile.TarError) as error:
+            return came, type(error), str(error).replace(".gz", "")
+        return came, len(caplog.records), ""
+
+    outcomes = set()
+    for length in range(0, len(whole), 53):
+        plain = outcome(tmp_path / "cut.tar", whole[:length])
+        assert plain == outcome(tmp_path / "cut.tar.gz", gzip.compress(whole[:length], 1))
+        outcomes.add(plain[1])
+    assert {0, 1, tarfile.ReadError} <= outcomes
 
 
 def test_a_shard_without_an_end_is_warned_of(tmp_path, shards, caplog):

@@ -1,10 +1,15 @@
 """Runs that are stopped and resumed: equal, bit for bit, to those that were not stopped."""
 
+import gc
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from loader_sets import write_tar
 from timm_launch import BY_CRITERION, BY_TASK, REAL, launch, rewritten
 from torch.utils.data import DataLoader
+from torchvision.datasets import ImageFolder
 
 from tied_augment.timm.mixup import FirstViewFastCollateMixup
 from tied_augment.timm.seeds import EpochSeeds
@@ -55,6 +60,19 @@ def test_so_it_is_with_every_script(script, train_folder, tmp_path):
 def test_sizes_that_change_are_resumed(loader, train_folder, tmp_path):
     sizes = ["--train-img-sizes", "32", "48"]
     check_resume(BY_TASK, train_folder, tmp_path, [*loader, *sizes])
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <_io:pytest.PytestWarning")
+def test_a_webdataset_is_resumed(train_folder, tmp_path):
+    files = ImageFolder(train_folder).samples
+    samples = [(Path(path).read_bytes(), target) for path, target in files]
+    for shard in range(3):
+        write_tar(tmp_path / f"train-{shard}.tar", samples[shard::3])
+    split = f"train-{{0..2}}.tar|{len(samples)}"
+    options = ["--dataset", "wds/", "--train-split", split, "--val-split", split]
+    check_resume(BY_TASK, tmp_path, tmp_path, options)
+    gc.collect()  # the library never closes its files, which would fail the next test
 
 
 # --- mixing by itself

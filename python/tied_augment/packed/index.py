@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tied_augment import _core
+from tied_augment.remote import refuse_remote
 from tied_augment.splits import split_folders
 
 __all__ = [
@@ -136,8 +137,9 @@ def read_set(folder: str | os.PathLike[str]) -> PackedSet:
 
     Raises:
         FileNotFoundError: there is no packed data set, or it is not complete.
-        ValueError: the index is broken, or of another release.
+        ValueError: the index is broken, or of another release, or `folder` is a URL.
     """
+    refuse_remote(folder)
     folder = Path(folder).absolute()
     path = folder / INDEX
     if not path.is_file():

@@ -28,6 +28,7 @@ from tied_augment.loader import TiedLoader
 from tied_augment.skips import OnError
 from tied_augment.timm.evaluation import evaluation_loader
 from tied_augment.timm.prefetched import DEVICE_OPTIONS, PrefetchedLoader, prefetched
+from tied_augment.timm.wds import undecoded
 from tied_augment.view import View
 from tied_augment.view_from_timm import IMAGENET_MEAN, IMAGENET_STD
 from tied_augment.views import Views
@@ -117,6 +118,7 @@ def create_loader(
 
     Args:
         dataset: as `TiedLoader` takes it, except a `TiedDataset`; its ``transform`` becomes None.
+            The images of timm's ``wds/`` are decoded by the loader, not by timm.
         input_size: side, (height, width) or (3, height, width).
         batch_size: B, the number of samples.
         is_training: False for one view of each image, for validation: the batches of timm's loader,
@@ -155,6 +157,8 @@ def create_loader(
     arguments = {"seed": seed, "prefetch": prefetch, "on_error": on_error}
     arguments |= _batches(dataset, views, input_size, batch_size, options) | _loading(options)
     dataset.transform = None
+    stream = undecoded(dataset)
+    dataset = dataset if isinstance(stream, str) else stream
     prefetcher = options.get("use_prefetcher", True)
     loader = (PrefetchedLoader if prefetcher else TiedLoader)(dataset, **arguments)
     refuse_no_batches(loader, batch_size)

@@ -11,11 +11,13 @@ from argparse import Namespace
 from typing import Any
 
 from timm.data.transforms_factory import create_transform
+from torch.utils.data import IterableDataset
 
 from tied_augment.loader import TiedLoader
 from tied_augment.located import locate
 from tied_augment.timm.loader import create_loader, erasing_splits
 from tied_augment.timm.views import first_options, in_options, second_view
+from tied_augment.timm.wds import undecoded
 
 __all__ = ["native_loader", "tied_loader", "why_not"]
 
@@ -33,8 +35,13 @@ def why_not(args: Namespace, dataset: Any, options: dict[str, Any]) -> str | Non
     two_kinds = args.tied_aa2 is not None or args.tied_clean_first
     if options.get("input_size_choices") and two_kinds:
         return "with --train-img-sizes all views must have the same policy"
-    located = locate(dataset)
-    return located if isinstance(located, str) else None
+    if isinstance(dataset, IterableDataset):
+        if options.get("input_size_choices"):
+            return "--train-img-sizes needs a data set with indices"
+        found: object = undecoded(dataset)
+    else:
+        found = locate(dataset)
+    return found if isinstance(found, str) else None
 
 
 def native_loader(args: Namespace, dataset: Any, options: dict[str, Any]) -> Any:
