@@ -78,6 +78,7 @@ WHEN_IMPORTED = {
     "tied_augment.cli.baseline": "PIL timm torch",
     "tied_augment.cli.views": ". .timm",
     "tied_augment.cli.chart": "matplotlib",
+    "tied_augment.cli.tune.plot": "matplotlib",
     "tied_augment.cli.demo.digits": "numpy PIL sklearn",
     "tied_augment.cli.demo.photos": "PIL skimage sklearn .",
     "tied_augment.cli.demo.loaders": "timm . .loader",

@@ -16,7 +16,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from tied_augment import __version__
-from tied_augment.cli import bench, demo, pack, plain, preview, train, unpack, validate, verify
+from tied_augment.cli import (
+    bench,
+    demo,
+    pack,
+    plain,
+    preview,
+    train,
+    tune,
+    unpack,
+    validate,
+    verify,
+)
 from tied_augment.cli.errors import CommandError
 from tied_augment.cli.options import Parser, meant
 
@@ -29,6 +40,7 @@ _COMMANDS = {
     "plain": plain,
     "preview": preview,
     "train": train,
+    "tune": tune,
     "unpack": unpack,
     "validate": validate,
     "verify": verify,
