@@ -12,12 +12,12 @@ forward and backward of the model in bfloat16 and channels_last; `TiedLoss`; SGD
 - `TiedLoader` from these files packed (``tied-augment pack``).
 
 All loaders write to page-locked memory, and timm's ``PrefetchLoader`` copies and normalises. Each
-row runs for --seconds after its first steps. If the memory of the GPU is too small for a batch, half
-a batch is tried, for all rows of the model. Rows that begin after --limit seconds are left out.
-Without FOLDER the files are made by photos.py.
+row runs for --seconds after its first steps. If the GPU's memory is too small for a batch, half a
+batch is tried, for all later rows of the model, too. Rows that would begin after --limit seconds
+are left out. Without FOLDER the files are made by photos.py.
 
-The results are written as they come: training.json, training.md and training.png in --out. ``--device
-cpu --smoke`` runs everything on tiny models, to see that it works.
+The results are written as they come: training.json and training.md in --out, training.png at the
+end. ``--device cpu --smoke`` runs everything on tiny models, to see that it works.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ from timm.data.dataset import ImageDataset
 from timm.data.loader import PrefetchLoader
 from torch.utils.data import ConcatDataset
 
-from tied_augment import PackedDataset, TiedLoss, TiedModel
+from tied_augment import PackedDataset, TiedLoader, TiedLoss, TiedModel
 from tied_augment.cli import main as command
 from tied_augment.cli.baseline import timms_loader
 from tied_augment.timm import create_loader
@@ -103,12 +103,10 @@ class Utilisation:
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._over.wait(0.25):
-            try:
+        # NVML may not be installed, or not be allowed: the column then stays empty.
+        with suppress(Exception):
+            while not self._over.wait(0.25):
                 self._samples.append(torch.cuda.utilization(self._device))
-            except Exception:
-                # NVML is not installed, or not allowed here: the column stays empty.
-                return
 
     @property
     def share(self) -> float | None:
@@ -152,7 +150,8 @@ class Work:
             return PrefetchLoader(inner, device=self.device)
         dataset: Any = repeated(self.folder)
         if feed == PACKED:
-            dataset = ConcatDataset([PackedDataset(self.shards)] * REPEATS)
+            packed_set: Any = PackedDataset(self.shards)
+            dataset = ConcatDataset(REPEATS * [packed_set])
         return create_loader(
             dataset,
             self.size,
@@ -224,8 +223,8 @@ def measure(name: str, feed: str, batch_size: int, work: Work) -> Row:
             steps += 1
         finish(work.device)
         seconds = time.perf_counter() - begun
-    inner = getattr(loader, "loader", None)
-    busy = inner.stats()["busy"] if hasattr(inner, "stats") else None
+    inner: Any = getattr(loader, "loader", None)
+    busy = inner.stats()["busy"] if isinstance(inner, TiedLoader) else None
     rate = steps * batch_size / seconds
     return Row(name, feed, batch_size, rate, waited / seconds, utilisation.share, busy, steps)
 
@@ -340,7 +339,6 @@ def main(argv: list[str] | None = None) -> None:
     about = machine(device)
     print(f"{about}; {arguments.workers} threads or workers", flush=True)
     rows: list[Row] = []
-    draw = partial(chart, rows, arguments.out / "training.png")
     for name in arguments.models:
         batch_size = arguments.batch_size
         for feed in FEEDS:
@@ -359,7 +357,7 @@ def main(argv: list[str] | None = None) -> None:
             print(f"{name}, {feed}: {row.rate:.0f} img/s", flush=True)
     print(f"\n{table(rows)}")
     try:
-        draw(f"{about}; bfloat16, channels_last, two views")
+        chart(rows, arguments.out / "training.png", f"{about}; bfloat16, channels_last, two views")
     except ModuleNotFoundError as error:
         print(f"no chart: {error.name} is not installed")
     if not rows:

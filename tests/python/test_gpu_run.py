@@ -1,9 +1,11 @@
 """`make gpu` and its training steps, where there is no GPU."""
 
+import importlib.util
 import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,44 @@ def test_training_steps_on_tiny_models(tmp_path):
     assert [row["busy"] is not None for row in rows] == [False, False, True, True]
     assert (out / "training.md").read_text().count("\n") == 6
     assert (out / "training.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.fixture
+def script():
+    """tests/gpu/run.py as a module."""
+    spec = importlib.util.spec_from_file_location("run_on_a_gpu", ROOT / "tests/gpu/run.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_wheel_is_used_if_the_package_is_not_installed(script, tmp_path, monkeypatch):
+    assert script.package_folder() is None
+    monkeypatch.setattr(script, "ROOT", tmp_path)
+    monkeypatch.setattr(script.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match="dist/ has no wheel of it: run make wheel"):
+        script.package_folder()
+    (tmp_path / "dist").mkdir()
+    for number, text in enumerate(("old", "new")):
+        wheel = tmp_path / "dist" / f"tied_augment-0.{number}-cp310-abi3-linux_x86_64.whl"
+        with zipfile.ZipFile(wheel, "w") as archive:
+            archive.writestr("tied_augment/__init__.py", text)
+        os.utime(wheel, (number, number))
+    folder = script.package_folder()
+    assert (folder / "tied_augment" / "__init__.py").read_text() == "new"
+
+
+def test_what_is_missing_is_named(script, monkeypatch):
+    monkeypatch.setattr(script.importlib.util, "find_spec", lambda name: name != "skimage")
+    with pytest.raises(SystemExit, match="not installed: scikit-image; without network see docs/"):
+        script.refuse_missing()
+
+
+def test_a_command_ends_when_its_time_is_over(script, tmp_path):
+    log = tmp_path / "log"
+    assert script.run(["-c", "print('said')"], log, 60) == 0
+    assert log.read_text() == "said\n"
+    assert script.run(["-c", "import time; time.sleep(600)"], log, 0.1) is None
 
 
 def test_without_a_gpu_the_training_steps_say_what_to_do():

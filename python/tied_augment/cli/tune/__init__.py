@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,8 @@ def run(args: argparse.Namespace) -> int:
     after = Parser(prog="tied-augment tune TRAIN_PY", usage=_USAGE, description=_DESCRIPTION)
     _add_options(after)
     args, arguments = after.parse_known_args(args.arguments, argparse.Namespace(**vars(args)))
-    weights, seeds = sum(args.tied_weights, []), sum(args.seeds, [])
+    weights: list[float] = list(chain.from_iterable(args.tied_weights))
+    seeds: list[int] = list(chain.from_iterable(args.seeds))
     _check(args, weights, seeds, arguments)
     with needs_extra("plots"):
         from tied_augment.cli.tune.plot import draw
