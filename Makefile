@@ -39,7 +39,7 @@ gpu: ## Test and time on a machine with an NVIDIA GPU, results into gpu-results 
 
 gpu-packages: wheel ## Collect what `make gpu` needs besides torch and timm into dist/, for a machine without network
 	$(BIN)/python -m pip download --quiet --dest dist --only-binary :all: pytest pytest-timeout \
-		scikit-image scikit-learn tqdm matplotlib
+		scikit-image scikit-learn tqdm matplotlib nvidia-ml-py
 
 lint: build ## Check format, style, types and stubs
 	cargo fmt --check

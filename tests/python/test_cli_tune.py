@@ -80,7 +80,7 @@ def test_what_the_launcher_refuses_ends_the_command_with_its_text(train_folder, 
     argv = [BY_TASK, "--data-dir", train_folder, *OPTIONS, "--output", tmp_path / "out"]
     assert main(["tune", *map(str, argv), "--jsd-loss"]) == 1
     assert capsys.readouterr().err == (
-        "tied-augment tune: error: --jsd-loss does not go with --tied-augment: use "
+        "tied-augment tune: error: --jsd-loss does not go with --tied-augment: leave it out: use "
         "--tied-similarity js for such a loss\n"
     )
 
@@ -239,10 +239,10 @@ def test_a_negative_weight(pretend, tmp_path):
         ("--epochs 1 --seed 3", "--seed is what tune sets: give --seeds"),
         ("--model resnet50", "give --epochs, such as --epochs 3: timm's default is made for the"),
         ("--epochs 1 --tied-weights 1,0,1.0", "--tied-weights has 1 twice: leave one out"),
-        ("--epochs 1 --tied-weights 0", "--tied-weights needs 2 or more numbers, such as --tied-w"),
+        ("--epochs 1 --tied-weights 0", "--tied-weights needs a weight besides 0, such as 0,0.1,1"),
         ("--epochs 1 --tied-weights nan,0", "--tied-weights takes finite numbers"),
         ("--epochs 1 --seeds 1,1", "--seeds has 1 twice"),
-        ("--epochs 1 --seeds ,", "--seeds needs 1 or more numbers, such as --seeds 42,43,44"),
+        ("--epochs 1 --seeds ,", "--seeds needs numbers, such as --seeds 42,43,44"),
         ("--epochs 1 --seeds=-1", "--seeds must be at least 0, got -1"),
         ("--epochs 1 --processes 0", "--processes must be from 1 to 1024, got 0"),
         ("--epochs 1 --tied-similarity l2_norm", "l2_norm is at most 4 / (B*D), so that weights b"),

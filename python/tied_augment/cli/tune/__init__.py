@@ -24,6 +24,7 @@ from tied_augment.cli.tune.verdict import judge, table
 
 __all__ = ["add_parser", "run"]
 
+_WEIGHTS = "0,0.1,1,10"
 _USAGE = "tied-augment tune [-h] TRAIN_PY [timm's options] [--tied-weights 0,0.1,1,10] ..."
 _DESCRIPTION = (
     "Run a train.py of timm's repository with --tied-augment for a few epochs at each weight, on "
@@ -180,8 +181,10 @@ def _check(
         raise CommandError(
             "give --epochs, such as --epochs 3: timm's default is made for the final training"
         )
-    _check_numbers("--tied-weights", [f"{weight:g}" for weight in weights], 2)
-    _check_numbers("--seeds", [str(seed) for seed in seeds], 1)
+    _check_numbers("--tied-weights", [f"{weight:g}" for weight in weights])
+    _check_numbers("--seeds", [str(seed) for seed in seeds])
+    if not any(weights):
+        raise CommandError(f"--tied-weights needs a weight besides 0, such as {_WEIGHTS}")
     if not all(map(math.isfinite, weights)):
         raise CommandError("--tied-weights takes finite numbers")
     if min(seeds) < 0:
@@ -195,13 +198,13 @@ def _check(
         )
 
 
-def _check_numbers(option: str, names: Sequence[str], least: int) -> None:
+def _check_numbers(option: str, names: Sequence[str]) -> None:
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise CommandError(f"{option} has {min(twice)} twice: leave one out")
-    if len(names) < least:
-        example = "0,0.1,1,10" if option == "--tied-weights" else "42,43,44"
-        raise CommandError(f"{option} needs {least} or more numbers, such as {option} {example}")
+    if not names:
+        example = _WEIGHTS if option == "--tied-weights" else "42,43,44"
+        raise CommandError(f"{option} needs numbers, such as {option} {example}")
 
 
 def _abbreviates(word: str, option: str) -> bool:
