@@ -9,7 +9,7 @@ SEED ?= 1
 # Of other systems, whose code `make lint` doesn't compile here. The first has NEON as well.
 TARGETS := aarch64-apple-darwin x86_64-pc-windows-gnu
 
-.PHONY: help demo test test-rust test-python test-slow test-aarch64 docs lint check-targets format bench wheel licences clean nasm build fuzz
+.PHONY: help demo test test-rust test-python test-slow test-aarch64 gpu gpu-packages docs lint check-targets format bench wheel licences clean nasm build fuzz
 
 help: ## List these commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @
@@ -36,6 +36,15 @@ test-aarch64: ## Build for 64-bit ARM and run the tests of pixels under qemu (De
 docs: build ## Build the site of the documentation into target/site/html (needs Python 3.11)
 	@$(BIN)/python -m pip install --quiet --group docs
 	$(BIN)/python docs/site/build.py
+
+# Nothing is built or installed, so that it runs without network (docs/gpu.md).
+GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+gpu: ## Test and time on a machine with an NVIDIA GPU, results into gpu-results (8 minutes)
+	$(GPU_PYTHON) tests/gpu/run.py $(if $(OUT),--out $(OUT))
+
+gpu-packages: wheel ## Collect what `make gpu` needs besides torch and timm into dist/, for a machine without network
+	$(BIN)/python -m pip download --quiet --dest dist --only-binary :all: pytest pytest-timeout \
+		scikit-image scikit-learn tqdm matplotlib nvidia-ml-py
 
 lint: build ## Check format, style, types and stubs
 	cargo fmt --check

@@ -16,6 +16,32 @@ from skimage import data
 PHOTOS = ("astronaut", "cat", "chelsea", "coffee", "rocket")
 
 
+def pytest_collection_modifyitems(items):
+    """Skip tests marked ``cuda`` where there are too few GPUs for them."""
+    wanted = {item: item.get_closest_marker("cuda") for item in items}
+    if not any(wanted.values()):
+        return
+    import torch
+
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    for item, marker in wanted.items():
+        if marker is None:
+            continue
+        # The warnings of torch's libraries differ between GPUs; they would hide what is tested.
+        item.add_marker(pytest.mark.filterwarnings("ignore"))
+        needed = marker.kwargs.get("devices", 1)
+        if found < needed:
+            item.add_marker(pytest.mark.skip(reason=f"needs {needed} GPU(s), {found} found"))
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+def any_device(request):
+    """The CPU, and a GPU where there is one."""
+    import torch
+
+    return torch.device(request.param)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def pillow_as_on_x86():
     """Pillow has the same pixels on every machine."""

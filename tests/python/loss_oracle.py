@@ -21,22 +21,25 @@ assert FUSED
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 
 
-def batch(pairs=3, classes=5, width=7, dtype=torch.float32, seed=0, requires_grad=False):
+def batch(
+    pairs=3, classes=5, width=7, dtype=torch.float32, seed=0, requires_grad=False, device="cpu"
+):
     """View-major logits and features, and class indices, one per sample."""
     generator = torch.Generator().manual_seed(seed)
     logits = 3 * torch.randn(2 * pairs, classes, generator=generator, dtype=torch.float64)
     features = torch.randn(2 * pairs, width, generator=generator, dtype=torch.float64)
     target = torch.randint(classes, (pairs,), generator=generator)
-    logits, features = logits.to(dtype), features.to(dtype)
+    logits, features = logits.to(device, dtype), features.to(device, dtype)
+    target = target.to(device)
     return logits.requires_grad_(requires_grad), features.requires_grad_(requires_grad), target
 
 
-def views(rows=6, width=9, seed=0):
+def views(rows=6, width=9, seed=0, device="cpu"):
     """Float64 features of two views that resemble each other and want gradients."""
     generator = torch.Generator().manual_seed(seed)
     first = torch.randn(rows, width, generator=generator, dtype=torch.float64)
     second = first + 0.5 * torch.randn(rows, width, generator=generator, dtype=torch.float64)
-    return first.requires_grad_(), second.requires_grad_()
+    return first.to(device).requires_grad_(), second.to(device).requires_grad_()
 
 
 def soft_target(rows, classes, dtype=torch.float64):
@@ -46,7 +49,7 @@ def soft_target(rows, classes, dtype=torch.float64):
 
 
 def one_hot(target, classes):
-    return (target[:, None] == torch.arange(classes)).double()
+    return (target[:, None] == torch.arange(classes, device=target.device)).double()
 
 
 def assert_same(ours, theirs, *inputs, **bounds):
@@ -121,7 +124,7 @@ def one_minus_cka(kernel, other):
 
 
 def hsic(kernel, other):
-    centre = torch.eye(len(kernel), dtype=torch.float64) - 1 / len(kernel)
+    centre = torch.eye(len(kernel), dtype=torch.float64, device=kernel.device) - 1 / len(kernel)
     return torch.trace(kernel @ centre @ other @ centre)
 
 

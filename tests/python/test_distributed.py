@@ -1,4 +1,4 @@
-"""Loss and model in two processes (gloo) against one process that has the whole batch."""
+"""Loss and model in two processes against one process that has the whole batch."""
 
 import os
 
@@ -12,6 +12,7 @@ from tied_augment import TiedLoss, TiedModel
 from tied_augment.loss import Schedule
 
 PROCESSES = 2
+BACKENDS = [("gloo", "cpu"), pytest.param(("nccl", "cuda"), marks=pytest.mark.cuda(devices=2))]
 # name, gather: means over samples need no gathering, similarities between samples do.
 CASES = [
     ("mse", False),
@@ -37,10 +38,10 @@ class Net(nn.Module):
         return features @ self.head, features
 
 
-def batch(pairs=8):
+def batch(pairs=8, device="cpu"):
     generator = torch.Generator().manual_seed(1)
     views = torch.randn(2, pairs, 6, generator=generator, dtype=torch.float64)
-    return views, torch.arange(pairs) % 3
+    return views.to(device), (torch.arange(pairs) % 3).to(device)
 
 
 class Plain(nn.Sequential):
@@ -57,28 +58,37 @@ def loss_of(name, gather):
     return TiedLoss(tied_weight=2.0, similarity=name, gather=gather, schedule=schedule)
 
 
-def two_processes(rank, folder):
+def begun(rank, folder, backend, kind):
+    """Join the other processes; the device of this one."""
     torch.set_num_threads(1)
+    device = torch.device(kind, rank if kind == "cuda" else None)
+    if kind == "cuda":
+        torch.cuda.set_device(device)
     meet = f"file://{folder}/meet"
-    dist.init_process_group("gloo", init_method=meet, rank=rank, world_size=PROCESSES)
-    views, target = batch()
+    dist.init_process_group(backend, init_method=meet, rank=rank, world_size=PROCESSES)
+    return device
+
+
+def two_processes(rank, folder, backend, kind):
+    device = begun(rank, folder, backend, kind)
+    views, target = batch(device=device)
     mine = slice(rank, None, PROCESSES)  # as DistributedSampler deals
     results = []
     for name, gather in CASES:
-        net = nn.parallel.DistributedDataParallel(Net())
-        loss = loss_of(name, gather)(*net(views[:, mine].flatten(0, 1)), target[mine])
+        net = nn.parallel.DistributedDataParallel(Net().to(device))
+        loss = loss_of(name, gather).to(device)(*net(views[:, mine].flatten(0, 1)), target[mine])
         loss.backward()
         mean = loss.detach() / PROCESSES
         dist.all_reduce(mean)
         results.append((mean, [parameter.grad for parameter in net.parameters()]))
 
-    tied = nn.parallel.DistributedDataParallel(TiedModel(Plain()))
+    tied = nn.parallel.DistributedDataParallel(TiedModel(Plain()).to(device))
     TiedLoss(tied_weight=0.5)(*tied(views[:, mine].flatten(0, 1)), target[mine]).backward()
     tied_gradients = [parameter.grad for parameter in tied.parameters()]
 
-    criterion = loss_of(*COMPILED)
+    criterion = loss_of(*COMPILED).to(device)
     compiled = torch.compile(criterion, backend="eager", fullgraph=True)
-    outputs = [part.detach() for part in Net()(views[:, mine].flatten(0, 1))]
+    outputs = [part.detach() for part in Net().to(device)(views[:, mine].flatten(0, 1))]
     compiled_value = compiled(*outputs, target[mine])
     if rank == 0:
         assert len(criterion.last) == 7  # the other process does not read it: nothing may wait
@@ -90,11 +100,11 @@ def two_processes(rank, folder):
     os._exit(0)
 
 
-@pytest.fixture(scope="module")
-def everything(tmp_path_factory):
+@pytest.fixture(scope="module", params=BACKENDS, ids=lambda backend: backend[0])
+def everything(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("processes")
-    torch.multiprocessing.spawn(two_processes, (str(folder),), PROCESSES)
-    return torch.load(folder / "results.pt")
+    torch.multiprocessing.spawn(two_processes, (str(folder), *request.param), PROCESSES)
+    return torch.load(folder / "results.pt", map_location="cpu")
 
 
 @pytest.fixture(scope="module")

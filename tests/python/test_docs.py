@@ -49,7 +49,7 @@ def test_make_has_the_named_targets(document):
     assert set(named) <= set(targets)
 
 
-@pytest.mark.parametrize("command", sorted(_COMMANDS.keys() - {"train", "validate"}))
+@pytest.mark.parametrize("command", sorted(_COMMANDS.keys() - {"train", "tune", "validate"}))
 def test_the_command_has_the_named_options(command, capsys):
     """Of those commands whose options are not timm's."""
     with pytest.raises(SystemExit):

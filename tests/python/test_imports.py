@@ -90,6 +90,7 @@ WHEN_IMPORTED = {
     "tied_augment.cli.explore.controls": "nicegui .",
     "tied_augment.cli.explore.page": "nicegui .",
     "tied_augment.cli.explore.server": "fastapi nicegui starlette uvicorn",
+    "tied_augment.cli.tune.plot": "matplotlib",
     "tied_augment.cli.demo.digits": "numpy PIL sklearn",
     "tied_augment.cli.demo.photos": "PIL skimage sklearn .",
     "tied_augment.cli.demo.loaders": "timm . .loader",

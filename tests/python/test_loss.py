@@ -25,8 +25,8 @@ from tied_augment import TiedLoss
 SHAPES = [(1, 2, 1), (3, 5, 7), (8, 10, 33)]  # (B, C, D)
 
 
-def batch(*shape, dtype=torch.float64):
-    return loss_oracle.batch(*shape, dtype=dtype, requires_grad=True)
+def batch(*shape, dtype=torch.float64, device="cpu"):
+    return loss_oracle.batch(*shape, dtype=dtype, requires_grad=True, device=device)
 
 
 def rows_of(tensor, supervise):
@@ -38,13 +38,15 @@ def rows_of(tensor, supervise):
 @pytest.mark.parametrize("kind", ["hard", "soft"])
 @pytest.mark.parametrize("rows", ["B", "2B"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_value_and_gradients_follow_the_formula(shape, rows, kind, smoothing, supervise):
-    logits, features, target = batch(*shape)
+def test_value_and_gradients_follow_the_formula(
+    shape, rows, kind, smoothing, supervise, any_device
+):
+    logits, features, target = batch(*shape, device=any_device)
     if rows == "2B":
         target = torch.cat((target, target))  # soft ones may differ between the views
     soft = one_hot(target, shape[1])
     if kind == "soft":
-        target = soft = soft_target(len(target), shape[1])
+        target = soft = soft_target(len(target), shape[1]).to(any_device)
     criterion = TiedLoss(tied_weight=0.3, supervise=supervise, label_smoothing=smoothing)
     loss = criterion(logits, features, target)
 
@@ -57,11 +59,11 @@ def test_value_and_gradients_follow_the_formula(shape, rows, kind, smoothing, su
 
 @pytest.mark.parametrize("supervise", ["both", "first"])
 @pytest.mark.parametrize("name", ["label smoothing", "soft target", "binary"])
-def test_takes_timm_criteria(name, supervise):
-    logits, features, target = batch()
+def test_takes_timm_criteria(name, supervise, any_device):
+    logits, features, target = batch(device=any_device)
     soft = one_hot(target, 5)
     if name == "soft target":
-        target = soft = soft_target(3, 5)
+        target = soft = soft_target(3, 5).to(any_device)
     criterion = {
         "label smoothing": LabelSmoothingCrossEntropy(0.1),
         "soft target": SoftTargetCrossEntropy(),
@@ -103,10 +105,10 @@ def test_similarity_gets_float32_and_no_autocast():
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("kind", ["hard", "soft"])
-def test_half_inputs_are_computed_in_float32(dtype, kind):
-    logits, features, target = batch(dtype=dtype)
+def test_half_inputs_are_computed_in_float32(dtype, kind, any_device):
+    logits, features, target = batch(dtype=dtype, device=any_device)
     if kind == "soft":
-        target = soft_target(3, 5).to(dtype)
+        target = soft_target(3, 5).to(any_device, dtype)
     loss = TiedLoss()(logits, features, target)
     assert loss.dtype == torch.float32
     wide = target.float() if kind == "soft" else target

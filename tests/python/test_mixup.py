@@ -27,8 +27,11 @@ def smooth(target, smoothing):
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("mode", ["batch", "pair", "elem"])
-def test_mixup_follows_the_formula(mode, smoothing):
-    images, target, mix = mixed(mode=mode, label_smoothing=smoothing)((FIRST, SECOND), TARGET)
+def test_mixup_follows_the_formula(mode, smoothing, any_device):
+    given = [part.to(any_device) for part in (FIRST, SECOND, TARGET)]
+    images, target, mix = mixed(mode=mode, label_smoothing=smoothing)(given[:2], given[2])
+    assert images.device.type == target.device.type == mix.lam.device.type == any_device.type
+    images, target = images.cpu(), target.cpu()
     assert images.shape == (2 * B, 3, 12, 16)
     assert torch.equal(images[B:], SECOND)
     assert_close(target[B:], smooth(TARGET, smoothing))

@@ -149,15 +149,16 @@ def test_compiles_to_one_graph(arguments):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_a_step_under_autocast_and_a_scaler(dtype):
-    model = small_net()
+def test_a_step_under_autocast_and_a_scaler(dtype, any_device):
+    model, images = small_net().to(any_device), views().to(any_device)
+    target = torch.tensor([0, 1, 2], device=any_device)
     tied, criterion = TiedModel(model), TiedLoss(tied_weight=2.0, similarity="cosine")
     optimizer = torch.optim.SGD(tied.parameters(), lr=0.1)
-    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    scaler = torch.amp.GradScaler(any_device.type, init_scale=1024.0)
     before = model.conv.weight.detach().clone()
-    with torch.autocast("cpu", dtype):
-        logits, features = tied(views())
-        loss = criterion(logits, features, torch.tensor([0, 1, 2]))
+    with torch.autocast(any_device.type, dtype):
+        logits, features = tied(images)
+        loss = criterion(logits, features, target)
     assert (logits.dtype, loss.dtype) == (dtype, torch.float32)
     scaler.scale(loss).backward()
     scaler.step(optimizer)
@@ -168,8 +169,8 @@ def test_a_step_under_autocast_and_a_scaler(dtype):
     # Inf in the features is Inf in the loss: the scaler skips the step.
     skipped = model.conv.weight.detach().clone()
     optimizer.zero_grad()
-    logits, features = tied(views())
-    loss = criterion(logits, features * float("inf"), torch.tensor([0, 1, 2]))
+    logits, features = tied(images)
+    loss = criterion(logits, features * float("inf"), target)
     scaler.scale(loss).backward()
     scaler.step(optimizer)
     scaler.update()

@@ -120,7 +120,7 @@ def test_conversions_of_a_model_do_not_change_it():
     )
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.cuda
 def test_on_a_gpu():
     model = Normalize().cuda()
     result = model(every_value().cuda())

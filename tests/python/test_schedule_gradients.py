@@ -45,13 +45,13 @@ def factors(name):
     return Schedule(name, STEPS - 1, seed=3).factor(torch.arange(STEPS + 1))
 
 
-def assert_one_weight(name, backend, similarity="mse", given=None):
+def assert_one_weight(name, backend, similarity="mse", given=None, device="cpu"):
     """Over several steps, of two forwards before each backward."""
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
-    criterion = scheduled(name, similarity)
+    criterion = scheduled(name, similarity).to(device)
     call = torch.compile(criterion, backend=backend, fullgraph=True) if backend else criterion
-    logits, features, target = batch(4, 5, 3)
+    logits, features, target = batch(4, 5, 3, device=device)
     plain = feature_gradient(similarity, features)
     for step in range(0, STEPS, 2):
         inputs = [features.clone().requires_grad_() for _ in range(2)]
@@ -61,7 +61,7 @@ def assert_one_weight(name, backend, similarity="mse", given=None):
             losses.append(call(logits, value, target, **options))
             weights.append(criterion.last["tied_weight"])
         expected = criterion.tied_weight * factors(name)[step : step + 2]
-        assert_close(torch.stack(weights), expected)
+        assert_close(torch.stack(weights), expected.to(device))
         for loss, value, weight in zip(losses, inputs, weights, strict=True):
             assert_close(torch.autograd.grad(loss, value)[0], weight * plain)
     return torch._dynamo.utils.counters["stats"]["unique_graphs"]
@@ -69,8 +69,8 @@ def assert_one_weight(name, backend, similarity="mse", given=None):
 
 @pytest.mark.parametrize("backend", [None, "aot_eager"])
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_every_schedule(name, backend):
-    graphs = assert_one_weight(name, backend)
+def test_every_schedule(name, backend, any_device):
+    graphs = assert_one_weight(name, backend, device=any_device)
     assert graphs == (1 if backend else 0)  # and none anew for a step
 
 
@@ -83,8 +83,8 @@ def test_every_similarity_of_features(similarity):
 
 @pytest.mark.parametrize("given", [int, torch.tensor], ids=["int", "tensor"])
 @pytest.mark.parametrize("backend", [None, "aot_eager"])
-def test_a_given_step(backend, given):
-    assert_one_weight("random", backend, given=given)
+def test_a_given_step(backend, given, any_device):
+    assert_one_weight("random", backend, given=given, device=any_device)
 
 
 def test_what_comes_before_the_backward_pass_changes_nothing():
@@ -107,10 +107,10 @@ def test_what_comes_before_the_backward_pass_changes_nothing():
 @NEEDS_COMPILER
 @pytest.mark.parametrize("budget", [1.0, 0.0])
 @pytest.mark.parametrize("name", ["linear_up", "random"])
-def test_inductor(name, budget):
+def test_inductor(name, budget, any_device):
     # 0: keep the inputs only, and compute all else again in the backward pass.
     with compiler_config.patch(activation_memory_budget=budget):
-        assert assert_one_weight(name, "inductor") == 1
+        assert assert_one_weight(name, "inductor", device=any_device) == 1
 
 
 @pytest.mark.parametrize("use_reentrant", [False, True])

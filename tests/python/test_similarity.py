@@ -25,8 +25,8 @@ def test_every_name_has_a_formula_here():
 
 @pytest.mark.parametrize("shape", [(2, 3), (6, 9), (9, 4)])
 @pytest.mark.parametrize("name", FORMULAS)
-def test_value_and_gradients_follow_the_formula(name, shape):
-    first, second = views(*shape)
+def test_value_and_gradients_follow_the_formula(name, shape, any_device):
+    first, second = views(*shape, device=any_device)
     assert_same(
         SIMILARITIES[name](first, second), FORMULAS[name](first, second), first, second, **EXACT
     )
@@ -68,8 +68,10 @@ def test_equal_views_are_at_distance_0_and_others_are_not(name):
 
 @pytest.mark.parametrize("value", [0.0, 3.0])
 @pytest.mark.parametrize("name", FORMULAS)
-def test_collapsed_features_have_finite_gradients(name, value):
-    first, second = (torch.full((4, 3), value, requires_grad=True) for _ in range(2))
+def test_collapsed_features_have_finite_gradients(name, value, any_device):
+    first, second = (
+        torch.full((4, 3), value, requires_grad=True, device=any_device) for _ in range(2)
+    )
     loss = SIMILARITIES[name](first, second)
     assert loss.isfinite()
     assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(loss, (first, second)))
@@ -77,8 +79,8 @@ def test_collapsed_features_have_finite_gradients(name, value):
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("name", FORMULAS)
-def test_nan_and_inf_are_not_hidden(name, bad):
-    first, second = (view.detach() for view in views())
+def test_nan_and_inf_are_not_hidden(name, bad, any_device):
+    first, second = (view.detach() for view in views(device=any_device))
     first[1, 2] = bad
     assert not SIMILARITIES[name](first, second).isfinite()
 
@@ -140,12 +142,13 @@ def test_cka_refuses_another_sigma(sigma, error):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("name", FORMULAS)
-def test_half_features_are_compared_in_float32(name, dtype):
-    first, second = (view.detach().to(dtype) for view in views())
+def test_half_features_are_compared_in_float32(name, dtype, any_device):
+    first, second = (view.detach().to(dtype) for view in views(device=any_device))
     both = torch.cat((first, second)).requires_grad_()
     criterion = TiedLoss(similarity=name, tied_weight=100.0)  # l2_norm warns of less
-    with torch.autocast("cpu", dtype):
-        criterion(both, both, torch.zeros(6, dtype=torch.int64)).backward()
+    with torch.autocast(any_device.type, dtype):
+        target = torch.zeros(6, dtype=torch.int64, device=any_device)
+        criterion(both, both, target).backward()
     expected = SIMILARITIES[name](first.float(), second.float())
     # The fused pass sums in another order; half precision would be 1e-3 off.
     assert_close(criterion.last["similarity"], expected, rtol=1e-6, atol=0)

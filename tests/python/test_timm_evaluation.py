@@ -57,7 +57,7 @@ def assert_same(ours, theirs):
 
 @pytest.mark.parametrize("prefetcher", [True, False])
 @pytest.mark.parametrize("seed", range(6))
-def test_batches_are_timms(image_folder, seed, prefetcher):
+def test_batches_are_timms(image_folder, seed, prefetcher, any_device):
     rng = np.random.default_rng(seed)
     for _ in range(8):
         options = {
@@ -72,6 +72,8 @@ def test_batches_are_timms(image_folder, seed, prefetcher):
             "img_dtype": (torch.float32, torch.bfloat16, torch.float16)[rng.integers(3)],
             "num_workers": int(rng.integers(0, 3)),
             "use_prefetcher": prefetcher,
+            "device": any_device,
+            "pin_memory": any_device.type == "cuda",
         }
         assert_same(*both(ImageDataset(str(image_folder)), **options))
 

@@ -46,7 +46,10 @@ def raw(folder, epoch=0, seed=0, **options):
 
 def normalised(pixels, mean=IMAGENET_DEFAULT_MEAN, std=IMAGENET_DEFAULT_STD):
     """As timm's PrefetchLoader computes it."""
-    mean, std = (torch.tensor([255 * v for v in values]).view(1, 3, 1, 1) for values in (mean, std))
+    mean, std = (
+        torch.tensor([255 * v for v in values], device=pixels.device).view(1, 3, 1, 1)
+        for values in (mean, std)
+    )
     return pixels.float().sub_(mean).div_(std)
 
 
@@ -66,15 +69,16 @@ def test_other_options_are_refused(image_folder):
         tied(image_folder, wrokers=1, threads=2)
 
 
-def test_batches_are_normalised_on_the_device_by_timm(image_folder):
+def test_batches_are_normalised_on_the_device_by_timm(image_folder, any_device):
+    place = {"device": any_device, "pin_memory": any_device.type == "cuda"}
     options = {"auto_augment": "rand-m9-mstd0.5-inc1", "interpolation": "random"}
-    loader = tied(image_folder, mean=MEAN, std=STD, num_workers=2, seed=4, **options)
+    loader = tied(image_folder, mean=MEAN, std=STD, num_workers=2, seed=4, **options, **place)
     assert isinstance(loader, PrefetchLoader)
     for epoch in range(2):
         pixels = raw(image_folder, epoch, 4, mean=MEAN, std=STD, **options)
         for (images, targets), (wanted, wanted_targets) in zip(loader, pixels, strict=True):
-            assert torch.equal(images, normalised(wanted, MEAN, STD))
-            assert torch.equal(targets, wanted_targets)
+            assert torch.equal(images, normalised(wanted.to(any_device), MEAN, STD))
+            assert torch.equal(targets, wanted_targets.to(any_device))
             assert targets.dtype == torch.int64
             assert torch.equal(targets[:5], targets[5:])
 

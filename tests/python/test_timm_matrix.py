@@ -5,6 +5,7 @@ separated as in PATH).
 """
 
 import csv
+from itertools import product
 
 import pytest
 from timm_launch import ALL, BY_TASK, REAL, launch
@@ -66,6 +67,18 @@ OPTIONS = [
 ]
 # They import modules that take seconds.
 SLOW = ["--amp --amp-dtype float16", "--torchcompile inductor"]
+# With --device cuda in addition.
+ON_A_GPU = [
+    "--amp --channels-last --pin-mem",
+    "--amp --amp-dtype bfloat16 --channels-last --aa rand-m9-mstd0.5-inc1",
+    "--amp --no-prefetcher --pin-mem --mixup 0.2 --cutmix 1",
+    "--amp --mixup 0.2 --mixup-mode elem --tied-loader timm --workers 1 --pin-mem",
+    "--resplit --reprob 0.5 --pin-mem",
+    "--tied-similarity cka --tied-schedule cosine --epochs 2",
+    "--split-bn --model-ema --model-ema-decay 0.9 --grad-accum-steps 2",
+    "--tied-forward separate --tied-views 3",
+]
+IN_GRAPHS = "--torchcompile inductor --torchcompile-mode reduce-overhead --epochs 2"
 
 
 def name_of(value):
@@ -82,7 +95,22 @@ def test_option(script, options, train_folder, tmp_path):
     asked = options.removeprefix("* ").split()
     if options.startswith("*") and asked[0] not in script.read_text() and script in REAL:
         pytest.skip(f"{script.name} has no {asked[0]}")
-    run = launch(script, train_folder, tmp_path, *asked)
+    check(launch(script, train_folder, tmp_path, *asked), options)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize(
+    ("options", "script"),
+    # Compiling takes so long that one script has to do.
+    [*product(ON_A_GPU, ALL), (IN_GRAPHS, BY_TASK)],
+    ids=name_of,
+)
+def test_option_on_a_gpu(script, options, train_folder, tmp_path):
+    check(launch(script, train_folder, tmp_path, "--device", "cuda", *options.split()), options)
+
+
+def check(run, options):
+    """What is logged, and the summary."""
     epochs = 2 if "--epochs 2" in options else 1
     assert len(run.steps) >= 2 * epochs  # timm logs updates, of which accumulation has fewer
     for line in run.steps:

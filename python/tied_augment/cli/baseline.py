@@ -27,6 +27,7 @@ def timms_loader(
     interpolation: str,
     workers: int,
     num_views: int = 2,
+    pin_memory: bool = False,
 ) -> Any:
     """Make a DataLoader whose samples are draws of timm's training transform.
 
@@ -40,6 +41,7 @@ def timms_loader(
         interpolation: the filter of the crop.
         workers: the number of worker processes.
         num_views: draws per sample.
+        pin_memory: page-lock the batches.
     """
     with posterizes_to_black():
         loader: Any = create_loader(
@@ -51,6 +53,7 @@ def timms_loader(
             color_jitter=None,  # type: ignore[arg-type]  # timm's own code passes None, too
             interpolation=interpolation,
             num_workers=workers,
+            pin_memory=pin_memory,
             device=torch.device("cpu"),
         )
     dataset.transform = Draws(dataset.transform, num_views)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from copy import copy
+from operator import length_hint
 from typing import Any
 
 from timm.data.distributed_sampler import OrderedDistributedSampler
@@ -50,6 +51,9 @@ def chosen_loader(
         options: keyword arguments of `original`.
         say: logs a message.
     """
+    images = length_hint(dataset, -1)
+    if images >= 0:  # not a stream of unknown length
+        say("validation on %d images", images)
     loader: Any = f"--tied-eval-loader {args.tied_eval_loader}"
     if args.tied_eval_loader == "native":
         threads = args.tied_threads or options.get("num_workers", 1)
