@@ -84,10 +84,10 @@ fuzz: build ## Fuzz JPEG and packed images for SECONDS (60) each, with AddressSa
 wheel: nasm $(VENV)/.made ## Build a wheel for this machine into dist/
 	$(BIN)/maturin build --release --locked --out dist
 
-test-wheel: ## Run the Python tests against the wheel in dist/, in a venv of its own
+test-wheel: ## Run the Python tests against the newest wheel in dist/, in a venv of its own
 	$(PYTHON) -m venv --clear target/wheel-venv
 	target/wheel-venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	target/wheel-venv/bin/python -m pip install --quiet "$$(ls dist/*.whl)[demo]" --group dev
+	target/wheel-venv/bin/python -m pip install --quiet "$$(ls -t dist/*.whl | head -1)[demo]" --group dev
 	target/wheel-venv/bin/python tests/smoke.py
 	target/wheel-venv/bin/pytest --installed
 
