@@ -7,6 +7,7 @@ For systems without PyTorch (musl, Python without the GIL). The whole suite is i
 
 from __future__ import annotations
 
+import importlib.metadata
 import io
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -35,12 +36,17 @@ def files() -> dict[str, bytes]:
 
 
 def main() -> None:
-    """Decode every format as Pillow does; draw the same views on one thread and on many."""
+    """Decode every format as Pillow does; draw the same views on one thread and on many.
+
+    The wheel must also carry the licences and the list of what was compiled into it.
+    """
     checkout = Path(__file__).parents[1] / "python"
     assert checkout not in Path(tied_augment.__file__).parents, "this is not an installed wheel"
     print(tied_augment.build_info())
     assert tied_augment.build_info()["optimized"]
     assert tied_augment.build_info()["jpeg_simd"], "nasm was missing when the wheel was built"
+    carried = {path.name for path in importlib.metadata.files("tied-augment") or ()}
+    assert {"THIRD_PARTY.md", "tied-augment.cyclonedx.json", "py.typed"} <= carried
     samples = files()
     for kind, data in samples.items():
         theirs = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
