@@ -21,20 +21,10 @@ const BGR: [usize; 3] = [2, 1, 0];
 enum Pixel {
     /// As an index of this many bits.
     Index(usize, Box<[[u8; 3]; 256]>),
-    /// As 5, 5 or 6, and 5 bits; this is the number of green.
-    Packed(u32),
+    /// As 16 bits: 5, 5 or 6, and 5; this is the number of green.
+    Word(u32),
     /// As this many bytes; then, where in them red, green and blue are.
     Bytes(usize, [usize; 3]),
-}
-
-impl Pixel {
-    fn bits(&self) -> usize {
-        match self {
-            Self::Index(bits, _) => *bits,
-            Self::Packed(_) => 16,
-            Self::Bytes(bytes, _) => 8 * bytes,
-        }
-    }
 }
 
 /// A BMP whose header has been read.
@@ -59,12 +49,12 @@ impl<'a> Bmp<'a> {
             return Err("the file ends in the header".into());
         }
         let os2 = size == 12;
-        let (width, height, bits) = match os2 {
-            true => (header.u16(18)?, header.u16(20)?, header.u16(24)?),
-            false => (header.u32(18)?, header.u32(22)?, header.u16(28)?),
+        let (width, height, bits, compression, count) = if os2 {
+            (header.u16(18)?, header.u16(20)?, header.u16(24)?, 0, 0)
+        } else {
+            let (compression, count) = (header.u32(30)?, header.u32(46)?);
+            (header.u32(18)?, header.u32(22)?, header.u16(28)?, compression, count)
         };
-        let compression = if os2 { 0 } else { header.u32(30)? };
-        let count = if os2 { 0 } else { header.u32(46)? };
         // Pillow guesses another position in both cases.
         if start == 0 || (bits <= 8 && start == 14 + size) {
             return Err(format!("its header does not say where the pixels begin; {REMEDY}"));
@@ -75,7 +65,7 @@ impl<'a> Bmp<'a> {
                 let entry = if os2 { 3 } else { 4 };
                 Pixel::Index(bits as usize, palette(bytes, 14 + size as usize, entry, count, bits)?)
             }
-            (16, 0) => Pixel::Packed(5),
+            (16, 0) => Pixel::Word(5),
             (24, 0) => Pixel::Bytes(3, BGR),
             (32, 0) => Pixel::Bytes(4, BGR),
             (16 | 24 | 32, 3) => fields(&header, size, bits)?,
@@ -122,6 +112,14 @@ impl ImageFile for Bmp<'_> {
 }
 
 impl Pixel {
+    fn bits(&self) -> usize {
+        match self {
+            Self::Index(bits, _) => *bits,
+            Self::Word(_) => 16,
+            Self::Bytes(bytes, _) => 8 * bytes,
+        }
+    }
+
     /// One row to RGB.
     fn read(&self, row: &[u8], rgb: &mut [u8]) {
         let pixels = rgb.chunks_exact_mut(3);
@@ -133,7 +131,7 @@ impl Pixel {
                     rgb.copy_from_slice(&palette[usize::from(index)]);
                 }
             }
-            Self::Packed(green) => {
+            Self::Word(green) => {
                 for (pixel, rgb) in row.chunks_exact(2).zip(pixels) {
                     let pixel = u32::from(u16::from_le_bytes([pixel[0], pixel[1]]));
                     // Pillow's division truncates.
@@ -180,8 +178,8 @@ fn fields(header: &Header, size: u32, bits: u32) -> Cause<Pixel> {
     let alpha = if size >= 56 { mask(3)? } else { 0 };
     let masks = [mask(0)?, mask(1)?, mask(2)?, alpha];
     match (bits, masks) {
-        (16, [0xF800, 0x7E0, 0x1F, _]) => Ok(Pixel::Packed(6)),
-        (16, [0x7C00, 0x3E0, 0x1F, _]) => Ok(Pixel::Packed(5)),
+        (16, [0xF800, 0x7E0, 0x1F, _]) => Ok(Pixel::Word(6)),
+        (16, [0x7C00, 0x3E0, 0x1F, _]) => Ok(Pixel::Word(5)),
         (24, [0xFF_0000, 0xFF00, 0xFF, _]) => Ok(Pixel::Bytes(3, BGR)),
         (32, [0, 0, 0, 0]) => Ok(Pixel::Bytes(4, BGR)),
         (32, masks) if MASKS_32.contains(&masks) => {

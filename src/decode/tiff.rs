@@ -149,9 +149,10 @@ fn turn(image: &mut Image, orientation: u32) {
     let (width, height) = (image.width as usize, image.height as usize);
     let pixels = mem::take(&mut image.data);
     let transposed = orientation >= 5;
-    match transposed {
-        true => image.reshape(image.height, image.width),
-        false => image.reshape(image.width, image.height),
+    if transposed {
+        image.reshape(image.height, image.width);
+    } else {
+        image.reshape(image.width, image.height);
     }
     let columns = image.width as usize;
     for (y, row) in image.data.chunks_exact_mut(3 * columns).enumerate() {
