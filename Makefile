@@ -95,11 +95,12 @@ licences: ## Write the licences of the crates in a wheel into THIRD_PARTY.md
 	command -v cargo-about >/dev/null || cargo install --locked cargo-about --features cli
 	cargo about generate --locked --features python about.hbs --output-file THIRD_PARTY.md
 
-audit: $(VENV)/.made ## Check licences, sources and known faults of what this depends on (needs GitHub and PyPI)
+audit: ## Check licences, sources and known faults of what a wheel needs and contains (asks GitHub and PyPI)
 	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
 	cargo deny --locked check
-	$(BIN)/python -m pip install --quiet pip-audit
-	$(BIN)/pip-audit --skip-editable
+	$(PYTHON) -m venv --clear target/audit-venv
+	target/audit-venv/bin/python -m pip install --quiet pip-audit
+	target/audit-venv/bin/pip-audit .
 
 clean: ## Remove what the other commands made
 	rm -rf target dist $(VENV) tied-augment-demo python/tied_augment/*.so
