@@ -9,7 +9,7 @@ SEED ?= 1
 # Of other systems, whose code `make lint` doesn't compile here. The first has NEON as well.
 TARGETS := aarch64-apple-darwin x86_64-pc-windows-gnu
 
-.PHONY: help demo test test-rust test-python test-slow test-aarch64 gpu gpu-packages docs lint check-targets format bench wheel licences clean nasm build fuzz
+.PHONY: help demo test test-rust test-python test-slow test-aarch64 test-wheel gpu gpu-packages docs lint check-targets msrv format bench wheel licences audit clean nasm build fuzz
 
 help: ## List these commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @
@@ -65,6 +65,13 @@ check-targets: ## Check that the Rust code compiles for macOS and Windows
 	cargo clippy --locked --all-targets $(TARGETS:%=--target %) -- -D warnings
 	cargo clippy --locked --features python $(TARGETS:%=--target %) -- -D warnings
 
+msrv: MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+msrv: export PYO3_NO_PYTHON := 1
+msrv: ## Check that the oldest Rust that Cargo.toml names compiles this
+	rustup toolchain install $(MSRV) --profile minimal
+	cargo +$(MSRV) check --locked
+	cargo +$(MSRV) check --locked --features python
+
 format: build ## Rewrite the sources in the house format
 	cargo fmt
 	$(BIN)/ruff check --fix
@@ -91,9 +98,23 @@ fuzz: build ## Fuzz JPEG and packed images for SECONDS (60) each, with AddressSa
 wheel: nasm $(VENV)/.made ## Build a wheel for this machine into dist/
 	$(BIN)/maturin build --release --locked --out dist
 
+test-wheel: ## Run the Python tests against the newest wheel in dist/, in a venv of its own
+	$(PYTHON) -m venv --clear target/wheel-venv
+	target/wheel-venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	target/wheel-venv/bin/python -m pip install --quiet "$$(ls -t dist/*.whl | head -1)[demo]" --group dev
+	target/wheel-venv/bin/python tests/smoke.py
+	target/wheel-venv/bin/pytest --installed
+
 licences: ## Write the licences of the crates in a wheel into THIRD_PARTY.md
 	command -v cargo-about >/dev/null || cargo install --locked cargo-about --features cli
 	cargo about generate --locked --features python about.hbs --output-file THIRD_PARTY.md
+
+audit: ## Check licences, sources and known faults of what a wheel needs and contains (asks GitHub and PyPI)
+	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny --locked check
+	$(PYTHON) -m venv --clear target/audit-venv
+	target/audit-venv/bin/python -m pip install --quiet pip-audit
+	target/audit-venv/bin/pip-audit .
 
 clean: ## Remove what the other commands made
 	rm -rf target dist $(VENV) tied-augment-demo python/tied_augment/*.so

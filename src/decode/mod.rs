@@ -16,8 +16,8 @@
 //! pixels of most coefficients as well, bit for bit as libjpeg, which does the rest. Little more than
 //! the parts is decoded. Rows above them must still be entropy-decoded, so one read of two crops is
 //! cheaper than two reads. Packed images ([`crate::packed`]) have the coefficients of a JPEG file
-//! without that. The other formats go through one crate each and are decoded whole. Where a crate would
-//! not give Pillow's pixels, the file is refused.
+//! without that. The other formats are decoded whole, BMP by this crate and the rest by one crate each.
+//! Where the pixels would not be Pillow's, the file is refused.
 //!
 //! A damaged file never panics: libjpeg's fatal errors and the crates' panics become
 //! [`Error::Decode`]. A [`Decoder`] keeps memory from one file to the next, but nothing that a file

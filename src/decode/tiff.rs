@@ -4,8 +4,6 @@
 use std::io::Cursor;
 use std::mem;
 
-use image::metadata::Orientation;
-use image::{DynamicImage, RgbImage};
 use memchr::memmem;
 use tiff::decoder::{ChunkType, Decoder, Limits};
 use tiff::tags::{SampleFormat, Tag};
@@ -20,7 +18,8 @@ pub struct Tiff<'a> {
     decoder: Decoder<Cursor<&'a [u8]>>,
     width: u32,
     height: u32,
-    orientation: Option<Orientation>,
+    /// The tag's value, 1 to 8.
+    orientation: Option<u32>,
 }
 
 impl<'a> Tiff<'a> {
@@ -33,7 +32,7 @@ impl<'a> Tiff<'a> {
             let mut decoder = Decoder::new(Cursor::new(bytes))?.with_limits(limits);
             let (width, height) = decoder.dimensions()?;
             let orientation = decoder.find_tag_unsigned(Tag::Orientation)?;
-            let orientation = orientation.and_then(Orientation::from_exif);
+            let orientation = orientation.filter(|value| (1..=8).contains(value));
             Ok(Self { decoder, width, height, orientation })
         };
         open().map_err(cause)
@@ -92,7 +91,7 @@ impl<'a> Tiff<'a> {
 
 impl ImageFile for Tiff<'_> {
     fn shape(&self) -> (u32, u32) {
-        match self.orientation.map(Orientation::to_exif) {
+        match self.orientation {
             Some(5..) => (self.width, self.height),
             _ => (self.height, self.width),
         }
@@ -106,13 +105,8 @@ impl ImageFile for Tiff<'_> {
         self.decoder.read_image_bytes(&mut samples).map_err(cause)?;
         image.reshape(self.width, self.height);
         convert(bytes(samples, color, self.width as usize), color, planar, image);
-        if let Some(orientation) = self.orientation {
-            let pixels = mem::take(&mut image.data);
-            let pixels = RgbImage::from_raw(self.width, self.height, pixels);
-            let mut turned = DynamicImage::from(pixels.ok_or("the image exceeds the memory")?);
-            turned.apply_orientation(orientation);
-            (image.width, image.height) = (turned.width(), turned.height());
-            image.data = turned.into_bytes();
+        if let Some(orientation @ 2..) = self.orientation {
+            turn(image, orientation);
         }
         Ok(())
     }
@@ -147,6 +141,28 @@ fn convert(samples: Vec<u8>, color: ColorType, planar: bool, image: &mut Image) 
     };
     for (i, rgb) in image.data.chunks_exact_mut(3).enumerate() {
         rgb.copy_from_slice(&[0, channel, 2 * channel].map(|c| samples[i * pixel + c]));
+    }
+}
+
+/// Turns and mirrors an image by its orientation tag, as Pillow's `ImageOps.exif_transpose`.
+fn turn(image: &mut Image, orientation: u32) {
+    let (width, height) = (image.width as usize, image.height as usize);
+    let pixels = mem::take(&mut image.data);
+    let transposed = orientation >= 5;
+    if transposed {
+        image.reshape(image.height, image.width);
+    } else {
+        image.reshape(image.width, image.height);
+    }
+    let columns = image.width as usize;
+    for (y, row) in image.data.chunks_exact_mut(3 * columns).enumerate() {
+        for (x, rgb) in row.chunks_exact_mut(3).enumerate() {
+            let (column, line) = if transposed { (y, x) } else { (x, y) };
+            let column =
+                if matches!(orientation, 2 | 3 | 7 | 8) { width - 1 - column } else { column };
+            let line = if matches!(orientation, 3 | 4 | 6 | 7) { height - 1 - line } else { line };
+            rgb.copy_from_slice(&pixels[3 * (line * width + column)..][..3]);
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 """Fixtures that several test files need: photographs, and folders of them."""
 
 import os
+from pathlib import Path
 
 # For small tensors, OpenMP's threads spend most of their time waiting for one another. This must be
 # set before torch is imported. The processes that tests start inherit it.
@@ -12,8 +13,21 @@ import unfused
 from PIL import Image
 from skimage import data
 
+import tied_augment
+
 # Photographs that ship in scikit-image's wheel; nothing is downloaded.
 PHOTOS = ("astronaut", "cat", "chelsea", "coffee", "rocket")
+
+
+def pytest_addoption(parser):
+    text = "fail if the package comes from this checkout: the tests are of an installed wheel"
+    parser.addoption("--installed", action="store_true", help=text)
+
+
+def pytest_configure(config):
+    package = Path(tied_augment.__file__)
+    if config.getoption("installed") and config.rootpath in package.parents:
+        raise pytest.UsageError(f"--installed: the package is {package.parent}, of this checkout")
 
 
 def pytest_collection_modifyitems(items):

@@ -106,9 +106,11 @@ def raw_bmp(bits: int, **options: Any) -> Maker:
     def make(rng: Rng, height: int, width: int) -> bytes:
         rows = [rng.bytes((width * bits + 7) // 8) for _ in range(height)]
         entry = 3 if options.get("header_size") == 12 else 4
-        palette = rng.bytes(entry << bits) if bits <= 8 else b""
+        colors = options.get("colors", 1 << bits)
+        palette = rng.bytes(entry * colors) if bits <= 8 else b""
         top_down = options.get("header_size") != 12 and bool(rng.integers(2))
-        return bmp(rows, width, -height if top_down else height, bits, palette=palette, **options)
+        rest = {name: value for name, value in options.items() if name != "colors"}
+        return bmp(rows, width, -height if top_down else height, bits, palette=palette, **rest)
 
     return make
 
@@ -116,11 +118,24 @@ def raw_bmp(bits: int, **options: Any) -> Maker:
 def bmp_cases() -> Iterator[tuple[str, Maker]]:
     for mode in ("1", "L", "P", "RGB", "RGBA"):
         yield f"saved-{mode}", saved("BMP", mode)
-    for bits in (1, 4, 8, 24, 32):
+    for bits in (1, 4, 8, 16, 24, 32):
         yield f"{bits}bit", raw_bmp(bits)
-    for bits in (1, 4, 8, 24):
+    for size in (52, 56, 64, 108, 124):
+        for bits in (8, 24):
+            yield f"{bits}bit-header{size}", raw_bmp(bits, header_size=size)
+    for bits, colors in ((4, 5), (4, 200), (8, 100)):
+        yield f"{bits}bit-colors{colors}", raw_bmp(bits, colors=colors)
+    for bits in (1, 4, 8, 16, 24):
         yield f"{bits}bit-os2", raw_bmp(bits, header_size=12)
+    for bits, masks in (
+        (16, (0xF800, 0x7E0, 0x1F)),
+        (16, (0x7C00, 0x3E0, 0x1F)),
+        (24, (0xFF0000, 0xFF00, 0xFF)),
+    ):
+        name = f"{bits}bit-" + "-".join(f"{mask:x}" for mask in masks)
+        yield name, raw_bmp(bits, compression=3, masks=masks)
     for masks in (
+        (0, 0, 0, 0),
         (0xFF0000, 0xFF00, 0xFF),
         (0xFF000000, 0xFF0000, 0xFF00),
         (0xFF000000, 0xFF00, 0xFF),

@@ -12,6 +12,7 @@ import tied_augment
 from tied_augment import build_info
 
 ROOT = Path(__file__).parents[2]
+needs_cargo = pytest.mark.skipif(shutil.which("cargo") is None, reason="it lists the crates")
 
 
 def test_importing_needs_no_torch_and_an_error_says_what_does():
@@ -53,16 +54,28 @@ def test_the_citation_names_this_version():
     assert f"\nversion: {tied_augment.__version__}\n" in citation
 
 
-@pytest.mark.skipif(shutil.which("cargo") is None, reason="it lists the crates")
-def test_third_party_licences_name_every_crate():
+def crates():
+    """Names and versions of the crates in a wheel, for all systems that wheels are made for."""
     options = ["--locked", "--features=python", "--edges=normal,no-proc-macro", "--prefix=none"]
     command = ["cargo", "tree", "--format={p}", *options]
-    (targets,) = re.findall(r"targets = \[(.*)\]", (ROOT / "about.toml").read_text())
+    (targets,) = re.findall(r"targets = \[(.*?)\]", (ROOT / "about.toml").read_text(), re.DOTALL)
     command += [f"--target={target}" for target in re.findall(r'"(.*?)"', targets)]
     tree = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    crates = {" ".join(line.replace(" v", " ").split()[:2]) for line in tree.splitlines() if line}
-    assert len(crates) > 20
+    found = {tuple(line.replace(" v", " ").split()[:2]) for line in tree.splitlines() if line}
+    assert len(found) > 20
+    return found
+
+
+@needs_cargo
+def test_third_party_licences_name_every_crate():
     texts = (ROOT / "THIRD_PARTY.md").read_text()
     assert "based in part on the work of the Independent JPEG Group" in texts
-    missing = {crate for crate in crates if f"- {crate}\n" not in texts}
+    missing = {crate for crate in crates() if f"- {' '.join(crate)}\n" not in texts}
     assert not missing, f"run `make licences`: {missing}"
+
+
+@needs_cargo
+def test_the_list_of_crates_is_complete():
+    text = (ROOT / "docs" / "releasing.md").read_text().partition("## Crates in a wheel")[2]
+    listed = set(re.findall(r"`([a-z0-9_-]+)`", text))
+    assert listed == {name for name, _ in crates()} - {"tied-augment"}
