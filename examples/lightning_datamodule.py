@@ -1,10 +1,11 @@
 """Tied training with a LightningDataModule: ``python lightning_datamodule.py TRAIN VALIDATION``.
 
-Each folder has one folder per class. Lightning saves the loader's place with its checkpoints, so
-``trainer.fit(..., ckpt_path=...)`` goes on in the middle of an epoch.
+Each folder has one folder per class. ``trainer.fit(..., ckpt_path=...)`` goes on with the next
+epoch, or in the middle of one: Lightning saves the loader's place with the model.
 """
 
 import sys
+from typing import Any
 
 import lightning
 import timm
@@ -20,14 +21,26 @@ class Photos(lightning.LightningDataModule):
         super().__init__()
         self.train, self.validation = train, validation
         self.size, self.batch_size = size, batch_size
+        self.epoch = 0
 
     def train_dataloader(self) -> TiedLoader:
         # It gives each process its part of the epoch, and counts the epochs.
         views = TwoView(View(self.size, scale=(0.3, 1.0)))
-        return TiedLoader(self.train, views, self.batch_size, shuffle=True, seed=0)
+        loader = TiedLoader(self.train, views, self.batch_size, shuffle=True, seed=0)
+        loader.set_epoch(self.epoch)
+        return loader
 
     def val_dataloader(self) -> TiedLoader:
         return TiedLoader(self.validation, View.eval(self.size), self.batch_size)
+
+    def state_dict(self) -> dict[str, Any]:
+        # Lightning does not load the loader's own state if the epoch had ended.
+        assert self.trainer is not None
+        progress = self.trainer.fit_loop.epoch_progress.current
+        return {"epoch": progress.processed}  # type: ignore[attr-defined]
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.epoch = state_dict["epoch"]
 
 
 class Tied(lightning.LightningModule):
@@ -57,7 +70,7 @@ def main(
     train: str, validation: str, epochs: int = 2, size: int = 64, batch_size: int = 16
 ) -> None:
     photos = Photos(train, validation, size, batch_size)
-    classes = len(photos.train_dataloader().dataset.classes)
+    classes = len(photos.train_dataloader().dataset.classes)  # of torchvision's ImageFolder
     trainer = lightning.Trainer(max_epochs=epochs, logger=False)
     trainer.fit(Tied(classes), datamodule=photos)
     parts = {name: f"{value:.4f}" for name, value in trainer.callback_metrics.items()}
