@@ -14,6 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.testing import assert_close
+from torch.utils.data import DataLoader
+from torchvision.datasets import ImageFolder
+
+from tied_augment import TiedDataset, View
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -118,6 +122,19 @@ def test_the_torchdata_loop_goes_on_where_it_was_stopped(image_folder, tmp_path,
         resumed = weights(tmp_path / str(stop))
         assert resumed.keys() == whole.keys()
         assert all(torch.equal(resumed[name], value) for name, value in whole.items()), stop
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_accelerates_loader_sets_the_epoch_of_the_data_set(image_folder):
+    accelerate = pytest.importorskip("accelerate", reason="the frameworks are optional")
+    dataset = TiedDataset(ImageFolder(image_folder), View(16))
+    loader = accelerate.Accelerator(cpu=True).prepare(DataLoader(dataset, 6))
+    dataset.set_epoch(5)
+    list(loader)
+    assert dataset.epoch == 0  # it counts by itself
+    loader.set_epoch(5)
+    list(loader)
+    assert dataset.epoch == 5
 
 
 @pytest.mark.filterwarnings("ignore")
