@@ -25,7 +25,7 @@ def main(folder: str, epochs: int = 2, size: int = 64, batch_size: int = 16) -> 
     )
 
     for epoch in range(epochs):
-        dataset.set_epoch(epoch)
+        loader.set_epoch(epoch)  # the prepared loader tells the data set
         model.train()
         for views, target in loader:
             logits, features = model(views)

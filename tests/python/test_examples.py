@@ -5,6 +5,7 @@ import math
 import re
 import runpy
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.testing import assert_close
+from torch.utils.data import DataLoader
+from torchvision.datasets import ImageFolder
+
+from tied_augment import TiedDataset, View
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -56,11 +61,98 @@ def test_the_custom_loop_is_a_script_and_saves_the_plain_model(
 
 
 @pytest.mark.filterwarnings("ignore")  # the frameworks use deprecated features of others
-@pytest.mark.parametrize("framework", ["accelerate", "lightning"])
-def test_runs_in_a_framework(framework, image_folder, capsys):
+@pytest.mark.parametrize(
+    ("name", "framework"),
+    [
+        ("accelerate_loop", "accelerate"),
+        ("lightning_loop", "lightning"),
+        ("lightning_datamodule", "lightning"),
+        ("torchdata_loop", "torchdata"),
+        ("transformers_trainer", "transformers"),
+    ],
+)
+def test_runs_in_a_framework(name, framework, image_folder, tmp_path, monkeypatch, capsys):
     pytest.importorskip(framework, reason="the frameworks are optional")
-    load(f"{framework}_loop").main(str(image_folder), batch_size=6)
+    monkeypatch.chdir(tmp_path)
+    folders = [str(image_folder)] * (2 if name == "lightning_datamodule" else 1)
+    load(name).main(*folders, batch_size=6)
     assert "epoch 1" in capsys.readouterr().out
+
+
+@pytest.mark.slow  # Ray takes long to start
+@pytest.mark.filterwarnings("ignore")
+def test_the_ray_loop_runs(image_folder, monkeypatch, capsys):
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", uuid.uuid4().hex)  # else Ray writes one into the home
+    ray = pytest.importorskip("ray", reason="the frameworks are optional")
+    ray.init(num_cpus=2, object_store_memory=100 << 20, include_dashboard=False)
+    try:
+        load("ray_loop").main(str(image_folder), batch_size=6)
+    finally:
+        ray.shutdown()
+    assert "epoch 1" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
+def test_the_torchdata_loop_goes_on_where_it_was_stopped(image_folder, tmp_path, monkeypatch):
+    example = load("torchdata_loop")
+
+    def weights(folder, stop=None):
+        folder.mkdir(exist_ok=True)
+        monkeypatch.chdir(folder)
+        saves = []
+
+        def save(*arguments):
+            example_save(*arguments)
+            saves.append(arguments)
+            if len(saves) == stop:
+                raise KeyboardInterrupt
+
+        example_save = example.save
+        with monkeypatch.context() as patch:
+            patch.setattr(example, "save", save)
+            torch.manual_seed(0)
+            example.main(str(image_folder), batch_size=3, size=32, save_every=1)
+        return torch.load("checkpoint.pth")["model"]
+
+    whole = weights(tmp_path / "whole")
+    for stop in (2, 4, 5):  # of ten: four steps and the end of each epoch
+        with pytest.raises(KeyboardInterrupt):
+            weights(tmp_path / str(stop), stop)
+        resumed = weights(tmp_path / str(stop))
+        assert resumed.keys() == whole.keys()
+        assert all(torch.equal(resumed[name], value) for name, value in whole.items()), stop
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_accelerates_loader_sets_the_epoch_of_the_data_set(image_folder):
+    accelerate = pytest.importorskip("accelerate", reason="the frameworks are optional")
+    dataset = TiedDataset(ImageFolder(image_folder), View(16))
+    loader = accelerate.Accelerator(cpu=True).prepare(DataLoader(dataset, 6))
+    dataset.set_epoch(5)
+    list(loader)
+    assert dataset.epoch == 0  # it counts by itself
+    loader.set_epoch(5)
+    list(loader)
+    assert dataset.epoch == 5
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_trainer_of_transformers_sets_the_epoch(image_folder, tmp_path, monkeypatch):
+    pytest.importorskip("transformers")
+    monkeypatch.chdir(tmp_path)
+    example = load("transformers_trainer")
+    epochs = []
+
+    class Told(example.TiedDataset):
+        def set_epoch(self, epoch):
+            epochs.append(epoch)
+            super().set_epoch(epoch)
+
+    monkeypatch.setattr(example, "TiedDataset", Told)
+    example.main(str(image_folder), epochs=3, batch_size=6)
+    assert sorted(set(epochs)) == [0, 1, 2]
+    assert epochs == sorted(epochs)
 
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")  # lightly's head uses it
@@ -116,9 +208,9 @@ def test_readmes_loop_runs_as_printed(loader, image_folder, tmp_path, monkeypatc
 
 
 def test_every_example_is_run():
-    runs = {"custom_loop"} | {name for name, _ in test_runs.pytestmark[0].args[1]}
+    runs = {"custom_loop", "ray_loop"} | {name for name, _ in test_runs.pytestmark[0].args[1]}
     runs |= {name for name, _ in test_the_loss_falls.pytestmark[0].args[1]}
-    runs |= {f"{name}_loop" for name in test_runs_in_a_framework.pytestmark[0].args[1]}
+    runs |= {name for name, _ in test_runs_in_a_framework.pytestmark[0].args[1]}
     assert runs == {path.stem for path in EXAMPLES.glob("*.py")}
 
 
