@@ -1,8 +1,7 @@
 //! The codebooks: classes of blocks, which say how many bits each coefficient may have.
 //!
-//! They are a part of the format. They were trained by `benches/codebook.py`. Whoever changes the
-//! tables in `luma.txt` and `chroma.txt` gives them new [`NUMBERS`], so that images packed with the
-//! former ones are refused.
+//! They are a part of the format, so `luma.txt` and `chroma.txt` never change. They were trained by
+//! `benches/codebook.py`. More codebooks may be added, with further [`NUMBERS`].
 
 /// Coefficients of a block.
 pub(super) const BLOCK: usize = 64;
@@ -31,9 +30,8 @@ pub(super) struct Class {
 /// All classes of a codebook.
 pub(super) type Codebook = [Class; CLASSES];
 
-/// The numbers of all codebooks. 0 and 1 were trained on fewer photographs, and are not known any
-/// more.
-pub(super) const NUMBERS: [u8; 2] = [2, 3];
+/// The numbers of all codebooks in packed images. 0 stands for none.
+pub(super) const NUMBERS: [u8; 2] = [1, 2];
 
 /// All codebooks: for luma and other dense components, and for chroma and other sparse ones.
 pub(super) static CODEBOOKS: [Codebook; 2] =
