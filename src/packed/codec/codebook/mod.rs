@@ -25,6 +25,8 @@ pub(super) struct Class {
     /// How many bits come before the raw bits of value `1 << i` in the fixed stream. The last one
     /// is the length of all.
     pub(super) offsets: [u16; RAW + 1],
+    /// The most raw bits of a coefficient.
+    pub(super) depth: u8,
 }
 
 /// All classes of a codebook.
@@ -37,10 +39,46 @@ pub(super) const NUMBERS: [u8; 2] = [1, 2];
 pub(super) static CODEBOOKS: [Codebook; 2] =
     [parse(include_bytes!("luma.txt")), parse(include_bytes!("chroma.txt"))];
 
+/// How many coefficients of a class before each one have a bit in the same plane, and 64 for those
+/// that have none: of the first unary digits, and of the raw bits of value `1 << i`.
+pub(super) type Ranks = [[u8; BLOCK]; 1 + RAW];
+
+/// Of all codebooks and classes. Beside [`CODEBOOKS`], since not all kernels read them.
+pub(super) static RANKS: [[Ranks; CLASSES]; 2] =
+    [all_ranks(&CODEBOOKS[0]), all_ranks(&CODEBOOKS[1])];
+
+const fn all_ranks(book: &Codebook) -> [Ranks; CLASSES] {
+    let mut all = [[[0; BLOCK]; 1 + RAW]; CLASSES];
+    let mut class = 0;
+    while class < CLASSES {
+        all[class][0] = ranks(book[class].coded);
+        let mut plane = 0;
+        while plane < RAW {
+            all[class][1 + plane] = ranks(book[class].raw[plane]);
+            plane += 1;
+        }
+        class += 1;
+    }
+    all
+}
+
+const fn ranks(plane: u64) -> [u8; BLOCK] {
+    let mut ranks = [64; BLOCK];
+    let mut rest = plane;
+    let mut rank = 0;
+    while rest != 0 {
+        ranks[rest.trailing_zeros() as usize] = rank;
+        rest &= rest - 1;
+        rank += 1;
+    }
+    ranks
+}
+
 /// A line per class, a character per coefficient: its number of raw bits, or `-` if it is zero.
 const fn parse(text: &[u8]) -> Codebook {
     assert!(text.len() == CLASSES * (BLOCK + 1), "256 lines of 64 characters");
-    let empty = Class { weights: [1; BLOCK], coded: 0, raw: [0; RAW], offsets: [0; RAW + 1] };
+    let empty =
+        Class { weights: [1; BLOCK], coded: 0, raw: [0; RAW], offsets: [0; RAW + 1], depth: 0 };
     let mut book = [empty; CLASSES];
     let mut class = 0;
     while class < CLASSES {
@@ -51,7 +89,8 @@ const fn parse(text: &[u8]) -> Codebook {
 }
 
 const fn parse_class(text: &[u8], start: usize) -> Class {
-    let mut class = Class { weights: [1; BLOCK], coded: 0, raw: [0; RAW], offsets: [0; RAW + 1] };
+    let mut class =
+        Class { weights: [1; BLOCK], coded: 0, raw: [0; RAW], offsets: [0; RAW + 1], depth: 0 };
     let mut i = 0;
     while i < BLOCK {
         let digit = text[start + i];
@@ -73,6 +112,7 @@ const fn parse_class(text: &[u8], start: usize) -> Class {
     let mut plane = 0;
     while plane < RAW {
         class.offsets[plane + 1] = class.offsets[plane] + class.raw[plane].count_ones() as u16;
+        class.depth += (class.raw[plane] != 0) as u8;
         assert!(plane == 0 || class.raw[plane].count_ones() <= 57, "more than one read has");
         plane += 1;
     }
