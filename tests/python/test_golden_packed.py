@@ -64,7 +64,7 @@ def test_a_data_set_gives_its_files(tmp_path):
 def test_version_0_is_refused_with_the_remedy(tmp_path):
     packed = (FOLDER / "version-0.packed").read_bytes()
     for function in (decode, unpack):
-        with pytest.raises(DecodeError, match="version 0 of the format.*: unpack it with that rel"):
+        with pytest.raises(DecodeError, match=r"version 0 of the format.*: unpack it with that"):
             function(packed)
     # Indices of version 0 did not say so.
     out = shutil.copytree(SET, tmp_path / "set")

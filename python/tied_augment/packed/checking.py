@@ -16,10 +16,17 @@ from pathlib import Path
 from tied_augment.packed.images import unpack
 from tied_augment.packed.index import PackedSet, Shard, read_shard
 
-__all__ = ["Broken", "Checked", "check_samples", "original", "verify_samples", "whole_shards"]
+__all__ = [
+    "BrokenSampleError",
+    "Checked",
+    "check_samples",
+    "original",
+    "verify_samples",
+    "whole_shards",
+]
 
 
-class Broken(Exception):
+class BrokenSampleError(Exception):
     """A sample that is not as it was packed."""
 
 
@@ -44,7 +51,6 @@ class Checked:
 
 def verify_samples(packed: PackedSet, threads: int) -> Iterator[Checked]:
     """Check every sample of a data set."""
-
 
     def verify(shard: Shard, position: int) -> Checked:
         content = original(packed.folder / shard.name, shard, position)
@@ -72,7 +78,7 @@ def check_samples(
     Args:
         packed: the data set.
         threads: how many samples are checked at a time.
-        check: checks one, given by its shard and its position there. A `Broken` is noted, and the
+        check: checks one, given by its shard and its position there. A `BrokenSampleError` is noted, and the
             others go on.
     """
     pool = ThreadPoolExecutor(threads, "tied-check")
@@ -81,7 +87,7 @@ def check_samples(
     def guarded(shard: Shard, position: int) -> Checked:
         try:
             return check(shard, position)
-        except Broken as cause:
+        except BrokenSampleError as cause:
             name = f"{packed.folder / shard.name}, {shard.names[position]}"
             return Checked(1, shard.lengths[position], 0, f"{name}: {cause}")
 
@@ -109,7 +115,7 @@ def original(path: Path, shard: Shard, position: int) -> bytes:
         position: of the sample.
 
     Raises:
-        Broken: it can't be read, or is not the one that was packed.
+        BrokenSampleError: it can't be read, or is not the one that was packed.
     """
     try:
         with open(path, "rb") as file:
@@ -117,7 +123,7 @@ def original(path: Path, shard: Shard, position: int) -> bytes:
             stored = file.read(shard.lengths[position])
         content = unpack(stored) if shard.packed[position] else stored
     except (OSError, ValueError) as error:
-        raise Broken(str(error)) from error
+        raise BrokenSampleError(str(error)) from error
     if hashlib.sha256(content).hexdigest() != shard.sha256[position]:
-        raise Broken("its SHA-256 is not that of the index")
+        raise BrokenSampleError("its SHA-256 is not that of the index")
     return content

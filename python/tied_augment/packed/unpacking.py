@@ -114,8 +114,8 @@ def _is_there(path: Path, sha256: str) -> bool:
         path.unlink()
         return False
     raise ValueError(
-        f"{path} is there and is another file: remove it, or give an empty folder, and run the same "
-        "command again"
+        f"{path} is there and is another file: remove it and run the same command again, or give "
+        "an empty folder"
     )
 
 
