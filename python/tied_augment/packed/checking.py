@@ -21,8 +21,8 @@ __all__ = [
     "Checked",
     "check_samples",
     "original",
+    "shard_indices",
     "verify_samples",
-    "whole_shards",
 ]
 
 
@@ -38,8 +38,8 @@ class Checked:
         samples: how many samples this is about.
         stored: their bytes in the shard.
         bytes: those of their files, if they were unpacked.
-        kept: whether the file was there before and is kept.
         error: what is wrong, with the shard and the sample; None if all is well.
+        kept: whether the file was there before and is kept.
     """
 
     samples: int
@@ -59,7 +59,7 @@ def verify_samples(packed: PackedSet, threads: int) -> Iterator[Checked]:
     return check_samples(packed, threads, verify)
 
 
-def whole_shards(packed: PackedSet) -> Iterator[Shard | Checked]:
+def shard_indices(packed: PackedSet) -> Iterator[Shard | Checked]:
     """The indices of the shards of a data set, or what is wrong with them."""
     first = 0
     for name, samples in zip(packed.shards, packed.samples, strict=True):
@@ -78,8 +78,8 @@ def check_samples(
     Args:
         packed: the data set.
         threads: how many samples are checked at a time.
-        check: checks one, given by its shard and its position there. A `BrokenSampleError` is noted, and the
-            others go on.
+        check: checks one, given by its shard and its position there. If it raises a
+            `BrokenSampleError`, that is noted and the others go on.
     """
     pool = ThreadPoolExecutor(threads, "tied-check")
     waiting: deque[Future[Checked]] = deque()
@@ -92,7 +92,7 @@ def check_samples(
             return Checked(1, shard.lengths[position], 0, f"{name}: {cause}")
 
     try:
-        for shard in whole_shards(packed):
+        for shard in shard_indices(packed):
             if isinstance(shard, Checked):
                 yield shard
                 continue

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tied_augment.packed.checking import Checked, check_samples, original, whole_shards
+from tied_augment.packed.checking import Checked, check_samples, original, shard_indices
 from tied_augment.packed.index import PackedSet, Shard, check_names
 
 __all__ = ["unpack_samples"]
@@ -81,7 +81,7 @@ def _check_files(packed: PackedSet, out: Path) -> None:
     """Refuse samples of the same file, and files in `out` that are not of samples."""
     names: list[str] = []
     unknown = False
-    for shard in whole_shards(packed):
+    for shard in shard_indices(packed):
         if isinstance(shard, Shard):
             names += shard.names
         else:
