@@ -36,10 +36,11 @@ def unpack_samples(packed: PackedSet, out: Path, threads: int) -> Iterator[Check
             have the same file.
         OSError: a file can't be written. What has been written is kept.
     """
-    for name in [*packed.empty, ""]:
-        os.makedirs(out / name, exist_ok=True)
+    os.makedirs(out, exist_ok=True)
     with _alone(out):
         _check_files(packed, out)
+        for name in packed.empty:
+            os.makedirs(out / name, exist_ok=True)
 
         def give_back(shard: Shard, position: int) -> Checked:
             path, length = out / shard.names[position], shard.lengths[position]
