@@ -32,7 +32,7 @@ def write(folder: Path, mode: str) -> Path:
     return out
 
 
-def loader(path: Path, threads: int, count: int, repeats: int) -> Any:
+def loader(path: Path, threads: int) -> Any:
     """Batches of two views of 128 samples, in a new order in each epoch."""
     loaders = importlib.import_module("ffcv.loader")
     transforms = importlib.import_module("ffcv.transforms")
@@ -53,7 +53,6 @@ def loader(path: Path, threads: int, count: int, repeats: int) -> Any:
         batch_size=peers.BATCH,
         num_workers=threads,
         order=loaders.OrderOption.RANDOM,
-        indices=list(range(count)) * repeats,
         pipelines={"first": view(), "second": view(), "image": None},
         drop_last=True,
     )

@@ -73,11 +73,11 @@ def contestants(
     return found
 
 
-def ffcvs(folder: Path, threads: int, count: int, repeats: int) -> dict[str, Any]:
+def ffcvs(folder: Path, threads: int) -> dict[str, Any]:
     found = {}
     for mode in ffcv_loader.MODES:
         path = ffcv_loader.write(folder, mode)
-        found[f"FFCV, {mode}"] = ffcv_loader.loader(path, threads, count, repeats)
+        found[f"FFCV, {mode}"] = ffcv_loader.loader(path, threads)
     return found
 
 
@@ -148,7 +148,7 @@ def main() -> None:
         repeats = 1 if arguments.cold else loaders.REPEATS
         found = contestants(folder, shards, threads, aa, repeats)
         if arguments.ffcv:
-            found |= ffcvs(folder, threads, count, repeats)
+            found |= ffcvs(folder, threads)
         rates = measure(found, [folder, shards], arguments.rounds, arguments.cold)
         os.sched_setaffinity(0, cores)
         work = f"crop, flip, {aa}" if aa else "crop, flip"
