@@ -1,12 +1,14 @@
 """Two views from a packed folder, from the image folder that was packed, and by timm.
 
-    python benches/packed_folder.py DIR [--threads 1 2] [--rounds 5] [--aa POLICY] [--cold]
+    python benches/packed_folder.py DIR [--threads 1 2] [--rounds 5] [--aa POLICY] [--cold] [--ffcv]
 
 DIR is a folder of class folders, such as ``benches/photos.py DIR`` makes. It is packed first, with
 ``tied-augment pack``, into a folder beside it. The work is that of loader.py: file -> decode -> two
 views, each a random resized crop to 224 x 224 (bicubic) with a flip -> a (2 * 128, 3, 224, 224)
 uint8 tensor, in a new order in each epoch. All loaders take turns on as many cores as there are
 threads. Before that the batches of both folders are compared: they must be equal.
+
+With --ffcv, FFCV's files of the same images have rows, too (ffcv_loader.py). It has no policies.
 
 With --cold the system forgets the files before each epoch, so that they are read from the disk.
 """
@@ -22,6 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import ffcv_loader
 import loader as loaders
 import peers
 import torch
@@ -67,6 +70,14 @@ def contestants(
     }
     loaders.REPEATS = 1  # timm takes far longer
     found["timm's create_loader, image folder"] = loaders.timms(folder, threads, aa)
+    return found
+
+
+def ffcvs(folder: Path, threads: int) -> dict[str, Any]:
+    found = {}
+    for mode in ffcv_loader.MODES:
+        path = ffcv_loader.write(folder, mode)
+        found[f"FFCV, {mode}"] = ffcv_loader.loader(path, threads)
     return found
 
 
@@ -119,8 +130,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--aa", help="a policy, such as rand-m9-mstd0.5-inc1")
     parser.add_argument("--cold", action="store_true", help="read the files from the disk")
+    parser.add_argument("--ffcv", action="store_true", help="measure FFCV, if it is installed")
     arguments = parser.parse_args()
     folder, aa = arguments.folder, arguments.aa
+    if arguments.ffcv and (aa or arguments.cold):
+        parser.error("--ffcv goes with neither --aa nor --cold")
     count = len(peers.files_of(folder, None))
     shards = packed(folder)
     check(folder, shards, aa)
@@ -133,6 +147,8 @@ def main() -> None:
         # An epoch is the folder several times, so that its start hardly counts.
         repeats = 1 if arguments.cold else loaders.REPEATS
         found = contestants(folder, shards, threads, aa, repeats)
+        if arguments.ffcv:
+            found |= ffcvs(folder, threads)
         rates = measure(found, [folder, shards], arguments.rounds, arguments.cold)
         os.sched_setaffinity(0, cores)
         work = f"crop, flip, {aa}" if aa else "crop, flip"

@@ -57,8 +57,8 @@
 //!
 //! # ARM
 //!
-//! Every 64-bit ARM has NEON, and all kernels but the two of packed images have a version for
-//! it. The resize gains by the dot products of newer machines: with them, its horizontal pass is the
+//! Every 64-bit ARM has NEON, and all kernels but that of the pixels of packed images have a version
+//! for it. The resize gains by the dot products of newer machines: with them, its horizontal pass is the
 //! same generic code as on x86-64. Their intrinsics are not stable, so each is one instruction in
 //! assembly, which names its own extension. Thus all code for ARM is compiled for plain NEON and can
 //! be inlined everywhere; only the value of `Simd` keeps the instruction from a machine that does

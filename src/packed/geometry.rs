@@ -84,7 +84,7 @@ impl Geometry {
             out.extend([info.id, info.sampling.0 << 4 | info.sampling.1, info.table]);
         }
         for table in &self.tables {
-            let wide = table.iter().any(|&step| step > 255);
+            let wide = is_wide(table);
             out.push(wide.into());
             for step in table {
                 let bytes = step.to_le_bytes();
@@ -97,7 +97,8 @@ impl Geometry {
     pub(super) fn read(bytes: &mut Bytes<'_>) -> Result<Self> {
         let size = (bytes.u16()? as u16, bytes.u16()? as u16);
         let [flags, transform, components, tables] = bytes.array()?;
-        if flags & !(JFIF | ADOBE) != 0 || components > 4 || tables > 4 {
+        let unknown = flags & !(JFIF | ADOBE) != 0 || (flags & ADOBE == 0 && transform != 0);
+        if unknown || components > 4 || tables > 4 {
             return Err(broken("its geometry is impossible"));
         }
         let component = |[id, sampling, table]: [u8; 3]| ComponentInfo {
@@ -116,12 +117,20 @@ impl Geometry {
 }
 
 fn read_table(bytes: &mut Bytes<'_>) -> Result<[u16; 64]> {
-    match bytes.u8()? {
-        0 => Ok(bytes.array::<64>()?.map(u16::from)),
-        1 => {
-            let table = bytes.array::<128>()?;
-            Ok(std::array::from_fn(|i| u16::from_le_bytes([table[2 * i], table[2 * i + 1]])))
-        }
-        _ => Err(broken("a quantisation table of unknown width")),
+    let wide = bytes.u8()?;
+    let table = if wide == 0 {
+        bytes.array::<64>()?.map(u16::from)
+    } else {
+        let table = bytes.array::<128>()?;
+        std::array::from_fn(|i| u16::from_le_bytes([table[2 * i], table[2 * i + 1]]))
+    };
+    if wide != u8::from(is_wide(&table)) {
+        return Err(broken("the width of a quantisation table"));
     }
+    Ok(table)
+}
+
+/// Whether a table has steps that do not fit a byte.
+pub(super) fn is_wide(table: &[u16; 64]) -> bool {
+    table.iter().any(|&step| step > 255)
 }

@@ -5,24 +5,30 @@ use super::codec::{self, BOOK_NUMBERS, ISAS, MAX_BLOCKS, McuBlocks};
 use super::coefficients::{Coefficients, Component};
 use super::geometry::Geometry;
 use super::tiles::Grid;
-use super::{MAGIC, PADDING, VERSION, broken, side};
+use super::{HEADER, MAGIC, PADDING, VERSION, broken, side};
 use crate::error::Result;
 use crate::simd::Simd;
 
-/// Where the checksum is. It covers all bytes but its own.
-const CHECKSUM: std::ops::Range<usize> = 12..16;
+/// Where the checksum of the header, the description and the directory is. It covers all of them but
+/// itself, and with them the checksum of the rest.
+pub(super) const HEAD_CHECKSUM: std::ops::Range<usize> = HEADER - 4..HEADER;
 
-pub(super) fn checksum(image: &[u8]) -> u32 {
+/// The checksum of the first bytes of an image, up to the end of the directory.
+pub(super) fn head_checksum(head: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&image[..CHECKSUM.start]);
-    hasher.update(&image[CHECKSUM.end..]);
+    hasher.update(&head[..HEAD_CHECKSUM.start]);
+    hasher.update(&head[HEAD_CHECKSUM.end..]);
     hasher.finalize()
+}
+
+/// Whether a checksum is not the one that was stored. A fuzzer can't make checksums.
+fn differs(checksum: u32, stored: u32) -> bool {
+    checksum != stored && !cfg!(fuzzing)
 }
 
 /// A packed image whose header has been read.
 #[derive(Clone, Debug)]
 pub struct Packed<'a> {
-    image: &'a [u8],
     geometry: Geometry,
     grid: Grid,
     mcu: McuBlocks,
@@ -32,35 +38,39 @@ pub struct Packed<'a> {
     lengths: &'a [u8],
     side: &'a [u8],
     side_length: usize,
+    /// What follows the directory: side information and tiles.
+    body: &'a [u8],
+    /// The checksum that `body` must have.
+    checksum: u32,
     /// From the first tile to the end of the image.
     tiles: &'a [u8],
     simd: Simd,
 }
 
 impl<'a> Packed<'a> {
-    /// Reads the header. This takes the same time for small and large images.
+    /// Reads the header, the description and the directory, and compares their checksum.
     ///
     /// # Errors
-    /// If these are not the bytes of a packed image, or not all of them. Whether a bit of them has
-    /// changed is found out by [`Self::verify`] only.
+    /// If these are not the bytes of a packed image, or not all of them. Whether a bit of the tiles
+    /// has changed is found out by [`Self::verify`] only.
     pub fn open(image: &'a [u8]) -> Result<Self> {
         let mut bytes = Bytes::new(image);
         if bytes.array()? != MAGIC {
             return Err(broken("it does not begin as one"));
         }
-        let version = bytes.u8()?;
-        if version != VERSION {
-            let cause = format!("version {version} of the format, not {VERSION}: pack it anew");
-            return Err(broken(&cause));
-        }
+        check_version(bytes.u8()?, bytes.array()?)?;
         if bytes.u32()? != image.len() {
             return Err(broken("it is not as long as its header says"));
         }
-        bytes.array::<4>()?;
         let [described, directory, compressed] = [bytes.u32()?, bytes.u32()?, bytes.u32()?];
         let side_length = bytes.u32()?;
+        let [checksum, of_head] = [bytes.array()?, bytes.array()?].map(u32::from_le_bytes);
         let described = bytes.take(described)?;
         let directory = bytes.take(directory)?;
+        let (head, body) = image.split_at(image.len() - bytes.remaining());
+        if differs(head_checksum(head), of_head) {
+            return Err(broken("its checksum differs: some bytes of its header have changed"));
+        }
         let side = bytes.take(compressed)?;
         let tiles = bytes.take(bytes.remaining())?;
         if tiles.len() < PADDING {
@@ -78,7 +88,19 @@ impl<'a> Packed<'a> {
             return Err(broken("it is too short for its blocks"));
         }
         let simd = Simd::best(ISAS);
-        Ok(Self { image, geometry, grid, mcu, rows, lengths, side, side_length, tiles, simd })
+        Ok(Self {
+            geometry,
+            grid,
+            mcu,
+            rows,
+            lengths,
+            side,
+            side_length,
+            body,
+            checksum,
+            tiles,
+            simd,
+        })
     }
 
     /// The instruction sets that tiles can be unpacked with on this machine, best first.
@@ -94,12 +116,10 @@ impl<'a> Packed<'a> {
 
     /// Reads all bytes and compares their checksum.
     pub fn verify(&self) -> Result<()> {
-        let stored = self.image[CHECKSUM].first_chunk().expect("four bytes");
-        if checksum(self.image) == u32::from_le_bytes(*stored) {
-            Ok(())
-        } else {
-            Err(broken("its checksum differs: some of its bytes have changed"))
+        if differs(crc32fast::hash(self.body), self.checksum) {
+            return Err(broken("its checksum differs: some of its bytes have changed"));
         }
+        Ok(())
     }
 
     /// Sizes, components and quantisation tables.
@@ -164,6 +184,26 @@ impl<'a> Packed<'a> {
     }
 }
 
+/// Refuses what this release can't read, with the remedy.
+fn check_version(version: u8, features: [u8; 4]) -> Result<()> {
+    let features = u32::from_le_bytes(features);
+    let cause = if version == 0 {
+        "version 0 of the format, which only the release that packed it reads: unpack it with that \
+         release, and pack it anew"
+            .into()
+    } else if version > VERSION {
+        format!(
+            "version {version} of the format, this release reads {VERSION}: upgrade tied-augment"
+        )
+    } else if features != 0 {
+        let feature = features.trailing_zeros();
+        format!("feature {feature} of the format, which this release lacks: upgrade tied-augment")
+    } else {
+        return Ok(());
+    };
+    Err(broken(&cause))
+}
+
 /// The tile's size, the codebooks and the geometry.
 fn read_description(described: &[u8]) -> Result<(Geometry, Grid, McuBlocks)> {
     let mut bytes = Bytes::new(described);
@@ -179,7 +219,9 @@ fn read_description(described: &[u8]) -> Result<(Geometry, Grid, McuBlocks)> {
     }
     let book = |number: &u8| {
         let book = BOOK_NUMBERS.iter().position(|known| known == number);
-        let cause = || broken(&format!("codebook {number}, which is not known: pack it anew"));
+        let cause = || {
+            broken(&format!("codebook {number}, which this release lacks: upgrade tied-augment"))
+        };
         book.map(|book| book as u8).ok_or_else(cause)
     };
     let books: Vec<_> = used.iter().map(book).collect::<Result<_>>()?;

@@ -6,7 +6,7 @@
 //! `docs/packed-format.md` specifies every byte.
 //!
 //! ```text
-//! header        magic, version, lengths, checksum
+//! header        magic, version, features, lengths, checksums
 //! geometry      sizes, components, quantisation tables
 //! directory     where each row of MCUs begins, and the length of each tile
 //! side          what else the JPEG file had, so that it can be written again; compressed
@@ -20,7 +20,8 @@
 //! * `codec` has the entropy coder of tiles. Its kernels are laid out as [`crate::simd`] says.
 //! * [`geometry`] and [`tiles`] say how an image is divided.
 //!
-//! The format is experimental: it has version 0, and files must be packed anew after an upgrade.
+//! The format has version 1. Later releases read it too, as `docs/packed-format.md` promises, so what
+//! is here must go on reading the files in `tests/golden/packed`.
 //!
 //! A packed image may come from anyone. Every length and offset is checked before it is used, and a
 //! broken image gives an error or other coefficients.
@@ -49,12 +50,11 @@ use crate::error::Error;
 /// changes ends of lines, or stops at an end of file, breaks them.
 pub const MAGIC: [u8; 7] = *b"\xD7TAP\r\n\x1A";
 
-/// The version of the format. Other versions are refused. As long as it is 0, the format may change
-/// without another number.
-const VERSION: u8 = 0;
+/// The version of the format. Other versions are refused.
+const VERSION: u8 = 1;
 
 /// Bytes of the header.
-const HEADER: usize = 32;
+const HEADER: usize = 40;
 
 /// Zeros after the last tile, so that bits can be read nine bytes at a time, and a block further
 /// than the end of a stream before that is noticed.

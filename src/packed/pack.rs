@@ -3,10 +3,14 @@
 use super::codec::{BOOK_NUMBERS, Encoder, ISAS, McuBlocks, choose_codebook};
 use super::coefficients::Coefficients;
 use super::geometry::Geometry;
+use super::image::{HEAD_CHECKSUM, head_checksum};
 use super::tiles::Grid;
 use super::{HEADER, MAGIC, PADDING, VERSION, side};
 use crate::error::{Error, Result};
 use crate::simd::Simd;
+
+/// Those that an image needs of a reader, a bit each. There are none yet.
+const FEATURES: u32 = 0;
 
 /// To choose a codebook, one of so many blocks is looked at.
 const SAMPLE: usize = 16;
@@ -37,22 +41,27 @@ pub fn pack(coefficients: &Coefficients, side: &[u8], geometry: &Geometry) -> Re
     described.extend((0..4).map(number));
     geometry.write(&mut described);
 
-    let mut out = Vec::new();
+    let head = HEADER + described.len() + directory.len();
+    let total = head + compressed.len() + tiles.len() + PADDING;
+    let mut out = Vec::with_capacity(total);
     out.extend(MAGIC);
     out.push(VERSION);
-    let total = HEADER + described.len() + directory.len() + compressed.len() + tiles.len();
-    let lengths =
-        [total + PADDING, 0, described.len(), directory.len(), compressed.len(), side.len()];
+    out.extend(FEATURES.to_le_bytes());
+    let lengths = [total, described.len(), directory.len(), compressed.len(), side.len()];
     for length in lengths {
         let length = u32::try_from(length)
             .map_err(|_| Error::Argument("the image is too large to be packed".into()))?;
         out.extend(length.to_le_bytes());
     }
+    // The checksums, which are known at the end.
+    out.resize(HEADER, 0);
     for part in [&described, &directory, &compressed, &tiles, &vec![0; PADDING]] {
         out.extend(part);
     }
-    let checksum = super::image::checksum(&out);
-    out[12..16].copy_from_slice(&checksum.to_le_bytes());
+    let checksum = crc32fast::hash(&out[head..]);
+    out[HEADER - 8..HEAD_CHECKSUM.start].copy_from_slice(&checksum.to_le_bytes());
+    let checksum = head_checksum(&out[..head]);
+    out[HEAD_CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
     Ok(out)
 }
 

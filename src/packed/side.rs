@@ -6,12 +6,12 @@
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 use super::broken;
-use super::geometry::Geometry;
+use super::geometry::{Geometry, is_wide};
 use super::zigzag::NATURAL;
 use crate::error::Result;
 
 /// What libjpeg writes before and after its quantisation tables, with the Huffman tables of the
-/// JPEG standard's annex K.
+/// JPEG standard's annex K. A part of the format, so it never changes.
 const USUAL: &[u8] = include_bytes!("usual.bin");
 
 /// Deflate can't make more than this many bytes from one.
@@ -20,7 +20,7 @@ const MAX_RATIO: usize = 1032;
 fn dictionary(geometry: &Geometry) -> Vec<u8> {
     let mut dictionary = USUAL.to_vec();
     for (number, table) in geometry.tables.iter().enumerate() {
-        let wide = table.iter().any(|&step| step > 255);
+        let wide = is_wide(table);
         // As in a file: the marker, the length of the segment, the width and the number.
         dictionary.extend(if wide { [0xFF, 0xDB, 0, 131] } else { [0xFF, 0xDB, 0, 67] });
         dictionary.push(u8::from(wide) << 4 | number as u8);
@@ -81,7 +81,8 @@ pub(super) fn decompress(stored: &[u8], length: usize, geometry: &Geometry) -> R
     let mut input = [&block[..], stored].concat();
     input.push(0);
     let status = inflate.decompress_vec(&input, &mut out, FlushDecompress::Finish);
-    if !matches!(status, Ok(Status::StreamEnd)) || out.len() != dictionary.len() + length {
+    let read = inflate.total_in() == (block.len() + stored.len()) as u64;
+    if !matches!(status, Ok(Status::StreamEnd)) || !read || out.len() != dictionary.len() + length {
         return Err(broken("its side information does not inflate"));
     }
     Ok(out.split_off(dictionary.len()))

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::codec::tests::blocks;
 use super::coefficients::{Coefficients, Component};
 use super::geometry::{ComponentInfo, Geometry};
+use super::image::{HEAD_CHECKSUM, head_checksum};
 use super::tiles::Grid;
 use super::{HEADER, Packed, pack};
 use crate::error::Error;
@@ -57,6 +58,17 @@ fn small() -> Vec<u8> {
     let geometry = geometry(SAMPLINGS[5], (40, 150));
     let blocks: Vec<_> = (0..50).map(|i| std::array::from_fn(|j| (i * j % 7) as i16 - 3)).collect();
     pack(&coefficients(&geometry, &blocks), b"side", &geometry).expect("a packed image")
+}
+
+/// The image with the checksum of its head, if it has one.
+fn sealed(mut image: Vec<u8>) -> Vec<u8> {
+    let length = |at| u32::from_le_bytes(*image[at..].first_chunk().expect("a length")) as usize;
+    let head = HEADER.saturating_add(length(16)).saturating_add(length(20));
+    if head <= image.len() {
+        let checksum = head_checksum(&image[..head]);
+        image[HEAD_CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
+    }
+    image
 }
 
 fn unpack_all(image: &[u8]) -> Result<(), Error> {
@@ -131,11 +143,36 @@ fn every_cut_is_noticed() {
 }
 
 #[test]
-fn another_version_is_refused_by_name() {
-    let mut image = small();
-    image[7] = 2;
-    let error = Packed::open(&image).expect_err("another version").to_string();
-    assert!(error.contains("version 2"), "{error}");
+fn what_this_release_cannot_read_is_refused_by_name() {
+    let image = small();
+    let refused = |place: usize, value: u8, message: &str| {
+        let mut image = image.clone();
+        image[place] = value;
+        let error = Packed::open(&sealed(image)).expect_err(message).to_string();
+        assert!(error.contains(message), "{error}");
+    };
+    refused(7, 0, "version 0 of the format, which only the release that packed it reads: unpack");
+    refused(7, 2, "version 2 of the format, this release reads 1: upgrade tied-augment");
+    refused(8, 1, "feature 0 of the format, which this release lacks: upgrade tied-augment");
+    refused(11, 0x80, "feature 31 of the format");
+    refused(HEADER + 1, 0, "codebook 0, which this release lacks: upgrade tied-augment");
+    refused(HEADER + 3, 3, "codebook 3");
+    refused(HEADER + 4, 1, "codebooks of missing components");
+    refused(HEADER + 9, 7, "its geometry is impossible");
+    // A transform without an Adobe marker.
+    refused(HEADER + 10, 1, "its geometry is impossible");
+    refused(HEADER + 22, 2, "the width of a quantisation table");
+}
+
+/// Whoever changes these tables changes the format: pack with other ones, of other numbers.
+#[test]
+fn the_tables_of_version_1_are_unchanged() {
+    let tables: [&[u8]; 3] = [
+        include_bytes!("codec/codebook/luma.txt"),
+        include_bytes!("codec/codebook/chroma.txt"),
+        include_bytes!("usual.bin"),
+    ];
+    assert_eq!(tables.map(crc32fast::hash), [0x837E_B23B, 0x825A_4495, 0xB341_4131]);
 }
 
 #[test]
@@ -192,7 +229,7 @@ proptest! {
             }
         }
         // An error or other coefficients.
-        let _ = unpack_all(&image);
+        let _ = unpack_all(&sealed(image));
     }
 
     #[test]

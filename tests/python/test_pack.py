@@ -370,6 +370,11 @@ def test_verify_goes_on_after_a_shard_that_cannot_be_read(good, tmp_path, capsys
 def test_unpack_writes_into_empty_folders_only(good, tmp_path, capsys):
     out = pack_folder(good, tmp_path / "packed")
     capsys.readouterr()
-    assert f"{good} is not empty" in error_of(capsys, "unpack", out, good)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "file").write_text("")
+    assert f"{other} is not empty: file is not of {out}; give" in error_of(
+        capsys, "unpack", out, other
+    )
     assert "is not a packed data set: it has no packed.json" in error_of(capsys, "verify", tmp_path)
     assert "is not a packed data set" in error_of(capsys, "unpack", good, tmp_path / "back")

@@ -209,7 +209,10 @@ def test_indices_of_other_shards_are_refused(good, copied, tmp_path):
 
 WRONG_SETS = [
     ({"format": "another"}, "is not an index of a packed data set"),
-    ({"release": "0.0.1"}, r"is of tied-augment 0\.0\.1, this is .* Unpack with that one"),
+    ({"version": 0}, r"has version 0 .* unpack it with that one \(tied-augment .*\), and pack it"),
+    ({"version": 2, "release": "9.0"}, r"version 2 .* reads 1: upgrade .* packed by 9\.0\)"),
+    ({"version": "1"}, "version must be a number"),
+    ({"version": True}, "version must be a number"),
     ({"classes": None}, "classes must be a list of str"),
     ({"classes": ["a", "a", "b"]}, "classes must be names, each once"),
     ({"classes": ["class0"]}, "labels must be from -1 to 0"),

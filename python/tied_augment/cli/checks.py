@@ -44,7 +44,7 @@ def check_all(
         args.threads = build_info()["threads"]
     check_range(args, "threads", 1, MOST_THREADS)
     begun = time.perf_counter()
-    sound = wrong = size = 0
+    sound = wrong = kept = size = 0
     try:
         sets = _packed_sets(args.folder)
         total = sum(sum(packed.samples) for packed in sets)
@@ -53,6 +53,7 @@ def check_all(
                 for checked in check(packed):
                     bar.update(checked.samples)
                     size += checked.bytes
+                    kept += checked.kept
                     if checked.error is None:
                         sound += checked.samples
                     else:
@@ -61,10 +62,10 @@ def check_all(
     except (OSError, ValueError) as error:
         raise CommandError(said(error)) from error
     seconds = max(time.perf_counter() - begun, 1e-9)
-    print(
-        f"{sound} files {done}: {size / 1e6:,.1f} MB in {seconds:.0f} s, "
-        f"{size / seconds / 1e6:.1f} MB/s"
-    )
+    rate = f"{size / 1e6:,.1f} MB in {seconds:.0f} s, {size / seconds / 1e6:.1f} MB/s"
+    print(f"{sound - kept} files {done}: {rate}")
+    if kept:
+        print(f"{kept} files were there already")
     if wrong:
         raise CommandError(
             f"{wrong} of {total} files of {args.folder} are broken: copy the shards that are named "

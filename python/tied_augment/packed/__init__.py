@@ -1,4 +1,4 @@
-"""Images in a code that is quicker to decode, and data sets of them. Experimental.
+"""Images in a code that is quicker to decode, and data sets of them.
 
 `pack` and `unpack` are for one JPEG file. `PackedDataset` is a data set of packed images, as
 ``tied-augment pack`` makes it. ``docs/packed.md`` says when that pays.
@@ -8,10 +8,11 @@
     origin      the samples of what is packed: a folder, tar files, a list of files
     packing     packs them, on all cores; can be killed and started again
     shard       writes one shard, so that no half of one is ever taken for a whole one
-    checking    unpacks or verifies all samples
+    checking    verifies all samples
+    unpacking   gives the files back; can be killed and started again
     dataset     `PackedDataset`
 
-The format has version 0: it may change with every release, and files must then be packed anew.
+The format has version 1. ``docs/packed-format.md`` says what later releases go on reading.
 """
 
 from __future__ import annotations

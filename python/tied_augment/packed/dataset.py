@@ -18,7 +18,7 @@ __all__ = ["PackedDataset"]
 
 
 class PackedDataset:
-    """A map-style data set of packed images, in shards. Experimental.
+    """A map-style data set of packed images, in shards.
 
     An item is ``(bytes, target)``: a packed image, or an image file that was stored as it was.
     `TwoView`, `View` and `decode` take these bytes. `TiedLoader` and `TiedDataset` read the shards
@@ -42,7 +42,7 @@ class PackedDataset:
     Raises:
         FileNotFoundError: there is no packed data set, it is not complete, or a file of it is
             missing.
-        ValueError: an index is broken or of another release, or a shard is not the one that its
+        ValueError: an index is broken or has another version, or a shard is not the one that its
             index is about. What is wrong within an image is found when it is read.
     """
 

@@ -1,9 +1,9 @@
-"""`pack` and `unpack`: JPEG files in a code that is quicker to decode. Experimental.
+"""`pack` and `unpack`: JPEG files in a code that is quicker to decode.
 
 Whatever takes an image takes a packed one, as a file or as bytes, and makes the same pixels of it.
 ``docs/packed.md`` says when that pays.
 
-The format has version 0: it may change with every release, and files must then be packed anew.
+The format has version 1. ``docs/packed-format.md`` says what later releases go on reading.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ __all__ = [
     "FORMAT",
     "INDEX",
     "RELEASE",
+    "VERSION",
     "PackedSet",
     "Shard",
     "are_within",
@@ -46,7 +47,9 @@ __all__ = [
 INDEX = "packed.json"
 BEGUN = "packing.json"
 FORMAT = "tied-augment packed data set"
-# As long as the format of packed images has version 0, any release may change it.
+# Of the indices. Those of other versions are refused.
+VERSION = 1
+# Written for information.
 RELEASE = _core.build_info()["version"]
 
 _BLOCK = 512
@@ -137,7 +140,8 @@ def read_set(folder: str | os.PathLike[str]) -> PackedSet:
 
     Raises:
         FileNotFoundError: there is no packed data set, or it is not complete.
-        ValueError: the index is broken, or of another release, or `folder` is a URL.
+        ValueError: the index is broken, or has another version of the format, or `folder` is a
+            URL.
     """
     refuse_remote(folder)
     folder = Path(folder).absolute()
@@ -149,7 +153,7 @@ def read_set(folder: str | os.PathLike[str]) -> PackedSet:
             )
         raise FileNotFoundError(f"{folder} is not a packed data set: it has no {INDEX}")
     content = _read(path)
-    _check_release(path, content)
+    _check_version(path, content)
     classes, empty = _list(path, content, "classes", str), _list(path, content, "empty", str)
     if len(set(classes)) < len(classes) or not set(empty) <= set(classes):
         raise _broken(path, "classes must be names, each once, with those of empty among them")
@@ -196,7 +200,7 @@ def read_shard(
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: copy it anew, or pack the data set anew")
     content = _read(path)
-    _check_release(path, content)
+    _check_version(path, content)
     if content.get("shard") != name or content.get("first") != first:
         raise _broken(path, f"it is the index of another shard than {name} with sample {first}")
     shard = Shard(name, first=first)
@@ -316,14 +320,21 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _check_release(path: Path, content: Mapping[str, Any]) -> None:
+def _check_version(path: Path, content: Mapping[str, Any]) -> None:
     if content.get("format") != FORMAT:
         raise ValueError(f"{path} is not an index of a packed data set")
-    release = content.get("release")
-    if release != RELEASE:
+    version, release = content.get("version", 0), content.get("release")
+    if type(version) is not int or version < 0:
+        raise _broken(path, "version must be a number")
+    if version == 0:
         raise ValueError(
-            f"{path} is of tied-augment {release}, this is {RELEASE}: packed images of version 0 "
-            "are only read by the release that packed them. Unpack with that one, and pack anew"
+            f"{path} has version 0 of the format, which only the release that packed it reads: "
+            f"unpack it with that one (tied-augment {release}), and pack it anew"
+        )
+    if version > VERSION:
+        raise ValueError(
+            f"{path} has version {version} of the format, this release reads {VERSION}: upgrade "
+            f"tied-augment (it was packed by {release})"
         )
 
 

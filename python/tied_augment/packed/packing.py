@@ -25,6 +25,7 @@ from tied_augment.packed.index import (
     FORMAT,
     INDEX,
     RELEASE,
+    VERSION,
     Shard,
     read_set,
     read_shard,
@@ -106,6 +107,7 @@ def _begun(folder: Path, paths: Sequence[Path], origin: Origin) -> Iterator[None
     path = folder / BEGUN
     note = {
         "format": FORMAT,
+        "version": VERSION,
         "release": RELEASE,
         "source": str(paths[0].absolute()),
         "samples": len(origin.samples),
@@ -173,6 +175,7 @@ def _pack(
         counts.append(len(writer.shard.names))
     content = {
         "format": FORMAT,
+        "version": VERSION,
         "release": RELEASE,
         "source": json.loads((folder / BEGUN).read_bytes())["source"],
         "digest": origin.digest(),

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from tied_augment.endings import ENDINGS
-from tied_augment.packed.index import FORMAT, RELEASE, Shard, shard_name
+from tied_augment.packed.index import FORMAT, RELEASE, VERSION, Shard, shard_name
 
 __all__ = ["Entry", "ShardWriter", "remove_parts", "write_json"]
 
@@ -132,6 +132,7 @@ class ShardWriter:
         os.replace(_part(self._path), self._path)
         index = {
             "format": FORMAT,
+            "version": VERSION,
             "release": RELEASE,
             "shard": shard.name,
             "bytes": shard.bytes,

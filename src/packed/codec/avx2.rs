@@ -1,103 +1,139 @@
-//! Planes to coefficients with AVX2.
+//! Lanes of AVX2, for processors whose `pdep` is slow.
+//!
+//! Without closures: they would not be inlined into the function that has the instructions.
 
 use std::arch::x86_64::*;
 
 use super::codebook::BLOCK;
-use super::planes::{Instructions, Planes};
-use super::portable::Portable;
+use super::lanes::Lanes;
 
-/// AVX2, without a fast `pdep`.
-pub(super) struct Avx2;
+/// The first and the last 32 coefficients.
+#[derive(Clone, Copy)]
+pub(super) struct Avx2(__m256i, __m256i);
 
-/// AVX2 and a fast `pdep`.
-pub(super) struct Bmi2;
-
-impl Instructions for Avx2 {
+impl Lanes for Avx2 {
     #[inline(always)]
-    unsafe fn deposit(bits: u64, mask: u64) -> u64 {
-        // SAFETY: it runs everywhere.
-        unsafe { Portable::deposit(bits, mask) }
+    unsafe fn load(bytes: &[u8; BLOCK]) -> Self {
+        let bytes = bytes.as_ptr().cast::<__m256i>();
+        // SAFETY: the caller's; an array of 64 bytes.
+        unsafe { Self(_mm256_loadu_si256(bytes), _mm256_loadu_si256(bytes.add(1))) }
     }
 
     #[inline(always)]
-    unsafe fn extract(bits: u64, mask: u64) -> u64 {
-        // SAFETY: it runs everywhere.
-        unsafe { Portable::extract(bits, mask) }
-    }
-
-    #[inline(always)]
-    unsafe fn coefficients(planes: &Planes, weights: &[u8; BLOCK], out: &mut [i16; BLOCK]) {
+    unsafe fn splat(byte: u8) -> Self {
         // SAFETY: the caller's.
-        unsafe { coefficients(planes, weights, out) }
+        let all = unsafe { _mm256_set1_epi8(byte as i8) };
+        Self(all, all)
+    }
+
+    #[inline(always)]
+    unsafe fn and(self, other: Self) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Self(_mm256_and_si256(self.0, other.0), _mm256_and_si256(self.1, other.1)) }
+    }
+
+    #[inline(always)]
+    unsafe fn or(self, other: Self) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Self(_mm256_or_si256(self.0, other.0), _mm256_or_si256(self.1, other.1)) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Self(_mm256_add_epi8(self.0, other.0), _mm256_add_epi8(self.1, other.1)) }
+    }
+
+    #[inline(always)]
+    unsafe fn pick(bits: u64, ranks: Self) -> Self {
+        // SAFETY: the caller's.
+        unsafe {
+            // Bytes 8 to 15 are zero, for rank 64.
+            let bits = _mm256_broadcastsi128_si256(_mm_cvtsi64_si128(bits as i64));
+            Self(pick(bits, ranks.0), pick(bits, ranks.1))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn ranks(self, before: u64) -> Self {
+        // SAFETY: the caller's.
+        unsafe {
+            let before = _mm_add_epi8(_mm_cvtsi64_si128(before as i64), _mm_set1_epi8(-1));
+            let before = _mm256_broadcastsi128_si256(before);
+            Self(ranks::<0>(self.0, before), ranks::<4>(self.1, before))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn bits(self) -> u64 {
+        // SAFETY: the caller's.
+        let (low, high) = unsafe { (_mm256_movemask_epi8(self.0), _mm256_movemask_epi8(self.1)) };
+        u64::from(low as u32) | u64::from(high as u32) << 32
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, negative: Self, out: &mut [i16; BLOCK]) {
+        let out = out.as_mut_ptr().cast::<__m256i>();
+        // SAFETY: the caller's; an array of four vectors.
+        unsafe {
+            store(self.0, negative.0, out);
+            store(self.1, negative.1, out.add(2));
+        }
     }
 }
 
-impl Instructions for Bmi2 {
-    #[inline(always)]
-    unsafe fn deposit(bits: u64, mask: u64) -> u64 {
-        // SAFETY: the caller's.
-        unsafe { _pdep_u64(bits, mask) }
-    }
-
-    #[inline(always)]
-    unsafe fn extract(bits: u64, mask: u64) -> u64 {
-        // SAFETY: the caller's.
-        unsafe { _pext_u64(bits, mask) }
-    }
-
-    #[inline(always)]
-    unsafe fn coefficients(planes: &Planes, weights: &[u8; BLOCK], out: &mut [i16; BLOCK]) {
-        // SAFETY: the caller's.
-        unsafe { coefficients(planes, weights, out) }
+/// Half of [`Lanes::pick`].
+///
+/// # Safety
+/// The machine has AVX2.
+#[inline(always)]
+unsafe fn pick(bits: __m256i, ranks: __m256i) -> __m256i {
+    // SAFETY: the caller's.
+    unsafe {
+        let each = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
+        let place = _mm256_and_si256(_mm256_srli_epi16::<3>(ranks), _mm256_set1_epi8(31));
+        let byte = _mm256_shuffle_epi8(bits, place);
+        // The shuffle takes the rank modulo 16.
+        let bit = _mm256_shuffle_epi8(each, ranks);
+        _mm256_cmpeq_epi8(_mm256_and_si256(byte, bit), bit)
     }
 }
 
-#[inline]
-#[target_feature(enable = "avx2")]
-fn coefficients(planes: &Planes, weights: &[u8; BLOCK], out: &mut [i16; BLOCK]) {
-    // The unary digits counted in binary, which takes a plane less.
-    let [a, b, c, d] = planes.unary;
-    let wide = planes.raw[2] | planes.raw[3] | planes.raw[4] != 0;
-    let halves = weights.as_chunks::<32>().0.iter().zip(out.as_chunks_mut::<32>().0);
-    for (half, (weights, out)) in halves.enumerate() {
-        let lanes = |plane: u64| lanes((plane >> (32 * half)) as u32);
-        // SAFETY: an array of 32 bytes.
-        let weights = unsafe { _mm256_loadu_si256(weights.as_ptr().cast()) };
-        let mut sums = _mm256_setzero_si256();
-        let mut weight = weights;
-        for plane in [a ^ b ^ c ^ d, b & !d, d] {
-            sums = _mm256_add_epi8(sums, _mm256_and_si256(lanes(plane), weight));
-            weight = _mm256_add_epi8(weight, weight);
-        }
-        let mut add = |i: usize| {
-            let bit = _mm256_set1_epi8(1 << i);
-            sums = _mm256_add_epi8(sums, _mm256_and_si256(lanes(planes.raw[i]), bit));
-        };
-        add(0);
-        add(1);
-        if wide {
-            (2..planes.raw.len()).for_each(add);
-        }
-        let negative = lanes(planes.negative);
+/// Half of [`Lanes::ranks`], from the group `FIRST` of eight coefficients on. `before` is less by
+/// one.
+///
+/// # Safety
+/// The machine has AVX2.
+#[inline(always)]
+unsafe fn ranks<const FIRST: i8>(plane: __m256i, before: __m256i) -> __m256i {
+    // SAFETY: the caller's.
+    unsafe {
+        let groups = _mm256_setr_epi64x(
+            0,
+            0x0101_0101_0101_0101,
+            0x0202_0202_0202_0202,
+            0x0303_0303_0303_0303,
+        );
+        let groups = _mm256_add_epi8(groups, _mm256_set1_epi8(FIRST));
+        // Each lane is 0 or -1, so the sums are negative.
+        let sums = _mm256_add_epi8(plane, _mm256_slli_epi64::<8>(plane));
+        let sums = _mm256_add_epi8(sums, _mm256_slli_epi64::<16>(sums));
+        let sums = _mm256_add_epi8(sums, _mm256_slli_epi64::<32>(sums));
+        _mm256_sub_epi8(_mm256_shuffle_epi8(before, groups), sums)
+    }
+}
+
+/// Half of [`Lanes::store`].
+///
+/// # Safety
+/// The machine has AVX2, and `out` has two vectors.
+#[inline(always)]
+unsafe fn store(sums: __m256i, negative: __m256i, out: *mut __m256i) {
+    // SAFETY: the caller's.
+    unsafe {
         let values = _mm256_sub_epi8(_mm256_xor_si256(sums, negative), negative);
-        let quarters = [_mm256_castsi256_si128(values), _mm256_extracti128_si256::<1>(values)];
-        for (quarter, out) in quarters.into_iter().zip(out.as_chunks_mut::<16>().0) {
-            // SAFETY: an array of 32 bytes.
-            unsafe {
-                _mm256_storeu_si256(out.as_mut_ptr().cast(), _mm256_cvtepi8_epi16(quarter));
-            }
-        }
+        _mm256_storeu_si256(out, _mm256_cvtepi8_epi16(_mm256_castsi256_si128(values)));
+        let high = _mm256_extracti128_si256::<1>(values);
+        _mm256_storeu_si256(out.add(1), _mm256_cvtepi8_epi16(high));
     }
-}
-
-/// Bytes of ones where a bit is set.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn lanes(bits: u32) -> __m256i {
-    // Every byte of bits goes to eight lanes, and each lane tests its own bit.
-    let spread =
-        _mm256_setr_epi64x(0, 0x0101_0101_0101_0101, 0x0202_0202_0202_0202, 0x0303_0303_0303_0303);
-    let each = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
-    let bytes = _mm256_shuffle_epi8(_mm256_set1_epi32(bits as i32), spread);
-    _mm256_cmpeq_epi8(_mm256_and_si256(bytes, each), each)
 }

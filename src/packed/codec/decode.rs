@@ -1,10 +1,53 @@
 //! A tile's bytes to its blocks.
 
-use super::codebook::{BLOCK, CODEBOOKS, Class, Codebook, RAW, UNARY};
+use super::codebook::{BLOCK, CODEBOOKS, Class, RANKS, RAW, Ranks, UNARY};
 use super::planes::{Instructions, Planes};
 use super::tile::Streams;
 use crate::error::Result;
 use crate::packed::{PADDING, broken};
+
+/// How blocks are unpacked.
+pub(super) trait Kernel {
+    /// Unpacks the next block, but for its escapes and for what its DC coefficient is a difference
+    /// to.
+    ///
+    /// # Safety
+    /// The machine has the instructions of the implementation. `class` is the next one of those
+    /// that `cursor` was made for, and `ranks` are its ranks.
+    unsafe fn block(
+        cursor: &mut Cursor<'_>,
+        class: &Class,
+        ranks: &Ranks,
+        out: &mut [i16; BLOCK],
+    ) -> Result<Escaped>;
+}
+
+/// The coefficients of a block that have escapes.
+pub(super) struct Escaped {
+    /// Those in the last unary plane.
+    pub(super) last: u64,
+    /// Which of them are negative.
+    pub(super) negative: u64,
+}
+
+/// The kernel that makes planes of 64 bits, and coefficients of these.
+pub(super) struct ByPlanes<I>(std::marker::PhantomData<I>);
+
+impl<I: Instructions> Kernel for ByPlanes<I> {
+    #[inline(always)]
+    unsafe fn block(
+        cursor: &mut Cursor<'_>,
+        class: &Class,
+        _: &Ranks,
+        out: &mut [i16; BLOCK],
+    ) -> Result<Escaped> {
+        // SAFETY: the caller's.
+        let planes = unsafe { cursor.planes::<I>(class) }?;
+        // SAFETY: the caller's.
+        unsafe { I::coefficients(&planes, &class.weights, out) };
+        Ok(Escaped { last: planes.unary[UNARY - 1], negative: planes.negative })
+    }
+}
 
 /// Unpacks the first blocks of a tile without their exceptions. `components` has the component and the codebook of each
 /// block of an MCU.
@@ -12,7 +55,7 @@ use crate::packed::{PADDING, broken};
 /// # Safety
 /// The machine has the instructions.
 #[inline(always)]
-pub(super) unsafe fn decode<I: Instructions>(
+pub(super) unsafe fn decode<K: Kernel>(
     streams: &Streams<'_>,
     components: &[(u8, u8)],
     out: &mut [[i16; BLOCK]],
@@ -23,14 +66,13 @@ pub(super) unsafe fn decode<I: Instructions>(
     let mcus = out.chunks_exact_mut(components.len());
     for (mcu, classes) in mcus.zip(streams.classes.chunks_exact(components.len())) {
         for ((block, &class), &(component, book)) in mcu.iter_mut().zip(classes).zip(components) {
-            let book: &Codebook = &CODEBOOKS[usize::from(book)];
-            let class = &book[usize::from(class)];
+            let (book, class) = (usize::from(book), usize::from(class));
+            let ranks = &RANKS[book][class];
+            let class = &CODEBOOKS[book][class];
             // SAFETY: the caller's, and `cursor` is of these classes.
-            let planes = unsafe { cursor.planes::<I>(class) }?;
-            // SAFETY: the caller's.
-            unsafe { I::coefficients(&planes, &class.weights, block) };
-            if planes.unary[UNARY - 1] != 0 {
-                add_escapes(planes.unary[UNARY - 1], &planes, class, &mut escapes, block)?;
+            let escaped = unsafe { K::block(&mut cursor, class, ranks, block) }?;
+            if escaped.last != 0 {
+                add_escapes(escaped, class, &mut escapes, block)?;
             }
             let before = &mut before[usize::from(component % 4)];
             block[0] = block[0].wrapping_add(*before);
@@ -48,10 +90,10 @@ pub(super) unsafe fn decode<I: Instructions>(
 }
 
 /// A position in a stream, in bits.
-struct Position<'a> {
+pub(super) struct Position<'a> {
     /// From the first bit of the stream to the end of the image.
     stream: &'a [u8],
-    at: usize,
+    pub(super) at: usize,
     /// Where the stream ends.
     end: usize,
 }
@@ -69,7 +111,7 @@ impl<'a> Position<'a> {
     /// # Safety
     /// The position is less than nine bytes beyond the end of the stream.
     #[inline(always)]
-    unsafe fn bits(&self) -> u64 {
+    pub(super) unsafe fn bits(&self) -> u64 {
         // SAFETY: the caller's.
         let (bits, next) = unsafe { (self.word(0), self.word(1)) };
         // The second begins a byte later. Where both have a bit, it is the same.
@@ -112,8 +154,8 @@ impl<'a> Position<'a> {
 }
 
 /// Positions in the three streams.
-struct Cursor<'a> {
-    fixed: Position<'a>,
+pub(super) struct Cursor<'a> {
+    pub(super) fixed: Position<'a>,
     first: Position<'a>,
     later: Position<'a>,
 }
@@ -135,7 +177,7 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     unsafe fn planes<I: Instructions>(&mut self, class: &Class) -> Result<Planes> {
         let mut planes = Planes::default();
-        let Self { fixed, first, later } = self;
+        let fixed = &mut self.fixed;
         let start = fixed.at;
         // SAFETY: the length of the stream is that of all its classes' bits.
         unsafe {
@@ -148,9 +190,7 @@ impl<'a> Cursor<'a> {
         }
         fixed.at = start + usize::from(class.offsets[RAW]);
 
-        if first.at > first.end || later.at > later.end {
-            return Err(broken("a tile ends too early"));
-        }
+        let (first, later) = self.rest()?;
         let nonzero = planes.nonzero();
         // SAFETY: a position was within its stream, and a plane has 64 bits.
         unsafe {
@@ -160,6 +200,17 @@ impl<'a> Cursor<'a> {
             planes.unary[3] = later.plane::<I>(planes.unary[2]);
         }
         Ok(planes)
+    }
+
+    /// The streams whose lengths do not follow from the classes, if the next block may begin in
+    /// them.
+    #[inline(always)]
+    pub(super) fn rest(&mut self) -> Result<(&mut Position<'a>, &mut Position<'a>)> {
+        let Self { first, later, .. } = self;
+        if first.at > first.end || later.at > later.end {
+            return Err(broken("a tile ends too early"));
+        }
+        Ok((first, later))
     }
 
     /// Whether the blocks took the bits of their tile and no others.
@@ -173,10 +224,9 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Adds their escapes to the coefficients in `last`, the last unary plane.
+/// Adds their escapes to coefficients.
 fn add_escapes(
-    mut last: u64,
-    planes: &Planes,
+    Escaped { mut last, negative }: Escaped,
     class: &Class,
     escapes: &mut &[u8],
     block: &mut [i16; BLOCK],
@@ -187,7 +237,7 @@ fn add_escapes(
         let (&escape, rest) =
             escapes.split_first().ok_or_else(|| broken("a tile ends too early"))?;
         *escapes = rest;
-        let negative = planes.negative >> i & 1 == 1;
+        let negative = negative >> i & 1 == 1;
         // The byte that the coefficient was made from.
         let byte = if negative { block[i].wrapping_neg() } else { block[i] } as u8;
         let magnitude = i16::from(byte) + i16::from(escape) * i16::from(class.weights[i]);

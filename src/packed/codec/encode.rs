@@ -2,7 +2,7 @@
 
 use super::McuBlocks;
 #[cfg(target_arch = "x86_64")]
-use super::avx2::Bmi2;
+use super::bmi2::Bmi2;
 use super::codebook::{BLOCK, CODEBOOKS, Class, RAW, UNARY};
 use super::cost::{all_fit, choose_class, fits};
 use super::planes::{Instructions, Planes};
@@ -139,7 +139,9 @@ impl Encoder {
             // SAFETY: the machine has what `simd` names.
             Isa::Avx512Vbmi | Isa::Bmi2 => unsafe { self.put_bmi2(class, &planes) },
             // SAFETY: it runs everywhere.
-            Isa::Portable | Isa::Avx2 => unsafe { self.put::<Portable>(class, &planes) },
+            Isa::Portable | Isa::Avx2 | Isa::Neon => unsafe {
+                self.put::<Portable>(class, &planes)
+            },
             isa => unreachable!("no version for {isa:?}"),
         }
     }

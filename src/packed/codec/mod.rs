@@ -4,10 +4,16 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512vbmi;
+#[cfg(target_arch = "x86_64")]
+mod bmi2;
 mod codebook;
 mod cost;
 mod decode;
 mod encode;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod lanes;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod planes;
 mod portable;
 #[cfg(test)]
@@ -15,6 +21,7 @@ pub(super) mod tests;
 mod tile;
 
 pub(super) use self::cost::choose_codebook;
+use self::decode::ByPlanes;
 pub(super) use self::encode::Encoder;
 pub(super) use self::tile::MAX_BLOCKS;
 use self::tile::Streams;
@@ -22,7 +29,7 @@ use crate::error::Result;
 use crate::simd::{Isa, Simd};
 
 /// The instruction sets that [`decode`] is written for, best first.
-pub(super) const ISAS: &[Isa] = &[Isa::Avx512Vbmi, Isa::Bmi2, Isa::Avx2];
+pub(super) const ISAS: &[Isa] = &[Isa::Avx512Vbmi, Isa::Bmi2, Isa::Avx2, Isa::Neon];
 
 /// The numbers of the codebooks in packed images.
 pub(super) const BOOK_NUMBERS: [u8; codebook::CODEBOOKS.len()] = codebook::NUMBERS;
@@ -54,9 +61,14 @@ pub(super) fn decode(
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Isa::Avx2 => unsafe { decode_avx2(&streams, &mcu.blocks, out) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        Isa::Neon => unsafe {
+            decode::decode::<lanes::ByLanes<neon::Neon>>(&streams, &mcu.blocks, out)
+        },
         // SAFETY: it runs everywhere.
         Isa::Portable => unsafe {
-            decode::decode::<portable::Portable>(&streams, &mcu.blocks, out)
+            decode::decode::<ByPlanes<portable::Portable>>(&streams, &mcu.blocks, out)
         },
         isa => unreachable!("no version for {isa:?}"),
     }?;
@@ -67,19 +79,19 @@ pub(super) fn decode(
 #[target_feature(enable = "avx512bw,avx512vbmi,bmi2,popcnt")]
 fn decode_avx512vbmi(streams: &Streams<'_>, mcu: &[(u8, u8)], out: &mut [[i16; 64]]) -> Result<()> {
     // SAFETY: this function has the instructions.
-    unsafe { decode::decode::<avx512vbmi::Avx512>(streams, mcu, out) }
+    unsafe { decode::decode::<ByPlanes<avx512vbmi::Avx512>>(streams, mcu, out) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,bmi2,popcnt")]
 fn decode_bmi2(streams: &Streams<'_>, mcu: &[(u8, u8)], out: &mut [[i16; 64]]) -> Result<()> {
     // SAFETY: this function has the instructions.
-    unsafe { decode::decode::<avx2::Bmi2>(streams, mcu, out) }
+    unsafe { decode::decode::<ByPlanes<bmi2::Bmi2>>(streams, mcu, out) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,popcnt")]
 fn decode_avx2(streams: &Streams<'_>, mcu: &[(u8, u8)], out: &mut [[i16; 64]]) -> Result<()> {
     // SAFETY: this function has the instructions.
-    unsafe { decode::decode::<avx2::Avx2>(streams, mcu, out) }
+    unsafe { decode::decode::<lanes::ByLanes<avx2::Avx2>>(streams, mcu, out) }
 }

@@ -1,8 +1,7 @@
 //! The codebooks: classes of blocks, which say how many bits each coefficient may have.
 //!
-//! They are a part of the format. They were trained by `benches/codebook.py`. Whoever changes the
-//! tables in `luma.txt` and `chroma.txt` gives them new [`NUMBERS`], so that images packed with the
-//! former ones are refused.
+//! They are a part of the format, so `luma.txt` and `chroma.txt` never change. They were trained by
+//! `benches/codebook.py`. More codebooks may be added, with further [`NUMBERS`].
 
 /// Coefficients of a block.
 pub(super) const BLOCK: usize = 64;
@@ -26,23 +25,60 @@ pub(super) struct Class {
     /// How many bits come before the raw bits of value `1 << i` in the fixed stream. The last one
     /// is the length of all.
     pub(super) offsets: [u16; RAW + 1],
+    /// The most raw bits of a coefficient.
+    pub(super) depth: u8,
 }
 
 /// All classes of a codebook.
 pub(super) type Codebook = [Class; CLASSES];
 
-/// The numbers of all codebooks. 0 and 1 were trained on fewer photographs, and are not known any
-/// more.
-pub(super) const NUMBERS: [u8; 2] = [2, 3];
+/// The numbers of all codebooks in packed images. 0 stands for none.
+pub(super) const NUMBERS: [u8; 2] = [1, 2];
 
 /// All codebooks: for luma and other dense components, and for chroma and other sparse ones.
 pub(super) static CODEBOOKS: [Codebook; 2] =
     [parse(include_bytes!("luma.txt")), parse(include_bytes!("chroma.txt"))];
 
+/// How many coefficients of a class before each one have a bit in the same plane, and 64 for those
+/// that have none: of the first unary digits, and of the raw bits of value `1 << i`.
+pub(super) type Ranks = [[u8; BLOCK]; 1 + RAW];
+
+/// Of all codebooks and classes. Beside [`CODEBOOKS`], since not all kernels read them.
+pub(super) static RANKS: [[Ranks; CLASSES]; 2] =
+    [all_ranks(&CODEBOOKS[0]), all_ranks(&CODEBOOKS[1])];
+
+const fn all_ranks(book: &Codebook) -> [Ranks; CLASSES] {
+    let mut all = [[[0; BLOCK]; 1 + RAW]; CLASSES];
+    let mut class = 0;
+    while class < CLASSES {
+        all[class][0] = ranks(book[class].coded);
+        let mut plane = 0;
+        while plane < RAW {
+            all[class][1 + plane] = ranks(book[class].raw[plane]);
+            plane += 1;
+        }
+        class += 1;
+    }
+    all
+}
+
+const fn ranks(plane: u64) -> [u8; BLOCK] {
+    let mut ranks = [64; BLOCK];
+    let mut rest = plane;
+    let mut rank = 0;
+    while rest != 0 {
+        ranks[rest.trailing_zeros() as usize] = rank;
+        rest &= rest - 1;
+        rank += 1;
+    }
+    ranks
+}
+
 /// A line per class, a character per coefficient: its number of raw bits, or `-` if it is zero.
 const fn parse(text: &[u8]) -> Codebook {
     assert!(text.len() == CLASSES * (BLOCK + 1), "256 lines of 64 characters");
-    let empty = Class { weights: [1; BLOCK], coded: 0, raw: [0; RAW], offsets: [0; RAW + 1] };
+    let empty =
+        Class { weights: [1; BLOCK], coded: 0, raw: [0; RAW], offsets: [0; RAW + 1], depth: 0 };
     let mut book = [empty; CLASSES];
     let mut class = 0;
     while class < CLASSES {
@@ -53,7 +89,8 @@ const fn parse(text: &[u8]) -> Codebook {
 }
 
 const fn parse_class(text: &[u8], start: usize) -> Class {
-    let mut class = Class { weights: [1; BLOCK], coded: 0, raw: [0; RAW], offsets: [0; RAW + 1] };
+    let mut class =
+        Class { weights: [1; BLOCK], coded: 0, raw: [0; RAW], offsets: [0; RAW + 1], depth: 0 };
     let mut i = 0;
     while i < BLOCK {
         let digit = text[start + i];
@@ -75,6 +112,7 @@ const fn parse_class(text: &[u8], start: usize) -> Class {
     let mut plane = 0;
     while plane < RAW {
         class.offsets[plane + 1] = class.offsets[plane] + class.raw[plane].count_ones() as u16;
+        class.depth += (class.raw[plane] != 0) as u8;
         assert!(plane == 0 || class.raw[plane].count_ones() <= 57, "more than one read has");
         plane += 1;
     }
