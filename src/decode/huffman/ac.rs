@@ -1,16 +1,20 @@
 //! The 63 coefficients after the DC coefficient.
 //!
 //! A symbol is a run of zeros and the size of the number after it, which is coded in so many bits.
-//! The table is indexed by the next 11 bits. It resolves 95% of the look-ups in a photograph, and
-//! more than half of them to two symbols. Of the rest, most have a code that fits and a number that
-//! does not.
+//! The table is indexed by the next 11 bits. It resolves 99% of the look-ups in a photograph, and
+//! more than half of them to two symbols.
+//!
+//! The last number of a look-up need not fit into these bits: its code and its first bit, the sign,
+//! are enough. The table has its value less all the bits of the look-up, read as one number. To add
+//! them again takes no branch, and is off the path from one look-up to the next. Where numbers had to
+//! fit, every twentieth look-up was not resolved, and reading took 17% longer.
 //!
 //! A pair may reach beyond its block: if the first symbol fills the block, the second belongs to the
 //! next one, and its bits are given back.
 
 use std::hint::assert_unchecked;
 
-use super::bits::{Bits, signed};
+use super::bits::{Bits, smallest};
 use super::codes::Codes;
 use super::skip::SkipTable;
 use super::tables::Resolved;
@@ -20,6 +24,9 @@ use crate::decode::coefficients::{Block, HuffmanTable};
 const WINDOW: u32 = 11;
 
 const SIZE: usize = 1 << WINDOW;
+
+/// How many bits an entry takes at most, so that three look-ups need 56 bits at most.
+const LONGEST: u32 = 18;
 
 /// The advance of the end of a block. It leads past the last coefficient from everywhere.
 pub const END: u64 = 128;
@@ -82,38 +89,54 @@ struct Entry {
     advance_of_first: u8,
     /// The advance of all symbols.
     advance: u8,
-    /// The value of the first. Of an unresolved entry its symbol.
+    /// The value of the first of two. Of an unresolved entry its symbol.
     first: i16,
-    second: i16,
+    /// The value of the last, less all the bits as a number.
+    last: i16,
 }
 
 impl Entry {
-    fn one(length: u32, advance: u64, value: i32) -> Self {
-        let (length, advance, value) = (length as u8, advance as u8, value as i16);
+    fn unresolved(code_length: u32, symbol: u8) -> Self {
         Self {
-            length,
-            length_of_first: length,
-            advance_of_first: advance,
-            advance,
-            first: value,
-            second: value,
+            length: 0,
+            length_of_first: code_length as u8,
+            advance_of_first: UNRESOLVED as u8,
+            advance: UNRESOLVED as u8,
+            first: i16::from(symbol),
+            last: 0,
         }
     }
 
-    fn unresolved(code_length: u32, symbol: u8) -> Self {
-        let length_of_first = code_length as u8;
-        Self { length: 0, length_of_first, ..Self::one(0, UNRESOLVED, i32::from(symbol)) }
+    /// One symbol of so many bits, whose value less these bits is `value`.
+    fn one(length: u32, advance: u64, value: i32) -> Self {
+        Self {
+            length: length as u8,
+            length_of_first: length as u8,
+            advance_of_first: advance as u8,
+            advance: advance as u8,
+            first: 0,
+            last: value as i16,
+        }
     }
 
-    /// This entry and then `next`, if both fit into the window.
-    fn and(self, next: Self) -> Self {
+    /// The first symbol of the window `bits`, and `next` as well if its `known` bits are in the
+    /// window.
+    #[inline(always)]
+    fn and(self, bits: usize, next: Self, known: u8) -> Self {
         let length = self.length + next.length;
-        if self.advance() >= END || next.advance() == UNRESOLVED || u32::from(length) > WINDOW {
+        let seen = u32::from(self.length + known) <= WINDOW && u32::from(length) <= LONGEST;
+        if self.advance() >= END || next.advance() == UNRESOLVED || !seen {
             return self;
         }
+        let number = (bits >> (WINDOW - u32::from(self.length))) as i32;
         let sum = self.advance + next.advance;
-        let advance = if next.advance() == END { END as u8 } else { sum };
-        Self { length, advance, second: next.second, ..self }
+        Self {
+            length,
+            advance: if next.advance() == END { END as u8 } else { sum },
+            first: (i32::from(self.last) + number) as i16,
+            last: (i32::from(next.last) - (number << next.length)) as i16,
+            ..self
+        }
     }
 
     #[inline(always)]
@@ -145,11 +168,13 @@ pub struct AcTable {
 impl Resolved for AcTable {
     fn new(table: &HuffmanTable) -> Option<Self> {
         let codes = Codes::new(table)?;
-        let single = single(&codes);
+        let mut single = [Entry::unresolved(0, 0); SIZE];
+        let mut known = [0; SIZE];
+        fill(&codes, &mut single, &mut known);
         let mut entries = Box::new(single);
         for (bits, entry) in entries.iter_mut().enumerate() {
             let rest = bits << entry.length & (SIZE - 1);
-            *entry = entry.and(single[rest]);
+            *entry = entry.and(bits, single[rest], known[rest]);
         }
         Some(Self { entries, codes, skip: None })
     }
@@ -159,31 +184,25 @@ impl Resolved for AcTable {
     }
 }
 
-/// The table with one symbol in each entry.
-fn single(codes: &Codes) -> [Entry; SIZE] {
-    let mut entries = [Entry::unresolved(0, 0); SIZE];
+/// The first symbol of each window, and how many bits it has up to the sign of its number.
+fn fill(codes: &Codes, single: &mut [Entry; SIZE], known: &mut [u8; SIZE]) {
     for code in codes.iter().take_while(|code| code.length <= WINDOW) {
         let (run, size) = (u64::from(code.symbol >> 4), u32::from(code.symbol & 15));
-        let length = code.length + size;
-        let mut fill = |bits: u32, length: u32, entry: Entry| {
-            let spare = WINDOW - length;
-            entries[(bits << spare) as usize..][..1 << spare].fill(entry);
-        };
-        match (run, size) {
-            _ if length > WINDOW => {
-                fill(code.bits, code.length, Entry::unresolved(code.length, code.symbol));
-            }
-            (15, 0) => fill(code.bits, length, Entry::one(length, 16, 0)),
-            (_, 0) => fill(code.bits, length, Entry::one(length, END, 0)),
-            _ => {
-                for raw in 0..1 << size {
-                    let entry = Entry::one(length, run + 1, signed(raw, size));
-                    fill(code.bits << size | raw as u32, length, entry);
-                }
-            }
+        let (length, seen) = (code.length + size, code.length + size.min(1));
+        let spare = WINDOW - code.length;
+        let windows = (code.bits << spare) as usize..(code.bits + 1 << spare) as usize;
+        known[windows.clone()].fill(seen as u8);
+        let single = &mut single[windows];
+        if seen > WINDOW || length > LONGEST {
+            single.fill(Entry::unresolved(code.length, code.symbol));
+            continue;
         }
+        let advance = if size == 0 && run < 15 { END } else { run + 1 };
+        let value = -((code.bits << size) as i32);
+        let (negative, positive) = single.split_at_mut(single.len() / 2);
+        negative.fill(Entry::one(length, advance, value + smallest(size)));
+        positive.fill(Entry::one(length, advance, value));
     }
-    entries
 }
 
 impl AcTable {
@@ -197,19 +216,20 @@ impl AcTable {
         }
     }
 
-    /// Reads the coefficients of a block but the first, which is overwritten. Needs 44 bits. `None`
-    /// if the bits are not those of a block.
+    /// Reads the coefficients of a block but the first, which is overwritten. `None` if the bits are
+    /// not those of a block.
     #[inline(always)]
     pub fn read(&self, bits: &mut Bits<'_>, block: &mut Block) -> Option<()> {
         let mut last = 0;
         loop {
-            for _ in 0..4 {
+            bits.refill();
+            for _ in 0..3 {
                 let entry = &self.entries[bits.peek(WINDOW)];
-                bits.consume(u64::from(entry.length));
+                let number = bits.take(u64::from(entry.length)) as i16;
                 let first = last + entry.advance_of_first();
                 let second = last + entry.advance();
                 put(block, first, entry.first);
-                put(block, second, entry.second);
+                put(block, second, entry.last.wrapping_add(number));
                 if second < 63 {
                     last = second;
                     continue;
@@ -224,7 +244,6 @@ impl AcTable {
                 }
                 return self.end(bits, entry, first, second);
             }
-            bits.refill();
         }
     }
 

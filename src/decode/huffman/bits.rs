@@ -56,6 +56,14 @@ impl<'a> Bits<'a> {
         self.valid -= count;
     }
 
+    /// Reads `count` bits as a number, at most as many as are available. 0 bits may be any number.
+    #[inline(always)]
+    pub fn take(&mut self, count: u64) -> u64 {
+        let number = self.buffer.wrapping_shr(count.wrapping_neg() as u32);
+        self.consume(count);
+        number
+    }
+
     /// Returns to `count` bits before the next.
     #[inline(always)]
     pub fn back(&mut self, count: usize) {
@@ -75,9 +83,14 @@ impl<'a> Bits<'a> {
     }
 }
 
-/// What `raw`, a number of `size` bits, stands for: if its first bit is 0, it counts up from
-/// `-(2^size - 1)` (`EXTEND` of ITU-T T.81, F.12).
+/// What `raw`, a number of `size` bits, stands for (`EXTEND` of ITU-T T.81, F.12).
 #[inline(always)]
-pub fn signed(raw: i32, size: u32) -> i32 {
-    if raw >> (size - 1) == 0 { raw - (1 << size) + 1 } else { raw }
+fn signed(raw: i32, size: u32) -> i32 {
+    if raw >> (size - 1) == 0 { raw + smallest(size) } else { raw }
+}
+
+/// What a number of `size` bits counts up from if its first bit is 0.
+#[inline(always)]
+pub fn smallest(size: u32) -> i32 {
+    1 - (1 << size)
 }

@@ -1,6 +1,6 @@
 //! DC differences.
 
-use super::bits::{Bits, signed};
+use super::bits::{Bits, smallest};
 use super::codes::Codes;
 use super::tables::Resolved;
 use crate::decode::coefficients::HuffmanTable;
@@ -32,33 +32,32 @@ impl Resolved for DcTable {
             if size > 15 {
                 return None;
             }
-            if length > WINDOW {
+            if code.length + size.min(1) > WINDOW {
                 continue;
             }
-            for raw in 0..1 << size {
-                let difference = if size == 0 { 0 } else { signed(raw, size) as i16 };
-                let first = (code.bits << size | raw as u32) << (WINDOW - length);
-                let same = &mut entries[first as usize..][..1 << (WINDOW - length)];
-                same.fill(Entry { length: length as u16, difference });
-            }
+            let spare = WINDOW - code.length;
+            let same = &mut entries[(code.bits << spare) as usize..][..1 << spare];
+            let (negative, positive) = same.split_at_mut(same.len() / 2);
+            let difference = -((code.bits << size) as i32);
+            let entry =
+                |difference: i32| Entry { length: length as u16, difference: difference as i16 };
+            negative.fill(entry(difference + smallest(size)));
+            positive.fill(entry(difference));
         }
         Some(Self { entries, codes })
     }
 }
 
 impl DcTable {
-    /// Reads a difference; `None` if there is no such code. Needs 31 bits; if it takes more than
-    /// 12, there are 56 again.
+    /// Reads a difference; `None` if there is no such code. Needs 31 bits.
     #[inline(always)]
     pub fn read(&self, bits: &mut Bits<'_>) -> Option<i16> {
         let entry = self.entries[bits.peek(WINDOW)];
         if entry.length != 0 {
-            bits.consume(u64::from(entry.length));
-            return Some(entry.difference);
+            let number = bits.take(u64::from(entry.length)) as i16;
+            return Some(entry.difference.wrapping_add(number));
         }
         let size = self.codes.read(bits)?;
-        let difference = bits.number(u32::from(size));
-        bits.refill();
-        Some(difference)
+        Some(bits.number(u32::from(size)))
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::decode::coefficients::{Block, Coefficients};
 use crate::decode::huffman::Huffman;
-use crate::decode::libjpeg::{Decompression, LibjpegError, Ycbcr};
+use crate::decode::libjpeg::{Colours, Decompression, LibjpegError};
 use crate::decode::samples::{Buffers, Chroma, Images, Tiles};
 use crate::image::{Image, Rect};
 
@@ -54,12 +54,12 @@ pub fn read(
     buffers: &mut Buffers,
     image: &mut Image,
 ) -> Option<Result<Rect, LibjpegError>> {
-    let Ycbcr { samplings, steps } = file.ycbcr()?;
+    let Colours { components, samplings, steps } = file.colours()?;
     let (height, width) = file.shape();
     let size = (height as usize, width as usize);
-    let chroma = Chroma::of(samplings, size.1)?;
+    let chroma = Chroma::of(&samplings[..components], size.1)?;
     let images = Images::of(chroma)?;
     let per_row = size.1.div_ceil(8 * chroma.pixels().0);
     let mut mcus = Mcus { huffman: file.coefficients(), per_row, next: 0 };
-    Some(images.read(&mut mcus, (size, steps.each_ref()), parts, buffers, image))
+    Some(images.read(&mut mcus, (size, &steps.each_ref()[..components]), parts, buffers, image))
 }

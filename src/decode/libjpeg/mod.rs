@@ -12,9 +12,9 @@
 //! After `start`, a source of coefficients can take the place of libjpeg's entropy decoder
 //! ([`entropy`]). The type parameter of both types says which.
 
-mod entropy;
 #[cfg(target_arch = "x86_64")]
-mod ycbcr;
+mod colours;
+mod entropy;
 
 use std::ffi::{c_int, c_long};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -23,9 +23,9 @@ use std::{fmt, mem, ptr};
 use memchr::memmem;
 use mozjpeg_sys as sys;
 
-use self::entropy::Hook;
 #[cfg(target_arch = "x86_64")]
-pub use self::ycbcr::Ycbcr;
+pub use self::colours::Colours;
+use self::entropy::Hook;
 use super::coefficients::Coefficients;
 
 /// What `jpeg_read_header` returns when it has one.

@@ -41,17 +41,25 @@ pub fn read(
 ) -> Result<Rect> {
     let geometry = packed.geometry();
     let size = (geometry.size.0.into(), geometry.size.1.into());
-    let steps =
-        |component: usize| &geometry.tables[usize::from(geometry.components[component].table)];
-    images.read(&mut packed, (size, [steps(0), steps(1), steps(2)]), parts, buffers, image)
+    let mut steps = [&[0; 64]; 3];
+    for (steps, info) in steps.iter_mut().zip(&geometry.components) {
+        *steps = &geometry.tables[usize::from(info.table)];
+    }
+    let steps = &steps[..geometry.components.len()];
+    images.read(&mut packed, (size, steps), parts, buffers, image)
 }
 
-/// How the chroma of an image is sampled, if its colours are YCbCr.
+/// How the chroma of an image is sampled, if its colours are YCbCr or grey.
 fn chroma(geometry: &Geometry) -> Option<Chroma> {
-    let [luma, cb, cr] = &geometry.components[..] else { return None };
+    let width = geometry.size.1.into();
+    let [luma, cb, cr] = match &geometry.components[..] {
+        [luma] => return Chroma::of(&[luma.sampling], width),
+        [luma, cb, cr] => [luma, cb, cr],
+        _ => return None,
+    };
     // As `default_decompress_parms` of libjpeg's `jdapimin.c` finds out which colours they are.
     let named = [luma.id, cb.id, cr.id] == [1, 2, 3];
     let ycc = geometry.jfif || geometry.adobe.map_or(named, |transform| transform == 1);
     let samplings = [luma, cb, cr].map(|info| info.sampling);
-    Chroma::of(samplings, geometry.size.1.into()).filter(|_| ycc)
+    Chroma::of(&samplings, width).filter(|_| ycc)
 }

@@ -20,6 +20,13 @@ fn geometry(luma: (u8, u8), size: (u16, u16), tables: Vec<[u16; 64]>) -> Geometr
     Geometry { size, jfif: true, adobe: None, components, tables }
 }
 
+/// The same of a grey image, whose MCUs are blocks.
+fn grey(luma: (u8, u8), size: (u16, u16), tables: Vec<[u16; 64]>) -> Geometry {
+    let mut geometry = geometry(luma, size, tables);
+    geometry.components.truncate(1);
+    geometry
+}
+
 /// Coefficients of such an image, from these blocks over and over.
 fn coefficients(geometry: &Geometry, blocks: &[[i16; 64]]) -> Coefficients {
     let highest = usize::from(geometry.components[0].sampling.1);
@@ -112,8 +119,10 @@ proptest! {
         tables in [table(), table()],
         blocks in blocks(),
         parts in prop::collection::vec(part(), 1..4),
+        coloured in prop::sample::select(&[true, true, true, false][..]),
     ) {
-        let geometry = geometry(luma, size, tables.to_vec());
+        let make = if coloured { geometry } else { grey };
+        let geometry = make(luma, size, tables.to_vec());
         let parts: Vec<_> = parts.into_iter().map(|part| placed(part, size)).collect();
         assert_same(&geometry, &blocks, &parts);
     }
@@ -164,5 +173,5 @@ fn narrow_images_and_other_colours_are_left_to_libjpeg() {
     assert!(changed(|geometry| (geometry.jfif, geometry.adobe) = (false, Some(0))));
     assert!(changed(|geometry| (geometry.jfif, geometry.components[0].id) = (false, b'R')));
     assert!(changed(|geometry| geometry.components[1].sampling = (2, 1)));
-    assert!(changed(|geometry| geometry.components.truncate(1)));
+    assert!(changed(|geometry| geometry.components.truncate(2)));
 }

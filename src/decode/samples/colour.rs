@@ -13,7 +13,7 @@ use super::vector::Vector;
 pub(super) struct Sources {
     pub(super) luma: *const u8,
     /// For Cb and Cr: the row of the pixels, and the other one that they are mixed of if chroma has
-    /// half as many rows.
+    /// half as many rows. Not read if the image is grey.
     pub(super) chroma: [[*const u8; 2]; 2],
 }
 
@@ -128,6 +128,22 @@ unsafe fn full<V: Vector>(bytes: V) -> [V; 2] {
     unsafe {
         let [even, odd] = apart(bytes);
         [even.sub16(V::splat16(MIDDLE)), odd.sub16(V::splat16(MIDDLE))]
+    }
+}
+
+/// As [`row`], of a grey image.
+///
+/// # Safety
+/// As for [`row`].
+#[inline(always)]
+pub(super) unsafe fn grey<V: Vector>(sources: &Sources, width: usize, to: *mut u8) {
+    // SAFETY: the caller's.
+    unsafe {
+        for step in 0..width.div_ceil(V::BYTES) {
+            let [even, odd] = apart(V::load(sources.luma.add(step * V::BYTES)));
+            let pixels = even.pack_unsigned16(odd);
+            V::store_interleaved([pixels; 3], to.add(3 * step * V::BYTES));
+        }
     }
 }
 

@@ -79,7 +79,7 @@ impl Images {
     pub fn read<T: Tiles>(
         self,
         tiles: &mut T,
-        (size, steps): ((usize, usize), [&[u16; 64]; 3]),
+        (size, steps): ((usize, usize), &[&[u16; 64]]),
         parts: &[Rect],
         buffers: &mut Buffers,
         image: &mut Image,
@@ -114,7 +114,7 @@ impl Images {
     /// How many blocks an MCU has.
     fn mcu_blocks(self) -> usize {
         let (across, down) = self.chroma.pixels();
-        across * down + 2
+        across * down + self.chroma.components()
     }
 
     /// Makes the samples of a row of MCUs, of an image of this width.
@@ -164,7 +164,7 @@ impl Images {
     /// Finds out which columns of a row of MCUs are needed.
     fn find_columns(self, parts: &[Rect], row: usize, out: &mut Vec<BlockRow>) {
         let (across, down) = self.chroma.pixels();
-        out.resize_with(down + 2, BlockRow::default);
+        out.resize_with(down + self.chroma.components(), BlockRow::default);
         for (number, blocks) in out.iter_mut().enumerate() {
             let luma = number < down;
             let columns = std::mem::take(&mut blocks.columns);

@@ -5,8 +5,8 @@
 //! between: those of two rows of MCUs, which are all that a row of pixels needs. [`Images`] does that
 //! for the parts of an image that are wanted, whatever its coefficients come from ([`Tiles`]).
 //!
-//! This is for YCbCr images in 4:4:4, 4:2:2 and 4:2:0, with AVX2. libjpeg does the others, and tests
-//! compare with it.
+//! This is for grey images and for YCbCr in 4:4:4, 4:2:2 and 4:2:0, with AVX2. libjpeg does the
+//! others, and tests compare with it.
 
 mod colour;
 mod images;
@@ -85,6 +85,7 @@ unsafe fn row_avx512(chroma: Chroma, sources: &Sources, width: usize, to: *mut u
     // SAFETY: the caller's.
     unsafe {
         match chroma {
+            Chroma::None => colour::grey::<Avx512>(sources, width, to),
             Chroma::Full => colour::row::<Avx512, Full>(sources, width, to),
             Chroma::Half => colour::row::<Avx512, Half>(sources, width, to),
             Chroma::Quarter => colour::row::<Avx512, Quarter>(sources, width, to),
@@ -99,6 +100,7 @@ unsafe fn row_avx2(chroma: Chroma, sources: &Sources, width: usize, to: *mut u8)
     // SAFETY: the caller's.
     unsafe {
         match chroma {
+            Chroma::None => colour::grey::<Avx2>(sources, width, to),
             Chroma::Full => colour::row::<Avx2, Full>(sources, width, to),
             Chroma::Half => colour::row::<Avx2, Half>(sources, width, to),
             Chroma::Quarter => colour::row::<Avx2, Quarter>(sources, width, to),

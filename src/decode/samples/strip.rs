@@ -10,6 +10,8 @@ use crate::simd::Simd;
 /// How many chroma samples there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Chroma {
+    /// None: the image is grey.
+    None,
     /// One per pixel: 4:4:4.
     #[default]
     Full,
@@ -20,24 +22,31 @@ pub enum Chroma {
 }
 
 impl Chroma {
-    /// Of images with these sampling factors (horizontal, vertical) of Y, Cb and Cr, which have so
-    /// many columns. `None` if it is another case, for which libjpeg has to do.
-    pub fn of(samplings: [(u8, u8); 3], width: usize) -> Option<Self> {
+    /// Of images with these sampling factors (horizontal, vertical) of Y, Cb and Cr or of Y alone,
+    /// which have so many columns. `None` if it is another case, for which libjpeg has to do.
+    pub fn of(samplings: &[(u8, u8)], width: usize) -> Option<Self> {
         let chroma = match samplings {
+            // Whatever the factors are, an MCU is one block.
+            [_] => Self::None,
             [(1, 1), (1, 1), (1, 1)] => Self::Full,
             [(2, 1), (1, 1), (1, 1)] => Self::Half,
             [(2, 2), (1, 1), (1, 1)] => Self::Quarter,
             _ => return None,
         };
         // libjpeg repeats the samples of narrower images instead of mixing them.
-        let wide = chroma == Self::Full || width.div_ceil(2) > 2;
+        let wide = chroma.pixels().0 == 1 || width.div_ceil(2) > 2;
         wide.then_some(chroma)
+    }
+
+    /// How many components have chroma samples.
+    pub fn components(self) -> usize {
+        if self == Self::None { 0 } else { 2 }
     }
 
     /// How many pixels have one sample: across and down.
     pub fn pixels(self) -> (usize, usize) {
         match self {
-            Self::Full => (1, 1),
+            Self::None | Self::Full => (1, 1),
             Self::Half => (2, 1),
             Self::Quarter => (2, 2),
         }
@@ -74,7 +83,7 @@ impl Plane {
 impl Strip {
     /// Begins an image of `size` (height, width). `steps` has the quantisation table of each
     /// component in natural order.
-    pub fn begin(&mut self, size: (usize, usize), chroma: Chroma, steps: [&[u16; 64]; 3]) {
+    pub fn begin(&mut self, size: (usize, usize), chroma: Chroma, steps: &[&[u16; 64]]) {
         self.chroma = chroma;
         let (across, down) = chroma.pixels();
         for (component, (plane, steps)) in self.planes.iter_mut().zip(steps).enumerate() {
@@ -152,8 +161,12 @@ impl Strip {
         let near = y / down;
         let far = if down == 1 || y % 2 == 1 { near + 1 } else { near.saturating_sub(1) };
         let x = columns.start / across;
-        let chroma = [cb, cr].map(|plane| [at(plane, near, x), at(plane, far, x)]);
-        let sources = Sources { luma: at(luma, y, columns.start), chroma };
+        let luma = at(luma, y, columns.start);
+        let chroma = match self.chroma {
+            Chroma::None => [[luma; 2]; 2],
+            _ => [cb, cr].map(|plane| [at(plane, near, x), at(plane, far, x)]),
+        };
+        let sources = Sources { luma, chroma };
         // SAFETY: the columns are in the rows, around which there are `MARGIN` bytes; a step is at
         // least a vector of bytes, for which `out` has room.
         unsafe { row(simd, self.chroma, &sources, columns.len(), out.as_mut_ptr()) }

@@ -82,8 +82,12 @@ pub fn map_and_count(plane: &mut [u8], table: &[u8; 256], counted: &[u8]) -> [u3
     let (others, _) = counted.as_chunks::<64>();
     let both = blocks.len().min(others.len());
     for (block, other) in blocks.iter_mut().zip(others) {
-        let fours = other.as_chunks::<4>().0;
-        look_up(&parts, block, |part| counts.add(&fours[part]));
+        let eights = other.as_chunks::<8>().0;
+        look_up(&parts, block, |part| {
+            if part % 2 == 1 {
+                counts.add(&eights[part / 2]);
+            }
+        });
     }
     map(&mut plane[64 * both..], table);
     counts.add(&counted[64 * both..]);

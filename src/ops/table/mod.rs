@@ -91,7 +91,8 @@ pub fn histogram(plane: &[u8]) -> [u32; 256] {
 }
 
 /// Counts of values. Four neighbours are counted in four tables: in one table, equal neighbours
-/// would make each increment wait for the one before it.
+/// would make each increment wait for the one before it. Eight are loaded at once: with a load for
+/// each, counting beside look-ups took 18% longer.
 struct Counts([[u32; 256]; 4]);
 
 impl Default for Counts {
@@ -103,10 +104,11 @@ impl Default for Counts {
 impl Counts {
     #[inline(always)]
     fn add(&mut self, values: &[u8]) {
-        let (fours, rest) = values.as_chunks::<4>();
-        for four in fours {
-            for (table, &v) in self.0.iter_mut().zip(four) {
-                table[usize::from(v)] += 1;
+        let (eights, rest) = values.as_chunks::<8>();
+        for eight in eights {
+            let all = u64::from_le_bytes(*eight);
+            for i in 0..8 {
+                self.0[i % 4][(all >> (8 * i) & 0xFF) as usize] += 1;
             }
         }
         for &v in rest {
