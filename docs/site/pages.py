@@ -88,7 +88,7 @@ def _as_python_markdown(text: str) -> str:
     for line in text.splitlines():
         if opening := re.match(r"\s*(`{3,})", line):
             fence = "" if line.strip() == fence else fence or opening[1]
-        # Within a paragraph, only a bullet or a 1 begins a list, and not the year at a line's start.
+        # Within a paragraph, only a bullet or a 1 begins a list: a line may begin with a year.
         begins = r"[-*] +|\d+\. +" if marker or not lines or not lines[-1] else r"[-*] +|1\. +"
         item = None if fence else re.match(begins, line)
         if item:
