@@ -71,8 +71,9 @@ def _take(driver: Any, url: str, path: Path) -> None:
         shown = _SHOWN.format(epoch)
         WebDriverWait(driver, 30).until(partial(_true, shown))
     image = Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert("RGB")
-    # 256 colours: a third of the size, and no difference to see.
-    image.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    # 256 colours: half the size.
+    colors = image.quantize(256)
+    image.quantize(palette=colors, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
     print(path, os.path.getsize(path) // 1024, "KB")
 
 

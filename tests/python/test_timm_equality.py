@@ -10,6 +10,7 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from timm.data import ImageDataset
 from timm.models import load_checkpoint
 from timm.utils import random_seed
@@ -137,6 +138,18 @@ def test_the_log_line_of_two_processes_adds_up(script, options, train_folder, tm
             parts_of(line)[name] for name in ("Loss", "CE", "Sim")
         )
         assert abs(loss - (ce + 2 * similarity)) <= off + ce_off + 2 * similarity_off + 1e-9
+
+
+def test_one_of_two_processes_logs_the_means_to_tensorboard(train_folder, tmp_path):
+    run = distributed(BY_TASK, train_folder, tmp_path, "-b", "2", "--tied-log", "tensorboard")
+    (file,) = run.folder.glob("events.*")
+    read = EventAccumulator(str(file)).Reload()
+    for name, text in (("tied/classification", "CE"), ("tied/similarity", "Sim")):
+        logged = [event.value for event in read.Scalars(name)]
+        printed = [parts_of(line)[text] for line in run.steps]
+        assert len(logged) == len(printed) > 3
+        for value, (shown, off) in zip(logged, printed, strict=True):
+            assert abs(value - shown) <= 1.01 * off
 
 
 def test_the_logged_parts_are_the_means_over_processes(train_folder, tmp_path):

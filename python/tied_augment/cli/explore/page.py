@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nicegui import events, run, ui
+from nicegui import background_tasks, events, run, ui
 
 from tied_augment import Views
 from tied_augment.cli.explore.code import plans_json, python_code, timm_command
@@ -176,7 +176,8 @@ class Page:
         self._again = True
         if not self._drawing:
             self._drawing = True
-            ui.timer(0, self._draw, once=True)
+            # Not a timer of NiceGUI: that does not run while a tab is disconnected.
+            background_tasks.create(self._draw(), name="draw")
 
     async def _draw(self) -> None:
         try:
