@@ -123,4 +123,5 @@ def test_a_broken_image_is_named_and_replaced(source, samples, tmp_path, caplog)
         assert names.format(number) in message
     with pytest.raises(OSError, match="cannot decode JPEG"):
         list(TiedLoader(data, VIEWS, 6, **columns))
-    gc.collect()  # the library webdataset never closes its files
+    if source is webdataset_of:
+        gc.collect()  # the library never closes its files, which would fail the next test
