@@ -193,7 +193,7 @@ ALL = {"expected": 24, "delivered": 24, "repeated": 0, "lost": 0}
 
 
 @pytest.mark.parametrize("fault", [None, "reset", "truncated", "short", "slow", 503, 500])
-def test_every_sample_comes_once(folder, proxy, fault, capsys):
+def test_every_sample_comes_once(folder, proxy, fault):
     """Of the blocks, and of the questions for the size, every third fails once or twice."""
 
     def fails(method, start, times):
@@ -207,8 +207,7 @@ def test_every_sample_comes_once(folder, proxy, fault, capsys):
     got = epoch_of(TiedLoader(TarShards(URLS), VIEWS, 5))
     assert_same(got, epoch_of(TiedLoader(TarShards(local), VIEWS, 5)))
     counts = counts_of(target for _, targets in got for target in targets.tolist())
-    with capsys.disabled():
-        print(f"\ns3, {fault}: {proxy.faults[fault]} faults, {counts}")
+    print(f"s3, {fault}: {proxy.faults[fault]} faults, {counts}")
     assert counts == ALL
     assert proxy.faults[fault] >= 3
 

@@ -93,7 +93,7 @@ SOURCES = [
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <_io:pytest.PytestWarning")
 @pytest.mark.parametrize("source", SOURCES)
-def test_a_broken_image_is_named_and_replaced(source, samples, tmp_path, caplog, capsys):
+def test_a_broken_image_is_named_and_replaced(source, samples, tmp_path, caplog):
     """Every good image comes; for each broken one comes the next one again."""
     data = source(samples, tmp_path)
     columns = {"columns": ("image", "label")} if "hugging" in source.__name__ else {}
@@ -107,8 +107,7 @@ def test_a_broken_image_is_named_and_replaced(source, samples, tmp_path, caplog,
         "repeated": came.total() - len(came),
         "lost": len(set(range(COUNT)) - set(BROKEN) - set(came)),
     }
-    with capsys.disabled():
-        print(f"\n{source.__name__}: {counts}")
+    print(f"{source.__name__}: {counts}")
     assert counts == {"expected": 24, "delivered": 24, "replaced": 3, "repeated": 3, "lost": 0}
     assert not set(BROKEN) & set(came)
     messages = [record.getMessage() for record in caplog.records]
@@ -124,4 +123,5 @@ def test_a_broken_image_is_named_and_replaced(source, samples, tmp_path, caplog,
         assert names.format(number) in message
     with pytest.raises(OSError, match="cannot decode JPEG"):
         list(TiedLoader(data, VIEWS, 6, **columns))
-    gc.collect()  # the library webdataset never closes its files
+    if source is webdataset_of:
+        gc.collect()  # the library never closes its files, which would fail the next test
