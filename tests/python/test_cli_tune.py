@@ -4,6 +4,8 @@ import csv
 import json
 import random
 import statistics
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -165,6 +167,25 @@ def test_what_is_done_is_kept_when_it_is_interrupted(pretend, tmp_path, capsys):
     assert tuned(tmp_path / "out") == 0
     assert len(trained.commands) == 4
     assert capsys.readouterr().out.count("was there already") == 1
+
+
+def test_an_interrupt_ends_the_process_of_the_run(tmp_path, monkeypatch):
+    started = []
+
+    class Interrupted(subprocess.Popen):
+        def wait(self, timeout=None):
+            if not started:
+                started.append(self)
+                raise KeyboardInterrupt
+            return super().wait(timeout)
+
+    sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
+    monkeypatch.setattr(Plan, "command", lambda *_: sleeper)
+    monkeypatch.setattr("tied_augment.cli.tune.runs.subprocess.Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(Plan(BY_TASK, (), tmp_path, 1), 1.0, 0)
+    assert started[0].returncode is not None
+    assert not (tmp_path / "weight-1-seed-0" / "done.json").exists()
 
 
 def test_a_run_that_fails_is_named_with_its_last_line(pretend, tmp_path, capsys):
