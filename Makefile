@@ -113,8 +113,9 @@ audit: ## Check licences, sources and known faults of what a wheel needs and con
 	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
 	cargo deny --locked check
 	$(PYTHON) -m venv --clear target/audit-venv
-	target/audit-venv/bin/python -m pip install --quiet pip-audit
+	target/audit-venv/bin/python -m pip install --quiet pip-audit zizmor
 	target/audit-venv/bin/pip-audit .
+	target/audit-venv/bin/zizmor --offline --quiet .github
 
 clean: ## Remove what the other commands made
 	rm -rf target dist $(VENV) tied-augment-demo python/tied_augment/*.so
