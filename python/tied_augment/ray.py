@@ -3,7 +3,8 @@
 The views of a row follow from (seed, epoch, index) alone, and the index is a column of the data.
 So neither the nodes, nor the blocks, nor a task that Ray runs again can change a pixel.
 
-Imported only by who uses Ray, since it needs the library. `Augment` does not need torch.
+Needs Ray (``pip install 'tied-augment[ray]'``), so nothing else in the package imports it.
+`Augment` does not need torch.
 """
 
 from __future__ import annotations
@@ -12,8 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import ray
 from numpy.typing import NDArray
+
+try:
+    import ray
+except ModuleNotFoundError as error:
+    raise ImportError(
+        "tied_augment.ray needs Ray: pip install 'ray[data]', or pip install 'tied-augment[ray]'"
+    ) from error
 from ray.data import DataContext
 from ray.data.collate_fn import NumpyBatchCollateFn
 
@@ -58,7 +65,7 @@ class Augment:
 
     Raises:
         TypeError: an argument of the wrong type.
-        ValueError: an argument out of its range, or as many `names` as there are no views.
+        ValueError: an argument out of its range, or not one of `names` for each view.
     """
 
     def __init__(
@@ -79,7 +86,7 @@ class Augment:
         self.image, self.index = _name("image", image), _name("index", index)
         self.names = _view_names(views) if names is None else _names("names", names)
         count = 1 if isinstance(views, View) else len(views.views)
-        if len(set(self.names)) != count:
+        if not len(self.names) == len(set(self.names)) == count:
             raise ValueError(f"names must be {count} different names, one per view, got {names!r}")
         self.threads = None if threads is None else check_unsigned("threads", threads, 16, 1)
 

@@ -1,5 +1,6 @@
 """Views in Ray Data, on a cluster of two nodes: the pixels do not depend on it."""
 
+import importlib
 import io
 import os
 import pickle
@@ -314,6 +315,7 @@ def test_what_batches_are_refused(rows, changes, error, message):
         ({"views": [View(32)]}, TypeError, "views must be a TwoView, Views or a View, got list"),
         ({"views": VIEWS, "names": ["a"]}, ValueError, "names must be 2 different names"),
         ({"views": VIEWS, "names": ["a", "a"]}, ValueError, "names must be 2 different names"),
+        ({"views": VIEWS, "names": ["a", "b", "b"]}, ValueError, "names must be 2 different names"),
         ({"views": VIEWS, "names": "ab"}, TypeError, "names must be names of columns"),
         ({"views": VIEWS, "image": 3}, TypeError, "image must be the name of a column"),
         ({"views": VIEWS, "epoch": -1}, ValueError, "epoch must be from 0"),
@@ -341,3 +343,10 @@ def test_what_torch_batches_refuses(cluster, rows):
     named = made.add_column("kind", lambda frame: "cat")
     with pytest.raises(ValueError, match="column 'kind' of targets= is not of numbers"):
         list(TorchBatches(named, names=["a", "b"], targets="kind"))
+
+
+def test_without_ray_the_import_says_what_to_install(monkeypatch):
+    monkeypatch.delitem(sys.modules, "tied_augment.ray")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ImportError, match=r"pip install 'tied-augment\[ray\]'"):
+        importlib.import_module("tied_augment.ray")
