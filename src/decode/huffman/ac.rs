@@ -190,7 +190,7 @@ fn fill(codes: &Codes, single: &mut [Entry; SIZE], known: &mut [u8; SIZE]) {
         let (run, size) = (u64::from(code.symbol >> 4), u32::from(code.symbol & 15));
         let (length, seen) = (code.length + size, code.length + size.min(1));
         let spare = WINDOW - code.length;
-        let windows = (code.bits << spare) as usize..(code.bits + 1 << spare) as usize;
+        let windows = (code.bits << spare) as usize..((code.bits + 1) << spare) as usize;
         known[windows.clone()].fill(seen as u8);
         let single = &mut single[windows];
         if seen > WINDOW || length > LONGEST {
