@@ -107,6 +107,8 @@ def write_set(out):
         (source / "empty").mkdir()
         if command(["pack", str(source), str(Path(temporary) / "packed")]):
             raise SystemExit("not packed")
+        index = Path(temporary) / "packed" / "packed.json"
+        index.write_text(index.read_text().replace(str(source), "photos"))
         shutil.move(Path(temporary) / "packed", out)
 
 
