@@ -24,7 +24,7 @@ import platform
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ import numpy as np
 import peers
 import photos
 import torch
+from dali import Dali
 from timm.data.auto_augment import rand_augment_transform
 from timm.data.dataset import ImageDataset
 from timm.data.loader import fast_collate
@@ -88,58 +89,6 @@ def ours(folder: Path, threads: int, aa: str | None, output: str = "uint8") -> T
     )
 
 
-class Dali:
-    """DALI's own pipeline on the CPU: crop and flip only, since its RandAugment needs a GPU.
-
-    Its `run` always schedules AHEAD more batches, whose work would fall into the turn of the next
-    loader. So only the batches of an epoch are scheduled here, as in the other loaders. Like
-    DataLoader's workers, its threads start in the first iteration.
-    """
-
-    AHEAD = 2  # DALI's default
-
-    def __init__(self, paths: list[str], threads: int) -> None:
-        from nvidia.dali import fn, pipeline_def, types
-
-        def view(images: Any, seed: int) -> Any:
-            crop = fn.random_resized_crop(
-                images,
-                size=peers.SIDE,
-                random_area=peers.SCALE,
-                interp_type=types.INTERP_CUBIC,
-                seed=seed,
-            )
-            flip = fn.flip(crop, horizontal=fn.random.coin_flip(seed=seed + 2))
-            return fn.transpose(flip, perm=[2, 0, 1])
-
-        @pipeline_def(  # type: ignore[untyped-decorator]
-            batch_size=peers.BATCH,
-            num_threads=threads,
-            device_id=None,
-            prefetch_queue_depth=self.AHEAD,
-        )
-        def pipeline() -> tuple[Any, Any]:
-            files, _ = fn.readers.file(files=paths, random_shuffle=True, seed=4)
-            images = fn.decoders.image(files, device="cpu", output_type=types.RGB)
-            return view(images, 0), view(images, 1)
-
-        self.pipeline = pipeline()
-        self.begun = False
-        self.batches = len(paths) // peers.BATCH
-
-    def __iter__(self) -> Iterator[Any]:
-        # The first call schedules AHEAD batches, each later one a single batch.
-        for _ in range(self.AHEAD if self.begun else 1):
-            self.pipeline.schedule_run()
-        self.begun = True
-        for batch in range(self.batches):
-            views = self.pipeline.share_outputs()
-            yield [torch.utils.dlpack.from_dlpack(view.as_tensor()) for view in views]
-            self.pipeline.release_outputs()
-            if batch + self.AHEAD < self.batches:
-                self.pipeline.schedule_run()
-
-
 def contestants(folder: Path, paths: list[str], cores: int, aa: str | None) -> dict[str, Any]:
     def each(name: str, make: Callable[[int], Any]) -> dict[str, Any]:
         return {f"{name}, {n} workers": make(n) for n in (cores, cores + 1)}
@@ -152,7 +101,8 @@ def contestants(folder: Path, paths: list[str], cores: int, aa: str | None) -> d
         print("albumentations is not installed and left out: pip install --group bench")
     try:
         if aa is None:
-            found[f"DALI on the CPU, {cores} threads"] = Dali(paths, cores)
+            dali = Dali(paths, cores, peers.BATCH, peers.SIDE, peers.SCALE)
+            found[f"DALI on the CPU, {cores} threads"] = dali
     except ImportError:
         print("DALI is not installed and left out: pip install nvidia-dali-cuda120")
     for output in ("uint8", "float32"):

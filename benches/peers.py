@@ -1,7 +1,7 @@
 """Two views of each JPEG file of a folder: this package and other libraries, in one run.
 
     python benches/peers.py [DIR] [--work crop-flip RandAugment] [--threads 1 2] [--rounds 5]
-        [--count 600] [--chart target/peers.png]
+        [--count 640] [--chart target/peers.png]
 
 For a quick look: --rounds 1 --count 128.
 
@@ -10,9 +10,12 @@ to 224 x 224 (bicubic, scale 0.08 to 1) with a flip at 0.5, in the second work a
 uint8 planes -> a batch of 128 pairs. Without DIR the folder is made by photos.py.
 
 With one thread all run in this process, on one core. With more, the others run in as many workers
-of torch's DataLoader; this package runs there (TiedDataset) and on threads (TwoView.batch). They
-take turns within a round, so that a drift of the machine's speed affects all alike; the workers of
-all others are stopped meanwhile (turns.py). The first round is not counted: workers start in it,
+of torch's DataLoader; this package runs there (TiedDataset) and on threads (TwoView.batch). DALI,
+if installed, runs on as many threads of its own, on the CPU; its RandAugment needs a GPU, so it has
+the first work only.
+
+All take turns within a round, so that a drift of the machine's speed affects all alike; the workers
+of all others are stopped meanwhile (turns.py). The first round is not counted: workers start in it,
 and the files get into the system's cache. The tables have medians and ratios to timm. The chart
 shows the same, once on a light background and once on a dark one (peers-dark.png).
 
@@ -40,6 +43,7 @@ from typing import Any
 import numpy as np
 import photos
 import torch
+from dali import Dali
 from numpy.typing import NDArray
 from PIL import Image
 from timm.data import transforms as timm_transforms
@@ -61,7 +65,7 @@ SCALE = (0.08, 1.0)
 POLICY = "rand-m9-mstd0.5-inc1"
 WORKS: dict[str, str | None] = {"crop-flip": None, "RandAugment": POLICY}
 FOLDER = Path("target/photos")
-COUNT = 600
+COUNT = 640
 TIMM = "timm, Pillow"
 OURS = "tied-augment"
 IN_DATALOADER = f"{OURS}, in a DataLoader"
@@ -214,7 +218,21 @@ def contestants(
         found["albumentations, OpenCV"] = in_dataloader(Albumentations(paths, policy), threads)
     except ImportError:
         print("albumentations is not installed and left out: pip install --group bench")
+    if policy is None:
+        found |= dali(paths, threads)
     return found
+
+
+def dali(paths: list[str], threads: int) -> dict[str, Callable[[], Batches]]:
+    if len(paths) % BATCH:
+        print(f"DALI makes whole batches and is left out: give --count a multiple of {BATCH}")
+        return {}
+    try:
+        pipeline = Dali(paths, threads, BATCH, SIDE, SCALE)
+    except ImportError:
+        print("DALI is not installed and left out: pip install nvidia-dali-cuda120")
+        return {}
+    return {"DALI, on the CPU": lambda: iter(pipeline)}
 
 
 def rate(batches: Callable[[], Batches], images: int) -> float:
@@ -258,6 +276,7 @@ def versions() -> str:
     """Of the packages that are compared, as far as they are installed."""
     found = {each.name.lower(): each.version for each in importlib.metadata.distributions()}
     names = ("torch", "torchvision", "timm", "pillow", "albumentations", "opencv-python-headless")
+    names += ("nvidia-dali-cuda120",)
     return ", ".join(f"{name} {found[name]}" for name in names if name in found)
 
 
