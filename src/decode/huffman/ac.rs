@@ -72,8 +72,8 @@ fn put(block: &mut Block, position: u64, value: i16) {
     block[at] = value;
 }
 
-/// What the next bits are: one symbol with its number, or two. If there is only one, the second is
-/// the same once more.
+/// What the next bits are: one symbol with its number, or two. If there is only one, both have its
+/// advance. The value of the second is written last, and so is the one that counts.
 ///
 /// An advance is by how many positions a symbol leads on: 1 more than its run of zeros, or [`END`].
 ///
@@ -91,8 +91,8 @@ struct Entry {
     advance: u8,
     /// The value of the first of two. Of an unresolved entry its symbol.
     first: i16,
-    /// The value of the last, less all the bits as a number.
-    last: i16,
+    /// The value of the second or only one, less all the bits as a number.
+    second: i16,
 }
 
 impl Entry {
@@ -103,7 +103,7 @@ impl Entry {
             advance_of_first: UNRESOLVED as u8,
             advance: UNRESOLVED as u8,
             first: i16::from(symbol),
-            last: 0,
+            second: 0,
         }
     }
 
@@ -115,7 +115,7 @@ impl Entry {
             advance_of_first: advance as u8,
             advance: advance as u8,
             first: 0,
-            last: value as i16,
+            second: value as i16,
         }
     }
 
@@ -133,8 +133,8 @@ impl Entry {
         Self {
             length,
             advance: if next.advance() == END { END as u8 } else { sum },
-            first: (i32::from(self.last) + number) as i16,
-            last: (i32::from(next.last) - (number << next.length)) as i16,
+            first: (i32::from(self.second) + number) as i16,
+            second: (i32::from(next.second) - (number << next.length)) as i16,
             ..self
         }
     }
@@ -229,7 +229,7 @@ impl AcTable {
                 let first = last + entry.advance_of_first();
                 let second = last + entry.advance();
                 put(block, first, entry.first);
-                put(block, second, entry.last.wrapping_add(number));
+                put(block, second, entry.second.wrapping_add(number));
                 if second < 63 {
                     last = second;
                     continue;
