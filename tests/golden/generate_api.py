@@ -20,9 +20,11 @@ MODULES = (
     "tied_augment",
     "tied_augment.fused",
     "tied_augment.loader",
+    "tied_augment.logging",
     "tied_augment.loss",
     "tied_augment.packed",
     "tied_augment.presets",
+    "tied_augment.ray",
     "tied_augment.similarity",
     "tied_augment.timm",
 )
