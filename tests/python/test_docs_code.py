@@ -31,7 +31,7 @@ GIVEN = """
 import timm, torch
 import torch.nn.functional as F
 from torchvision.datasets import ImageFolder
-from tied_augment import TiedLoader, TiedLoss, TiedModel, TwoView, View, Views
+from tied_augment import Normalize, TiedLoader, TiedLoss, TiedModel, TwoView, View, Views
 epochs, device = 2, "cpu"
 """
 
@@ -49,6 +49,7 @@ model = timm.create_model("test_resnet")
 """,
     "loss.md": """
 loader = TiedLoader("imagenet/train", TwoView(View(32)), batch_size=4)
+model = TiedModel(timm.create_model("test_resnet", num_classes=3), normalize=Normalize())
 """,
     "masks.md": """
 import numpy as np
