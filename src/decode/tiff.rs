@@ -1,6 +1,7 @@
 //! TIFF, first page, through the crate `tiff`. The image is turned as its orientation tag says;
 //! Pillow does so for this format only.
 
+use std::collections::HashSet;
 use std::io::Cursor;
 use std::mem;
 
@@ -25,6 +26,9 @@ pub struct Tiff<'a> {
 impl<'a> Tiff<'a> {
     /// Reads the first directory.
     pub fn open(bytes: &'a [u8]) -> Cause<Self> {
+        if has_a_tag_twice(bytes) {
+            return Err("the directory has a tag twice".into());
+        }
         let open = || -> TiffResult<Self> {
             let mut limits = Limits::default();
             // Compressed data is in memory already.
@@ -110,6 +114,25 @@ impl ImageFile for Tiff<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a tag stands in the first directory twice. Of two values the crate takes the last,
+/// libtiff, and so Pillow, the first.
+fn has_a_tag_twice(bytes: &[u8]) -> bool {
+    let number = |at: usize, len: usize| -> Option<usize> {
+        let digits = bytes.get(at..at.checked_add(len)?)?.iter().map(|&byte| usize::from(byte));
+        let add = |number: usize, digit: usize| number << 8 | digit;
+        Some(if bytes[0] == b'I' { digits.rev().fold(0, add) } else { digits.fold(0, add) })
+    };
+    // The sizes of an offset, of the number of entries and of an entry; BigTIFF has longer ones.
+    let (start, offset, count, entry) =
+        if number(2, 2) == Some(43) { (8, 8, 8, 20) } else { (4, 4, 2, 12) };
+    let Some(directory) = number(start, offset) else { return false };
+    let Some(entries) = number(directory, count) else { return false };
+    let mut seen = HashSet::new();
+    (0..entries)
+        .map_while(|index| number(directory + count + index * entry, 2))
+        .any(|tag| !seen.insert(tag))
 }
 
 /// Samples of 8 bits, as Pillow makes them: grey of 16 bits is clipped, colour of 16 bits keeps its
