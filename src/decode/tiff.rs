@@ -18,7 +18,7 @@ use crate::image::Image;
 /// How often the strips or tiles may have the file's bytes. Equal ones may share theirs.
 const MAX_SHARING: u64 = 64;
 
-/// The most strips or tiles: each takes up to 60 microseconds, however few pixels it has.
+/// The most strips or tiles: each costs microseconds, however few pixels it has.
 const MAX_CHUNKS: usize = 1 << 16;
 
 /// A TIFF whose first directory has been read.
@@ -96,7 +96,7 @@ impl<'a> Tiff<'a> {
         }
     }
 
-    /// Refuses a file whose strips or tiles are more work than its length and its image justify: they
+    /// Refuses a file whose strips or tiles are more work than its length and image justify: they
     /// may all be the same bytes, and tiles may be larger than the image.
     fn check_work(&mut self) -> Cause<()> {
         let (tag, chunk) = match self.decoder.get_chunk_type() {

@@ -212,7 +212,7 @@ impl Internals {
     }
 }
 
-/// Whether the codes of a file whose header has been read are Huffman's. False if that can't be told.
+/// Whether the codes of a file are Huffman's. Its header has been read. False if it can't be told.
 pub fn is_huffman(cinfo: &mut sys::jpeg_decompress_struct) -> bool {
     // SAFETY: the layout is known; libjpeg has set the field when it created the struct.
     KNOWN && unsafe { (*internals(cinfo)).arith_code == 0 }
