@@ -118,8 +118,8 @@ impl<'a> Tiff<'a> {
                 lengths.len()
             ));
         }
-        let total = lengths.iter().fold(0, |sum: u64, &length| sum.saturating_add(length));
         let length = self.decoder.inner().get_ref().len() as u64;
+        let total: u64 = lengths.iter().map(|&chunk| chunk.min(length)).sum();
         if total > length.saturating_mul(MAX_SHARING) {
             return Err(format!(
                 "its strips or tiles have {total} bytes in a file of {length}: they share too many"
