@@ -109,7 +109,7 @@ impl Decoder {
                 whole("PNG", || Png::open(bytes))?
             }
             [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => {
-                whole("TIFF", || Tiff::open(bytes))?
+                whole("TIFF", || Tiff::open(bytes, limits))?
             }
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => {
                 whole("WebP", || WebP::open(bytes, limits))?

@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use png::{BitDepth, ColorType, Decoder, Reader, Transformations};
+use png::{BitDepth, ColorType, DecodeOptions, Decoder, Reader, Transformations};
 
 use super::image_file::{Cause, ImageFile, check_ratio};
 use crate::image::Image;
@@ -20,7 +20,13 @@ impl<'a> Png<'a> {
     /// Reads the chunks before the pixels.
     pub fn open(bytes: &'a [u8]) -> Cause<Self> {
         let open = || {
-            let mut decoder = Decoder::new(Cursor::new(bytes));
+            let mut options = DecodeOptions::default();
+            // As Pillow: the checksum of the pixels is compared.
+            options.set_ignore_adler32(false);
+            // Pixels don't depend on these, which may unpack to megabytes.
+            options.set_ignore_text_chunk(true);
+            options.set_ignore_iccp_chunk(true);
+            let mut decoder = Decoder::new_with_options(Cursor::new(bytes), options);
             let indexed = decoder.read_header_info()?.color_type == ColorType::Indexed;
             // The crate panics if a palette's last colour is incomplete. Pillow ignores that
             // colour.

@@ -1,17 +1,25 @@
 //! TIFF, first page, through the crate `tiff`. The image is turned as its orientation tag says;
 //! Pillow does so for this format only.
 
+use std::collections::HashSet;
 use std::io::Cursor;
 use std::mem;
 
 use memchr::memmem;
-use tiff::decoder::{ChunkType, Decoder, Limits};
+use tiff::decoder::{self, ChunkType, Decoder};
 use tiff::tags::{SampleFormat, Tag};
 use tiff::{ColorType, TiffError, TiffResult};
 
 use super::cmyk::to_rgb;
 use super::image_file::{Cause, ImageFile};
+use super::limits::Limits;
 use crate::image::Image;
+
+/// How often the strips or tiles may have the file's bytes. Equal ones may share theirs.
+const MAX_SHARING: u64 = 64;
+
+/// The most strips or tiles: each costs microseconds, however few pixels it has.
+const MAX_CHUNKS: usize = 1 << 16;
 
 /// A TIFF whose first directory has been read.
 pub struct Tiff<'a> {
@@ -20,20 +28,24 @@ pub struct Tiff<'a> {
     height: u32,
     /// The tag's value, 1 to 8.
     orientation: Option<u32>,
+    max_pixels: u64,
 }
 
 impl<'a> Tiff<'a> {
     /// Reads the first directory.
-    pub fn open(bytes: &'a [u8]) -> Cause<Self> {
+    pub fn open(bytes: &'a [u8], limits: Limits) -> Cause<Self> {
+        if has_a_tag_twice(bytes) {
+            return Err("the directory has a tag twice".into());
+        }
         let open = || -> TiffResult<Self> {
-            let mut limits = Limits::default();
+            let mut buffers = decoder::Limits::default();
             // Compressed data is in memory already.
-            limits.intermediate_buffer_size = bytes.len();
-            let mut decoder = Decoder::new(Cursor::new(bytes))?.with_limits(limits);
+            buffers.intermediate_buffer_size = bytes.len();
+            let mut decoder = Decoder::new(Cursor::new(bytes))?.with_limits(buffers);
             let (width, height) = decoder.dimensions()?;
             let orientation = decoder.find_tag_unsigned(Tag::Orientation)?;
             let orientation = orientation.filter(|value| (1..=8).contains(value));
-            Ok(Self { decoder, width, height, orientation })
+            Ok(Self { decoder, width, height, orientation, max_pixels: limits.max_pixels })
         };
         open().map_err(cause)
     }
@@ -84,6 +96,38 @@ impl<'a> Tiff<'a> {
         }
     }
 
+    /// Refuses a file whose strips or tiles are more work than its length and image justify: they
+    /// may all be the same bytes, and tiles may be larger than the image.
+    fn check_work(&mut self) -> Cause<()> {
+        let (tag, chunk) = match self.decoder.get_chunk_type() {
+            ChunkType::Strip => (Tag::StripByteCounts, (1, 1)),
+            ChunkType::Tile => (Tag::TileByteCounts, self.decoder.chunk_dimensions()),
+        };
+        let filled =
+            |side: u32, chunk: u32| u64::from(side.div_ceil(chunk.max(1))) * u64::from(chunk);
+        let pixels = filled(self.width, chunk.0).saturating_mul(filled(self.height, chunk.1));
+        let max_pixels = self.max_pixels.max(Limits::default().max_pixels);
+        if pixels > max_pixels {
+            return Err(format!("its tiles have {pixels} pixels, more than {max_pixels}"));
+        }
+        let lengths = self.decoder.find_tag_unsigned_vec::<u64>(tag).map_err(cause)?;
+        let lengths = lengths.unwrap_or_default();
+        if lengths.len() > MAX_CHUNKS {
+            return Err(format!(
+                "it has {} strips or tiles, more than {MAX_CHUNKS}",
+                lengths.len()
+            ));
+        }
+        let length = self.decoder.inner().get_ref().len() as u64;
+        let total: u64 = lengths.iter().map(|&chunk| chunk.min(length)).sum();
+        if total > length.saturating_mul(MAX_SHARING) {
+            return Err(format!(
+                "its strips or tiles have {total} bytes in a file of {length}: they share too many"
+            ));
+        }
+        Ok(())
+    }
+
     fn tag(&mut self, tag: Tag, default: u32) -> Cause<u32> {
         Ok(self.decoder.find_tag_unsigned(tag).map_err(cause)?.unwrap_or(default))
     }
@@ -100,6 +144,7 @@ impl ImageFile for Tiff<'_> {
     fn read(mut self: Box<Self>, image: &mut Image) -> Cause<()> {
         let planar = self.tag(Tag::PlanarConfiguration, 1)? == 2;
         let color = self.color(planar)?;
+        self.check_work()?;
         let size = self.decoder.image_buffer_layout().map_err(cause)?.complete_len;
         let mut samples = vec![0; size];
         self.decoder.read_image_bytes(&mut samples).map_err(cause)?;
@@ -110,6 +155,25 @@ impl ImageFile for Tiff<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a tag stands in the first directory twice. Of two values the crate takes the last,
+/// libtiff, and so Pillow, the first.
+fn has_a_tag_twice(bytes: &[u8]) -> bool {
+    let number = |at: usize, len: usize| -> Option<usize> {
+        let digits = bytes.get(at..at.checked_add(len)?)?.iter().map(|&byte| usize::from(byte));
+        let add = |number: usize, digit: usize| number << 8 | digit;
+        Some(if bytes[0] == b'I' { digits.rev().fold(0, add) } else { digits.fold(0, add) })
+    };
+    // The sizes of an offset, of the number of entries and of an entry; BigTIFF has longer ones.
+    let (start, offset, count, entry) =
+        if number(2, 2) == Some(43) { (8, 8, 8, 20) } else { (4, 4, 2, 12) };
+    let Some(directory) = number(start, offset) else { return false };
+    let Some(entries) = number(directory, count) else { return false };
+    let mut seen = HashSet::new();
+    (0..entries)
+        .map_while(|index| number(directory + count + index * entry, 2))
+        .any(|tag| !seen.insert(tag))
 }
 
 /// Samples of 8 bits, as Pillow makes them: grey of 16 bits is clipped, colour of 16 bits keeps its

@@ -27,6 +27,9 @@ struct Canvas {
 impl<'a> WebP<'a> {
     /// Reads the header.
     pub fn open(bytes: &'a [u8], limits: Limits) -> Cause<Self> {
+        if !is_complete(bytes) {
+            return Err("the file is truncated, or lengths in it are wrong".into());
+        }
         let (canvas, still) = if is_animated(bytes) {
             let frame = first_frame(bytes);
             let (canvas, still) = frame.ok_or("it has no frame")?;
@@ -83,6 +86,23 @@ impl ImageFile for WebP<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether the chunks, each of an even length, fill the RIFF container and the container is in the
+/// file. libwebp, and so Pillow, reads no other file; what follows the container is ignored.
+fn is_complete(bytes: &[u8]) -> bool {
+    const HEADER: usize = 8;
+    let Some(length) = bytes.get(4..8).and_then(|length| length.try_into().ok()) else {
+        return false;
+    };
+    let end = (u32::from_le_bytes(length) as usize).saturating_add(HEADER);
+    let mut at = HEADER + b"WEBP".len();
+    while at < end {
+        let Some(&[_, _, _, _, a, b, c, d]) = bytes.get(at..at + HEADER) else { return false };
+        let length = u32::from_le_bytes([a, b, c, d]) as usize;
+        at = at.saturating_add(HEADER + length.saturating_add(length % 2));
+    }
+    at == end && end <= bytes.len()
 }
 
 fn is_animated(bytes: &[u8]) -> bool {

@@ -16,6 +16,7 @@ mod by_samples;
 use super::cmyk::inverted_to_rgb;
 use super::coefficients::Coefficients;
 use super::huffman::Huffman;
+use super::image_file::check_ratio;
 use super::libjpeg::{Decompression, Decompressor, LibjpegError, OnEnd};
 #[cfg(target_arch = "x86_64")]
 use super::samples;
@@ -103,6 +104,9 @@ impl Jpeg<'_> {
 
     /// As [`super::Opened::read`].
     pub fn read(mut self, parts: &[Rect], image: &mut Image) -> Result<Rect> {
+        // With an end marker too early, Pillow would make the rest of the image up.
+        check_ratio(self.file.length(), self.file.least_bits(), u64::from(u8::BITS))
+            .map_err(|cause| Error::decode("JPEG", cause))?;
         let mut decoded = self.attempt(parts, image, self.entropy);
         if self.file.coefficients_failed() {
             self.file.reopen(OnEnd::EndImage).map_err(failed)?;

@@ -212,6 +212,12 @@ impl Internals {
     }
 }
 
+/// Whether the codes of a file are Huffman's. Its header has been read. False if it can't be told.
+pub fn is_huffman(cinfo: &mut sys::jpeg_decompress_struct) -> bool {
+    // SAFETY: the layout is known; libjpeg has set the field when it created the struct.
+    KNOWN && unsafe { (*internals(cinfo)).arith_code == 0 }
+}
+
 fn internals(cinfo: &mut sys::jpeg_decompress_struct) -> *mut Internals {
     (&raw mut *cinfo).cast::<u8>().wrapping_add(START).cast()
 }

@@ -12,6 +12,7 @@
 //! After `start`, a source of coefficients can take the place of libjpeg's entropy decoder
 //! ([`entropy`]). The type parameter of both types says which.
 
+mod bounds;
 #[cfg(target_arch = "x86_64")]
 mod colours;
 mod entropy;
@@ -23,6 +24,7 @@ use std::{fmt, mem, ptr};
 use memchr::memmem;
 use mozjpeg_sys as sys;
 
+use self::bounds::Progress;
 #[cfg(target_arch = "x86_64")]
 pub use self::colours::Colours;
 use self::entropy::Hook;
@@ -32,10 +34,6 @@ use super::coefficients::Coefficients;
 const HEADER_OK: c_int = 1;
 
 const END_OF_IMAGE: [u8; 2] = [0xFF, 0xD9];
-
-/// More scans than any encoder writes. Without a limit a file of a few kilobytes could ask for
-/// thousands of passes over a huge image.
-const MAX_SCANS: c_int = 1000;
 
 /// Why a file could not be decoded, in libjpeg's words.
 #[derive(Debug)]
@@ -89,7 +87,7 @@ pub struct Decompressor<S> {
     cinfo: Box<sys::jpeg_decompress_struct>,
     _error: Box<sys::jpeg_error_mgr>,
     source: Box<SourceManager>,
-    progress: Box<sys::jpeg_progress_mgr>,
+    progress: Box<Progress>,
     hook: Box<Hook<S>>,
 }
 
@@ -114,16 +112,16 @@ impl<S: Coefficients> Decompressor<S> {
     pub fn new(coefficients: S) -> Self {
         // SAFETY: these are C structs of integers, floats, nullable pointers and callbacks, for all
         // of which zero is a valid value; libjpeg fills them.
-        let (mut cinfo, mut error, mut progress): (
+        let (mut cinfo, mut error, progress): (
             Box<sys::jpeg_decompress_struct>,
             Box<sys::jpeg_error_mgr>,
-            Box<sys::jpeg_progress_mgr>,
-        ) = unsafe { (Box::new(mem::zeroed()), Box::new(mem::zeroed()), Box::new(mem::zeroed())) };
+            sys::jpeg_progress_mgr,
+        ) = unsafe { (Box::new(mem::zeroed()), Box::new(mem::zeroed()), mem::zeroed()) };
         // SAFETY: `error` is a live error manager.
         unsafe { sys::jpeg_std_error(&mut error) };
         error.error_exit = Some(error_exit);
         error.emit_message = Some(emit_message);
-        progress.progress_monitor = Some(progress_monitor);
+        let progress = Box::new(Progress::new(progress));
         cinfo.common.err = &raw mut *error;
         let manager = sys::jpeg_source_mgr {
             next_input_byte: ptr::null(),
@@ -173,7 +171,7 @@ impl<S: Coefficients> Decompression<'_, S> {
         // before has been destroyed.
         guard(|| unsafe { sys::jpeg_create_decompress(&raw mut **cinfo) })?;
         cinfo.src = (&raw mut **source).cast();
-        cinfo.common.progress = &raw mut **progress;
+        cinfo.common.progress = (&raw mut **progress).cast();
         // SAFETY: the source reads `self.bytes`, which stay borrowed.
         let found = guard(|| unsafe { sys::jpeg_read_header(cinfo, 1) })?;
         if found != HEADER_OK {
@@ -210,6 +208,8 @@ impl<S: Coefficients> Decompression<'_, S> {
 
     /// Begins decoding. If the file has several scans, this reads them all.
     pub fn start(&mut self) -> Result<()> {
+        let (height, width) = self.shape();
+        self.context.progress.start(u64::from(height) * u64::from(width));
         let cinfo = &mut *self.context.cinfo;
         // SAFETY: the header has been read, and the source's bytes are borrowed by `self`.
         let started = guard(|| unsafe { sys::jpeg_start_decompress(cinfo) })?;
@@ -355,15 +355,6 @@ unsafe extern "C-unwind" fn error_exit(cinfo: &mut sys::jpeg_common_struct) {
 unsafe extern "C-unwind" fn emit_message(_: &mut sys::jpeg_common_struct, _level: c_int) {}
 
 unsafe extern "C-unwind" fn no_op(_: &mut sys::jpeg_decompress_struct) {}
-
-unsafe extern "C-unwind" fn progress_monitor(cinfo: &mut sys::jpeg_common_struct) {
-    let cinfo: *mut sys::jpeg_common_struct = cinfo;
-    // SAFETY: this monitor is only ever given to decompressors, which begin with the common struct.
-    let scans = unsafe { (*cinfo.cast::<sys::jpeg_decompress_struct>()).input_scan_number };
-    if scans > MAX_SCANS {
-        resume_unwind(Box::new(LibjpegError(format!("more than {MAX_SCANS} scans"))));
-    }
-}
 
 unsafe extern "C-unwind" fn fill_input_buffer(cinfo: &mut sys::jpeg_decompress_struct) -> c_int {
     // SAFETY: `src` was set by `open` to a `SourceManager`, which begins with libjpeg's struct.
