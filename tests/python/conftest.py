@@ -111,7 +111,7 @@ def disk_of(tmp_path):
     disks = []
 
     def make(size):
-        disk = tmp_path / f"disk{len(disks)}"
+        disk = tmp_path / f"{len(disks)}-disk"
         disk.mkdir()
         mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
         can_mount = sys.platform == "linux" and os.geteuid() == 0

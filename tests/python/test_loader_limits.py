@@ -31,7 +31,7 @@ class Paths:
         return self.samples[index]
 
 folder = ImageFolder(sys.argv[1])
-views = TwoView(View(16))
+views = TwoView(View(16, scale=(0.99, 1)))
 
 def same(one, other):
     return all(torch.equal(a, c) and torch.equal(b, d) for (a, b), (c, d) in zip(one, other))

@@ -63,9 +63,9 @@ def _save(checkpoint: dict[str, Any], target: Path) -> None:
         with open(part, "wb") as file:  # torch's own errors don't name the cause
             torch.save(checkpoint, file)
         os.replace(part, target)
-    except RuntimeError as error:
-        # torch writes the archive's end even after an error, and fails there again.
-        cause = error.__context__
+    except (OSError, RuntimeError) as error:
+        # torch writes the archive's end even after an OSError, and fails there again.
+        cause = error if isinstance(error, OSError) else error.__context__
         if isinstance(cause, OSError):
             raise OSError(cause.errno, cause.strerror, str(target)) from error
         raise
