@@ -58,6 +58,15 @@ pub enum Error {
         /// What the system said.
         cause: String,
     },
+    /// The system gives no more memory. The sample may not be to blame.
+    #[error(
+        "no memory for {bytes} more bytes; use fewer threads or workers, lower max_pixels, or \
+         raise the limit on memory (ulimit -v, the container's)"
+    )]
+    Memory {
+        /// How many were wanted.
+        bytes: usize,
+    },
     /// An argument has an invalid value.
     #[error("{0}")]
     Argument(String),
@@ -84,9 +93,12 @@ impl Error {
         Self::At { place: place.into(), source: Box::new(self) }
     }
 
-    /// A panic that was caught.
+    /// What unwound the stack: a panic, or [`NoMemory`].
     pub(crate) fn panic(payload: &(dyn Any + Send)) -> Self {
-        Self::Panic(panic_text(payload))
+        match payload.downcast_ref() {
+            Some(&NoMemory(bytes)) => Self::Memory { bytes },
+            None => Self::Panic(panic_text(payload)),
+        }
     }
 
     /// A decoding failure of `format`.
@@ -94,6 +106,9 @@ impl Error {
         Self::Decode { format, cause: cause.to_string() }
     }
 }
+
+/// Unwinds the stack where an image gets no memory of so many bytes. Rust would end the process.
+pub(crate) struct NoMemory(pub usize);
 
 /// What a panic said.
 pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from typing import Literal
 
@@ -11,6 +12,9 @@ _logger = logging.getLogger("tied_augment.loader")
 
 OnError = Literal["raise", "skip"]
 
+# The process or the system has run out of something. The sample may be good.
+_RAN_OUT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
 # One bad file is an accident. Many in a row mean that a disk is missing.
 MOST_IN_A_ROW = 20
 
@@ -19,7 +23,8 @@ class Skips:
     """Raises the errors of samples, or counts and logs them, so that the next sample is taken.
 
     Only OSErrors are skipped, which include all errors in decoding. Other errors are defects of the
-    code. timm's ``ImageDataset`` skips likewise.
+    code. timm's ``ImageDataset`` skips likewise. An OSError that says that the process has run out
+    of file descriptors or memory is raised as well, as good samples would be lost.
 
     Args:
         on_error: ``'raise'`` or ``'skip'``.
@@ -49,7 +54,8 @@ class Skips:
             Exception: `error`, if it is not to be skipped.
             RuntimeError: too many in a row.
         """
-        if self.on_error == "raise" or not isinstance(error, OSError):
+        skipped = isinstance(error, OSError) and error.errno not in _RAN_OUT
+        if self.on_error == "raise" or not skipped:
             raise error
         self.count += 1
         _logger.warning("Skipped sample %d: %s", index, error)

@@ -39,7 +39,21 @@ fn came_slowly(bytes: usize, time: Duration) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::super::format::Format;
+    use super::super::job::{Job, OwnedSample};
+    use super::super::memory::Memory;
+    use super::super::queue::{DISTANCE, Queue};
     use super::*;
+    use crate::batch::Pipeline;
+    use crate::plan::{Crop, Shared, ViewSpec};
+    use crate::policy::Augment;
+    use crate::resize::Filter;
+    use crate::rng::Key;
+    use crate::source::OwnedSource;
 
     #[test]
     fn files_are_announced_for_a_while_after_a_slow_one() {
@@ -55,5 +69,49 @@ mod tests {
         assert!(!ahead.is_wanted());
         ahead.note(10_000_000, slow);
         assert!(!ahead.is_wanted(), "a large file takes longer");
+    }
+
+    /// A batch of files that are named after their numbers.
+    fn job(numbers: Range<usize>) -> Job {
+        let view = ViewSpec {
+            size: (1, 1),
+            crop: Crop::RandomResized { scale: (0.08, 1.0), ratio: (0.75, 4.0 / 3.0) },
+            interpolation: vec![Filter::Bicubic],
+            hflip: 0.0,
+            vflip: 0.0,
+            augment: Augment::default(),
+        };
+        let sample = |number: usize| OwnedSample {
+            source: OwnedSource::Path(Path::new(&number.to_string()).into()),
+            key: Key { seed: 0, epoch: 0, index: number as u64, view: 0 },
+        };
+        Job {
+            pipeline: Arc::new(Pipeline::new(vec![view], Shared::Nothing).unwrap()),
+            format: Arc::new(Format::PLAIN),
+            out: Memory::from(vec![0; 3 * numbers.len()]),
+            samples: numbers.map(sample).collect(),
+        }
+    }
+
+    fn number(source: &OwnedSource) -> usize {
+        source.as_source().name().unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn each_sample_is_announced_once_and_not_too_far_ahead() {
+        let queue = Queue::default();
+        queue.add(job(0..70));
+        let mut announced = Vec::new();
+        for taken in 0..100 {
+            if taken == 50 {
+                queue.add(job(70..100));
+            }
+            let (task, coming) = queue.take_task(taken >= 3).unwrap();
+            assert_eq!(number(&task.sample.source), taken);
+            let coming: Vec<_> = coming.iter().flatten().map(number).collect();
+            assert!(coming.iter().all(|&next| taken < next && next <= taken + DISTANCE));
+            announced.extend(coming);
+        }
+        assert_eq!(announced, (4..100).collect::<Vec<_>>());
     }
 }

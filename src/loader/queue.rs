@@ -1,13 +1,14 @@
 //! The queue between the consumer and the threads: samples to be made, and the batches under way.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::format::Format;
 use super::job::{Failure, Job, OwnedSample, Replacement};
 use super::memory::Memory;
+use super::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, PoisonError};
 use crate::batch::Pipeline;
 use crate::source::OwnedSource;
 
@@ -63,7 +64,7 @@ pub struct Queue {
     state: Mutex<State>,
     /// Signalled when there is a sample to make, and when the queue is closed.
     work: Condvar,
-    /// Signalled when a batch is finished.
+    /// Signalled when a batch is finished, or had no samples from the start.
     done: Condvar,
     images: AtomicU64,
     busy_nanos: AtomicU64,
@@ -92,7 +93,7 @@ impl State {
 /// How many samples ahead files are announced. With up to 16 threads, a disk or a server then has
 /// the time of two samples, about two milliseconds. More would only take more of the system's
 /// memory.
-const DISTANCE: usize = 32;
+pub const DISTANCE: usize = 32;
 
 /// The consumer's side.
 impl Queue {
@@ -108,19 +109,29 @@ impl Queue {
         state.tasks.extend(tasks);
         state.batches.push_back(batch);
         drop(state);
-        self.work.notify_all();
+        self.signal(len);
     }
 
     /// Adds samples of a finished batch before all others.
     pub fn add_again(&self, batch: Arc<Batch>, replacements: Vec<Replacement>) {
+        let len = replacements.len();
         let mut state = lock(&self.state);
-        batch.remaining.store(replacements.len(), Ordering::Release);
+        batch.remaining.store(len, Ordering::Release);
         for Replacement { position, sample } in replacements.into_iter().rev() {
             state.tasks.push_front(Task { batch: Arc::clone(&batch), position, sample });
         }
         state.batches.push_front(batch);
         drop(state);
+        self.signal(len);
+    }
+
+    /// Wakes those who wait for a batch of `len` new samples.
+    fn signal(&self, len: usize) {
         self.work.notify_all();
+        if len == 0 {
+            // No thread will finish it.
+            self.done.notify_all();
+        }
     }
 
     /// Waits until the oldest batch is finished and takes it; `None` if that takes too long.
@@ -196,59 +207,4 @@ impl Queue {
 /// Locks, even after a panic: no code under these locks can panic halfway through a change.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-    use crate::plan::{Crop, Shared, ViewSpec};
-    use crate::policy::Augment;
-    use crate::resize::Filter;
-    use crate::rng::Key;
-
-    /// A batch of files that are named after their numbers.
-    fn job(numbers: std::ops::Range<usize>) -> Job {
-        let view = ViewSpec {
-            size: (1, 1),
-            crop: Crop::RandomResized { scale: (0.08, 1.0), ratio: (0.75, 4.0 / 3.0) },
-            interpolation: vec![Filter::Bicubic],
-            hflip: 0.0,
-            vflip: 0.0,
-            augment: Augment::default(),
-        };
-        let sample = |number: usize| OwnedSample {
-            source: OwnedSource::Path(Path::new(&number.to_string()).into()),
-            key: Key { seed: 0, epoch: 0, index: number as u64, view: 0 },
-        };
-        Job {
-            pipeline: Arc::new(Pipeline::new(vec![view], Shared::Nothing).unwrap()),
-            format: Arc::new(Format::PLAIN),
-            out: Memory::from(vec![0; 3 * numbers.len()]),
-            samples: numbers.map(sample).collect(),
-        }
-    }
-
-    fn number(source: &OwnedSource) -> usize {
-        source.as_source().name().unwrap().parse().unwrap()
-    }
-
-    #[test]
-    fn each_sample_is_announced_once_and_not_too_far_ahead() {
-        let queue = Queue::default();
-        queue.add(job(0..70));
-        let mut announced = Vec::new();
-        for taken in 0..100 {
-            if taken == 50 {
-                queue.add(job(70..100));
-            }
-            let (task, coming) = queue.take_task(taken >= 3).unwrap();
-            assert_eq!(number(&task.sample.source), taken);
-            let coming: Vec<_> = coming.iter().flatten().map(number).collect();
-            assert!(coming.iter().all(|&next| taken < next && next <= taken + DISTANCE));
-            announced.extend(coming);
-        }
-        assert_eq!(announced, (4..100).collect::<Vec<_>>());
-    }
 }

@@ -1,16 +1,15 @@
 //! What a thread of the loader does: one sample of one batch at a time.
 
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::ahead::Ahead;
-use super::job::{Failure, OwnedSample};
 use super::queue::{Batch, Queue, Task};
+use super::serve::{Work, by_index, serve};
 use crate::batch::Sample;
 use crate::error::{Error, Result};
 use crate::pool::Pool;
-use crate::source::{OwnedSource, Source};
+use crate::source::Source;
 use crate::workspaces::{KEPT_BYTES, Workspaces};
 
 /// Batches of at least this many bytes are converted with streaming stores. On a machine with large
@@ -31,27 +30,21 @@ struct Kept {
 
 /// Works on the tasks of `queue` until it is closed.
 pub fn run(queue: &Queue) {
-    let mut kept = Kept::default();
-    while let Some((task, coming)) = queue.take_task(kept.ahead.is_wanted()) {
-        let since = Instant::now();
-        coming.iter().flatten().for_each(OwnedSource::announce);
-        let work = || make(&task, &mut kept);
-        let result = catch_unwind(AssertUnwindSafe(work))
-            .unwrap_or_else(|payload| Err(Error::panic(&*payload).at(by_index(&task.sample))));
-        let Task { batch, position, sample } = task;
-        let failure = result.err().map(|error| Failure { position, error });
-        // Before the batch is finished, since the consumer may want the sample's memory back.
-        drop((sample, coming));
-        queue.finish(&batch, failure, since);
-        if kept.file.capacity() > KEPT_BYTES {
-            kept.file = Vec::new();
-        }
-    }
+    serve(queue, &mut Kept::default());
 }
 
-/// How errors name a sample that comes from no file.
-fn by_index(sample: &OwnedSample) -> String {
-    format!("the sample with index {}", sample.key.index)
+impl Work for Kept {
+    fn is_announcing(&self) -> bool {
+        self.ahead.is_wanted()
+    }
+
+    fn make(&mut self, task: &Task) -> Result<()> {
+        let result = make(task, self);
+        if self.file.capacity() > KEPT_BYTES {
+            self.file = Vec::new();
+        }
+        result
+    }
 }
 
 /// Makes the views of one sample.

@@ -3,7 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyMemoryError, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::error::{Error, Result};
@@ -29,16 +29,33 @@ pub fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T> + Send
 pub fn to_python(error: Error) -> PyErr {
     let message = error.to_string();
     match innermost(error) {
+        Error::Io(cause) if ran_out(&cause) => {
+            let remedy = "close files, or raise the limit on open files (ulimit -n)";
+            PyOSError::new_err((cause.raw_os_error(), format!("{message}; {remedy}")))
+        }
         // As an io::Error, so that Python sees FileNotFoundError, PermissionError, ...
         Error::Io(cause) => std::io::Error::new(cause.kind(), message).into(),
         Error::Unidentified(_)
         | Error::Decode { .. }
         | Error::TooLarge { .. }
         | Error::Sides(_) => DecodeError::new_err(message),
+        Error::Memory { .. } => PyMemoryError::new_err(message),
         Error::Argument(_) => PyValueError::new_err(message),
         Error::Threads { .. } | Error::Panic(_) | Error::At { .. } => {
             PyRuntimeError::new_err(message)
         }
+    }
+}
+
+/// Whether the process or the system has no file descriptor left. The `errno` tells Python, which
+/// must not take the sample for a bad one.
+fn ran_out(error: &std::io::Error) -> bool {
+    #[cfg(unix)]
+    return matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
+    #[cfg(not(unix))]
+    {
+        let _ = error;
+        false
     }
 }
 

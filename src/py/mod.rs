@@ -44,7 +44,9 @@ fn quiet_decoders() {
     }));
 }
 
-#[pymodule]
+// PyO3 would declare that the module is safe without a GIL. Nobody has tested that yet, so a
+// free-threaded Python turns its GIL on when it imports this.
+#[pymodule(gil_used = true)]
 mod _core {
     use pyo3::prelude::*;
 

@@ -1,6 +1,8 @@
 """Fixtures that several test files need: photographs, and folders of them."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 # For small tensors, OpenMP's threads spend most of their time waiting for one another. This must be
@@ -101,3 +103,23 @@ def train_folder(tmp_path_factory, photos):
     for split, count in (("train", 32), ("validation", 8)):
         write_jpegs(root / split, parts, count, 4, 100, rng)
     return root
+
+
+@pytest.fixture
+def disk_of(tmp_path):
+    """A function: a size such as "16k" to a folder on a disk of that size."""
+    disks = []
+
+    def make(size):
+        disk = tmp_path / f"{len(disks)}-disk"
+        disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
+        can_mount = sys.platform == "linux" and os.geteuid() == 0
+        if not can_mount or subprocess.run(mount, capture_output=True).returncode != 0:
+            pytest.skip("mounting a small disk is not allowed here")
+        disks.append(disk)
+        return disk
+
+    yield make
+    for disk in disks:
+        subprocess.run(["umount", str(disk)], check=True)

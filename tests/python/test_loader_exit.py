@@ -203,3 +203,71 @@ def test_a_killed_consumer_leaves_no_process(image_folder):
     process.kill()
     assert process.wait(10) == -signal.SIGKILL
     process.communicate()
+
+
+@pytest.mark.parametrize("handled", [False, True])
+def test_sigterm_while_waiting(image_folder, handled):
+    """As a cluster's scheduler sends it. A handler of Python's own gets to run."""
+    code = """
+    import signal
+    if sys.argv[2] == "True":
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+    iterations = [iter(TiedLoader(make(1 << 18, 0.2), TwoView(View(8)), 1 << 17))
+                  for make in (native, Paths)]
+    print("waits", flush=True)
+    next(iterations[1])
+    """
+    process = run(PRELUDE + code, str(image_folder), str(handled))
+    assert process.stdout.readline() == "waits\n"
+    time.sleep(0.3)
+    process.terminate()
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (7 if handled else -signal.SIGTERM, "", "")
+
+
+def test_os_exit_in_mid_epoch(image_folder):
+    code = """
+    keep = [iter(TiedLoader(make(1 << 16), TwoView(View(64)), 64)) for make in (native, Paths)]
+    batches = [next(iteration) for iteration in keep]
+    os._exit(7)
+    """
+    process = run(PRELUDE + code, str(image_folder))
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (7, "", "")
+
+
+def test_exec_in_mid_epoch(image_folder):
+    """The new program has no thread of the loader's, and no file that it had open."""
+    code = """
+    keep = [iter(TiedLoader(make(1 << 16), TwoView(View(64)), 64)) for make in (native, Paths)]
+    batches = [next(iteration) for iteration in keep]
+    new = (
+        "import os; links = [os.readlink(f'/proc/self/fd/{n}') for n in range(200)"
+        " if os.path.exists(f'/proc/self/fd/{n}')];"
+        "print(len(os.listdir('/proc/self/task')), [link for link in links if '.jpg' in link])"
+    )
+    os.execv(sys.executable, [sys.executable, "-c", new])
+    """
+    process = run(PRELUDE + code, str(image_folder))
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, "1 []\n", "")
+
+
+def test_spawn_in_mid_epoch(image_folder):
+    """A loader goes to a spawned process as it is: both make the epoch that comes next."""
+    code = """
+    import multiprocessing
+    from torchvision.datasets import ImageFolder
+    loader = TiedLoader(ImageFolder(sys.argv[1]), TwoView(View(16)), 4, shuffle=True)
+    iteration = iter(loader)
+    first = next(iteration)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        there = pool.apply(list, (loader,))
+    rest = list(iteration)
+    here = list(loader)
+    same = [(a == b).all().item() for one in zip(there, here) for a, b in zip(*one)]
+    print(same == [True] * 6, len(rest))
+    """
+    process = run(PRELUDE + code, str(image_folder))
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, "True 2\n", "")

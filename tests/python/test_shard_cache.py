@@ -205,19 +205,8 @@ def test_workers_share_a_cache(shards, tmp_path, reads):
     assert not reads
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A folder on a disk of 16 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("mounting a small disk is not allowed here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def test_a_full_disk_does_not_end_the_run(shards, small_disk, caplog):
+def test_a_full_disk_does_not_end_the_run(shards, disk_of, caplog):
+    small_disk = disk_of("16k")
     assert size_of(shards) > 16384
     dataset = cached(shards, small_disk, COUNT)
     with caplog.at_level(logging.WARNING, "tied_augment.loader"):

@@ -40,6 +40,11 @@ def limit():
     # Memory for some ten more threads.
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + (30 << 20), -1))
+
+def no_more_processes():
+    if os.geteuid() == 0:  # which has no limit
+        os.setuid(65534)
+    resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
 """
 
 # The most threads of a call, and of all pools that are kept.
@@ -132,8 +137,9 @@ print(settled(0))
     [
         ("limit()\ntwo.batch([image] * 2000, indices(2000), threads=2000)", MOST),
         (f"{LOADER}\nlimit()\nnext(iter(loader(2000)))", 2000),
+        ("no_more_processes()\ntwo.batch([image] * 4, indices(4), threads=8)", 8),
     ],
-    ids=["batch", "loader"],
+    ids=["batch", "loader", "processes"],
 )
 def test_where_the_system_starts_none_no_sample_is_blamed(code: str, wanted: int) -> None:
     said = run(code, fails=True)
@@ -142,16 +148,7 @@ def test_where_the_system_starts_none_no_sample_is_blamed(code: str, wanted: int
 
 
 def test_where_the_system_starts_no_thread_for_the_data_set() -> None:
-    code = """
-import threading
-
-def start(thread):
-    raise RuntimeError("can't start new thread")
-
-threading.Thread.start = start
-next(iter(loader(4)))
-"""
-    said = run(LOADER + code, fails=True)
+    said = run(f"{LOADER}\nno_more_processes()\nnext(iter(loader(4)))", fails=True)
     assert said.startswith(
         "RuntimeError: cannot start the thread that calls the data set: can't st"
     )

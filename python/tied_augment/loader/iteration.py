@@ -8,6 +8,8 @@ and the next one is begun.
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 import weakref
 from collections import deque
@@ -31,7 +33,8 @@ _NAP = 0.1
 class Iteration(Iterator[Any]):
     """The batches of one epoch, in order.
 
-    Dropped, closed, exhausted, or when the interpreter exits, it ends its threads.
+    Dropped, closed, exhausted, or when the interpreter exits, it ends its threads. Several threads
+    may take batches from it; each batch goes to one of them.
 
     Args:
         core: the core's threads.
@@ -65,6 +68,8 @@ class Iteration(Iterator[Any]):
         self._lost = 0
         self._delivered_at: float | None = None
         self._closed = False
+        self._turn = threading.RLock()
+        self._process = os.getpid()
         self._close = weakref.finalize(self, _close, core, feed)
         try:
             self._begin_batches()
@@ -74,7 +79,15 @@ class Iteration(Iterator[Any]):
 
     def __next__(self) -> Any:
         with INSIDE:
-            return self._next()
+            # Of several threads each gets batches of its own.
+            while not self._turn.acquire(timeout=_NAP):
+                INSIDE.check()
+                if os.getpid() != self._process:
+                    self._core.ready()  # raises: the thread whose turn it is stayed in the parent
+            try:
+                return self._next()
+            finally:
+                self._turn.release()
 
     def _next(self) -> Any:
         if not self._close.alive:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from argparse import Namespace
 from contextlib import nullcontext
@@ -51,9 +52,25 @@ def plain_checkpoint(source: str | PathLike[str], target: str | PathLike[str]) -
             left_out += 1
     if not left_out:
         raise ValueError(f"{source} has no keys of --split-bn: it is plain already, use it as is")
-    with open(target, "wb") as file:  # torch's own errors don't name the cause
-        torch.save(checkpoint, file)
+    _save(checkpoint, target)
     return left_out
+
+
+def _save(checkpoint: dict[str, Any], target: Path) -> None:
+    """Write a file as a whole or not at all."""
+    part = target.with_name(f"{target.name}.part")
+    try:
+        with open(part, "wb") as file:  # torch's own errors don't name the cause
+            torch.save(checkpoint, file)
+        os.replace(part, target)
+    except (OSError, RuntimeError) as error:
+        # torch writes the archive's end even after an OSError, and fails there again.
+        cause = error if isinstance(error, OSError) else error.__context__
+        if isinstance(cause, OSError):
+            raise OSError(cause.errno, cause.strerror, str(target)) from error
+        raise
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _loaded(path: Path) -> Any:

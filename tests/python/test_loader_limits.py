@@ -1,0 +1,112 @@
+"""What TiedLoader says when the process runs out of file descriptors or memory.
+
+The samples are not to blame, so ``on_error="skip"`` must not take others in their places.
+"""
+
+import errno
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from PIL import Image
+
+if sys.platform != "linux":
+    pytest.skip("the limits of other systems differ", allow_module_level=True)
+
+PRELUDE = """
+import resource, sys
+from pathlib import Path
+import torch
+from torchvision.datasets import ImageFolder
+from tied_augment import TiedDataset, TiedLoader, TwoView, View
+
+class Paths:
+    def __init__(self, folder):
+        self.samples = folder.samples
+    def __len__(self):
+        return len(self.samples)
+    def __getitem__(self, index):
+        return self.samples[index]
+
+folder = ImageFolder(sys.argv[1])
+views = TwoView(View(16, scale=(0.99, 1)))
+
+def same(one, other):
+    return all(torch.equal(a, c) and torch.equal(b, d) for (a, b), (c, d) in zip(one, other))
+"""
+
+
+def run(code, *arguments):
+    """What ``code`` prints, line by line, in a process of its own."""
+    command = [sys.executable, "-c", PRELUDE + textwrap.dedent(code), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+def test_no_descriptor_is_left(image_folder):
+    code = """
+    def attempt(read):
+        held = []
+        try:
+            while True:
+                held.append(open("/dev/null"))
+        except OSError:
+            pass
+        try:
+            read()
+            error = None
+        except OSError as raised:
+            error = raised
+        for file in held:
+            file.close()
+        print(error.errno, error)
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80))
+    for source in (folder, Paths(folder)):
+        for on_error in ("raise", "skip"):
+            loader = TiedLoader(source, views, 4, on_error=on_error)
+            before = list(loader)
+            loader.set_epoch(0)
+            attempt(lambda: list(loader))
+            assert loader.skipped == 0
+            loader.set_epoch(0)
+            assert same(before, list(loader))
+    dataset = TiedDataset(folder, views, on_error="skip")
+    attempt(lambda: dataset[0])
+    """
+    lines = run(code, image_folder)
+    assert len(lines) == 5
+    for line in lines:
+        assert line.startswith(f"{errno.EMFILE} ")
+        assert ".jpg: cannot read the file: " in line
+        assert "Too many open files" in line
+        assert line.endswith("close files, or raise the limit on open files (ulimit -n)")
+
+
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_no_memory_is_left_for_an_image(tmp_path, on_error):
+    folder = tmp_path / "class"
+    folder.mkdir()
+    sides = [16, 16, 5000, 16]
+    for number, side in enumerate(sides):
+        Image.fromarray(np.full((side, side, 3), 90, np.uint8)).save(folder / f"{number}.jpg")
+    code = """
+    loader = TiedLoader(folder, views, 1, threads=1, prefetch=1, on_error=sys.argv[2])
+    iteration = iter(loader)
+    next(iteration)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (40 << 20), -1))
+    try:
+        list(iteration)
+    except MemoryError as error:
+        print(error)
+    print(loader.skipped)
+    resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+    print(len(list(loader)))
+    """
+    said, skipped, after = run(code, tmp_path, on_error)
+    assert said.startswith(f"{folder / '2.jpg'}: no memory for 75000000 more bytes; use fewer")
+    assert (skipped, after) == ("0", "4")
