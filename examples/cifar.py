@@ -12,23 +12,25 @@ to be tuned: experiments.txt there tries 1 to 64 on 4,000 images of CIFAR-10, in
 """
 
 import argparse
-import contextlib
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 from torchvision import datasets
 
 from tied_augment import ArrayDataset, Normalize, TiedLoader, TiedLoss, TiedModel, TwoView, View
 
+# Images ``(N, 32, 32, 3)`` and their classes.
+Labelled = tuple[NDArray[np.uint8], list[int]]
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
 
 class Block(nn.Module):
     """Two 3 x 3 convolutions, each after BatchNorm and ReLU, and the way around them."""
 
-    def __init__(self, inputs, outputs, stride):
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.BatchNorm2d(inputs), nn.BatchNorm2d(outputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
@@ -36,34 +38,35 @@ class Block(nn.Module):
         changes = inputs != outputs
         self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if changes else None
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         out = F.relu(self.norm1(x))
         around = x if self.shortcut is None else self.shortcut(out)
-        out = self.conv1(out)
-        return around + self.conv2(F.relu(self.norm2(out)))
+        out = self.conv2(F.relu(self.norm2(self.conv1(out))))
+        return torch.add(around, out)
 
 
-class WideResNet(nn.Sequential):
+def wide_resnet(depth: int, width: int, num_classes: int) -> nn.Sequential:
     """WRN-depth-width (Zagoruyko and Komodakis 2016) for images of 32 x 32; depth = 6 n + 4."""
+    channels = 16
+    layers: list[nn.Module] = [nn.Conv2d(3, channels, 3, 1, 1, bias=False)]
+    for stage, stride in enumerate((1, 2, 2)):
+        outputs = 16 * width * 2**stage
+        for number in range((depth - 4) // 6):
+            layers.append(Block(channels, outputs, 1 if number else stride))
+            channels = outputs
+    layers += [nn.BatchNorm2d(channels), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    model = nn.Sequential(*layers)
+    model.add_module("classifier", nn.Linear(channels, num_classes))
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return model
 
-    def __init__(self, depth, width, num_classes):
-        blocks, layers = (depth - 4) // 6, [nn.Conv2d(3, 16, 3, 1, 1, bias=False)]
-        channels = 16
-        for stage, stride in enumerate((1, 2, 2)):
-            outputs = 16 * width * 2**stage
-            for number in range(blocks):
-                layers.append(Block(channels, outputs, 1 if number else stride))
-                channels = outputs
-        layers += [nn.BatchNorm2d(channels), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-        super().__init__(*layers)
-        self.add_module("classifier", nn.Linear(channels, num_classes))
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-
-def train(images, targets, test_images, test_targets, options, device):
-    """Train from scratch; `images` are ``(N, 32, 32, 3)`` uint8. Return the test accuracy in %."""
+def train(training: Labelled, held_out: Labelled, options: argparse.Namespace) -> float:
+    """Train from scratch and return the accuracy on `held_out` in percent."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    images, targets = training
     view = View(
         32,
         crop="pad",
@@ -82,7 +85,7 @@ def train(images, targets, test_images, test_targets, options, device):
         pin_memory=device.type == "cuda",
     )
     torch.manual_seed(options.seed)
-    plain = WideResNet(options.depth, options.width, 1 + max(targets)).to(device)
+    plain = wide_resnet(options.depth, options.width, 1 + max(targets)).to(device)
     plain.to(memory_format=torch.channels_last)
     normalize = Normalize(MEAN, STD).to(device)
     model = TiedModel(plain, feature_module="classifier", normalize=normalize, forward="separate")
@@ -91,10 +94,9 @@ def train(images, targets, test_images, test_targets, options, device):
         plain.parameters(), 0.1, momentum=0.9, weight_decay=5e-4, nesterov=True
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, options.epochs * len(loader))
-    half = contextlib.nullcontext()
-    if device.type == "cuda":
-        half = torch.autocast("cuda", torch.bfloat16)
+    half = torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
+    accuracy = 0.0
     for epoch in range(options.epochs):
         loader.set_epoch(epoch)
         model.train()
@@ -106,30 +108,32 @@ def train(images, targets, test_images, test_targets, options, device):
             loss.backward()
             optimizer.step()
             schedule.step()
-        accuracy = test(plain, normalize, test_images, test_targets, device)
+        accuracy = test(plain, normalize, held_out, device)
         parts = ", ".join(f"{name} {value:.4f}" for name, value in criterion.last.items())
         print(f"epoch {epoch}: {parts}, test {accuracy:.2f}%", flush=True)
     return accuracy
 
 
 @torch.no_grad()
-def test(plain, normalize, images, targets, device):
+def test(plain: nn.Module, normalize: Normalize, held_out: Labelled, device: torch.device) -> float:
+    images, targets = held_out
     plain.eval()
     batches = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).split(500)
     found = torch.cat([plain(normalize(batch.to(device))).argmax(1).cpu() for batch in batches])
     return 100 * (found == torch.tensor(targets)).float().mean().item()
 
 
-def few_of(images, targets, count):
+def few_of(training: Labelled, count: int) -> Labelled:
     """The first `count` images, equally many of each class."""
+    images, targets = training
     labels = np.array(targets)
     each = count // (1 + labels.max())
     kept = np.sort(np.concatenate([np.flatnonzero(labels == c)[:each] for c in np.unique(labels)]))
     return np.ascontiguousarray(images[kept]), labels[kept].tolist()
 
 
-def parser():
-    arguments = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+def parser() -> argparse.ArgumentParser:
+    arguments = argparse.ArgumentParser(description=str(__doc__).split("\n\n")[0])
     arguments.add_argument("folder")
     arguments.add_argument("--download", action="store_true")
     arguments.add_argument("--classes", type=int, choices=(10, 100), default=10)
@@ -146,16 +150,14 @@ def parser():
     return arguments
 
 
-def main(*arguments):
+def main(*arguments: str) -> float:
     options = parser().parse_args(arguments or None)
     data = datasets.CIFAR10 if options.classes == 10 else datasets.CIFAR100
-    training = data(options.folder, train=True, download=options.download)
-    held_out = data(options.folder, train=False, download=options.download)
-    images, targets = training.data, training.targets
+    parts = [data(options.folder, train=part, download=options.download) for part in (True, False)]
+    training, held_out = ((part.data, part.targets) for part in parts)
     if options.images:
-        images, targets = few_of(images, targets, options.images)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return train(images, targets, held_out.data, held_out.targets, options, device)
+        training = few_of(training, options.images)
+    return train(training, held_out, options)
 
 
 if __name__ == "__main__":
