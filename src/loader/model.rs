@@ -5,6 +5,8 @@
 //! into its cell of [`CELLS`]. Loom reports two threads in one cell, a read that no
 //! synchronisation orders after the write, and threads that wait for each other for ever.
 
+#![allow(clippy::duplicate_mod, reason = "loom's types take the place of the standard library's")]
+
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;

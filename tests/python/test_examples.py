@@ -7,7 +7,9 @@ import runpy
 import sys
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -169,6 +171,39 @@ def test_the_loss_falls(name, arguments, image_folder, capsys):
     losses = [float(loss) for loss in re.findall(r"loss ([\d.]+)$", capsys.readouterr().out, re.M)]
     assert len(losses) == arguments["epochs"]
     assert losses[-1] < losses[0]
+
+
+def made_up_cifar(root, train, download):
+    """Images and targets of CIFAR's shape, as torchvision's data sets have them."""
+    draw = np.random.default_rng(int(train))
+    images = draw.integers(0, 256, (40 if train else 20, 32, 32, 3), np.uint8)
+    return SimpleNamespace(data=images, targets=(np.arange(len(images)) % 10).tolist())
+
+
+def test_the_cifar_recipe_runs_on_images_of_its_shape(monkeypatch, capsys):
+    example = load("cifar")
+    monkeypatch.setattr(example.datasets, "CIFAR10", made_up_cifar)
+    small = ["FOLDER", "--depth", "10", "--width", "1", "--epochs", "2", "--batch-size", "8"]
+    assert 0 <= example.main(*small) <= 100
+    assert 0 <= example.main(*small, "--policy", "", "--tied-weight", "0", "--images", "20") <= 100
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["epoch 0", "epoch 1"] * 2
+    assert "nan" not in "".join(lines)
+    assert all("similarity" in line for line in lines)
+
+
+def test_the_cifar_recipe_has_the_papers_network():
+    wide = load("cifar").wide_resnet(28, 10, 10)
+    assert sum(parameter.numel() for parameter in wide.parameters()) == 36_479_194
+    features = wide[:-1](torch.zeros(2, 3, 32, 32))
+    assert features.shape == (2, 640)
+
+
+def test_few_images_of_cifar_are_equally_many_of_each_class():
+    data = made_up_cifar("", True, False)
+    images, targets = load("cifar").few_of((data.data, data.targets), 20)
+    assert np.bincount(targets).tolist() == [2] * 10
+    assert (images != data.data[:20]).sum() == 0
 
 
 def readme_loop(folder):
