@@ -275,8 +275,8 @@ def table(results: dict[str, float], simd: str) -> str:
 def versions() -> str:
     """Of the packages that are compared, as far as they are installed."""
     found = {each.name.lower(): each.version for each in importlib.metadata.distributions()}
-    names = ("torch", "torchvision", "timm", "pillow", "albumentations", "opencv-python-headless")
-    names += ("nvidia-dali-cuda120",)
+    names = ["torch", "torchvision", "timm", "pillow"]
+    names += ["albumentations", "opencv-python-headless", "nvidia-dali-cuda120"]
     return ", ".join(f"{name} {found[name]}" for name in names if name in found)
 
 
