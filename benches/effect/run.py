@@ -20,7 +20,7 @@ import characters
 from setting import Run, runs
 from training import Result, pretrain, train
 
-__all__ = ["RESULTS", "done", "make"]
+__all__ = ["RESULTS", "add", "done", "make"]
 
 RESULTS = Path(__file__).with_name("results.csv")
 _KEY = ("data", "regime", "method", "seed")

@@ -30,14 +30,14 @@ Seeds = dict[str, list[float]]
 
 def complete(results: Path, column: str = "accuracy") -> dict[tuple[str, str], Seeds]:
     """The values of `column` by (data, regime), of the seeds that every method has."""
-    found: dict[tuple[str, str], dict[str, dict[str, float]]] = defaultdict(dict)
+    found: dict[tuple[str, str], dict[int, dict[str, float]]] = defaultdict(dict)
     with results.open(newline="") as file:
         for row in csv.DictReader(file):
-            seeds = found[row["data"], row["regime"]].setdefault(row["seed"], {})
-            seeds[row["method"]] = float(row[column])
+            methods = found[row["data"], row["regime"]].setdefault(int(row["seed"]), {})
+            methods[row["method"]] = float(row[column])
     whole: dict[tuple[str, str], Seeds] = {}
     for key, seeds in found.items():
-        kept = [seeds[seed] for seed in sorted(seeds, key=int) if len(seeds[seed]) == len(METHODS)]
+        kept = [seeds[seed] for seed in sorted(seeds) if len(seeds[seed]) == len(METHODS)]
         if kept:
             whole[key] = {method.name: [each[method.name] for each in kept] for method in METHODS}
     return whole

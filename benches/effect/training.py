@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from setting import Method, Regime, Run
 from sklearn.datasets import load_digits
-from torch import Tensor, nn
+from torch import nn
 
 from tied_augment import ArrayDataset, Normalize, TiedLoader, TiedLoss, TiedModel, TwoView, View
 
@@ -121,20 +121,27 @@ def train(run: Run, folder: Path) -> Result:
     return Result(*run.key[:3], run.seed, accuracy, test_loss, train_accuracy, train_loss, spread)
 
 
-def fit(
-    plain: nn.Module, method: Method, regime: Regime, images: Images, targets: list[int], seed: int
-) -> float:
-    """Train in place with SGD and a one-cycle rate; return the spread of the last features."""
+def batches(
+    method: Method, regime: Regime, images: Images, targets: list[int], seed: int
+) -> TiedLoader:
+    """The training images in batches, at least two of them, as views for `method`."""
     view = View(SIZE, scale=SCALE, hflip=0.0, auto_augment=regime.policy)
-    loader = TiedLoader(
+    return TiedLoader(
         ArrayDataset(images, targets),
         TwoView(view) if method.views == 2 else view,
-        batch_size=min(MOST_BATCH, len(images) // 2),  # at least two steps an epoch
+        batch_size=min(MOST_BATCH, len(images) // 2),
         shuffle=True,
         drop_last=True,
         threads=1,
         seed=seed,
     )
+
+
+def fit(
+    plain: nn.Module, method: Method, regime: Regime, images: Images, targets: list[int], seed: int
+) -> float:
+    """Train in place with SGD and a one-cycle rate; return the spread of the last features."""
+    loader = batches(method, regime, images, targets, seed)
     normalize = Normalize()
     model = TiedModel(plain, normalize=normalize)
     criterion = TiedLoss(
