@@ -243,7 +243,8 @@ def test_readmes_loop_runs_as_printed(loader, image_folder, tmp_path, monkeypatc
 
 
 def test_every_example_is_run():
-    runs = {"custom_loop", "ray_loop"} | {name for name, _ in test_runs.pytestmark[0].args[1]}
+    runs = {"cifar", "custom_loop", "ray_loop"}
+    runs |= {name for name, _ in test_runs.pytestmark[0].args[1]}
     runs |= {name for name, _ in test_the_loss_falls.pytestmark[0].args[1]}
     runs |= {name for name, _ in test_runs_in_a_framework.pytestmark[0].args[1]}
     assert runs == {path.stem for path in EXAMPLES.glob("*.py")}
