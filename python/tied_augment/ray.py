@@ -322,8 +322,10 @@ def _execution() -> int:
 
 def _threads() -> int | None:
     """The CPUs that Ray has given this task or actor; None outside of Ray's workers."""
+    if not ray.is_initialized():  # the next call would start Ray
+        return None
     try:
         assigned = ray.get_runtime_context().get_assigned_resources()
-    except (AssertionError, RuntimeError):  # the driver, or no Ray
+    except (AssertionError, RuntimeError):  # the driver
         return None
     return max(1, int(assigned.get("CPU", 1)))

@@ -277,6 +277,13 @@ def test_called_by_hand(rows):
     assert empty["view2"].shape == (0, 3, 32, 32)
 
 
+def test_a_call_by_hand_does_not_start_ray(rows, monkeypatch):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: pytest.fail("this starts Ray"))
+    batch = {"bytes": np.array([rows[0]["bytes"]], object), "index": np.array([0])}
+    Augment(View(32), epoch=0)(batch)
+
+
 def test_arrays_and_files_that_end_in_zeros(rows, photos):
     black = io.BytesIO()
     Image.new("RGB", (40, 40)).save(black, "BMP")
