@@ -80,7 +80,7 @@ def test_every_schedule(name):
         {"similarity": js},
         {"similarity": lambda first, second: (first - second).abs().mean()},
     ],
-    ids=str,
+    ids=["supervise", "layer_weights", "js", "own"],
 )
 def test_other_arguments(arguments):
     logits, features, target = outputs()
