@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import ready_process
 from commands import error_of
 from timm_launch import BY_TASK, REAL
 
@@ -20,7 +21,7 @@ OPTIONS = [
     *("--model", "test_resnet", "--img-size", "32", "--num-classes", "4", "-b", "8"),
     *("--device", "cpu", "--workers", "0", "--epochs", "2"),
 ]
-# Real runs start a process each, which imports torch.
+# A real run starts processes that import torch.
 SLOWLY = pytest.mark.timeout(600)
 
 
@@ -32,8 +33,18 @@ def rows_of(folder):
 # --- real runs
 
 
+@pytest.fixture
+def soon(monkeypatch):
+    """Runs are processes of their own that need not import torch."""
+    if ready_process.copies:
+        monkeypatch.setattr(
+            "tied_augment.cli.tune.runs.subprocess.Popen",
+            lambda command, **kw: ready_process.Copy(command[1:], ready="timm", **kw),
+        )
+
+
 @SLOWLY
-def test_runs_are_made_kept_and_judged(train_folder, tmp_path, capsys):
+def test_runs_are_made_kept_and_judged(soon, train_folder, tmp_path, capsys):
     script = REAL[0] if REAL else BY_TASK
     out = tmp_path / "out"
     argv = [str(script), "--data-dir", str(train_folder), *OPTIONS, "--output", str(out)]
@@ -78,7 +89,9 @@ def test_a_run_of_several_processes(train_folder, tmp_path):
 
 
 @SLOWLY
-def test_what_the_launcher_refuses_ends_the_command_with_its_text(train_folder, tmp_path, capsys):
+def test_what_the_launcher_refuses_ends_the_command_with_its_text(
+    soon, train_folder, tmp_path, capsys
+):
     argv = [BY_TASK, "--data-dir", train_folder, *OPTIONS, "--output", tmp_path / "out"]
     assert main(["tune", *map(str, argv), "--jsd-loss"]) == 1
     assert capsys.readouterr().err == (

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import ready_process
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -103,7 +104,10 @@ def two_processes(rank, folder, backend, kind):
 @pytest.fixture(scope="module", params=BACKENDS, ids=lambda backend: backend[0])
 def everything(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("processes")
-    torch.multiprocessing.spawn(two_processes, (str(folder), *request.param), PROCESSES)
+    # The copy of a process can't use the GPU if that has asked for it.
+    on_a_gpu = request.param[1] == "cuda"
+    spawn = torch.multiprocessing.spawn if on_a_gpu else ready_process.spawn
+    spawn(two_processes, (str(folder), *request.param), PROCESSES)
     return torch.load(folder / "results.pt", map_location="cpu")
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import importlib
+import multiprocessing
 import shutil
 import sys
 from pathlib import Path
@@ -43,8 +44,16 @@ def small_runs(setting):
     return [setting.Run("digits", regime, method, 7) for method in methods]
 
 
-@pytest.mark.timeout(300)  # processes that import torch and timm
-def test_the_runner_adds_what_is_missing(effect, tmp_path, one_thread):
+@pytest.fixture
+def imported_once(monkeypatch):
+    """The processes of the runner come from one that has imported timm, which takes seconds."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["timm"])
+    monkeypatch.setattr(multiprocessing, "get_context", lambda _: context)
+
+
+@pytest.mark.timeout(300)
+def test_the_runner_adds_what_is_missing(effect, tmp_path, one_thread, imported_once):
     make, runs = effect["run"].make, small_runs(effect["setting"])
     results = tmp_path / "results.csv"
     make(runs[:1], tmp_path, results, 1)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import pytest
+import ready_process
 
 if sys.platform != "linux":
     pytest.skip("the children are forked", allow_module_level=True)
@@ -50,6 +50,5 @@ for trial in range(15):
 
 def test_the_interpreter_ends_at_any_moment_of_a_daemon_thread() -> None:
     """A thread that is ended within torch or the core would abort the process."""
-    command = [sys.executable, "-c", CODE]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    done = ready_process.run("-c", CODE)
     assert (done.returncode, set(done.stdout.split()), done.stderr) == (0, {"0"}, "")

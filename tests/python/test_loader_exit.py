@@ -1,26 +1,23 @@
 """TiedLoader in processes that end, are interrupted, forked or killed in mid-epoch."""
 
 import signal
-import subprocess
-import sys
 import textwrap
 import time
 from pathlib import Path
 
 import pytest
+import ready_process
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="forks, and signals")
 
 
-def run(code, *arguments, **options):
-    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(code), *arguments]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
-    )
+def run(code, *arguments):
+    return ready_process.start("-c", textwrap.dedent(code), *arguments)
 
 
 PRELUDE = """
-    import os, sys, time, threading
+    import os, sys, time, threading, warnings
+    warnings.simplefilter("error")
     from tied_augment import TiedLoader, TwoView, View
     paths = [os.path.join(r, f) for r, _, fs in os.walk(sys.argv[1]) for f in sorted(fs)]
     class Paths:
@@ -86,7 +83,7 @@ def test_the_interpreter_ends_while_a_daemon_thread_consumes(image_folder):
 def test_the_interpreter_ends_at_any_moment_of_a_daemon_thread(image_folder):
     """It may be at an epoch's begin, or within torch: ended there, it would abort the process."""
     code = """
-    import random, signal, warnings
+    import random, signal
     warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of fork with threads
 
     def consume(loader, short):
@@ -139,7 +136,6 @@ def test_ctrl_c_while_waiting(image_folder):
 
 def test_fork_before_and_after_the_start(image_folder):
     code = """
-    import warnings
     warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of fork with threads
     for make in (native, Paths):
         loader = TiedLoader(make(64), TwoView(View(16)), 8)

@@ -4,12 +4,12 @@ The samples are not to blame, so ``on_error="skip"`` must not take others in the
 """
 
 import errno
-import subprocess
 import sys
 import textwrap
 
 import numpy as np
 import pytest
+import ready_process
 from PIL import Image
 
 if sys.platform != "linux":
@@ -40,8 +40,7 @@ def same(one, other):
 
 def run(code, *arguments):
     """What ``code`` prints, line by line, in a process of its own."""
-    command = [sys.executable, "-c", PRELUDE + textwrap.dedent(code), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    done = ready_process.run("-c", PRELUDE + textwrap.dedent(code), *arguments)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.splitlines()
 

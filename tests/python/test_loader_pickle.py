@@ -2,11 +2,10 @@
 
 import copy
 import pickle
-import subprocess
-import sys
 import zlib
 
 import pytest
+import ready_process
 import torch
 from loader_sets import Items, Stream, assert_same, epoch_of, paths_of
 from torch.utils.data import RandomSampler
@@ -29,9 +28,9 @@ def test_a_spawned_process_gives_the_same_batches(image_folder, tmp_path):
     list(loader)  # the next epoch is 1
     pickled = tmp_path / "loader.pickle"
     pickled.write_bytes(pickle.dumps(loader))
-    command = [sys.executable, "-c", PROGRAM, str(pickled)]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert [int(word) for word in printed.split()] == [
+    done = ready_process.run("-c", PROGRAM, pickled)
+    assert done.returncode == 0, done.stderr
+    assert [int(word) for word in done.stdout.split()] == [
         zlib.crc32(images.numpy()) for images, _ in loader
     ]
 

@@ -3,11 +3,10 @@
 import importlib.util
 import os
 import socket
-import subprocess
-import sys
 import textwrap
 
 import pytest
+import ready_process
 
 PROCESSES = 2
 
@@ -61,15 +60,8 @@ def outputs_of(code, *arguments):
             "GROUP_RANK": 0,
         }
         script = PRELUDE + textwrap.dedent(code) + ENDING
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, "-c", script, *map(str, arguments)],
-                env=os.environ | {name: str(value) for name, value in environment.items()},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
+        env = os.environ | {name: str(value) for name, value in environment.items()}
+        processes.append(ready_process.start("-c", script, *arguments, env=env))
     outputs = [process.communicate(timeout=100) for process in processes]
     assert [process.returncode for process in processes] == [0] * PROCESSES, outputs
     return [out for out, _ in outputs]

@@ -8,6 +8,7 @@ import os
 import shutil
 
 import pytest
+import ready_process
 import torch
 import torch._functorch.config as compiler_config
 import torch.distributed as dist
@@ -193,7 +194,7 @@ def two_processes(rank, folder):
 
 
 def test_a_loss_within_ddp(tmp_path):
-    torch.multiprocessing.spawn(two_processes, (str(tmp_path),), PROCESSES)
+    ready_process.spawn(two_processes, [tmp_path], PROCESSES)
     plain = feature_gradient("mse", batch(4, 5, 3)[1])
     for rank in range(PROCESSES):
         results = torch.load(tmp_path / f"{rank}.pt")

@@ -3,13 +3,13 @@
 import json
 import logging
 import os
-import subprocess
 import sys
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import ready_process
 import timm
 import timm.data.loader
 import torch
@@ -18,7 +18,7 @@ from PIL import Image
 from timm.data import ImageDataset, create_dataset
 from timm.data.distributed_sampler import OrderedDistributedSampler
 from timm.data.loader import PrefetchLoader
-from timm_launch import ALL, BY_TASK, SCRIPTS, base_options, launch, rewritten
+from timm_launch import ALL, BY_TASK, SCRIPTS, launch, on_two_processes, rewritten
 from torch.utils.data import ConcatDataset, Dataset, Subset
 from torchvision.datasets import ImageFolder
 
@@ -207,20 +207,10 @@ def test_two_processes_report_the_same(train_folder, tmp_path):
     results = []
     for loader in ("native", "timm"):
         out = tmp_path / loader
-        command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
-        command += ["--standalone", "-m", "tied_augment", "train", str(BY_TASK), "--tied-augment"]
-        command += [*base_options(train_folder, out), "-b", "3"]
-        done = subprocess.run(
-            [*command, "--tied-eval-loader", loader],
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=110,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        assert done.stderr.count("Tied-Augment: validation with ") == 1
-        results.append((out / "run" / "summary.csv").read_text())
+        options = ["-b", "3", "--tied-eval-loader", loader]
+        run = on_two_processes(BY_TASK, train_folder, out, *options)
+        assert run.text.count("Tied-Augment: validation with ") == 1
+        results.append((run.folder / "summary.csv").read_text())
     assert results[0] == results[1]
 
 
@@ -293,8 +283,8 @@ def test_validate_py_prints_the_same(script, options, checkpoint, train_folder, 
 
 def test_validate_py_alone_prints_the_same(checkpoint, train_folder, capsys):
     given = f"--data-dir {train_folder} --model test_vit --num-classes 4 -b 3 --checkpoint"
-    alone = [sys.executable, str(VALIDATE), *given.split(), str(checkpoint)]
-    done = subprocess.run(alone, capture_output=True, text=True, timeout=110, check=True)
+    done = ready_process.run(VALIDATE, *given.split(), checkpoint, ready="timm")
+    assert done.returncode == 0, done.stderr
     ours, _ = results(VALIDATE, capsys, train_folder, "--checkpoint", str(checkpoint))
     assert json.loads(done.stdout.split("--result\n")[1]) == ours
 

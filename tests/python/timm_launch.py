@@ -6,11 +6,13 @@ import io
 import logging
 import os
 import runpy
+import socket
 import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import ready_process
 import torch
 
 from tied_augment.timm.launcher import run_script
@@ -103,3 +105,21 @@ def launch(script, data, out, *options, tied=True, run=run_script):
         logging.root.handlers[:] = handlers
         logging.root.setLevel(level)
     return Run(Path(out) / "run", text.getvalue())
+
+
+def on_two_processes(script, data, out, *options):
+    """Run `script` with --tied-augment on two processes with gloo, as torchrun starts them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {"WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1"}
+    settings |= {"MASTER_PORT": port, "OMP_NUM_THREADS": 1}
+    command = ["-m", "tied_augment", "train", script, *base_options(data, out), "--tied-augment"]
+    processes = []
+    for rank in range(2):
+        changed = settings | {"RANK": rank, "LOCAL_RANK": rank}
+        environment = os.environ | {name: str(value) for name, value in changed.items()}
+        processes.append(ready_process.start(*command, *options, env=environment, ready="timm"))
+    texts = [process.communicate(timeout=110)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], [text[-3000:] for text in texts]
+    return Run(Path(out) / "run", "".join(texts))
