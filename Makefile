@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The seed of the property tests. It is fixed, so that every run has the same cases.
 SEED ?= 1
+# One process for each core, each with the tests of whole files. Those share what they have made.
+IN_PROCESSES := --numprocesses logical --maxprocesses 4 --dist loadfile
 
 # Of other systems, whose code `make lint` doesn't compile here. The first has NEON as well.
 TARGETS := aarch64-apple-darwin x86_64-pc-windows-gnu
@@ -23,7 +25,7 @@ test-rust: nasm ## Run the tests of the Rust core, which need no Python
 	PROPTEST_RNG_SEED=$(SEED) cargo test --locked
 
 test-python: build ## Run the tests of the Python package
-	$(BIN)/pytest
+	$(BIN)/pytest $(IN_PROCESSES)
 
 test-slow: build ## Run the long tests that `make test` leaves out (20 minutes)
 	@$(BIN)/python -m pip install --quiet --group docs
@@ -103,7 +105,7 @@ test-wheel: ## Run the Python tests against the newest wheel in dist/, in a venv
 	target/wheel-venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	target/wheel-venv/bin/python -m pip install --quiet "$$(ls -t dist/*.whl | head -1)[demo]" --group dev
 	target/wheel-venv/bin/python tests/smoke.py
-	target/wheel-venv/bin/pytest --installed
+	target/wheel-venv/bin/pytest --installed $(IN_PROCESSES)
 
 licences: ## Write the licences of the crates in a wheel into THIRD_PARTY.md
 	command -v cargo-about >/dev/null || cargo install --locked cargo-about --features cli

@@ -13,6 +13,7 @@ import atexit
 import functools
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -65,6 +66,8 @@ class Copy:
         return self.returncode
 
     def poll(self):
+        if self.returncode is None and select.select([self._status], [], [], 0)[0]:
+            self.wait()
         return self.returncode
 
     def send_signal(self, number):

@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import ready_process
@@ -37,10 +38,12 @@ def rows_of(folder):
 def soon(monkeypatch):
     """Runs are processes of their own that need not import torch."""
     if ready_process.copies:
-        monkeypatch.setattr(
-            "tied_augment.cli.tune.runs.subprocess.Popen",
-            lambda command, **kw: ready_process.Copy(command[1:], ready="timm", **kw),
-        )
+
+        def start(command, **files):
+            return ready_process.Copy(command[1:], ready="timm", **files)
+
+        replaced = SimpleNamespace(Popen=start, STDOUT=subprocess.STDOUT)
+        monkeypatch.setattr("tied_augment.cli.tune.runs.subprocess", replaced)
 
 
 @SLOWLY

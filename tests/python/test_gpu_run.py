@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import ready_process
 
 ROOT = Path(__file__).parents[2]
 # It collects all files with tests for a GPU, which imports a lot.
@@ -44,18 +45,12 @@ def test_without_a_gpu_it_runs_to_its_end_and_names_what_it_skips(tmp_path):
     assert {"tests.log", "tests.xml"} <= {path.name for path in out.iterdir()}
 
 
-def test_training_steps_on_tiny_models(tmp_path):
+def test_training_steps_on_tiny_models(tmp_path, monkeypatch):
     out = tmp_path / "results"
-    done = subprocess.run(
-        [
-            *(sys.executable, str(ROOT / "benches/gpu.py"), "--device", "cpu", "--smoke"),
-            *("--models", "test_resnet", "--workers", "1", "--out", str(out)),
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--device", "cpu", "--smoke", "--models", "test_resnet", "--workers", "1"]
+    script = ROOT / "benches/gpu.py"
+    done = ready_process.run(script, *arguments, "--out", out, ready="timm")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "failed" not in done.stdout
     rows = json.loads((out / "training.json").read_text())
@@ -106,13 +101,8 @@ def test_a_command_ends_when_its_time_is_over(script, tmp_path):
 
 
 def test_without_a_gpu_the_training_steps_say_what_to_do():
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "benches/gpu.py"), "--smoke"],
-        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    done = ready_process.run(ROOT / "benches/gpu.py", "--smoke", env=environment)
     assert done.returncode == 1
     assert done.stderr.endswith(
         "torch finds no GPU: --device cpu --smoke runs everything on tiny models\n"

@@ -114,7 +114,7 @@ def server(shards):
     server.size_fault = lambda time: None
     server.says_length = True
     server.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield server
     server.shutdown()

@@ -19,6 +19,7 @@ import pytest
 import webdataset
 from loader_sets import VIEWS, Stream, assert_same, epoch_of
 from packed_sets import jpeg, pack_folder, write_good
+from s3fs import S3FileSystem
 from torch.utils.data import DataLoader
 from webdataset.gopen import gopen_schemes
 
@@ -158,7 +159,7 @@ def client(folder, moto):
 def proxy(moto, client, monkeypatch):
     """A proxy before the server, to which `s3://` leads, with small blocks and pauses."""
     proxy = Proxy(moto)
-    thread = threading.Thread(target=proxy.serve_forever)
+    thread = threading.Thread(target=proxy.serve_forever, args=(0.01,))
     thread.start()
     settings = {
         "endpoint_url": f"http://127.0.0.1:{proxy.server_port}",
@@ -267,6 +268,7 @@ def test_webdataset_reads_by_our_reader(folder, proxy, monkeypatch):
 )
 def test_what_always_fails_is_an_error_with_its_place(proxy, monkeypatch, fault, message):
     monkeypatch.setattr(remote, "_ATTEMPTS", 2)
+    monkeypatch.setattr(S3FileSystem, "retries", 2)  # in each of ours; they take seconds
     proxy.fault = lambda method, start, times: fault if start == 8000 else None
     with pytest.raises(OSError, match=message):
         epoch_of(TiedLoader(TarShards(URLS[1]), VIEWS, 4))

@@ -5,13 +5,12 @@ import io
 import logging
 import os
 import signal
-import subprocess
-import sys
 import tarfile
 import time
 from pathlib import Path
 
 import pytest
+import ready_process
 from loader_sets import paths_of
 from torch.utils.data import DataLoader
 
@@ -147,8 +146,8 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_a_killed_writer_leaves_nothing_that_is_taken_for_whole(shards, tmp_path, reads):
     folder, size = tmp_path / "cache", size_of(shards)
-    code = [sys.executable, "-c", DYING, url(shards[0]), str(folder), str(2 * size)]
-    assert subprocess.run(code).returncode == -signal.SIGKILL
+    done = ready_process.run("-c", DYING, url(shards[0]), folder, 2 * size)
+    assert done.returncode == -signal.SIGKILL, done.stderr
     [part] = folder.iterdir()
     assert part.suffix == ".part"
     assert part.stat().st_size == size
@@ -177,8 +176,8 @@ for epoch in range(3):
 @pytest.mark.parametrize("holds", [1, COUNT])
 def test_several_processes_share_a_cache(shards, tmp_path, holds):
     folder, size = tmp_path / "cache", size_of(shards)
-    code = [sys.executable, "-c", READER, str(folder), str(holds * size), *map(url, shards)]
-    readers = [subprocess.Popen(code) for _ in range(3)]
+    code = ["-c", READER, folder, holds * size, *map(url, shards)]
+    readers = [ready_process.start(*code) for _ in range(3)]
     while any(reader.poll() is None for reader in readers):
         # Every file that has a shard's name is whole at any time.
         for path in folder.glob("*.shard"):
@@ -187,7 +186,8 @@ def test_several_processes_share_a_cache(shards, tmp_path, holds):
             except FileNotFoundError:
                 continue
             assert content in [shard.read_bytes() for shard in shards]
-    assert [reader.returncode for reader in readers] == [0] * 3
+    errors = [reader.communicate()[1] for reader in readers]
+    assert [reader.returncode for reader in readers] == [0] * 3, errors
     assert not list(folder.glob("*.part"))
     assert sum(path.stat().st_size for path in folder.iterdir()) <= holds * size
 

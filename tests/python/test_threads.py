@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import textwrap
 
 import pytest
+import ready_process
 
 from tied_augment import build_info
 
@@ -54,7 +54,7 @@ MOST = max(64, 2 * build_info()["threads"])
 def run(code: str, *, fails: bool = False) -> str:
     """What ``code`` prints in a process of its own, or the exception that ends it."""
     code = PREAMBLE + textwrap.dedent(code)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = ready_process.run("-c", code)
     assert (done.returncode != 0) == fails, done.stderr
     return done.stderr.strip().splitlines()[-1] if fails else done.stdout.strip()
 
