@@ -46,12 +46,9 @@ mod tests {
     use super::super::format::Format;
     use super::super::job::{Job, OwnedSample};
     use super::super::memory::Memory;
+    use super::super::model::pipeline;
     use super::super::queue::{DISTANCE, Queue};
     use super::*;
-    use crate::batch::Pipeline;
-    use crate::plan::{Crop, Shared, ViewSpec};
-    use crate::policy::Augment;
-    use crate::resize::Filter;
     use crate::rng::Key;
     use crate::source::OwnedSource;
 
@@ -73,20 +70,12 @@ mod tests {
 
     /// A batch of files that are named after their numbers.
     fn job(numbers: Range<usize>) -> Job {
-        let view = ViewSpec {
-            size: (1, 1),
-            crop: Crop::RandomResized { scale: (0.08, 1.0), ratio: (0.75, 4.0 / 3.0) },
-            interpolation: vec![Filter::Bicubic],
-            hflip: 0.0,
-            vflip: 0.0,
-            augment: Augment::default(),
-        };
         let sample = |number: usize| OwnedSample {
             source: OwnedSource::Path(Path::new(&number.to_string()).into()),
             key: Key { seed: 0, epoch: 0, index: number as u64, view: 0 },
         };
         Job {
-            pipeline: Arc::new(Pipeline::new(vec![view], Shared::Nothing).unwrap()),
+            pipeline: pipeline(),
             format: Arc::new(Format::PLAIN),
             out: Memory::from(vec![0; 3 * numbers.len()]),
             samples: numbers.map(sample).collect(),

@@ -169,7 +169,8 @@ impl Samples {
     }
 }
 
-fn pipeline() -> Arc<Pipeline> {
+/// One that makes views of a pixel.
+pub(super) fn pipeline() -> Arc<Pipeline> {
     let view = ViewSpec {
         size: (1, 1),
         crop: Crop::RandomResized { scale: (0.08, 1.0), ratio: (0.75, 4.0 / 3.0) },
