@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(600)
 
 
+@pytest.mark.slow
 def test_without_a_gpu_it_runs_to_its_end_and_names_what_it_skips(tmp_path):
     out = tmp_path / "results"
     done = subprocess.run(

@@ -90,7 +90,7 @@ def with_node(batch):
     return batch | {"node": np.array([node] * len(batch["index"]))}
 
 
-slow = pytest.mark.slow  # Ray takes seconds to start the processes of actors
+slow = pytest.mark.slow  # Ray takes seconds to start processes, which import torch
 
 
 @pytest.mark.parametrize("form", ["tasks", pytest.param("actors", marks=slow)])
@@ -145,6 +145,7 @@ def test_each_execution_is_the_next_epoch(cluster, rows):
         assert_views(list(fixed.iter_rows()), expected(rows, 7))
 
 
+@slow
 def test_splits_share_an_epoch(cluster, rows):
     ds = ray.data.from_items(rows, override_num_blocks=8).map_batches(Augment(VIEWS))
     splits = ds.streaming_split(2, equal=True)

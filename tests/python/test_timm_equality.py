@@ -16,7 +16,6 @@ from timm.models import load_checkpoint
 from timm.utils import random_seed
 from timm_launch import (
     ALL,
-    BY_CRITERION,
     BY_TASK,
     Run,
     base_options,
@@ -95,7 +94,7 @@ def test_accumulated_gradients_are_those_of_the_big_batch(script, train_folder, 
 
 
 def by_torchrun(script, data, out, *options):
-    """Run on two processes with gloo, as a user does."""
+    """Run on two processes with gloo, as a user does: they import torch and timm, for seconds."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
     command += ["-m", "tied_augment", "train", str(script), *base_options(data, out)]
     done = subprocess.run(
@@ -114,9 +113,7 @@ def test_gradients_of_two_processes_are_those_of_one(script, train_folder, tmp_p
     needs_epochs_of_one_step(script)
     options = [*WITHOUT_BN, "--tied-schedule", "negate_odd"]
     alone = launch(script, train_folder, tmp_path / "one", *options, "-b", "32")
-    # What torchrun starts imports torch and timm, which takes long: so it starts one script only.
-    run = by_torchrun if script == BY_CRITERION else on_two_processes
-    both = run(script, train_folder, tmp_path / "two", *options, "-b", "16")
+    both = on_two_processes(script, train_folder, tmp_path / "two", *options, "-b", "16")
     assert largest_difference(weights(alone), weights(both)) < 1e-6
 
 
@@ -201,7 +198,7 @@ def test_the_logged_parts_are_the_means_over_processes(train_folder, tmp_path):
     ],
 )
 def test_two_processes_take_options(script, options, train_folder, tmp_path):
-    on_two_processes(script, train_folder, tmp_path, *options.split())
+    by_torchrun(script, train_folder, tmp_path, *options.split())
 
 
 def test_cka_of_two_processes_is_that_of_one(train_folder, tmp_path):

@@ -63,10 +63,13 @@ OPTIONS = [
     "--tied-views 3 --split-bn",
     "--tied-views 3 --tied-forward separate --tied-similarity js",
     "--tied-views 3 --aa v0 --tied-aa2 none --tied-clean-first --tied-same-crop",
+]
+# They import modules that take seconds, or compile for seconds.
+SLOW = [
+    "--amp --amp-dtype float16",
+    "--torchcompile inductor",
     "--tied-views 3 --torchcompile aot_eager --mixup 0.2 --epochs 2",
 ]
-# They import modules that take seconds.
-SLOW = ["--amp --amp-dtype float16", "--torchcompile inductor"]
 # With --device cuda in addition.
 ON_A_GPU = [
     "--amp --channels-last --pin-mem",
