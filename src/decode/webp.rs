@@ -37,7 +37,7 @@ impl<'a> WebP<'a> {
             let (canvas, still) = frame.ok_or("it has no frame")?;
             (Some(canvas), still.into())
         } else {
-            (None, bytes.into())
+            (None, with_padding(bytes))
         };
         let length = still.len();
         let mut options = WebPDecodeOptions::default();
@@ -59,7 +59,8 @@ impl<'a> WebP<'a> {
         let (width, height) = self.decoder.dimensions();
         let pixels = width as usize * height as usize;
         let whole = width.next_multiple_of(16) as usize * height.next_multiple_of(16) as usize;
-        self.length
+        // Partitions are read into vectors that are doubled, and copied.
+        4 * self.length
             + match (self.decoder.is_lossy(), self.decoder.has_alpha()) {
                 // Y, U and V; alpha is a lossless image of which green is taken.
                 (true, alpha) => 2 * whole + if alpha { 6 * pixels } else { 0 },
@@ -122,6 +123,26 @@ fn is_complete(bytes: &[u8]) -> bool {
         at = at.saturating_add(HEADER + length.saturating_add(length % 2));
     }
     at == end && end <= bytes.len()
+}
+
+/// The file with the byte that pads a lossless image to an even length as a part of the image.
+/// libwebp takes it for one, and the codes of a damaged image may go on there.
+fn with_padding(bytes: &[u8]) -> Cow<'_, [u8]> {
+    const HEADER: usize = 8;
+    let mut at = HEADER + b"WEBP".len();
+    while let Some(&[name @ .., a, b, c, d]) =
+        bytes.get(at..).and_then(|rest| rest.first_chunk::<HEADER>())
+    {
+        let length = u32::from_le_bytes([a, b, c, d]);
+        if &name == b"VP8L" && length % 2 == 1 {
+            let mut padded = Vec::new();
+            memory::copy(bytes, &mut padded);
+            padded[at + 4..at + HEADER].copy_from_slice(&(length + 1).to_le_bytes());
+            return padded.into();
+        }
+        at = at.saturating_add(HEADER + (length as usize).saturating_add(length as usize % 2));
+    }
+    bytes.into()
 }
 
 fn is_animated(bytes: &[u8]) -> bool {

@@ -11,6 +11,7 @@ import threading
 import numpy as np
 import pytest
 from image_files import encoded, picture
+from loader_sets import write_tar
 from packed_sets import pack_folder
 from timm.data import ImageDataset
 from torchvision.datasets import ImageFolder
@@ -19,7 +20,7 @@ from tied_augment import TarShards, TiedLoader, TwoView, View, decode
 from tied_augment.packed import PackedDataset
 
 VIEWS = TwoView(View(32))
-ROUNDS = 60
+ROUNDS = 25
 
 
 class Changing:
@@ -87,7 +88,7 @@ def attempts(work):
         try:
             work()
             good += 1
-        except OSError as error:  # DecodeError is one
+        except (OSError, tarfile.TarError) as error:  # DecodeError is an OSError
             assert str(error)
     return good
 
@@ -158,11 +159,7 @@ def test_a_packed_data_set(folder, tmp_path, change):
 @pytest.mark.parametrize("change", CHANGES)
 def test_shards(folder, tmp_path, change):
     shard = tmp_path / "shard.tar"
-    with tarfile.open(shard, "w") as tar:
-        for number, path in enumerate(sorted(folder.rglob("*.jpg"))):
-            tar.add(path, f"{number}.jpg")
-            (tmp_path / "target").write_text(str(number))
-            tar.add(tmp_path / "target", f"{number}.cls")
+    write_tar(shard, [(path.read_bytes(), 0) for path in sorted(folder.rglob("*.jpg"))])
     loader = TiedLoader(TarShards([str(shard)]), VIEWS, 3, threads=2)
     assert len(list(loader)) == 1
     with Changing(shard, change):
