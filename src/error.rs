@@ -13,6 +13,8 @@
 use std::any::Any;
 use std::io;
 
+use crate::memory::NoMemory;
+
 /// What went wrong, and for which sample when that is known.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -60,11 +62,11 @@ pub enum Error {
     },
     /// The system gives no more memory. The sample may not be to blame.
     #[error(
-        "no memory for {bytes} more bytes; use fewer threads or workers, lower max_pixels, or \
-         raise the limit on memory (ulimit -v, the container's)"
+        "no memory for {}; use fewer threads or workers, lower max_pixels, or \
+         raise the limit on memory (ulimit -v, the container's)", wanted(*bytes)
     )]
     Memory {
-        /// How many were wanted.
+        /// How many were wanted; 0 if that is not known.
         bytes: usize,
     },
     /// An argument has an invalid value.
@@ -107,8 +109,12 @@ impl Error {
     }
 }
 
-/// Unwinds the stack where an image gets no memory of so many bytes. Rust would end the process.
-pub(crate) struct NoMemory(pub usize);
+fn wanted(bytes: usize) -> String {
+    match bytes {
+        0 => "decoding the image".into(),
+        bytes => format!("{bytes} more bytes"),
+    }
+}
 
 /// What a panic said.
 pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {

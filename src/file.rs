@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use crate::error::{Error, Result};
+use crate::memory;
 
 /// The largest file that is read: 4 GiB, since RIFF and TIFF give lengths in 32 bits.
 const MAX_BYTES: u64 = 4 << 30;
@@ -55,10 +56,7 @@ impl Archive {
             return Err(io::Error::other("the archive has changed: make the data set anew"));
         }
         file.seek(SeekFrom::Start(start))?;
-        read_part(&file, len, buffer)?;
-        if buffer.len() as u64 != len {
-            return Err(io::Error::new(ErrorKind::UnexpectedEof, "the archive is truncated"));
-        }
+        read_member(&file, len, buffer)?;
         Ok(buffer)
     }
 }
@@ -69,11 +67,34 @@ impl Archive {
 /// As [`open`], and [`ErrorKind::FileTooLarge`] beyond 4 GiB.
 pub(crate) fn read<'b>(path: &Path, buffer: &'b mut Vec<u8>) -> io::Result<&'b [u8]> {
     let (file, metadata) = open(path)?;
-    read_part(&file, metadata.len(), buffer)?;
-    // The length is a hint: some file systems don't know it, and a file may grow.
-    (&file).take(MAX_BYTES - metadata.len() + 1).read_to_end(buffer)?;
-    check_len(buffer.len() as u64)?;
+    read_to_end(&file, metadata.len(), buffer)?;
     Ok(buffer)
+}
+
+/// Reads `file` to its end into `buffer`, in place of its content.
+///
+/// The length is a hint: some file systems don't know it, and a file may grow or shrink meanwhile.
+/// What is read is what the file has at its place at that time. It is never mapped into memory,
+/// where a file that shrinks would end the process.
+fn read_to_end(file: &File, len: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
+    read_part(file, len, buffer)?;
+    let mut rest = file.take(MAX_BYTES - len + 1);
+    let rest = rest.read_to_end(buffer);
+    match rest {
+        // It wanted to double the buffer.
+        Err(error) if error.kind() == ErrorKind::OutOfMemory => memory::none(buffer.capacity()),
+        rest => rest?,
+    };
+    check_len(buffer.len() as u64)
+}
+
+/// Reads the next `len` bytes of an archive into `buffer`, in place of its content.
+fn read_member(file: &File, len: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
+    read_part(file, len, buffer)?;
+    if buffer.len() as u64 == len {
+        return Ok(());
+    }
+    Err(io::Error::new(ErrorKind::UnexpectedEof, "the archive is truncated"))
 }
 
 /// Tells the system that the bytes in `range` of a file will soon be read, so that it reads the
@@ -128,9 +149,8 @@ fn open(path: &Path) -> io::Result<(File, Metadata)> {
 fn read_part(mut file: &File, len: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
     check_len(len)?;
     let len = len as usize;
-    buffer.try_reserve(len.saturating_sub(buffer.len()))?;
     // Only what is beyond the previous content has to be cleared.
-    buffer.resize(len, 0);
+    memory::resize(buffer, len, 0);
     let mut filled = 0;
     while filled < len {
         match file.read(&mut buffer[filled..]) {
@@ -165,7 +185,9 @@ fn check_len(len: u64) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Archive, announce, read};
+    use std::io::{ErrorKind, Write};
+
+    use super::{Archive, announce, open, read, read_member, read_to_end};
 
     #[test]
     fn files_of_any_length_replace_the_content_of_a_buffer() {
@@ -185,6 +207,41 @@ mod tests {
         announce(&path, 0..0);
         announce(&std::env::temp_dir(), 0..0);
         assert!(read(&path, &mut buffer).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_may_change_after_they_are_opened() {
+        let path = std::env::temp_dir().join(format!("tied-augment-change-{}", std::process::id()));
+        let other = path.with_extension("new");
+        let bytes: Vec<u8> = (0..100_000u32).map(|i| (i * i >> 5) as u8).collect();
+        let mut buffer = b"before".to_vec();
+        let mut changed = |change: &dyn Fn()| {
+            std::fs::write(&path, &bytes[..50_000]).unwrap();
+            let read = [open(&path).unwrap(), open(&path).unwrap()];
+            change();
+            let [(whole, found), (member, _)] = read;
+            read_to_end(&whole, found.len(), &mut buffer).unwrap();
+            let whole = buffer.clone();
+            let error = read_member(&member, found.len(), &mut buffer).err();
+            (whole, error.map(|error| error.kind()))
+        };
+        let to_end = std::fs::OpenOptions::new().append(true).clone();
+        let grown = changed(&|| {
+            to_end.open(&path).unwrap().write_all(&bytes[50_000..]).unwrap();
+        });
+        assert!(grown == (bytes.clone(), None));
+        let cut = changed(&|| to_end.open(&path).unwrap().set_len(7).unwrap());
+        assert!(cut == (bytes[..7].to_vec(), Some(ErrorKind::UnexpectedEof)));
+        let emptied = changed(&|| to_end.open(&path).unwrap().set_len(0).unwrap());
+        assert!(emptied == (Vec::new(), Some(ErrorKind::UnexpectedEof)));
+        let replaced = changed(&|| {
+            std::fs::write(&other, b"another").unwrap();
+            std::fs::rename(&other, &path).unwrap();
+        });
+        assert!(replaced == (bytes[..50_000].to_vec(), None));
+        let removed = changed(&|| std::fs::remove_file(&path).unwrap());
+        assert!(removed == (bytes[..50_000].to_vec(), None));
     }
 
     #[cfg(target_os = "linux")]

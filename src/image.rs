@@ -20,14 +20,11 @@
 //! assert_eq!(data[6..12], [9; 6]);
 //! ```
 //!
-//! Imports errors only.
-
-use std::alloc::{Layout, alloc_zeroed};
-use std::panic::resume_unwind;
+//! Imports memory only.
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::NoMemory;
+use crate::memory::zeroed;
 
 /// A box of pixels: `x`, `y` of the upper left corner, `w` columns, `h` rows.
 ///
@@ -97,8 +94,8 @@ impl Image {
         self.height = height;
         let size = width as usize * height as usize * 3;
         if size > self.data.capacity() {
-            // New memory from the system is zero already. Unlike `resize`, this does not touch it,
-            // so a file that lies about its size costs nothing.
+            // The old pixels are of no use, so they are not copied.
+            self.data = Vec::new();
             self.data = zeroed(size);
         }
         self.data.resize(size, 0);
@@ -118,19 +115,6 @@ impl Image {
     pub fn as_ref(&self) -> ImageRef<'_> {
         ImageRef::new(self.width, self.height, &self.data)
     }
-}
-
-/// `len` bytes of 0, and 1 or more. Unwinds with [`NoMemory`] where `vec!` would end the process.
-fn zeroed(len: usize) -> Vec<u8> {
-    let Ok(layout) = Layout::array::<u8>(len) else { resume_unwind(Box::new(NoMemory(len))) };
-    assert!(len > 0, "the allocator wants a size");
-    // SAFETY: the size is not 0.
-    let start = unsafe { alloc_zeroed(layout) };
-    if start.is_null() {
-        resume_unwind(Box::new(NoMemory(len)));
-    }
-    // SAFETY: the global allocator's memory of `len` initialised bytes, with a byte's alignment.
-    unsafe { Vec::from_raw_parts(start, len, len) }
 }
 
 /// A borrowed image, or a box of one: rows of interleaved RGB8, `stride` bytes apart.

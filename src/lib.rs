@@ -78,6 +78,7 @@ mod file;
 pub mod image;
 pub mod loader;
 pub mod loss;
+mod memory;
 pub mod ops;
 mod pack;
 pub mod packed;

@@ -33,6 +33,7 @@ use crate::error::{Error, Result};
 use crate::file;
 pub use crate::file::Archive;
 use crate::image::{Image, ImageRef, Rect};
+use crate::memory;
 
 /// Where an image's pixels come from, borrowed.
 #[derive(Clone, Copy, Debug)]
@@ -137,7 +138,7 @@ impl<'a> Source<'a> {
             }
             Ok(image)
         };
-        decode().map_err(|error| self.named(error))
+        memory::caught(decode).map_err(|error| self.named(error))
     }
 
     /// Reads what is needed to know the image's shape. `file` receives the content of a file that
@@ -172,7 +173,7 @@ impl<'a> Source<'a> {
     /// # Errors
     /// [`Error::Io`], with the file's name; [`Error::Argument`] for pixels.
     pub fn read(self, file: &'a mut Vec<u8>) -> Result<&'a [u8]> {
-        match self.load(file).map_err(|error| self.named(error))? {
+        match memory::caught(|| self.load(file)).map_err(|error| self.named(error))? {
             Source::Bytes(bytes) => Ok(bytes),
             _ => Err(Error::Argument("pixels are not an image file".into())),
         }

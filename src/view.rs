@@ -21,6 +21,7 @@
 use crate::decode::{Decoder, Limits};
 use crate::error::Result;
 use crate::image::{Image, ImageRef, Planes, Rect, mirrored};
+use crate::memory;
 use crate::ops::{self, Scratch};
 use crate::pack::{self, Flips};
 use crate::plan::{Frame, Plan};
@@ -67,11 +68,11 @@ pub fn render(source: Source<'_>, plan: &Plan, limits: Limits) -> Result<Vec<u8>
         let mut parts = Vec::new();
         needed(std::slice::from_ref(plan), shape, &mut parts);
         let (pixels, region) = opened.read(&parts, &mut image)?;
-        let mut out = vec![0; 3 * plan.size.0 as usize * plan.size.1 as usize];
+        let mut out = memory::zeroed(3 * plan.size.0 as usize * plan.size.1 as usize);
         Renderer::default().render(pixels, region, plan, &mut out);
         Ok(out)
     };
-    execute().map_err(|error| source.named(error))
+    memory::caught(execute).map_err(|error| source.named(error))
 }
 
 /// Makes views; reuses its buffers.
@@ -127,7 +128,7 @@ impl Renderer {
         match plan.geometry.frame {
             Some(frame) if part.rect != frame.output(plan.size) => {
                 let Rect { w, h, .. } = part.rect;
-                self.resized.resize(3 * h as usize * w as usize, 0);
+                memory::resize(&mut self.resized, 3 * h as usize * w as usize, 0);
                 let resized = &mut self.resized;
                 if !resized.is_empty() {
                     self.resizer.resize_part(image, region, part, Flips::default(), resized);

@@ -1,10 +1,11 @@
 //! GIF through the crate `gif`: its first frame, on a screen filled as Pillow fills it.
 
-use gif::{ColorOutput, DecodeOptions, Decoder, MemoryLimit};
+use gif::{ColorOutput, DecodeOptions, Decoder, DecodingError, MemoryLimit};
 
 use super::image_file::{Cause, ImageFile, check_ratio};
 use super::limits::Limits;
 use crate::image::Image;
+use crate::memory;
 
 /// Pixels that one byte of LZW can stand for, at most: codes of 12 bits for 4096 pixels.
 const LZW_RATIO: u64 = 4096;
@@ -29,7 +30,6 @@ struct FirstFrame {
 impl<'a> Gif<'a> {
     /// Reads up to the first frame's pixels.
     pub fn open(bytes: &'a [u8], limits: Limits) -> Cause<Self> {
-        let fail = |error: gif::DecodingError| error.to_string();
         let mut options = DecodeOptions::new();
         options.set_color_output(ColorOutput::Indexed);
         options.check_frame_consistency(false);
@@ -55,6 +55,14 @@ impl<'a> Gif<'a> {
     }
 }
 
+fn fail(error: DecodingError) -> String {
+    match error {
+        // The crate does not tell how much it wanted.
+        DecodingError::OutOfMemory => memory::none(0),
+        error => error.to_string(),
+    }
+}
+
 impl ImageFile for Gif<'_> {
     fn shape(&self) -> (u32, u32) {
         self.shape
@@ -62,11 +70,10 @@ impl ImageFile for Gif<'_> {
 
     /// Transparent pixels keep their colour, as Pillow does.
     fn read(mut self: Box<Self>, image: &mut Image) -> Cause<()> {
-        let fail = |error: gif::DecodingError| error.to_string();
         let FirstFrame { left, top, width, height, transparent } = self.frame;
         let (left, width) = (left as usize, width as usize);
         check_ratio(self.length, u64::from(height) * width as u64, LZW_RATIO)?;
-        let mut indices = vec![0; width * height as usize];
+        let mut indices = memory::zeroed(width * height as usize);
         self.decoder.read_into_buffer(&mut indices).map_err(fail)?;
         let mut colors = [[0; 3]; 256];
         match self.decoder.palette() {

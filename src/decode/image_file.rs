@@ -3,10 +3,11 @@
 //! The formats import this module. It knows none of them.
 
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::error::{Error, Result, panic_text};
 use crate::image::Image;
+use crate::memory::NoMemory;
 
 /// A step of a format's decoder: its result, or why there is none.
 pub type Cause<T> = std::result::Result<T, String>;
@@ -33,11 +34,15 @@ pub fn panic_is_the_files() -> bool {
 
 /// Runs one step of the decoder of `format`. A panic becomes an error of the file: decoders index
 /// by what the file says, few check all of it, and a damaged file must not end a training run.
+/// Missing memory is not the file's fault, and goes on unwinding.
 pub fn contained<T>(format: &'static str, step: impl FnOnce() -> Cause<T>) -> Result<T> {
     DECODING.set(true);
     let result = catch_unwind(AssertUnwindSafe(step));
     DECODING.set(false);
     let result = result.unwrap_or_else(|payload| {
+        if payload.is::<NoMemory>() {
+            resume_unwind(payload);
+        }
         let panic = panic_text(&*payload);
         Err(format!("the file is damaged; the decoder stopped with: {panic}"))
     });
@@ -64,6 +69,7 @@ pub fn drop_alpha(rgba: &[u8], image: &mut Image) {
 mod tests {
     use super::{Cause, contained, panic_is_the_files};
     use crate::error::Error;
+    use crate::memory;
 
     #[test]
     fn a_panic_of_a_decoder_is_the_files_failure() {
@@ -74,6 +80,13 @@ mod tests {
             "cannot decode GIF: the file is damaged; the decoder stopped with: no room for 7";
         assert_eq!(error.to_string(), said);
         assert!(contained("GIF", || Ok(panic_is_the_files())).is_ok_and(|inside| inside));
+        assert!(!panic_is_the_files());
+    }
+
+    #[test]
+    fn missing_memory_is_not_the_files_failure() {
+        let step = || contained("GIF", || -> Cause<()> { memory::none(7) });
+        assert!(matches!(memory::caught(step), Err(Error::Memory { bytes: 7 })));
         assert!(!panic_is_the_files());
     }
 }

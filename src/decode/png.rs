@@ -6,9 +6,13 @@ use png::{BitDepth, ColorType, DecodeOptions, Decoder, Reader, Transformations};
 
 use super::image_file::{Cause, ImageFile, check_ratio};
 use crate::image::Image;
+use crate::memory::{self, Promise};
 
 /// Bytes that one byte of a deflate stream can stand for, at most.
 const DEFLATE_RATIO: u64 = 1032;
+
+/// What the crate takes for the pixels of the smallest images.
+const BUFFER: usize = 512 << 10;
 
 /// A PNG whose header has been read. Of an animation, its default image.
 pub struct Png<'a> {
@@ -19,6 +23,8 @@ pub struct Png<'a> {
 impl<'a> Png<'a> {
     /// Reads the chunks before the pixels.
     pub fn open(bytes: &'a [u8]) -> Cause<Self> {
+        // The chunks before the pixels are read into a buffer that is doubled, and some are kept.
+        let _promise = Promise::new(before_pixels(bytes).saturating_mul(4));
         let open = || {
             let mut options = DecodeOptions::default();
             // As Pillow: the checksum of the pixels is compared.
@@ -51,6 +57,10 @@ impl ImageFile for Png<'_> {
         let info = self.reader.info();
         let packed = info.raw_row_length() as u64 * u64::from(height);
         check_ratio(self.length, packed, DEFLATE_RATIO)?;
+        let row = info.raw_row_length();
+        // A buffer of a few rows that is doubled, and the row before.
+        let rows = row.saturating_mul(8).min(packed as usize);
+        let _promise = Promise::new(rows.saturating_mul(4).saturating_add(BUFFER));
         let size = self.reader.output_buffer_size().ok_or("the image exceeds the memory")?;
         let (color, depth) = self.reader.output_color_type();
         image.reshape(width, height);
@@ -58,7 +68,7 @@ impl ImageFile for Png<'_> {
             self.reader.next_frame(&mut image.data).map_err(|error| error.to_string())?;
             return Ok(());
         }
-        let mut samples = vec![0; size];
+        let mut samples = memory::zeroed(size);
         self.reader.next_frame(&mut samples).map_err(|error| error.to_string())?;
         if color == ColorType::Indexed {
             let palette = self.reader.info().palette.as_deref().ok_or("it has no palette")?;
@@ -81,6 +91,21 @@ impl ImageFile for Png<'_> {
         }
         Ok(())
     }
+}
+
+/// Where the first chunk of pixels begins.
+fn before_pixels(bytes: &[u8]) -> usize {
+    const SIGNATURE: usize = 8;
+    let mut at = SIGNATURE;
+    while let Some(&[a, b, c, d, name @ ..]) =
+        bytes.get(at..at.saturating_add(8)).and_then(|chunk| chunk.first_chunk::<8>())
+    {
+        if &name == b"IDAT" {
+            break;
+        }
+        at = at.saturating_add(12 + u32::from_be_bytes([a, b, c, d]) as usize);
+    }
+    at.min(bytes.len())
 }
 
 /// The colours of packed indices. Indices beyond the palette are black, as in Pillow.

@@ -14,12 +14,33 @@ use super::cmyk::to_rgb;
 use super::image_file::{Cause, ImageFile};
 use super::limits::Limits;
 use crate::image::Image;
+use crate::memory::{self, Promise};
 
 /// How often the strips or tiles may have the file's bytes. Equal ones may share theirs.
 const MAX_SHARING: u64 = 64;
 
 /// The most strips or tiles: each costs microseconds, however few pixels it has.
 const MAX_CHUNKS: usize = 1 << 16;
+
+/// The tags that may have a value for each strip, tile or sample.
+const LISTS: [Tag; 7] = [
+    Tag::StripOffsets,
+    Tag::StripByteCounts,
+    Tag::TileOffsets,
+    Tag::TileByteCounts,
+    Tag::BitsPerSample,
+    Tag::ExtraSamples,
+    Tag::SampleFormat,
+];
+
+/// The bytes that the crate takes for a value of a list, at most.
+const PER_VALUE: usize = 64;
+
+/// The crate refuses longer lists.
+const MAX_VALUES: usize = 8 << 20;
+
+/// What the crate takes for the pixels of the smallest images.
+const BUFFER: usize = 512 << 10;
 
 /// A TIFF whose first directory has been read.
 pub struct Tiff<'a> {
@@ -37,6 +58,7 @@ impl<'a> Tiff<'a> {
         if has_a_tag_twice(bytes) {
             return Err("the directory has a tag twice".into());
         }
+        let _promise = Promise::new(values(bytes).saturating_mul(PER_VALUE));
         let open = || -> TiffResult<Self> {
             let mut buffers = decoder::Limits::default();
             // Compressed data is in memory already.
@@ -142,12 +164,19 @@ impl ImageFile for Tiff<'_> {
     }
 
     fn read(mut self: Box<Self>, image: &mut Image) -> Cause<()> {
+        let lists = values(self.decoder.inner().get_ref()).saturating_mul(PER_VALUE);
+        let promise = Promise::new(lists);
         let planar = self.tag(Tag::PlanarConfiguration, 1)? == 2;
         let color = self.color(planar)?;
         self.check_work()?;
+        drop(promise);
         let size = self.decoder.image_buffer_layout().map_err(cause)?.complete_len;
-        let mut samples = vec![0; size];
+        // A row of a tile, and what LZW and Deflate look back to.
+        let row = self.decoder.chunk_dimensions().0 as usize * 8;
+        let promise = Promise::new(row.saturating_add(BUFFER));
+        let mut samples = memory::zeroed(size);
         self.decoder.read_image_bytes(&mut samples).map_err(cause)?;
+        drop(promise);
         image.reshape(self.width, self.height);
         convert(bytes(samples, color, self.width as usize), color, planar, image);
         if let Some(orientation @ 2..) = self.orientation {
@@ -160,6 +189,19 @@ impl ImageFile for Tiff<'_> {
 /// Whether a tag stands in the first directory twice. Of two values the crate takes the last,
 /// libtiff, and so Pillow, the first.
 fn has_a_tag_twice(bytes: &[u8]) -> bool {
+    let mut seen = HashSet::new();
+    directory(bytes).any(|(tag, _)| !seen.insert(tag))
+}
+
+/// How many entries the first directory has, and how many values the lists among them.
+fn values(bytes: &[u8]) -> usize {
+    let list = |tag: u16| LISTS.contains(&Tag::from_u16_exhaustive(tag));
+    let values = |(tag, count): (u16, usize)| 1 + if list(tag) { count.min(MAX_VALUES) } else { 0 };
+    directory(bytes).map(values).sum()
+}
+
+/// The entries of the first directory: tags, and how many values each has.
+fn directory(bytes: &[u8]) -> impl Iterator<Item = (u16, usize)> {
     let number = |at: usize, len: usize| -> Option<usize> {
         let digits = bytes.get(at..at.checked_add(len)?)?.iter().map(|&byte| usize::from(byte));
         let add = |number: usize, digit: usize| number << 8 | digit;
@@ -168,27 +210,35 @@ fn has_a_tag_twice(bytes: &[u8]) -> bool {
     // The sizes of an offset, of the number of entries and of an entry; BigTIFF has longer ones.
     let (start, offset, count, entry) =
         if number(2, 2) == Some(43) { (8, 8, 8, 20) } else { (4, 4, 2, 12) };
-    let Some(directory) = number(start, offset) else { return false };
-    let Some(entries) = number(directory, count) else { return false };
-    let mut seen = HashSet::new();
-    (0..entries)
-        .map_while(|index| number(directory + count + index * entry, 2))
-        .any(|tag| !seen.insert(tag))
+    let found = number(start, offset).and_then(|at| Some((number(at, count)?, at + count)));
+    let (entries, first) = found.unwrap_or_default();
+    (0..entries).map_while(move |index| {
+        let at = first + index * entry;
+        Some((number(at, 2)? as u16, number(at + 4, offset)?))
+    })
 }
 
 /// Samples of 8 bits, as Pillow makes them: grey of 16 bits is clipped, colour of 16 bits keeps its
 /// high byte, and grey of fewer than 8 bits is widened.
 fn bytes(samples: Vec<u8>, color: ColorType, width: usize) -> Vec<u8> {
+    let mut out = Vec::new();
     let words = samples.chunks_exact(2).map(|word| u16::from_ne_bytes([word[0], word[1]]));
     match usize::from(color.bit_depth()) {
         8 => samples,
-        16 if color.num_samples() == 1 => words.map(|value| value.min(255) as u8).collect(),
-        16 => words.map(|value| (value >> 8) as u8).collect(),
+        16 => {
+            let clipped = color.num_samples() == 1;
+            let byte = |value: u16| if clipped { value.min(255) as u8 } else { (value >> 8) as u8 };
+            memory::collect(words.map(byte), &mut out);
+            out
+        }
         bits => {
             let max = 0xFF >> (8 - bits);
             let value = |row: &[u8], x: usize| row[x / 8] >> (8 - bits - x % 8) & max;
             let widen = |row| (0..width).map(move |x| value(row, x * bits) * (255 / max));
-            samples.chunks_exact((width * bits).div_ceil(8)).flat_map(widen).collect()
+            let rows = samples.chunks_exact((width * bits).div_ceil(8));
+            memory::reserve(&mut out, rows.len() * width);
+            out.extend(rows.flat_map(widen));
+            out
         }
     }
 }

@@ -9,10 +9,12 @@ use image_webp::{UpsamplingMethod, WebPDecodeOptions, WebPDecoder};
 use super::image_file::{Cause, ImageFile, drop_alpha};
 use super::limits::Limits;
 use crate::image::Image;
+use crate::memory::{self, Promise};
 
 /// A WebP whose header has been read. Of an animation, its first frame.
 pub struct WebP<'a> {
     decoder: WebPDecoder<Cursor<Cow<'a, [u8]>>>,
+    length: usize,
     canvas: Option<Canvas>,
 }
 
@@ -30,13 +32,14 @@ impl<'a> WebP<'a> {
         if !is_complete(bytes) {
             return Err("the file is truncated, or lengths in it are wrong".into());
         }
-        let (canvas, still) = if is_animated(bytes) {
+        let (canvas, still): (_, Cow<[u8]>) = if is_animated(bytes) {
             let frame = first_frame(bytes);
             let (canvas, still) = frame.ok_or("it has no frame")?;
             (Some(canvas), still.into())
         } else {
-            (None, bytes.into())
+            (None, with_padding(bytes))
         };
+        let length = still.len();
         let mut options = WebPDecodeOptions::default();
         options.lossy_upsampling = UpsamplingMethod::Bilinear;
         let mut decoder = WebPDecoder::new_with_options(Cursor::new(still), options)
@@ -47,17 +50,34 @@ impl<'a> WebP<'a> {
         if canvas.as_ref().is_some_and(|c| c.x + width > c.width || c.y + height > c.height) {
             return Err("the first frame reaches outside the canvas".into());
         }
-        Ok(Self { decoder, canvas })
+        Ok(Self { decoder, length, canvas })
+    }
+
+    /// Bytes that the crate takes for the still image, at most. The codes of a lossless image can
+    /// be made to take more, but not by an encoder.
+    fn decoding(&mut self) -> usize {
+        let (width, height) = self.decoder.dimensions();
+        let pixels = width as usize * height as usize;
+        let whole = width.next_multiple_of(16) as usize * height.next_multiple_of(16) as usize;
+        // Partitions are read into vectors that are doubled, and copied.
+        4 * self.length
+            + match (self.decoder.is_lossy(), self.decoder.has_alpha()) {
+                // Y, U and V; alpha is a lossless image of which green is taken.
+                (true, alpha) => 2 * whole + if alpha { 6 * pixels } else { 0 },
+                // Transforms and codes; RGBA of which RGB is taken.
+                (false, alpha) => 2 * whole + if alpha { 0 } else { 4 * pixels },
+            }
     }
 
     /// Decodes the still image.
     fn still(&mut self, image: &mut Image) -> Cause<()> {
         let (width, height) = self.decoder.dimensions();
+        let _promise = Promise::new(self.decoding());
         image.reshape(width, height);
         if !self.decoder.has_alpha() {
             return self.decoder.read_image(&mut image.data).map_err(|error| error.to_string());
         }
-        let mut rgba = vec![0; height as usize * width as usize * 4];
+        let mut rgba = memory::zeroed(height as usize * width as usize * 4);
         self.decoder.read_image(&mut rgba).map_err(|error| error.to_string())?;
         drop_alpha(&rgba, image);
         Ok(())
@@ -105,6 +125,26 @@ fn is_complete(bytes: &[u8]) -> bool {
     at == end && end <= bytes.len()
 }
 
+/// The file with the byte that pads a lossless image to an even length as a part of the image.
+/// libwebp takes it for one, and the codes of a damaged image may go on there.
+fn with_padding(bytes: &[u8]) -> Cow<'_, [u8]> {
+    const HEADER: usize = 8;
+    let mut at = HEADER + b"WEBP".len();
+    while let Some(&[name @ .., a, b, c, d]) =
+        bytes.get(at..).and_then(|rest| rest.first_chunk::<HEADER>())
+    {
+        let length = u32::from_le_bytes([a, b, c, d]);
+        if &name == b"VP8L" && length % 2 == 1 {
+            let mut padded = Vec::new();
+            memory::copy(bytes, &mut padded);
+            padded[at + 4..at + HEADER].copy_from_slice(&(length + 1).to_le_bytes());
+            return padded.into();
+        }
+        at = at.saturating_add(HEADER + (length as usize).saturating_add(length as usize % 2));
+    }
+    bytes.into()
+}
+
 fn is_animated(bytes: &[u8]) -> bool {
     const ANIMATED: u8 = 2;
     let header = Chunks(bytes.get(12..).unwrap_or_default()).next();
@@ -138,7 +178,12 @@ fn first_frame(bytes: &[u8]) -> Option<(Canvas, Vec<u8>)> {
         Chunks(frame.get(16..)?).find(|&(name, _)| name == b"VP8 " || name == b"VP8L")?;
     let len = u32::try_from(picture.len()).ok()?.to_le_bytes();
     let whole = (picture.len() as u32).checked_add(12)?.to_le_bytes();
-    Some((canvas, [b"RIFF", &whole[..], b"WEBP", name, &len, picture].concat()))
+    let mut file = Vec::new();
+    memory::reserve(&mut file, picture.len() + 20);
+    for part in [b"RIFF", &whole[..], b"WEBP", name, &len, picture] {
+        file.extend_from_slice(part);
+    }
+    Some((canvas, file))
 }
 
 /// The chunks of a RIFF file, as (name, content). A truncated chunk ends where the bytes end.

@@ -8,6 +8,7 @@ use super::queue::{Batch, Queue, Task};
 use super::serve::{Work, by_index, serve};
 use crate::batch::Sample;
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::pool::Pool;
 use crate::source::Source;
 use crate::workspaces::{KEPT_BYTES, Workspaces};
@@ -64,13 +65,13 @@ fn make(task: &Task, kept: &mut Kept) -> Result<()> {
         let name = sample.source.as_source().name();
         error.at(name.unwrap_or_else(|| by_index(sample)))
     };
-    let source = load(sample.source.as_source(), file, ahead).map_err(named)?;
+    let source = memory::caught(|| load(sample.source.as_source(), file, ahead)).map_err(named)?;
     let sample = Sample { source, key: sample.key };
     let pool = Pool::default();
     if format.is_plain() {
         return pipeline.one(&sample, &pool, workspaces, parts).map_err(named);
     }
-    views.resize(pipeline.sample_len(), 0);
+    memory::resize(views, pipeline.sample_len(), 0);
     let mut rest = views.as_mut_slice();
     let each = pipeline.places().map(|place| {
         rest.split_off_mut(..place.len()).expect("the views of a sample follow one another")

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kernel::{Kernel, Scratch};
 use crate::image::Planes;
+use crate::memory;
 
 /// Pillow's `image.filter(ImageFilter.GaussianBlur(radius))`: three box blurs of a fractional
 /// radius in each direction.
@@ -37,7 +38,7 @@ impl Kernel for GaussianBlur {
         let (height, width) = (planes.height(), planes.width());
         let weights = Weights::new(box_radius(self.radius as f32));
         let Scratch { plane: other, line, sums, .. } = scratch;
-        other.resize(height * width, 0);
+        memory::resize(other, height * width, 0);
         for plane in planes.channels() {
             match weights.radius {
                 0 => blur_small::<3>(plane, other, width, weights, line),
@@ -108,7 +109,7 @@ fn blur_small<const N: usize>(
 ) {
     // Two rows with the edges repeated.
     let padded = width + N - 1;
-    line.resize(2 * padded, 0);
+    memory::resize(line, 2 * padded, 0);
     let (a, b) = line.split_at_mut(padded);
     for (row, out) in plane.chunks_exact(width).zip(other.chunks_exact_mut(width)) {
         a[N / 2..][..width].copy_from_slice(row);
@@ -168,7 +169,7 @@ fn blur(input: &[u8], out: &mut [u8], width: usize, weights: Weights, sums: &mut
     let row = |y: isize| &input[y.clamp(0, last) as usize * width..][..width];
     let radius = weights.radius as isize;
     sums.clear();
-    sums.resize(width, 0);
+    memory::resize(sums, width, 0);
     // The sums of the window around row -1: rows above the first are the first.
     for (sum, &v) in sums.iter_mut().zip(row(0)) {
         *sum = u32::from(v) * (radius as u32 + 1);

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kernel::{Kernel, Scratch};
 use crate::image::{Planes, mirrored};
+use crate::memory;
 
 /// torchvision's `gaussian_blur(image, kernel_size, sigma)`, mirrored at the edges.
 ///
@@ -40,12 +41,11 @@ impl Kernel for GaussianKernel {
         let Scratch { plane: copy, floats, .. } = scratch;
         self.write_weights(floats);
         // After the weights: a row with mirrored ends, and a row of sums.
-        floats.resize(taps + (width + 2 * half) + width, 0.0);
+        memory::resize(floats, taps + (width + 2 * half) + width, 0.0);
         let (weights, rest) = floats.split_at_mut(taps);
         let (row, sums) = rest.split_at_mut(width + 2 * half);
         for plane in planes.channels() {
-            copy.clear();
-            copy.extend_from_slice(plane);
+            memory::copy(plane, copy);
             for (y, out) in plane.chunks_exact_mut(width).enumerate() {
                 sums.fill(0.0);
                 for (i, &weight) in weights.iter().enumerate() {
@@ -73,11 +73,11 @@ impl GaussianKernel {
     /// Replaces the content of `weights` by the kernel along one axis.
     fn write_weights(&self, weights: &mut Vec<f32>) {
         let half = f64::from(self.kernel_size / 2);
-        weights.clear();
-        weights.extend((0..self.kernel_size).map(|i| {
+        let weight = |i| {
             let x = f64::from(i) - half;
             (-0.5 * (x / self.sigma) * (x / self.sigma)).exp() as f32
-        }));
+        };
+        memory::collect((0..self.kernel_size).map(weight), weights);
         let total: f32 = weights.iter().sum();
         weights.iter_mut().for_each(|weight| *weight /= total);
     }

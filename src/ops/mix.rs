@@ -9,6 +9,7 @@ use super::Op;
 use super::blend::{blend, byte};
 use super::kernel::{Kernel, MixBuffers, Scratch, check_finite};
 use crate::image::Planes;
+use crate::memory;
 
 /// AugMix: chains of ops are applied to copies of the image, and the results are mixed with it.
 //
@@ -101,11 +102,10 @@ impl Kernel for Mix {
         // Taken, since the ops of the chains need the rest of the scratch.
         let MixBuffers { mut original, mut result, mut sum } = mem::take(&mut scratch.mix);
         let out = planes.data();
-        original.clear();
-        original.extend_from_slice(out);
-        result.resize(out.len(), 0);
+        memory::copy(out, &mut original);
+        memory::resize(&mut result, out.len(), 0);
         sum.clear();
-        sum.resize(out.len(), 0.0);
+        memory::resize(&mut sum, out.len(), 0.0);
         if let Self::Weighted { image, .. } = *self {
             add(&mut sum, &original, image);
         }

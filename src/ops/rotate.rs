@@ -8,6 +8,7 @@ use super::affine::Transformer;
 use super::interpolation::Interpolation;
 use super::kernel::{Kernel, Scratch, check_finite};
 use crate::image::Planes;
+use crate::memory;
 
 /// Pillow's `image.rotate(degrees, resample, fillcolor=fill)`: counter-clockwise about the centre,
 /// within the image's own size.
@@ -65,8 +66,7 @@ fn quarter_turn(left: bool, planes: &mut Planes<'_>, copy: &mut Vec<u8>) {
     let side = planes.width();
     let last = side - 1;
     for plane in planes.channels() {
-        copy.clear();
-        copy.extend_from_slice(plane);
+        memory::copy(plane, copy);
         for (y, row) in plane.chunks_exact_mut(side).enumerate() {
             for (x, v) in row.iter_mut().enumerate() {
                 let (from_y, from_x) = if left { (x, last - y) } else { (last - x, y) };

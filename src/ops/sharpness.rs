@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::blend::{blend, byte};
 use super::kernel::{Kernel, Scratch, check_finite};
 use crate::image::Planes;
+use crate::memory;
 
 /// Pillow's `ImageEnhance.Sharpness(image).enhance(factor)`: the blend of the smoothed image and
 /// the image.
@@ -34,8 +35,7 @@ impl Kernel for Sharpness {
         }
         let copy = &mut scratch.plane;
         for plane in planes.channels() {
-            copy.clear();
-            copy.extend_from_slice(plane);
+            memory::copy(plane, copy);
             for y in 1..height - 1 {
                 let row = |y: usize| &copy[y * width..][..width];
                 let out = &mut plane[y * width + 1..][..width - 2];

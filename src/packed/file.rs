@@ -6,6 +6,12 @@ use super::tiles::Grid;
 use super::{Packed, broken, pack};
 use crate::decode::Limits;
 use crate::error::Error;
+use crate::memory::Promise;
+
+/// How many bytes packing and unpacking take for a byte of what they are given, besides the
+/// coefficients: the bytes of a scan, of the new file, of tiles and of side information, some in
+/// vectors that are doubled. Files made to be costly can take more.
+const PER_BYTE: usize = 16;
 
 /// Packs a JPEG file. [`unpack_jpeg`] gives it back byte for byte, and
 /// [`Decoder`](crate::decode::Decoder) makes the same pixels of both.
@@ -27,6 +33,7 @@ use crate::error::Error;
 /// If the file is not a sound JPEG file, exceeds `limits`, is of a kind that can't be packed, or could not be written
 /// again as it is. Keep such a file as it is.
 pub fn pack_jpeg(file: &[u8], limits: Limits) -> Result<Vec<u8>, Unpackable> {
+    let _promise = Promise::new(file.len().saturating_mul(PER_BYTE));
     let Parts { coefficients, side } = take_apart(file, limits)?;
     if Grid::new(&side.geometry, 1).mcu_blocks() > MAX_MCU_BLOCKS {
         return Err(Unpackable::LargeMcus);
@@ -39,6 +46,7 @@ pub fn pack_jpeg(file: &[u8], limits: Limits) -> Result<Vec<u8>, Unpackable> {
 /// # Errors
 /// [`Error::Decode`], also if a single bit has changed.
 pub fn unpack_jpeg(image: &[u8]) -> Result<Vec<u8>, Error> {
+    let _promise = Promise::new(image.len().saturating_mul(PER_BYTE));
     let packed = Packed::open(image)?;
     packed.verify()?;
     let side = Side::from_bytes(&packed.side()?).map_err(|cause| broken(&cause.to_string()))?;

@@ -7,6 +7,7 @@ use super::geometry::Geometry;
 use super::tiles::Grid;
 use super::{HEADER, MAGIC, PADDING, VERSION, broken, side};
 use crate::error::Result;
+use crate::memory;
 use crate::simd::Simd;
 
 /// Where the checksum of the header, the description and the directory is. It covers all of them but
@@ -165,12 +166,16 @@ impl<'a> Packed<'a> {
     pub fn coefficients(&self) -> Result<Coefficients> {
         let component = |(index, info): (usize, &super::geometry::ComponentInfo)| {
             let size = self.grid.component_size(index);
-            Component { sampling: info.sampling, size, blocks: vec![[0; 64]; size.0 * size.1] }
+            Component {
+                sampling: info.sampling,
+                size,
+                blocks: memory::filled([0; 64], size.0 * size.1),
+            }
         };
         let mut components: Vec<_> =
             self.geometry.components.iter().enumerate().map(component).collect();
         let (height, width) = self.grid.tiles();
-        let mut tile = vec![[0; 64]; self.grid.tile_blocks(0)];
+        let mut tile = memory::filled([0; 64], self.grid.tile_blocks(0));
         for (row, column) in (0..height).flat_map(|row| (0..width).map(move |column| (row, column)))
         {
             let tile = &mut tile[..self.grid.tile_blocks(column)];

@@ -170,7 +170,7 @@ impl Loader {
     ) -> PyResult<Vec<OwnedSample>> {
         let sources: PyResult<_> = match catalog {
             Some(catalog) => indices.iter().map(|&index| catalog.source(index)).collect(),
-            None => samples.iter().map(|s| Ok(Held::new(s)?.into_owned())).collect(),
+            None => samples.iter().map(|s| Held::new(s)?.into_owned()).collect(),
         };
         let sources: Vec<OwnedSource> = sources?;
         let (n, m) = (indices.len(), views.len());

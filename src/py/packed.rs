@@ -19,12 +19,20 @@ pub fn pack_jpeg<'py>(
         let refused = |cause| Error::Argument(format!("the file cannot be packed: {cause}"));
         packed::pack_jpeg(data, limits(max_pixels)).map_err(refused)
     })?;
-    Ok(PyBytes::new(py, &image))
+    to_bytes(py, &image)
 }
 
 /// Writes the JPEG file that was packed.
 #[pyfunction]
 pub fn unpack_jpeg<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
     let file = detached(py, || packed::unpack_jpeg(data))?;
-    Ok(PyBytes::new(py, &file))
+    to_bytes(py, &file)
+}
+
+/// As `PyBytes::new`, which panics if there is no memory.
+fn to_bytes<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, bytes.len(), |out| {
+        out.copy_from_slice(bytes);
+        Ok(())
+    })
 }

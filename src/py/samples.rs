@@ -15,6 +15,9 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyByteArray, PyBytes, PyList, PyMemoryView, PyString, PyTuple};
 
 use super::catalog::Located;
+use super::errors::to_python;
+use crate::error::Result;
+use crate::memory::{self, Promise};
 use crate::source::OwnedSource;
 
 /// A sample while the core reads it.
@@ -34,7 +37,7 @@ impl<'py> Held<'py> {
             return owned(OwnedSource::Bytes(Bytes::from_owner(bytes)));
         }
         if let Ok(bytes) = sample.cast::<PyByteArray>() {
-            return owned(OwnedSource::Bytes(bytes.to_vec().into()));
+            return owned(OwnedSource::Bytes(copied(bytes)?));
         }
         if sample.is_instance_of::<PyString>() || sample.hasattr("__fspath__")? {
             let path: PathBuf = sample.extract()?;
@@ -84,14 +87,32 @@ impl<'py> Held<'py> {
     }
 
     /// The sample for later, when Python code may have changed an array: that is copied.
-    pub fn into_owned(self) -> OwnedSource {
-        match (self.source, self.borrow) {
+    pub fn into_owned(self) -> PyResult<OwnedSource> {
+        Ok(match (self.source, self.borrow) {
             (OwnedSource::Pixels { width, height, data }, Some(_)) => {
-                OwnedSource::Pixels { width, height, data: Bytes::copy_from_slice(&data) }
+                let data = copy(&data).map_err(to_python)?;
+                OwnedSource::Pixels { width, height, data }
             }
             (source, _) => source,
-        }
+        })
     }
+}
+
+fn copy(bytes: &[u8]) -> Result<Bytes> {
+    memory::caught(|| {
+        let mut copy = Vec::new();
+        memory::copy(bytes, &mut copy);
+        Ok(copy.into())
+    })
+}
+
+/// A copy, since Python code may change the array meanwhile.
+fn copied(array: &Bound<'_, PyByteArray>) -> PyResult<Bytes> {
+    let copy = || {
+        let _promise = Promise::new(array.len());
+        Ok(array.to_vec().into())
+    };
+    memory::caught(copy).map_err(to_python)
 }
 
 /// The bytes of a C-contiguous array, which is not copied.

@@ -30,6 +30,7 @@ use multiversion::multiversion;
 
 use super::axis::{Axis, Sampling};
 use super::filter::{self, Filter};
+use crate::memory;
 
 /// The bits after the point of a weight.
 pub const PRECISION_BITS: u32 = 22;
@@ -195,16 +196,16 @@ impl Coefficients {
         let sampling = Sampling::new(axis, support);
         let inverse = 1.0 / sampling.scale.max(1.0);
         let origin = axis.origin as usize;
-        self.windows.clear();
-        self.windows.extend(axis.wanted().map(|out| {
+        let window = |out| {
             let window = sampling.window(out);
             let start = window.start - origin;
             Window { start, len: window.len(), offset: start & (alignment - 1) }
-        }));
+        };
+        memory::collect(axis.wanted().map(window), &mut self.windows);
         let most = self.windows.iter().map(|window| window.group_count()).max().unwrap_or(0).max(1);
         self.fixed.clear();
-        self.fixed.resize(axis.count as usize * most * GROUP, 0);
-        self.weights.resize(most * GROUP, 0.0);
+        memory::resize(&mut self.fixed, axis.count as usize * most * GROUP, 0);
+        memory::resize(&mut self.weights, most * GROUP, 0.0);
         let windows = self.windows.iter_mut().zip(self.fixed.chunks_exact_mut(most * GROUP));
         for ((out, slot), (window, fixed)) in
             axis.wanted().zip((0..).step_by(most * GROUP)).zip(windows)
@@ -280,6 +281,7 @@ fn to_fixed(weight: f64) -> i32 {
 #[multiversion(targets = "simd")]
 fn digits(weights: &[i32], digits: &mut Vec<Digits>) {
     digits.clear();
+    memory::reserve(digits, weights.len() / GROUP);
     digits.extend(weights.as_chunks::<GROUP>().0.iter().map(|weights| {
         let low = weights.map(|weight| weight as i8);
         // Exact: a weight minus its signed low digit is a multiple of 256.
@@ -295,6 +297,7 @@ fn digits(weights: &[i32], digits: &mut Vec<Digits>) {
 #[multiversion(targets = "simd")]
 fn halves(weights: &[i32], order: [usize; GROUP], halves: &mut Vec<Halves>) {
     halves.clear();
+    memory::reserve(halves, weights.len() / GROUP);
     halves.extend(weights.as_chunks::<GROUP>().0.iter().map(|weights| {
         let low = weights.map(|weight| weight as i16);
         // Exact: a weight minus its signed low part is a multiple of 65536.

@@ -66,6 +66,7 @@ pub use filter::Filter;
 pub use part::Part;
 
 use crate::image::{ImageRef, Rect};
+use crate::memory;
 use crate::pack;
 pub use crate::pack::Flips;
 use crate::simd::Simd;
@@ -211,7 +212,7 @@ impl Resizer {
     fn rows_then_columns(&mut self, source: ImageRef<'_>, down: Axis, out: &mut [u8]) {
         let Self { simd, across, down: coefficients, horizontal, between, .. } = self;
         let width = source.width as usize * 3;
-        between.resize(down.count as usize * width, 0);
+        memory::resize(between, down.count as usize * width, 0);
         let (data, stride) = source.bytes();
         kernel::vertical(*simd, ByteRows { data, stride, width }, coefficients, between);
         let between = ImageRef::new(source.width, down.count, between);
@@ -229,7 +230,7 @@ impl Resizer {
         let Self { simd, across, down, horizontal, between, .. } = self;
         let used = down.trim();
         let rows = Rect { x: 0, y: used.start as i32, w: source.width, h: used.len() as u32 };
-        between.resize(3 * used.len() * width, 0);
+        memory::resize(between, 3 * used.len() * width, 0);
         kernel::horizontal(*simd, source.crop(rows), across, horizontal, between);
         let planes = between.chunks_exact(used.len() * width);
         for (data, out) in planes.zip(out.chunks_exact_mut(height * width)) {
@@ -259,6 +260,7 @@ fn positions(axis: Axis, positions: &mut Vec<usize>) {
     let step = axis.scale();
     let mut position = step * 0.5;
     positions.clear();
+    memory::reserve(positions, axis.count as usize);
     for out in 0..axis.wanted().end {
         if out >= axis.first {
             let input = (position as usize).min(axis.input as usize - 1);

@@ -10,6 +10,7 @@ import textwrap
 import numpy as np
 import pytest
 import ready_process
+from image_files import picture
 from PIL import Image
 
 if sys.platform != "linux":
@@ -86,12 +87,14 @@ def test_no_descriptor_is_left(image_folder):
 
 
 @pytest.mark.parametrize("on_error", ["raise", "skip"])
-def test_no_memory_is_left_for_an_image(tmp_path, on_error):
+@pytest.mark.parametrize("kind", ["jpg", "progressive.jpg", "png", "webp", "gif", "bmp", "tif"])
+def test_no_memory_is_left_for_an_image(tmp_path, kind, on_error):
     folder = tmp_path / "class"
     folder.mkdir()
     sides = [16, 16, 5000, 16]
     for number, side in enumerate(sides):
-        Image.fromarray(np.full((side, side, 3), 90, np.uint8)).save(folder / f"{number}.jpg")
+        image = Image.fromarray(np.full((side, side, 3), 90, np.uint8))
+        image.save(folder / f"{number}.{kind}", **{"progressive": True} if "pr" in kind else {})
     code = """
     loader = TiedLoader(folder, views, 1, threads=1, prefetch=1, on_error=sys.argv[2])
     iteration = iter(loader)
@@ -107,5 +110,35 @@ def test_no_memory_is_left_for_an_image(tmp_path, on_error):
     print(len(list(loader)))
     """
     said, skipped, after = run(code, tmp_path, on_error)
-    assert said.startswith(f"{folder / '2.jpg'}: no memory for 75000000 more bytes; use fewer")
+    wanted = {
+        "jpg": "75000000 more bytes",
+        "progressive.jpg": "decoding the image",  # which is all that libjpeg tells
+    }
+    assert said.startswith(f"{folder / f'2.{kind}'}: no memory for {wanted.get(kind, '')}")
     assert (skipped, after) == ("0", "4")
+
+
+def test_threads_share_what_memory_is_left(tmp_path):
+    """Several decoders of other crates, none of which can report that there is none."""
+    folder = tmp_path / "class"
+    folder.mkdir()
+    image = picture(np.random.default_rng(0), 700, 700, "RGBA")
+    for number, kind in enumerate(["png", "webp", "tif", "gif"] * 4):
+        image.convert("P" if kind == "gif" else "RGBA").save(folder / f"{number:02}.{kind}")
+    code = """
+    failed = good = 0
+    for extra in range(8, 96, 4):
+        loader = TiedLoader(folder, views, 4, threads=4, prefetch=2)
+        iteration = iter(loader)
+        next(iteration)
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + (extra << 20), -1))
+        try:
+            good += len(list(iteration)) == 3
+        except MemoryError as error:
+            assert ": no memory for " in str(error), error
+            failed += 1
+        resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+    assert failed and good and failed + good == 22, (failed, good)
+    """
+    run(code, tmp_path)

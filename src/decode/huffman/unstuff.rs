@@ -1,5 +1,6 @@
 //! Takes a scan apart: entropy-coded bytes without stuffing, and where each restart interval ends.
 
+use crate::memory;
 use memchr::memchr;
 
 /// How many zeros follow the last interval, so that its last bits can be read eight bytes at a time.
@@ -24,7 +25,7 @@ impl Unstuffed {
     pub fn read(&mut self, file: &[u8]) -> Option<usize> {
         let Self { bytes, ends } = self;
         bytes.clear();
-        bytes.reserve(file.len());
+        memory::reserve(bytes, file.len() + PADDING);
         ends.clear();
         let mut rest = file;
         loop {
@@ -33,7 +34,10 @@ impl Unstuffed {
             bytes.extend_from_slice(&rest[..at + usize::from(code == 0)]);
             match code {
                 0 => {}
-                0xD0..=0xD7 if usize::from(code & 7) == ends.len() % 8 => ends.push(bytes.len()),
+                0xD0..=0xD7 if usize::from(code & 7) == ends.len() % 8 => {
+                    memory::reserve(ends, 1);
+                    ends.push(bytes.len());
+                }
                 0xD9 => {
                     ends.push(bytes.len());
                     bytes.extend([0; PADDING]);

@@ -23,6 +23,7 @@ use super::samples;
 use super::union;
 use crate::error::{Error, Result};
 use crate::image::{Image, Rect};
+use crate::memory;
 
 /// Columns decoded beyond the region on each side. The smooth upsampling of chroma looks one chroma
 /// sample to either side, and libjpeg has none beyond the edge of what it decodes.
@@ -161,7 +162,7 @@ pub fn rows<S: Coefficients>(
     image.reshape(columns, region.h);
     let stride = columns as usize * 3;
     if file.is_cmyk() {
-        cmyk.resize(columns as usize * 4, 0);
+        memory::resize(cmyk, columns as usize * 4, 0);
         for row in image.data.chunks_exact_mut(stride) {
             file.read(cmyk, columns as usize * 4)?;
             if file.ran_out() {

@@ -20,6 +20,10 @@ const MIN_SCANS: u64 = 100;
 /// The most scans times pixels, beyond [`MIN_SCANS`]: 100 scans of Pillow's largest image.
 const MAX_SCANNED_PIXELS: u64 = MIN_SCANS * 178_956_970;
 
+/// Blocks that arithmetic codes may have without taking any bytes: 16,777,216 samples, for which
+/// libjpeg keeps 32 MiB if the file is progressive.
+const FREE_BLOCKS: u64 = 1 << 18;
+
 /// libjpeg's progress manager, and how many scans the file may have. libjpeg's struct is first, so
 /// that a pointer to it is a pointer to this.
 #[repr(C)]
@@ -39,6 +43,15 @@ impl Progress {
     pub fn start(&mut self, pixels: u64) {
         self.max_scans = max_scans(pixels);
     }
+}
+
+/// Bits that a file with arithmetic codes has at least, for so many blocks.
+///
+/// The cheapest decision costs 2^-15 of a bit, so a blank page of any size fits into a few bytes.
+/// Files of up to [`FREE_BLOCKS`] may be so short. Larger ones need an eighth of what Huffman codes
+/// need; photographs have a hundred times that.
+fn least_arithmetic_bits(blocks: u64) -> u64 {
+    if blocks <= FREE_BLOCKS { 0 } else { blocks / 8 }
 }
 
 /// How many scans an image of `pixels` may have.
@@ -66,30 +79,35 @@ impl<S: Coefficients> Decompression<'_, S> {
     }
 
     /// Bits that a complete file has at least: one for each block of each component, since a block
-    /// begins with a Huffman code. None for arithmetic codes, which have no such bound.
+    /// begins with a Huffman code. For arithmetic codes see [`least_arithmetic_bits`].
     pub fn least_bits(&mut self) -> u64 {
         let cinfo = &mut *self.context.cinfo;
-        if !is_huffman(cinfo) {
-            return 0;
-        }
+        let huffman = is_huffman(cinfo);
         let count = usize::try_from(cinfo.num_components).unwrap_or(0);
         // SAFETY: libjpeg has made this array for as many components when it read the header.
         let components = unsafe { slice::from_raw_parts(cinfo.comp_info, count) };
         let blocks = |c: &sys::jpeg_component_info| {
             u64::from(c.width_in_blocks) * u64::from(c.height_in_blocks)
         };
-        components.iter().map(blocks).sum()
+        let blocks = components.iter().map(blocks).sum();
+        if huffman { blocks } else { least_arithmetic_bits(blocks) }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::max_scans;
+    use super::{least_arithmetic_bits, max_scans};
 
     #[test]
     fn scans_times_pixels_are_bounded() {
         assert_eq!([0, 1, 17_000_000].map(max_scans), [1000; 3]);
         assert_eq!(max_scans(35_791_394), 500);
         assert_eq!([178_956_970, 1 << 40].map(max_scans), [100; 2]);
+    }
+
+    #[test]
+    fn small_images_of_arithmetic_codes_may_have_no_bits() {
+        assert_eq!([0, 1 << 18].map(least_arithmetic_bits), [0; 2]);
+        assert_eq!([(1 << 18) + 1, 8 << 20].map(least_arithmetic_bits), [1 << 15, 1 << 20]);
     }
 }

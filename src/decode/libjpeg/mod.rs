@@ -29,6 +29,7 @@ use self::bounds::Progress;
 pub use self::colours::Colours;
 use self::entropy::Hook;
 use super::coefficients::Coefficients;
+use crate::memory;
 
 /// What `jpeg_read_header` returns when it has one.
 const HEADER_OK: c_int = 1;
@@ -337,6 +338,11 @@ unsafe extern "C-unwind" fn error_exit(cinfo: &mut sys::jpeg_common_struct) {
     /// The real type of `format_message`, which writes up to 200 bytes. The binding declares an
     /// argument of 80 bytes that is read.
     type FormatMessage = unsafe extern "C-unwind" fn(*mut sys::jpeg_common_struct, *mut [u8; 200]);
+    // SAFETY: as below.
+    if unsafe { (*cinfo.err).msg_code } == sys::JERR_OUT_OF_MEMORY as c_int {
+        // libjpeg does not tell how much it wanted.
+        memory::none(0);
+    }
     let mut message = [0; 200];
     // SAFETY: `err` is the error manager of this context.
     if let Some(format) = unsafe { (*cinfo.err).format_message } {

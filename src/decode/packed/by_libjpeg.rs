@@ -5,6 +5,7 @@ use crate::decode::jpeg::rows;
 use crate::decode::libjpeg::{Decompressor, LibjpegError, OnEnd};
 use crate::error::{Error, Result};
 use crate::image::{Image, Rect};
+use crate::memory;
 use crate::packed::Packed;
 use crate::packed::geometry::Geometry;
 use crate::packed::zigzag::NATURAL;
@@ -81,7 +82,7 @@ struct Tiles<'p, 'a> {
 
 impl<'p, 'a> Tiles<'p, 'a> {
     fn new(packed: &'p Packed<'a>, failure: &'p mut Option<Error>) -> Self {
-        let tile = vec![[0; 64]; packed.grid().tile_blocks(0)];
+        let tile = memory::filled([0; 64], packed.grid().tile_blocks(0));
         Self { packed, tile, place: None, next: 0, per_row: 0, failure }
     }
 

@@ -10,6 +10,7 @@ use super::{Chroma, ISAS, Strip};
 use crate::decode::coefficients::Block;
 use crate::decode::{libjpeg, union};
 use crate::image::{Image, Rect};
+use crate::memory;
 use crate::simd::{Isa, Simd};
 
 /// An image's coefficients. Tiles are the pieces in which they are read: so many MCUs in a row.
@@ -85,7 +86,7 @@ impl Images {
         image: &mut Image,
     ) -> Result<Rect, T::Error> {
         buffers.strip.begin(size, self.chroma, steps);
-        buffers.tile.resize(tiles.mcus() * self.mcu_blocks(), [0; 64]);
+        memory::resize(&mut buffers.tile, tiles.mcus() * self.mcu_blocks(), [0; 64]);
 
         let (across, down) = self.chroma.pixels();
         let mut region = union(parts);

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::colour::Sources;
 use super::{BLOCKS, MARGIN, row, transform};
 use crate::decode::coefficients::Block;
+use crate::memory;
 use crate::simd::Simd;
 
 /// How many chroma samples there are.
@@ -92,7 +93,7 @@ impl Strip {
             plane.rows = 2 * 8 * if component == 0 { chroma.pixels().1 } else { 1 };
             // Whole MCUs, which have 16 columns at most.
             plane.stride = size.1.next_multiple_of(16) / across + MARGIN;
-            plane.samples.resize(plane.rows * plane.stride + MARGIN, 0);
+            memory::resize(&mut plane.samples, plane.rows * plane.stride + MARGIN, 0);
             // libjpeg keeps the low 16 bits.
             plane.steps.clear();
             plane.steps.extend(steps.iter().map(|&step| step as i16));

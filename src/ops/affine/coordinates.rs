@@ -5,6 +5,7 @@ use std::ops::Range;
 use multiversion::multiversion;
 
 use super::padded::PAD;
+use crate::memory;
 
 /// Where the output pixels of a row are looked up.
 #[derive(Debug, Default)]
@@ -91,9 +92,9 @@ impl Affine<'_> {
     /// Finds the places of the columns `span` of output row `y`.
     pub fn places(&self, y: usize, span: Range<usize>, places: &mut Places) {
         let Places { at, dx, dy } = places;
-        at.resize(span.len(), 0);
-        dx.resize(span.len(), 0.0);
-        dy.resize(span.len(), 0.0);
+        memory::resize(at, span.len(), 0);
+        memory::resize(dx, span.len(), 0.0);
+        memory::resize(dy, span.len(), 0.0);
         fill(*self, y, span.start, at, dx, dy);
     }
 }

@@ -6,6 +6,7 @@
 use multiversion::multiversion;
 
 use crate::image::Planes;
+use crate::memory;
 
 /// The channels of a pixel side by side, and a byte that makes it a power of two.
 pub type Pixel = [u8; 4];
@@ -26,7 +27,7 @@ pub struct Padded<'a> {
 pub fn pad(planes: &mut Planes<'_>, pixels: &mut Vec<Pixel>) {
     let (height, width) = (planes.height(), planes.width());
     let stride = width + 2 * PAD;
-    pixels.resize((height + 2 * PAD) * stride, [0; 4]);
+    memory::resize(pixels, (height + 2 * PAD) * stride, [0; 4]);
     let [r, g, b] = planes.channels();
     for y in 0..height {
         let part = y * width..(y + 1) * width;

@@ -4,6 +4,7 @@ use multiversion::multiversion;
 
 use super::padded::Pixel;
 use crate::image::Planes;
+use crate::memory;
 
 /// Calls `write(y, line)` for each output row, and writes the line that it fills into the planes.
 pub fn each_row(
@@ -13,7 +14,7 @@ pub fn each_row(
 ) {
     let (height, width) = (planes.height(), planes.width());
     let [r, g, b] = planes.channels();
-    line.resize(width, [0; 4]);
+    memory::resize(line, width, [0; 4]);
     for y in 0..height {
         write(y, line);
         let part = y * width..(y + 1) * width;

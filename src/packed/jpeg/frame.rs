@@ -1,6 +1,7 @@
 //! The frame header: size, components, and how many blocks each has.
 
 use super::unpackable::Unpackable;
+use crate::memory;
 use crate::packed::coefficients::{Coefficients, Component};
 
 /// libjpeg's limit on both sides of an image.
@@ -84,7 +85,7 @@ impl Frame {
     pub(super) fn coefficients(&self) -> Coefficients {
         let component = |component: &FrameComponent| {
             let size = self.padded(component);
-            let blocks = vec![[0; 64]; size.0 * size.1];
+            let blocks = memory::filled([0; 64], size.0 * size.1);
             Component { sampling: component.sampling, size, blocks }
         };
         Coefficients { components: self.components.iter().map(component).collect() }

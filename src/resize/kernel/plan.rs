@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::super::coefficients::{Coefficients, GROUP, Window};
 use super::buffers::HALF;
+use crate::memory;
 
 /// Columns that are written at once.
 pub const STRIP: usize = 16;
@@ -53,6 +54,9 @@ impl Plan {
         let windows = coefficients.windows();
         self.columns.clear();
         self.panels.clear();
+        let strips = windows.len().div_ceil(STRIP);
+        memory::reserve(&mut self.columns, strips * STRIP);
+        memory::reserve(&mut self.panels, strips);
         self.most_groups = windows.iter().map(|window| window.group_count()).max().unwrap_or(0);
         for x in (0..windows.len()).step_by(STRIP) {
             let strip: [Window; STRIP] = from_fn(|i| windows[(x + i).min(windows.len() - 1)]);

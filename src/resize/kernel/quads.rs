@@ -20,6 +20,7 @@ use std::array::from_fn;
 use super::super::coefficients::{Coefficients, GROUP};
 use super::plan::{Column, Plan, STRIP};
 use crate::image::ImageRef;
+use crate::memory;
 
 /// The most rows that any instruction set works on at once.
 const MAX_ROWS: usize = 16;
@@ -128,8 +129,8 @@ pub fn horizontal<V: Vectors>(
 ) {
     let (rows, width) = (source.height as usize, coefficients.windows().len());
     plan.fill(coefficients, V::BIAS);
-    quads.resize(plan.most_quads, Quad::default());
-    columns.resize(plan.columns.len() / 4, Quad::default());
+    memory::resize(quads, plan.most_quads, Quad::default());
+    memory::resize(columns, plan.columns.len() / 4, Quad::default());
     let weights = V::weights(coefficients);
     for top in (0..rows).step_by(V::ROWS) {
         let count = V::ROWS.min(rows - top);

@@ -9,6 +9,7 @@ use super::buffers::{BLOCK, ByteRows, HorizontalBuffers};
 use super::transpose::{Lane, transpose};
 use super::vertical::vertical;
 use crate::image::ImageRef;
+use crate::memory;
 use crate::simd::Simd;
 
 const LANE: usize = size_of::<Lane>();
@@ -25,8 +26,8 @@ pub fn horizontal(
     let (rows, row_len) = (source.height as usize, source.width as usize * 3);
     // A column of pixels: three of bytes.
     let stride = 3 * BLOCK;
-    buffers.input.resize(row_len.next_multiple_of(LANE) * BLOCK, 0);
-    buffers.output.resize(width.next_multiple_of(LANE) * stride, 0);
+    memory::resize(&mut buffers.input, row_len.next_multiple_of(LANE) * BLOCK, 0);
+    memory::resize(&mut buffers.output, width.next_multiple_of(LANE) * stride, 0);
     for top in (0..rows).step_by(BLOCK) {
         let count = BLOCK.min(rows - top);
         to_columns(source, top, count, &mut buffers.input);

@@ -16,6 +16,7 @@ use multiversion::multiversion;
 
 use super::super::padded::Pixel;
 use crate::image::Planes;
+use crate::memory;
 
 /// The columns of a strip. A register of AVX2 has two rows of them, which meet half as many runs as
 /// one row of twice as many columns.
@@ -56,7 +57,7 @@ pub fn move_columns(offsets: &[i64], strip: &mut Strip, fill: Pixel, planes: &mu
             let (_, mask) = strip.runs.last_mut().expect("a run has just begun");
             mask.iter_mut().skip(x).step_by(WIDTH).for_each(|byte| *byte = u8::MAX);
         }
-        strip.lines.resize(above + height + below + ROWS, [0; WIDTH]);
+        memory::resize(&mut strip.lines, above + height + below + ROWS, [0; WIDTH]);
         for (plane, fill) in planes.channels().into_iter().zip(fill) {
             let (first, rest) = strip.lines.split_at_mut(above);
             let (lines, end) = rest.split_at_mut(height);

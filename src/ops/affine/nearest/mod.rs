@@ -23,6 +23,7 @@ use std::ops::Range;
 use super::padded::{PAD, Pixel, pad};
 use super::rows::each_row;
 use crate::image::Planes;
+use crate::memory;
 use crate::simd::Simd;
 use columns::{Strip, move_columns};
 use fixed::{Fixed, ONE};
@@ -70,23 +71,22 @@ fn scaled(
     let (height, width) = (planes.height(), planes.width());
     let Buffers { pieces, columns, rows, kernel, .. } = buffers;
     let mut x = c + a * 0.5;
-    columns.clear();
-    columns.extend((0..width).map(|_| {
+    let column = |_| {
         let column = inside(x, width).map_or(OUTSIDE, |x| x as u32);
         x += a;
         column
-    }));
+    };
+    memory::collect((0..width).map(column), columns);
     let mut y = f + e * 0.5;
-    rows.clear();
-    rows.extend((0..height).map(|_| {
+    let row = |_| {
         let row = inside(y, height);
         y += e;
         row
-    }));
+    };
+    memory::collect((0..height).map(row), rows);
     if let Some((span, first)) = neighbours(columns) {
         let piece = |&row: &Option<usize>| row.map(|row| Piece { row, first, span: span.clone() });
-        pieces.clear();
-        pieces.extend(rows.iter().map(|row| piece(row).unwrap_or_default()));
+        memory::collect(rows.iter().map(|row| piece(row).unwrap_or_default()), pieces);
         if let Some(order) = Order::of(pieces) {
             return move_pieces(pieces, order, fill, planes);
         }
@@ -108,22 +108,21 @@ fn in_fixed_point(map: &Fixed, fill: Pixel, planes: &mut Planes<'_>, buffers: &m
     let (height, width) = (planes.height(), planes.width());
     let Buffers { pieces, strip, offsets, kernel, .. } = buffers;
     if map.right == (ONE, 0) && map.down.1 == ONE {
-        pieces.clear();
-        pieces.extend((0..height).map(|y| {
+        let piece = |y| {
             let span = map.span(y, (height, width));
             if span.is_empty() {
                 return Piece::default();
             }
             let (x, y) = map.at(span.start, y);
             Piece { row: (y >> 16) as usize, first: (x >> 16) as usize, span }
-        }));
+        };
+        memory::collect((0..height).map(piece), pieces);
         if let Some(order) = Order::of(pieces) {
             return move_pieces(pieces, order, fill, planes);
         }
     }
     if map.right.0 == ONE && map.down == (0, ONE) && map.at(0, 0).0 >> 16 == 0 {
-        offsets.clear();
-        offsets.extend((0..width).map(|x| map.at(x, 0).1 >> 16));
+        memory::collect((0..width).map(|x| map.at(x, 0).1 >> 16), offsets);
         return move_columns(offsets, strip, fill, planes);
     }
     kernel::transform(Simd::best(kernel::ISAS), map, fill, planes, kernel);

@@ -16,6 +16,7 @@ use std::array::from_fn;
 use super::super::super::padded::Pixel;
 use super::super::fixed::{Fixed, ONE};
 use crate::image::Planes;
+use crate::memory;
 
 /// The columns of a window, and the most columns of a block.
 const SIDE: usize = 16;
@@ -88,7 +89,7 @@ pub fn transform(window: &Window<'_>, fill: Pixel, planes: &mut Planes<'_>, copy
     // Coordinates of a block are outside the image by at most a pixel: what follows a row is the
     // next one, and after the last there is a window more.
     let size = (MARGIN + height + 1 + window.rows) * width + 2 * SIDE;
-    copy.resize(3 * size, 0);
+    memory::resize(copy, 3 * size, 0);
     for (copy, plane) in copy.chunks_exact_mut(size).zip(planes.channels()) {
         copy[MARGIN * width + MARGIN..][..plane.len()].copy_from_slice(plane);
     }

@@ -7,6 +7,7 @@ use super::super::super::rows::each_row;
 use super::super::fixed::Fixed;
 use super::Buffers;
 use crate::image::Planes;
+use crate::memory;
 
 /// As [`super::transform`].
 pub fn transform(map: &Fixed, fill: Pixel, planes: &mut Planes<'_>, buffers: &mut Buffers) {
@@ -18,7 +19,7 @@ pub fn transform(map: &Fixed, fill: Pixel, planes: &mut Planes<'_>, buffers: &mu
         let span = map.span(y, (height, width));
         line[..span.start].fill(fill);
         line[span.end..].fill(fill);
-        indices.resize(span.len(), 0);
+        memory::resize(indices, span.len(), 0);
         // Inside the image, coordinates are not negative. They fit, since its sides are at most
         // 2^15.
         let (x, y) = map.at(span.start, y);
