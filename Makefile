@@ -89,12 +89,13 @@ bench: build ## Compare speeds with the peers on this machine, in one run
 	$(BIN)/python benches/fused_loss.py
 
 # The C of libjpeg is checked as well. Its assembly is not.
-fuzz: build ## Fuzz JPEG and packed images for SECONDS (60) each, with AddressSanitizer; needs nightly Rust, clang
+fuzz: build ## Fuzz every target for SECONDS (60) each, with AddressSanitizer; needs nightly Rust, clang
 	command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
 	$(BIN)/python fuzz/seeds.py
-	set -e; for target in jpeg packed; do \
-		CC=clang CFLAGS=-fsanitize=address,fuzzer-no-link cargo +nightly fuzz run $$target -- \
-			-max_len=6000 -max_total_time=$(or $(SECONDS),60); \
+	set -e; for target in $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs))); do \
+		CC=clang CFLAGS=-fsanitize=address,fuzzer-no-link cargo +nightly fuzz run $$target \
+			fuzz/corpus/$$target fuzz/regressions/$$target -- -max_len=6000 -timeout=20 \
+			-max_total_time=$(or $(SECONDS),60) -print_final_stats=1; \
 	done
 
 wheel: nasm $(VENV)/.made ## Build a wheel for this machine into dist/

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from seeds import SIZES, picture
+from seeds import MODES, good_files
 
 from tied_augment import DecodeError, decode
 
@@ -60,45 +60,6 @@ KNOWN: list[tuple[str, str, str]] = [
     ("WEBP", "only we", "OSError: (could not create decoder|failed to read next frame)"),
     ("WEBP", "other pixels", ""),
 ]
-
-MODES = {
-    "JPEG": ["RGB", "L", "CMYK"],
-    "PNG": ["RGB", "L", "P", "RGBA", "LA", "1", "I;16"],
-    "WEBP": ["RGB", "RGBA"],
-    "GIF": ["P", "L"],
-    "BMP": ["RGB", "L", "P", "1"],
-    "TIFF": ["RGB", "L", "RGBA", "CMYK", "1"],
-}
-OPTIONS: dict[str, list[dict[str, object]]] = {
-    "JPEG": [
-        {},
-        {"subsampling": 2, "optimize": True},
-        {"progressive": True},
-        {"restart_marker_blocks": 2},
-    ],
-    "PNG": [{}, {"compress_level": 0}],
-    "WEBP": [{}, {"lossless": True}, {"quality": 20}],
-    "GIF": [{}, {"interlace": 0}],
-    "BMP": [{}],
-    "TIFF": [{"compression": c} for c in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits")],
-}
-
-
-def good_files(kind: str) -> list[bytes]:
-    """Small files of one format, in all its modes."""
-    files = []
-    for size in SIZES[1:]:
-        for mode in MODES[kind]:
-            for options in OPTIONS[kind]:
-                if mode == "I;16":
-                    grey = np.asarray(picture("L", size), "<u2") * 2
-                    image = Image.fromarray(grey)
-                else:
-                    image = picture(mode, size)
-                file = io.BytesIO()
-                image.save(file, kind, **options)
-                files.append(file.getvalue())
-    return files
 
 
 def changed(good: bytes, draw: random.Random) -> bytes:

@@ -193,7 +193,7 @@ impl Simd {
 
     /// The first of [`Self::available`].
     pub(crate) fn best(isas: &[Isa]) -> Self {
-        Self::available(isas).next().unwrap_or(Self::PORTABLE)
+        Self::available(isas).nth(skipped()).unwrap_or(Self::PORTABLE)
     }
 
     /// Which instruction set it is.
@@ -216,5 +216,35 @@ impl Simd {
             Isa::NeonDot => "neondot",
             Isa::NeonI8mm => "neoni8mm",
         }
+    }
+}
+
+/// How many of the best instruction sets this thread does without: none, but when it is fuzzed.
+#[cfg(not(fuzzing))]
+const fn skipped() -> usize {
+    0
+}
+
+#[cfg(fuzzing)]
+pub use fuzzed::skip_best;
+#[cfg(fuzzing)]
+use fuzzed::skipped;
+
+/// Lets the fuzz targets compare the instruction sets.
+#[cfg(fuzzing)]
+mod fuzzed {
+    use std::cell::Cell;
+
+    thread_local! {
+        static SKIPPED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub fn skipped() -> usize {
+        SKIPPED.get()
+    }
+
+    /// Lets this thread do without the best `n` instruction sets of every kernel.
+    pub fn skip_best(n: usize) {
+        SKIPPED.set(n);
     }
 }

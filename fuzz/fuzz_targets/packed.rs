@@ -1,28 +1,5 @@
-//! Any bytes as a JPEG that is packed: the packed image has its pixels and gives it back. And any
-//! bytes as a packed image.
-
 #![no_main]
 
-mod region;
-
-use libfuzzer_sys::fuzz_target;
-use tied_augment::decode::{Decoder, Limits};
-use tied_augment::error::Error;
-use tied_augment::packed::{pack_jpeg, unpack_jpeg};
-
-fuzz_target!(|bytes: &[u8]| {
-    let random = region::number(bytes);
-    let decode = |bytes| region::decode(Decoder::default(), bytes, random);
-    let Ok(packed) = pack_jpeg(bytes, Limits::default()) else {
-        let _ = (decode(bytes), unpack_jpeg(bytes));
-        return;
-    };
-    assert!(unpack_jpeg(&packed).expect("a packed image") == bytes);
-    match (decode(&packed), decode(bytes)) {
-        (Ok(image), Ok(expected)) => {
-            assert!(region::pixels(image) == region::pixels(expected), "the pixels differ");
-        }
-        (Err(Error::TooLarge { .. }), Err(Error::TooLarge { .. })) => {}
-        (packed, jpeg) => panic!("packed: {packed:?}; JPEG: {jpeg:?}"),
-    }
+libfuzzer_sys::fuzz_target!(init: tied_augment_fuzz::let_decoders_panic(), |bytes: &[u8]| {
+    tied_augment_fuzz::packed::check(bytes);
 });

@@ -8,7 +8,7 @@ use tied_augment::error::Result;
 use tied_augment::image::{Image, Rect};
 
 /// Few, so that a damaged size costs no time.
-const MAX_PIXELS: u64 = 1 << 20;
+const MAX_PIXELS: u64 = 1 << 16;
 
 /// Draws a part of 0..`side`: where it starts and its length.
 fn part(random: u64, side: u32) -> (i32, u32) {
@@ -23,13 +23,18 @@ pub fn number(bytes: &[u8]) -> u64 {
     hasher.finish()
 }
 
+/// The part of `whole` that `random` stands for.
+pub fn drawn(random: u64, whole: Rect) -> Rect {
+    let ((x, w), (y, h)) = (part(random, whole.w), part(random.rotate_left(16), whole.h));
+    Rect { x, y, w, h }
+}
+
 /// An image that has the region that `random` stands for, where it lies, and that region.
 pub fn decode(mut decoder: Decoder, bytes: &[u8], random: u64) -> Result<(Image, Rect, Rect)> {
     let mut image = Image::default();
     let opened = decoder.open(bytes, Limits::default().with_max_pixels(MAX_PIXELS))?;
     let (height, width) = opened.shape();
-    let ((x, w), (y, h)) = (part(random, width), part(random.rotate_left(16), height));
-    let wanted = Rect { x, y, w, h };
+    let wanted = drawn(random, Rect { x: 0, y: 0, w: width, h: height });
     let region = opened.read(&[wanted], &mut image)?;
     Ok((image, region, wanted))
 }

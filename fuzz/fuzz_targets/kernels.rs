@@ -1,0 +1,5 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(init: tied_augment_fuzz::let_decoders_panic(), |bytes: &[u8]| {
+    tied_augment_fuzz::kernels::check(bytes);
+});
