@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import logging
-from typing import Literal
+import threading
+from typing import Any, Literal
 
 __all__ = ["MOST_IN_A_ROW", "OnError", "Skips"]
 
@@ -41,6 +42,14 @@ class Skips:
             raise ValueError(f"on_error must be 'raise' or 'skip', got {on_error!r}")
         self.on_error = on_error
         self.count = 0
+        # Iterations of one loader may overlap, in several threads.
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"on_error": self.on_error, "count": self.count}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.Lock())
 
     def pass_by(self, index: int, error: Exception, in_a_row: int) -> None:
         """Note that sample `index` is skipped, with a warning.
@@ -57,7 +66,8 @@ class Skips:
         skipped = isinstance(error, OSError) and error.errno not in _RAN_OUT
         if self.on_error == "raise" or not skipped:
             raise error
-        self.count += 1
+        with self._lock:
+            self.count += 1
         _logger.warning("Skipped sample %d: %s", index, error)
         if in_a_row >= MOST_IN_A_ROW:
             raise RuntimeError(

@@ -96,7 +96,9 @@ impl Loader {
         let Some(batch) = detached(py, || Ok(core.wait(timeout)))? else { return Ok(None) };
         let failures = batch.failures().into_iter();
         let failures = failures.map(|f| (f.position, to_python(f.error))).collect();
-        *lock(&self.finished) = Some(batch);
+        let delivered = lock(&self.finished).replace(batch);
+        // Not under the lock: it may free objects of Python's, whose finalizers run any code.
+        drop(delivered);
         Ok(Some(failures))
     }
 

@@ -2,7 +2,9 @@
 //!
 //! A forked child has its parent's memory but not its threads. It forgets the parent's pools, whose
 //! threads it can't join, and the parent's buffers, since a thread may have held their lock.
-//! Everything here is called with the GIL held, so no fork can happen meanwhile.
+//! Everything here is called by threads that are attached to the interpreter, and `os.fork` waits
+//! until it is the only one: by the GIL, or where there is none by stopping all others first. So no
+//! fork happens while the lock is held here. Nothing under the lock may call Python.
 
 use std::mem;
 use std::num::NonZero;

@@ -131,7 +131,10 @@ class Iteration(Iterator[Any]):
             self._closed = True
             self._progress.ended = time.perf_counter()
             self._close()
+        # A thread that is taking a batch will find the iteration closed, and come here itself.
+        if self._turn.acquire(blocking=False):
             self._pending.clear()
+            self._turn.release()
 
     def _begin_batches(self) -> None:
         while len(self._pending) < self._ahead:

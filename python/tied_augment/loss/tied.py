@@ -131,8 +131,9 @@ class TiedLoss(nn.Module):
         self.gather = gather
         self._watch = CollapseWatch(warns=watch_collapse)
         self._was_compiled = False  # the latest call, which the watch has not seen
-        self._parts: dict[str, Tensor] = {}
-        self._recorded: list[Tensor] = []  # features of the latest call, for `last`
+        # Of the latest call, for `last`: its parts, and its features until they are asked for. One
+        # attribute, since calls in other threads must not mix theirs with these.
+        self._latest: tuple[dict[str, Tensor], list[Tensor]] = ({}, [])
 
     def forward(
         self,
@@ -205,18 +206,22 @@ class TiedLoss(nn.Module):
         the next call. Empty before the first call, and after a call within a transform of
         `torch.func`, whose values end with it.
         """
-        if self._recorded:
-            features = [widen(part) for part in self._recorded]
-            self._recorded = []
+        parts, recorded = self._latest
+        features = [widen(part) for part in recorded.copy()]
+        if features:
             with torch.no_grad(), torch.autocast(features[0].device.type, enabled=False):
                 # Without `gather`, so that one process may read `last` alone.
                 views = features[-1].chunk(self.num_views)
-                self._parts["cosine"] = 1 - _mean_over_pairs(cosine, views)
-                self._parts["feature_norm"] = features[-1].norm(dim=1).mean()
-                self._parts["spread"] = self._watch.relative(features)
+                computed = {
+                    "cosine": 1 - _mean_over_pairs(cosine, views),
+                    "feature_norm": features[-1].norm(dim=1).mean(),
+                    "spread": self._watch.relative(features),
+                }
+            parts.update(computed)
+            recorded.clear()  # last: until then another thread computes the same
             if self._was_compiled:
-                self._watch.look(self._parts["spread"])
-        return self._parts
+                self._watch.look(computed["spread"])
+        return parts
 
     def extra_repr(self) -> str:
         """Describe the arguments, except modules, which torch prints."""
@@ -242,7 +247,7 @@ class TiedLoss(nn.Module):
         """
         if torch.compiler.is_compiling() or not runs_plainly():
             return False
-        return isinstance(target, Tensor) and (target.device.type == "cpu" or not self._parts)
+        return isinstance(target, Tensor) and (target.device.type == "cpu" or not self._latest[0])
 
     def _can_fuse(self, logits: Tensor, features: list[Tensor], target: Tensor) -> bool:
         """Whether the fused loss can compute this, and is faster than plain operations."""
@@ -354,9 +359,9 @@ class TiedLoss(nn.Module):
     ) -> None:
         """Keep the parts for `last`, and check for a collapse if it is time."""
         if not torch.compiler.is_compiling() and in_transform():
-            self._parts, self._recorded = {}, []  # these cannot be read outside of the transform
+            self._latest = ({}, [])  # the values cannot be read outside of the transform
             return
-        self._parts = {
+        parts = {
             # A copy: `loss /= accumulation_steps` in the training loop must not change it.
             "loss": loss.detach().clone(),
             "ce": ce.detach(),
@@ -365,16 +370,17 @@ class TiedLoss(nn.Module):
             # With new_full it would compile a graph for each value of the weight.
             "tied_weight": torch.ones_like(loss) * weight,
         }
-        self._recorded = [part.detach() for part in features]
+        recorded = [part.detach() for part in features]
+        self._latest = (parts, recorded)
         self._was_compiled = torch.compiler.is_compiling()
         # Not while compiling: counting in Python recompiles, and reading a value breaks the graph.
         if self.training and readable(loss) and self._watch.due():
-            features = [widen(part) for part in self._recorded]
+            features = [widen(part) for part in recorded]
             self._watch.look(self._watch.relative(features))
 
     def __getstate__(self) -> dict[str, Any]:
         """The state for copies, without the features of the latest call."""
-        return self.__dict__ | {"_recorded": []}
+        return self.__dict__ | {"_latest": (self._latest[0], [])}
 
 
 def _mean_over_pairs(distance: Distance, views: Sequence[Tensor]) -> Tensor:

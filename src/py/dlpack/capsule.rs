@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use pyo3::exceptions::{PyException, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::sync::critical_section::with_critical_section;
 use pyo3::types::{PyCapsule, PyDict};
 
 /// `DLTensor` of `dlpack.h` 1.x, with its device and its dtype written out.
@@ -61,7 +62,8 @@ impl Managed {
     /// value raises something that is not an `Exception`, such as `KeyboardInterrupt`, it is that.
     pub fn new(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Self> {
         match value.cast::<PyCapsule>() {
-            Ok(capsule) => consume(name, capsule),
+            // Without a GIL, two threads might both take the structure before either renames it.
+            Ok(capsule) => with_critical_section(capsule, || consume(name, capsule)),
             Err(_) => consume(name, &export(name, value)?),
         }
     }
@@ -90,8 +92,8 @@ impl Managed {
 
 impl Drop for Managed {
     fn drop(&mut self) {
-        // SAFETY: called once, with the GIL held (buffers live and die in functions that Python
-        // calls); the structure is not touched afterwards.
+        // SAFETY: called once, attached to the interpreter (buffers live and die in functions that
+        // Python calls); the structure is not touched afterwards.
         unsafe {
             match *self {
                 Self::Legacy(managed) => {
