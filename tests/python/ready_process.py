@@ -97,6 +97,7 @@ def server(module):
     code = Path(__file__).with_name("ready_server.py").read_text()
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(theirs.fileno()), module],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},  # one thread
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         pass_fds=[theirs.fileno()],
