@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::kernel::{Kernel, Scratch};
-use super::table::{histogram, map_and_count};
+use super::table::{Pairs, histogram, map, map_and_count};
 use crate::image::Planes;
 
 /// Pillow's `ImageOps.equalize(image)`: each channel's histogram made even.
@@ -20,20 +20,23 @@ impl Kernel for Equalize {
         Ok(())
     }
 
-    fn apply(&self, planes: &mut Planes<'_>, _scratch: &mut Scratch) {
+    fn apply(&self, planes: &mut Planes<'_>, scratch: &mut Scratch) {
         let [red, green, blue] = planes.channels();
-        let counts = histogram(red);
-        let counts = equalize(red, &counts, green);
-        let counts = equalize(green, &counts, blue);
-        equalize(blue, &counts, &[]);
+        let pairs = &mut scratch.pairs;
+        let counts = histogram(red, pairs);
+        let counts = equalize(red, &counts, green, pairs);
+        let counts = equalize(green, &counts, blue, pairs);
+        if let Some(table) = table(&counts, blue.len()) {
+            map(blue, &table);
+        }
     }
 }
 
 /// Equalizes a plane with these counts of values, and counts those of the next one.
-fn equalize(plane: &mut [u8], counts: &[u32; 256], next: &[u8]) -> [u32; 256] {
+fn equalize(plane: &mut [u8], counts: &[u32; 256], next: &[u8], pairs: &mut Pairs) -> [u32; 256] {
     match table(counts, plane.len()) {
-        Some(table) => map_and_count(plane, &table, next),
-        None => histogram(next),
+        Some(table) => map_and_count(plane, &table, next, pairs),
+        None => histogram(next, pairs),
     }
 }
 

@@ -5,6 +5,7 @@
 use std::fmt::Debug;
 
 use super::affine::Transformer;
+use super::table::Pairs;
 use crate::image::Planes;
 
 /// What an op does.
@@ -21,6 +22,7 @@ pub trait Kernel: Debug {
 pub struct Scratch {
     pub(super) affine: Transformer,
     pub(super) mix: MixBuffers,
+    pub(super) pairs: Pairs,
     /// A copy of one plane.
     pub(super) plane: Vec<u8>,
     pub(super) line: Vec<u8>,

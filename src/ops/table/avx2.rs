@@ -3,7 +3,8 @@
 use std::arch::x86_64::*;
 use std::array::from_fn;
 
-use super::{Counts, portable};
+use super::histogram::{Counter, MANY, PART, Pairs, Singles};
+use super::portable;
 
 /// The bits after the point of a line's slope and offset. Above it there are 9 and a sign.
 const POINT: i32 = 22;
@@ -73,25 +74,43 @@ fn compute([slope, offset]: [i32; 2], block: &mut [u8; 32]) {
     unsafe { _mm256_storeu_si256(at, v) };
 }
 
-/// As [`super::map_and_count`].
+/// As [`super::map_and_count`], for planes of the same size.
 #[target_feature(enable = "avx2")]
-pub fn map_and_count(plane: &mut [u8], table: &[u8; 256], counted: &[u8]) -> [u32; 256] {
-    let mut counts = Counts::default();
+pub fn map_and_count(
+    plane: &mut [u8],
+    table: &[u8; 256],
+    counted: &[u8],
+    pairs: &mut Pairs,
+) -> [u32; 256] {
+    let (mut counts, mut singles) = ([0; 256], Singles::default());
+    for (plane, counted) in plane.chunks_mut(PART).zip(counted.chunks(PART)) {
+        if plane.len() < MANY {
+            map_part(plane, table, counted, &mut singles);
+        } else {
+            map_part(plane, table, counted, pairs);
+            pairs.flush(&mut counts);
+        }
+    }
+    singles.flush(&mut counts);
+    counts
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn map_part(plane: &mut [u8], table: &[u8; 256], counted: &[u8], counter: &mut impl Counter) {
     let parts = parts(table);
-    let (blocks, _) = plane.as_chunks_mut::<64>();
-    let (others, _) = counted.as_chunks::<64>();
-    let both = blocks.len().min(others.len());
+    let (blocks, rest) = plane.as_chunks_mut::<64>();
+    let (others, last) = counted.as_chunks::<64>();
     for (block, other) in blocks.iter_mut().zip(others) {
         let eights = other.as_chunks::<8>().0;
         look_up(&parts, block, |part| {
             if part % 2 == 1 {
-                counts.add(&eights[part / 2]);
+                counter.add(&eights[part / 2]);
             }
         });
     }
-    map(&mut plane[64 * both..], table);
-    counts.add(&counted[64 * both..]);
-    counts.total()
+    portable::map(rest, table);
+    counter.add_all(last);
 }
 
 /// The table in sixteen parts, as differences.

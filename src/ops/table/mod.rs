@@ -4,9 +4,12 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512vbmi;
+mod histogram;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
+
+pub use histogram::{Pairs, histogram};
 
 use crate::simd::{Isa, Simd};
 
@@ -60,10 +63,14 @@ fn map_line_with(simd: Simd, plane: &mut [u8], table: &[u8; 256], slope: f64, of
 
 /// Replaces each value by its entry in `table`, and returns the [`histogram`] of another plane.
 ///
-/// An increment in memory takes a cycle, whatever else is done in it. So with AVX2 the values are
-/// looked up between the increments, at no cost.
-pub fn map_and_count(plane: &mut [u8], table: &[u8; 256], counted: &[u8]) -> [u32; 256] {
-    map_and_count_with(Simd::best(ISAS), plane, table, counted)
+/// With AVX2 the values are looked up between the increments, which leave most of the machine idle.
+pub fn map_and_count(
+    plane: &mut [u8],
+    table: &[u8; 256],
+    counted: &[u8],
+    pairs: &mut Pairs,
+) -> [u32; 256] {
+    map_and_count_with(Simd::best(ISAS), plane, table, counted, pairs)
 }
 
 fn map_and_count_with(
@@ -71,53 +78,18 @@ fn map_and_count_with(
     plane: &mut [u8],
     table: &[u8; 256],
     counted: &[u8],
+    pairs: &mut Pairs,
 ) -> [u32; 256] {
     match simd.isa() {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the machine has what `simd` names.
-        Isa::Avx2 => unsafe { avx2::map_and_count(plane, table, counted) },
+        Isa::Avx2 if plane.len() == counted.len() => unsafe {
+            avx2::map_and_count(plane, table, counted, pairs)
+        },
         _ => {
             map_with(simd, plane, table);
-            histogram(counted)
+            histogram(counted, pairs)
         }
-    }
-}
-
-/// The number of times that each value occurs.
-pub fn histogram(plane: &[u8]) -> [u32; 256] {
-    let mut counts = Counts::default();
-    counts.add(plane);
-    counts.total()
-}
-
-/// Counts of values. Four neighbours are counted in four tables: in one table, equal neighbours
-/// would make each increment wait for the one before it. Eight are loaded at once: with a load for
-/// each, counting beside look-ups took 18% longer.
-struct Counts([[u32; 256]; 4]);
-
-impl Default for Counts {
-    fn default() -> Self {
-        Self([[0; 256]; 4])
-    }
-}
-
-impl Counts {
-    #[inline(always)]
-    fn add(&mut self, values: &[u8]) {
-        let (eights, rest) = values.as_chunks::<8>();
-        for eight in eights {
-            let all = u64::from_le_bytes(*eight);
-            for i in 0..8 {
-                self.0[i % 4][(all >> (8 * i) & 0xFF) as usize] += 1;
-            }
-        }
-        for &v in rest {
-            self.0[0][usize::from(v)] += 1;
-        }
-    }
-
-    fn total(&self) -> [u32; 256] {
-        std::array::from_fn(|v| self.0.iter().map(|table| table[v]).sum())
     }
 }
 
@@ -125,8 +97,41 @@ impl Counts {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{ISAS, Simd, histogram, map_and_count_with, map_line_with, map_with};
+    use super::{ISAS, Pairs, Simd, histogram, map_and_count_with, map_line_with, map_with};
     use crate::ops::blend::blend;
+
+    fn counts(plane: &[u8]) -> [u32; 256] {
+        let mut counts = [0; 256];
+        plane.iter().for_each(|&v| counts[usize::from(v)] += 1);
+        counts
+    }
+
+    /// Values that repeat in `period`.
+    fn plane(len: usize, period: usize) -> Vec<u8> {
+        (0..len).map(|i| ((i % period).wrapping_mul(0x9E37_79B9) >> 8) as u8).collect()
+    }
+
+    #[test]
+    fn values_of_large_planes_are_counted() {
+        let table: [u8; 256] = std::array::from_fn(|v| (v * 7 + 1) as u8);
+        let mut pairs = Pairs::default();
+        for len in [32_767, 32_768, 32_769, 50_176, 65_535, 65_536, 65_537, 98_304, 150_000] {
+            for period in [1, 2, 5, 1000, len] {
+                let counted = plane(len, period);
+                let expected = counts(&counted);
+                assert_eq!(histogram(&counted, &mut pairs), expected, "{len} {period}");
+                let other = plane(len, 300);
+                let looked_up: Vec<u8> = other.iter().map(|&v| table[usize::from(v)]).collect();
+                for simd in Simd::available(ISAS) {
+                    let mut mapped = other.clone();
+                    let counts =
+                        map_and_count_with(simd, &mut mapped, &table, &counted, &mut pairs);
+                    assert_eq!(counts, expected, "{len} {period} {}", simd.name());
+                    assert!(mapped == looked_up, "{len} {}", simd.name());
+                }
+            }
+        }
+    }
 
     proptest! {
         #[test]
@@ -138,14 +143,18 @@ mod tests {
             let table: [u8; 256] =
                 std::array::from_fn(|i| table[i % 32].wrapping_add((i / 32) as u8));
             let expected: Vec<u8> = plane.iter().map(|&v| table[usize::from(v)]).collect();
+            let mut pairs = Pairs::default();
             for simd in Simd::available(ISAS) {
                 let mut mapped = plane.clone();
                 map_with(simd, &mut mapped, &table);
                 prop_assert_eq!(&mapped, &expected, "{}", simd.name());
-                let mut mapped = plane.clone();
-                let counts = map_and_count_with(simd, &mut mapped, &table, &other);
-                prop_assert_eq!(&mapped, &expected, "{}", simd.name());
-                prop_assert_eq!(counts, histogram(&other));
+                let as_long: Vec<u8> = plane.iter().map(|v| v.wrapping_mul(3)).collect();
+                for other in [&other, &as_long] {
+                    let mut mapped = plane.clone();
+                    let counted = map_and_count_with(simd, &mut mapped, &table, other, &mut pairs);
+                    prop_assert_eq!(&mapped, &expected, "{}", simd.name());
+                    prop_assert_eq!(counted, counts(other));
+                }
             }
         }
 
@@ -169,9 +178,7 @@ mod tests {
 
         #[test]
         fn every_value_is_counted(plane in prop::collection::vec(any::<u8>(), 0..400)) {
-            let count = |value: usize| plane.iter().filter(|&&v| usize::from(v) == value).count();
-            let expected: [u32; 256] = std::array::from_fn(|value| count(value) as u32);
-            prop_assert_eq!(histogram(&plane), expected);
+            prop_assert_eq!(histogram(&plane, &mut Pairs::default()), counts(&plane));
         }
     }
 }

@@ -121,11 +121,17 @@ fn in_fixed_point(map: &Fixed, fill: Pixel, planes: &mut Planes<'_>, buffers: &m
             return move_pieces(pieces, order, fill, planes);
         }
     }
-    if map.right.0 == ONE && map.down == (0, ONE) && map.at(0, 0).0 >> 16 == 0 {
+    let simd = Simd::best(kernel::ISAS);
+    // Other versions take less time for this than a look-up of whole pixels, and more than blocks.
+    if simd == Simd::PORTABLE
+        && map.right.0 == ONE
+        && map.down == (0, ONE)
+        && map.at(0, 0).0 >> 16 == 0
+    {
         memory::collect((0..width).map(|x| map.at(x, 0).1 >> 16), offsets);
         return move_columns(offsets, strip, fill, planes);
     }
-    kernel::transform(Simd::best(kernel::ISAS), map, fill, planes, kernel);
+    kernel::transform(simd, map, fill, planes, kernel);
 }
 
 /// Pillow's last resort, for coordinates beyond 16 bits: repeated addition in f64.

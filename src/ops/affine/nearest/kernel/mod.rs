@@ -2,22 +2,28 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512vbmi;
+#[cfg(target_arch = "x86_64")]
+mod blocks;
 mod portable;
 
 use super::super::padded::Pixel;
 use super::fixed::Fixed;
 use crate::image::Planes;
 use crate::simd::{Isa, Simd};
+#[cfg(target_arch = "x86_64")]
+use blocks::{BANDS, Layout};
 
 /// The instruction sets that the kernel is written for, best first.
-pub const ISAS: &[Isa] = &[Isa::Avx2];
+pub const ISAS: &[Isa] = &[Isa::Avx512Vbmi, Isa::Avx2];
 
 /// The buffers of all versions.
 #[derive(Debug, Default)]
 pub struct Buffers {
-    /// The planes of the image, with margins.
+    /// Those of blocks.
     #[cfg(target_arch = "x86_64")]
-    planes: Vec<u8>,
+    blocks: blocks::Buffers,
     /// The image as pixels, with margins.
     pixels: Vec<Pixel>,
     /// One output row.
@@ -43,9 +49,19 @@ pub fn transform(
 ) {
     match simd.isa() {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => match avx2::Window::new(map, planes.height(), planes.width()) {
+        Isa::Avx512Vbmi => match Layout::new::<avx512vbmi::Vbmi>(map, planes) {
             // SAFETY: the machine has what `simd` names.
-            Some(window) => unsafe { avx2::transform(&window, fill, planes, &mut buffers.planes) },
+            Some(layout) => unsafe {
+                avx512vbmi::transform(&layout, fill, planes, &mut buffers.blocks);
+            },
+            None => portable::transform(map, fill, planes, buffers),
+        },
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => match Layout::new::<avx2::Avx2<BANDS>>(map, planes) {
+            // SAFETY: as above.
+            Some(layout) => unsafe {
+                avx2::transform(&layout, fill, planes, &mut buffers.blocks);
+            },
             None => portable::transform(map, fill, planes, buffers),
         },
         Isa::Portable => portable::transform(map, fill, planes, buffers),
@@ -60,13 +76,17 @@ mod tests {
     use super::super::oracle::{fixed, picture};
     use super::*;
 
+    /// Rotations, shears and others, about the middle of the image or far from it.
     fn inputs() -> impl Strategy<Value = ([f64; 6], (usize, usize), u64)> {
-        let turn = (0.0..360.0f64, -40.0..40.0f64, -40.0..40.0f64).prop_map(|(angle, c, f)| {
+        let place = || prop_oneof![-40.0..40.0f64, -400.0..400.0f64, -32_000.0..32_000.0f64];
+        let step = || prop_oneof![-1.2..1.2f64, (-1..2).prop_map(f64::from), -2.5..2.5f64];
+        let turn = (0.0..360.0f64, place(), place()).prop_map(|(angle, c, f)| {
             let (sin, cos) = angle.to_radians().sin_cos();
             [cos, sin, c, -sin, cos, f]
         });
-        let other = prop::array::uniform6(-1.2..1.2f64);
-        (prop_oneof![turn, other], (1usize..70, 1usize..70), any::<u64>())
+        let other = (step(), step(), place(), step(), step(), place())
+            .prop_map(|(a, b, c, d, e, f)| [a, b, c, d, e, f]);
+        (prop_oneof![turn, other], (1usize..90, 1usize..90), any::<u64>())
     }
 
     proptest! {
@@ -74,7 +94,6 @@ mod tests {
         fn every_version_is_pillows((matrix, size, seed) in inputs()) {
             let (height, width) = size;
             let data = picture(size, seed);
-            // Most places inside.
             let [a, b, c, d, e, f] = matrix;
             let (x, y) = (width as f64 / 2.0, height as f64 / 2.0);
             let map =
