@@ -185,9 +185,7 @@ fn check_len(len: u64) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{ErrorKind, Write};
-
-    use super::{Archive, announce, open, read, read_member, read_to_end};
+    use super::{Archive, announce, read};
 
     #[test]
     fn files_of_any_length_replace_the_content_of_a_buffer() {
@@ -212,6 +210,10 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn files_may_change_after_they_are_opened() {
+        use std::io::{ErrorKind, Write};
+
+        use super::{open, read_member, read_to_end};
+
         let path = std::env::temp_dir().join(format!("tied-augment-change-{}", std::process::id()));
         let other = path.with_extension("new");
         let bytes: Vec<u8> = (0..100_000u32).map(|i| (i * i >> 5) as u8).collect();

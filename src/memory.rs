@@ -145,7 +145,7 @@ fn of_this_process(state: u64) -> u64 {
 impl Promise {
     /// Promises `bytes`, which are free now besides all that is promised already.
     ///
-    /// They are asked for and given back. What is not touched costs a microsecond, however much
+    /// They are asked for and given back. What is not touched costs some microseconds, however much
     /// it is. Memory that other promises have been used for already is counted twice.
     pub(crate) fn new(bytes: usize) -> Self {
         let kibibytes = (bytes as u64).div_ceil(1 << 10);

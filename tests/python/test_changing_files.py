@@ -3,6 +3,7 @@
 `src/file.rs` tests what is read of each. Here the same happens at random moments, to every reader.
 """
 
+import contextlib
 import itertools
 import os
 import tarfile
@@ -82,15 +83,10 @@ def folder(tmp_path):
 
 
 def attempts(work):
-    """How often ``work`` went well; it may fail as files do."""
-    good = 0
+    """Calls ``work`` often, which may fail as files do."""
     for _ in range(ROUNDS):
-        try:
+        with contextlib.suppress(OSError, tarfile.TarError):  # DecodeError is an OSError
             work()
-            good += 1
-        except (OSError, tarfile.TarError) as error:  # DecodeError is an OSError
-            assert str(error)
-    return good
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -45,7 +45,9 @@ def arithmetic(
 
 
 @pytest.mark.parametrize("kind", SCANS)
-@pytest.mark.parametrize("factors", [[0x11], [0x11] * 3, [0x22, 0x11, 0x11], [0x21, 0x11, 0x11, 0x21]])
+@pytest.mark.parametrize(
+    "factors", [[0x11], [0x11] * 3, [0x22, 0x11, 0x11], [0x21, 0x11, 0x11, 0x21]]
+)
 def test_pixels_are_pillows(kind: str, factors: list[int]) -> None:
     rng = np.random.default_rng(len(factors) + factors[0])
     pixels = set()
