@@ -272,6 +272,8 @@ def test_poly1_leaves_out_rows_without_a_label(smoothing):
     kept = target != -100
     loss, expected = criterion(logits, target), criterion(logits[kept], target[kept])
     assert_same(loss, expected, first, second, **EXACT)
+    only = torch.tensor([-100, -100, 3, -100, -100, -100])
+    assert_close(criterion(logits, only), criterion(logits[2:3], only[2:3]), **EXACT)
     without = criterion(logits, torch.full((6,), -100))
     assert without == 0
     assert not torch.autograd.grad(without, first)[0].any()
