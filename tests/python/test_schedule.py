@@ -112,6 +112,10 @@ def test_evaluation_does_not_step():
     weights(criterion, 2)
     assert weights(criterion.eval(), 2) == rounded([2, 2])
     assert weights(criterion.train(), 2) == rounded([2, 3])
+    # A given step counts in evaluation too: the next call is that step.
+    criterion.eval()(LOGITS, FEATURES, TARGET, step=1)
+    assert weights(criterion, 1) == rounded([1])
+    assert weights(criterion.train(), 2) == rounded([1, 2])
 
 
 def test_the_plain_loss_has_no_state():
