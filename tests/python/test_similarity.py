@@ -132,6 +132,13 @@ def test_refuses_another_width(name):
         SIMILARITIES[name](torch.zeros(4, 3), torch.zeros(4, 1))
 
 
+@pytest.mark.parametrize("name", ["cka", "linear_cka"])
+def test_compares_features_of_two_widths(name):
+    first, second = views(6, 9)[0], views(6, 4, seed=1)[1]
+    distance, formula = SIMILARITIES[name](first, second), FORMULAS[name](first, second)
+    assert_same(distance, formula, first, second, **EXACT)
+
+
 @pytest.mark.parametrize(
     ("sigma", "error"), [(0, ValueError), (-1.0, ValueError), ("1", TypeError)]
 )
