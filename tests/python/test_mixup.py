@@ -258,6 +258,7 @@ def test_refuses_wrong_types(arguments, message):
         ((FIRST, SECOND), TARGET > 1, ValueError, "class indices .*got torch.bool"),
         ((FIRST, SECOND), TARGET + 1, ValueError, r"class indices in \[0, 5\), got 5$"),
         ((FIRST, SECOND), TARGET - 1, ValueError, r"class indices in \[0, 5\), got -1$"),
+        ((FIRST, SECOND), TARGET * 2, ValueError, r"class indices in \[0, 5\), got 8$"),
         ((FIRST, SECOND), TARGET - 100, ValueError, r"class indices in \[0, 5\), got -100$"),
         ((FIRST, SECOND), TARGET[:3], ValueError, r"class indices \(B,\) = \(6,\), got torch.int"),
         ((FIRST, SECOND), torch.zeros(B, C), ValueError, "class indices .*got torch.float32"),
