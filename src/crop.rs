@@ -115,7 +115,8 @@ pub fn scale_size(size: (u32, u32), crop_pct: f64) -> (u32, u32) {
 /// The image without `border` pixels on each side, as timm's `TrimBorder` crops it; `None` if
 /// nothing is left.
 pub fn trimmed((height, width): (u32, u32), border: u32) -> Option<Rect> {
-    let (h, w) = (height.checked_sub(2 * border)?, width.checked_sub(2 * border)?);
+    let both = border.checked_mul(2)?;
+    let (h, w) = (height.checked_sub(both)?, width.checked_sub(both)?);
     (h > 0 && w > 0).then_some(Rect { x: border as i32, y: border as i32, w, h })
 }
 
@@ -150,7 +151,7 @@ pub fn central_corner(resized: (u32, u32), size: (u32, u32)) -> (i32, i32) {
 
 #[cfg(test)]
 mod tests {
-    use super::{central, padded, random_resized};
+    use super::{central, padded, random_resized, trimmed};
     use crate::image::Rect;
     use crate::rng::{Key, Stream};
     use proptest::prelude::*;
@@ -185,6 +186,12 @@ mod tests {
         assert_eq!(central((10, 100), ratio), Rect { x: 43, y: 0, w: 13, h: 10 });
         assert_eq!(central((100, 10), ratio), Rect { x: 0, y: 43, w: 10, h: 13 });
         assert_eq!(central((1, 1), ratio), Rect { x: 0, y: 0, w: 1, h: 1 });
+    }
+
+    #[test]
+    fn a_border_as_wide_as_the_image_leaves_nothing() {
+        assert_eq!(trimmed((9, 20), 4), Some(Rect { x: 4, y: 4, w: 12, h: 1 }));
+        assert_eq!([4, 5, 1 << 31, u32::MAX].map(|border| trimmed((8, 20), border)), [None; 4]);
     }
 
     #[test]

@@ -83,27 +83,52 @@ fn unpack_all(image: &[u8]) -> Result<(), Error> {
 
 #[test]
 fn a_geometry_is_checked() {
-    let too_many = [(4, 2), (2, 1), (1, 1)];
-    let impossible: [fn(&mut Geometry); 5] = [
-        |geometry| geometry.size = (0, 5),
-        |geometry| geometry.tables.clear(),
-        |geometry| geometry.components.clear(),
-        |geometry| geometry.components[0].sampling = (5, 1),
-        |geometry| geometry.components[1].table = 2,
-    ];
     let sound = geometry(&[(2, 1), (1, 1)], (9, 9));
     let found = coefficients(&sound, &[[1; 64]]);
     assert!(pack(&found, b"", &sound).is_ok());
-    for change in impossible {
+    let refused = |change: fn(&mut Geometry), message: &str| {
         let mut geometry = sound.clone();
         change(&mut geometry);
-        assert!(pack(&found, b"", &geometry).is_err());
+        let error = pack(&found, b"", &geometry).expect_err(message).to_string();
+        assert!(error.contains(message), "{error}");
+    };
+    let impossible: [fn(&mut Geometry); 11] = [
+        |geometry| geometry.size = (0, 5),
+        |geometry| geometry.size = (5, 0),
+        |geometry| geometry.tables.clear(),
+        |geometry| geometry.tables = vec![[1; 64]; 5],
+        |geometry| geometry.components.clear(),
+        |geometry| geometry.components = vec![geometry.components[1]; 5],
+        |geometry| geometry.components[0].sampling = (5, 1),
+        |geometry| geometry.components[1].sampling = (1, 5),
+        |geometry| geometry.components[0].sampling = (0, 1),
+        |geometry| geometry.components[1].sampling = (1, 0),
+        |geometry| geometry.components[1].table = 2,
+    ];
+    for change in impossible {
+        refused(change, "its geometry is impossible");
     }
-    let many = geometry(&too_many, (9, 9));
-    assert!(pack(&coefficients(&many, &[[1; 64]]), b"", &many).is_err());
-    let mut short = found.clone();
-    short.components[1].blocks.pop();
-    assert!(matches!(pack(&short, b"", &sound), Err(Error::Argument(_))));
+    refused(|geometry| geometry.components[0].sampling = (4, 3), "more than 10 blocks in an MCU");
+    let ten = geometry(&[(4, 2), (1, 1), (1, 1)], (9, 9));
+    assert!(pack(&coefficients(&ten, &[[1; 64]]), b"", &ten).is_ok());
+}
+
+#[test]
+fn coefficients_must_fit_their_geometry() {
+    let sound = geometry(&[(2, 1), (1, 1)], (9, 9));
+    let found = coefficients(&sound, &[[1; 64]]);
+    let others: [fn(&mut Coefficients); 5] = [
+        |other| drop(other.components.pop()),
+        |other| other.components.push(other.components[1].clone()),
+        |other| other.components[1].sampling = (2, 1),
+        |other| other.components[1].size = (1, 2),
+        |other| drop(other.components[1].blocks.pop()),
+    ];
+    for change in others {
+        let mut other = found.clone();
+        change(&mut other);
+        assert!(matches!(pack(&other, b"", &sound), Err(Error::Argument(_))));
+    }
 }
 
 #[test]
@@ -155,6 +180,12 @@ fn what_this_release_cannot_read_is_refused_by_name() {
     refused(7, 2, "version 2 of the format, this release reads 1: upgrade tied-augment");
     refused(8, 1, "feature 0 of the format, which this release lacks: upgrade tied-augment");
     refused(11, 0x80, "feature 31 of the format");
+    refused(HEADER, 0, "the size of its tiles");
+    // With 6 blocks per MCU, 42 MCUs are the most that a tile may have.
+    refused(HEADER, 43, "the size of its tiles");
+    let mut largest = image.clone();
+    largest[HEADER] = 42;
+    assert!(Packed::open(&sealed(largest)).is_ok());
     refused(HEADER + 1, 0, "codebook 0, which this release lacks: upgrade tied-augment");
     refused(HEADER + 3, 3, "codebook 3");
     refused(HEADER + 4, 1, "codebooks of missing components");

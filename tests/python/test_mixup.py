@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from timm.data.mixup import rand_bbox
 from torch.testing import assert_close
 
 from tied_augment import TiedLoss
@@ -63,6 +64,29 @@ def test_cutmix_pastes_a_box_of_the_partner(mode):
         expected = lam * one_hot[TARGET[i]] + (1 - lam) * one_hot[TARGET[B - 1 - i]]
         assert_close(target[i], expected.float())
     assert (mix.lam < 1).any()
+
+
+def test_the_boxes_are_those_of_timm_up_to_every_border(monkeypatch):
+    samples, height, width = 200, 12, 16
+    images = torch.rand(samples, 3, height, width, generator=torch.Generator().manual_seed(1))
+    mixup = mixed(mixup_alpha=0.0, cutmix_alpha=1.0, mode="elem", num_classes=1, seed=4)
+    first = mixup((images, images), torch.zeros(samples).long())[0][:samples]
+    # timm draws from numpy's global generator.
+    draws = np.random.default_rng(4)
+    monkeypatch.setattr(
+        np.random, "randint", lambda low, high, size: draws.integers(low, high, size=size)
+    )
+    boxes = np.zeros((samples, 4), dtype=int)
+    for i in range(samples):
+        draws.random()
+        boxes[i] = rand_bbox(images.shape, draws.beta(1, 1))
+        top, bottom, left, right = boxes[i]
+        box = torch.zeros(height, width, dtype=torch.bool)
+        box[top:bottom, left:right] = True
+        assert torch.equal((first[i] != images[i]).all(0), box)
+    assert boxes.min(0).tolist()[::2] == [0, 0]
+    assert boxes.max(0).tolist()[1::2] == [height, width]
+    assert {size % 2 for size in (boxes[:, 1] - boxes[:, 0]).tolist()} == {0, 1}
 
 
 def test_the_modes_share_their_draws_as_they_say():
@@ -217,6 +241,12 @@ def test_refuses_wrong_types(arguments, message):
             r"images must be num_views=2 views of one shape: \(2B, c, h, w\)",
         ),
         (
+            (FIRST[:, 0], SECOND[:, 0]),
+            TARGET,
+            ValueError,
+            r"2 views of one shape: .*got the shapes \[\(6, 12, 16\), \(6, 12, 16\)\]",
+        ),
+        (
             (FIRST.byte(), SECOND.byte()),
             TARGET,
             TypeError,
@@ -228,6 +258,7 @@ def test_refuses_wrong_types(arguments, message):
         ((FIRST, SECOND), TARGET > 1, ValueError, "class indices .*got torch.bool"),
         ((FIRST, SECOND), TARGET + 1, ValueError, r"class indices in \[0, 5\), got 5$"),
         ((FIRST, SECOND), TARGET - 1, ValueError, r"class indices in \[0, 5\), got -1$"),
+        ((FIRST, SECOND), TARGET * 2, ValueError, r"class indices in \[0, 5\), got 8$"),
         ((FIRST, SECOND), TARGET - 100, ValueError, r"class indices in \[0, 5\), got -100$"),
         ((FIRST, SECOND), TARGET[:3], ValueError, r"class indices \(B,\) = \(6,\), got torch.int"),
         ((FIRST, SECOND), torch.zeros(B, C), ValueError, "class indices .*got torch.float32"),

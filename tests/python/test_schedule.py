@@ -68,6 +68,22 @@ def test_random_schedules_are_what_they_say():
     assert not torch.equal(uniform, Schedule("random", seed=6).factor(steps))
 
 
+@pytest.mark.parametrize(
+    ("seed", "expected"),
+    [
+        (0, [-1460498, -3837106, -9939080, -3596146, -5295362]),
+        (5, [-4727354, 8251652, -11236124, 8366010, 2372018]),
+        (2**31 - 1, [-6814566, -14734260, 12955322, 11204124, 10511192]),
+    ],
+)
+def test_every_release_draws_the_same_random_weights(seed, expected):
+    # A run that is resumed with a later release goes on as it would have.
+    steps = torch.tensor([0, 1, 2, 1000, 10**9])
+    assert (Schedule("random", seed=seed).factor(steps) * 2**24).tolist() == expected
+    signs = [1.0 if value < 0 else -1.0 for value in expected]
+    assert Schedule("probabilistic", seed=seed).factor(steps).tolist() == signs
+
+
 @pytest.mark.parametrize("name", [name for name in SCHEDULES if name != "constant"])
 def test_a_resumed_run_goes_on_as_the_unbroken_one(name):
     def make():
@@ -96,6 +112,10 @@ def test_evaluation_does_not_step():
     weights(criterion, 2)
     assert weights(criterion.eval(), 2) == rounded([2, 2])
     assert weights(criterion.train(), 2) == rounded([2, 3])
+    # A given step counts in evaluation too: the next call is that step.
+    criterion.eval()(LOGITS, FEATURES, TARGET, step=1)
+    assert weights(criterion, 1) == rounded([1])
+    assert weights(criterion.train(), 2) == rounded([1, 2])
 
 
 def test_the_plain_loss_has_no_state():

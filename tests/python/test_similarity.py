@@ -132,6 +132,13 @@ def test_refuses_another_width(name):
         SIMILARITIES[name](torch.zeros(4, 3), torch.zeros(4, 1))
 
 
+@pytest.mark.parametrize("name", ["cka", "linear_cka"])
+def test_compares_features_of_two_widths(name):
+    first, second = views(6, 9)[0], views(6, 4, seed=1)[1]
+    distance, formula = SIMILARITIES[name](first, second), FORMULAS[name](first, second)
+    assert_same(distance, formula, first, second, **EXACT)
+
+
 @pytest.mark.parametrize(
     ("sigma", "error"), [(0, ValueError), (-1.0, ValueError), ("1", TypeError)]
 )
@@ -272,6 +279,8 @@ def test_poly1_leaves_out_rows_without_a_label(smoothing):
     kept = target != -100
     loss, expected = criterion(logits, target), criterion(logits[kept], target[kept])
     assert_same(loss, expected, first, second, **EXACT)
+    only = torch.tensor([-100, -100, 3, -100, -100, -100])
+    assert_close(criterion(logits, only), criterion(logits[2:3], only[2:3]), **EXACT)
     without = criterion(logits, torch.full((6,), -100))
     assert without == 0
     assert not torch.autograd.grad(without, first)[0].any()

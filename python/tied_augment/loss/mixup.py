@@ -213,12 +213,12 @@ class TiedMixup:
         return shares, boxes
 
     def _box(self, share: float, height: int, width: int) -> tuple[int, int, int, int]:
-        """Draw a box of the area ``1 - share`` around any pixel, clipped: timm's `rand_bbox`."""
+        """Draw a box of the area ``1 - share`` around any pixel, clipped: `rand_bbox` of timm 1.0.31."""
         ratio = np.sqrt(1 - share)
         tall, wide = int(height * ratio), int(width * ratio)
         y, x = self._random.integers(height), self._random.integers(width)
-        top, bottom = np.clip((y - tall // 2, y + tall // 2), 0, height)
-        left, right = np.clip((x - wide // 2, x + wide // 2), 0, width)
+        top, bottom = np.clip((y - tall // 2, y + (tall + 1) // 2), 0, height)
+        left, right = np.clip((x - wide // 2, x + (wide + 1) // 2), 0, width)
         return int(top), int(bottom), int(left), int(right)
 
 
