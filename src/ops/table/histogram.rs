@@ -99,7 +99,7 @@ impl Counter for Pairs {
     #[inline(always)]
     fn add(&mut self, values: &[u8; 8]) {
         if self.table.len() != PAIRS {
-            self.table.resize(PAIRS, 0);
+            crate::memory::resize(&mut self.table, PAIRS, 0);
         }
         let table: &mut [u16; PAIRS] = self.table.first_chunk_mut().expect("all pairs");
         let all = u64::from_le_bytes(*values);

@@ -33,6 +33,7 @@ use std::ptr::null;
 use super::super::super::padded::Pixel;
 use super::super::fixed::{Fixed, ONE};
 use crate::image::Planes;
+use crate::memory;
 
 /// The bands of a window.
 pub const BANDS: usize = 4;
@@ -238,7 +239,7 @@ impl<'a> Layout<'a> {
             let whole = _mm_add_epi32(_mm_srai_epi32::<16>(at), all(B::WINDOW));
             _mm_min_epi32(_mm_max_epi32(whole, all(0)), all(size + B::WINDOW))
         };
-        groups.resize(numbers.len(), Group::default());
+        memory::resize(groups, numbers.len(), Group::default());
         for (number, group) in numbers.zip(groups) {
             let (x, y) = self.map.at(self.column(number), y);
             // What is too far to the left or above for 32 bits becomes too far to the right or
@@ -275,7 +276,7 @@ pub fn transform<B: Blocks>(
     let (height, width) = layout.size;
     let band = B::BAND * layout.stride::<B>();
     let size = layout.bands::<B>() * band;
-    copy.resize(3 * size, 0);
+    memory::resize(copy, 3 * size, 0);
     for ((copy, plane), fill) in copy.chunks_exact_mut(size).zip(planes.channels()).zip(fill) {
         to_bands(blocks, plane, width, fill, copy.chunks_exact_mut(band));
     }
