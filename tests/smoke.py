@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import io
 import sys
+import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -62,6 +63,7 @@ def main() -> None:
         for first, second in zip(alone, pool.map(batch, range(8)), strict=True):
             assert np.array_equal(first, second)
     free = getattr(sys, "_is_gil_enabled", lambda: True)() is False
+    assert free or not sysconfig.get_config_var("Py_GIL_DISABLED"), "something turned the GIL on"
     print(f"{len(samples)} formats, {len(alone)} batches: equal; without the GIL: {free}")
 
 

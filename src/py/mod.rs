@@ -44,9 +44,8 @@ fn quiet_decoders() {
     }));
 }
 
-// PyO3 would declare that the module is safe without a GIL. Nobody has tested that yet, so a
-// free-threaded Python turns its GIL on when it imports this.
-#[pymodule(gil_used = true)]
+// A free-threaded Python stays without its GIL: docs/reliability.md says what was run there.
+#[pymodule(gil_used = false)]
 mod _core {
     use pyo3::prelude::*;
 

@@ -1,9 +1,11 @@
 """The package itself: importing it, its names and how it was built."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,17 @@ def test_build_info():
     assert info["optimized"]
     assert info["jpeg_simd"], "nasm was missing when libjpeg was built: apt install nasm, rebuild"
     assert info["threads"] >= 1
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="it always has a GIL")
+@pytest.mark.parametrize("modules", ["tied_augment", "torch, tied_augment.loader"])
+def test_a_python_without_gil_stays_so(modules):
+    # For a module that needs it, Python turns the GIL on with a warning, if this variable is unset.
+    # triton needs it, and comes with torchvision and timm through torch: they are not imported.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHON_GIL"}
+    program = f"import sys, {modules}; tied_augment.build_info(); sys.exit(sys._is_gil_enabled())"
+    command = [sys.executable, "-W", "error:The global interpreter lock:RuntimeWarning", "-c"]
+    subprocess.run([*command, program], check=True, env=environment)
 
 
 def test_names():

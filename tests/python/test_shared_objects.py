@@ -41,11 +41,11 @@ def in_threads(call, arguments=ARGUMENTS):
     """The results of a call in 8 threads, each with all arguments, which begin each together."""
     barrier = threading.Barrier(THREADS)
 
-    def work(_):
+    def work():
         results = []
         try:
             for argument in arguments:
-                barrier.wait(30)
+                barrier.wait(100)
                 results.append(call(argument))
         except BaseException:
             barrier.abort()  # nobody waits for this thread any more
@@ -53,7 +53,12 @@ def in_threads(call, arguments=ARGUMENTS):
         return results
 
     with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(work, range(THREADS)))
+        threads = [pool.submit(work) for _ in range(THREADS)]
+    errors = [error for thread in threads if (error := thread.exception()) is not None]
+    # First the one that broke the barrier for the others.
+    for error in sorted(errors, key=lambda e: isinstance(e, threading.BrokenBarrierError)):
+        raise error
+    return [thread.result() for thread in threads]
 
 
 def equal(one, other):
