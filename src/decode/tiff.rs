@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::io::Cursor;
 use std::mem;
+use std::ops::RangeInclusive;
 
 use memchr::memmem;
 use tiff::decoder::{self, ChunkType, Decoder};
@@ -34,9 +35,7 @@ pub struct Tiff<'a> {
 impl<'a> Tiff<'a> {
     /// Reads the first directory.
     pub fn open(bytes: &'a [u8], limits: Limits) -> Cause<Self> {
-        if has_a_tag_twice(bytes) {
-            return Err("the directory has a tag twice".into());
-        }
+        check_directory(bytes)?;
         let open = || -> TiffResult<Self> {
             let mut buffers = decoder::Limits::default();
             // Compressed data is in memory already.
@@ -157,9 +156,15 @@ impl ImageFile for Tiff<'_> {
     }
 }
 
-/// Whether a tag stands in the first directory twice. Of two values the crate takes the last,
-/// libtiff, and so Pillow, the first.
-fn has_a_tag_twice(bytes: &[u8]) -> bool {
+/// Checks what the crate does not check of the first directory.
+///
+/// No tag stands there twice: of two values the crate takes the last, libtiff, and so Pillow, the
+/// first. And no tag that describes the image has more values than the file has bytes: the crate
+/// makes room for them before it reads them.
+fn check_directory(bytes: &[u8]) -> Cause<()> {
+    /// From `NewSubfileType` to `ReferenceBlackWhite`.
+    const OF_THE_IMAGE: RangeInclusive<usize> = 254..=532;
+
     let number = |at: usize, len: usize| -> Option<usize> {
         let digits = bytes.get(at..at.checked_add(len)?)?.iter().map(|&byte| usize::from(byte));
         let add = |number: usize, digit: usize| number << 8 | digit;
@@ -168,12 +173,22 @@ fn has_a_tag_twice(bytes: &[u8]) -> bool {
     // The sizes of an offset, of the number of entries and of an entry; BigTIFF has longer ones.
     let (start, offset, count, entry) =
         if number(2, 2) == Some(43) { (8, 8, 8, 20) } else { (4, 4, 2, 12) };
-    let Some(directory) = number(start, offset) else { return false };
-    let Some(entries) = number(directory, count) else { return false };
+    let directory = number(start, offset);
+    let entries = directory.and_then(|directory| number(directory, count));
+    let Some((directory, entries)) = directory.zip(entries) else { return Ok(()) };
     let mut seen = HashSet::new();
-    (0..entries)
-        .map_while(|index| number(directory + count + index * entry, 2))
-        .any(|tag| !seen.insert(tag))
+    for index in 0..entries {
+        let at = directory + count + index * entry;
+        let Some(tag) = number(at, 2) else { break };
+        if !seen.insert(tag) {
+            return Err("the directory has a tag twice".into());
+        }
+        let values = number(at + 4, offset).unwrap_or_default();
+        if OF_THE_IMAGE.contains(&tag) && values > bytes.len() {
+            return Err(format!("tag {tag} has {values} values, more than the file has bytes"));
+        }
+    }
+    Ok(())
 }
 
 /// Samples of 8 bits, as Pillow makes them: grey of 16 bits is clipped, colour of 16 bits keeps its
