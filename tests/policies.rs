@@ -8,10 +8,11 @@ use tied_augment::policy::{Augment, Policy};
 use tied_augment::resize::Filter;
 use tied_augment::rng::Key;
 
-const POLICIES: [&str; 16] = [
+const POLICIES: [&str; 17] = [
     "rand-m9-mstd0.5-inc1",
     "rand-m30-n5-p1-mmax40-mstd9-inc1",
     "rand-m30-n5-p1-mmax40-mstd9",
+    "rand-m600-n5-p1-mmax600",
     "rand-n15-p1-tweights",
     "rand-n14-p1-t3aw-mstd101",
     "rand-n3-p1-t3a",
@@ -108,5 +109,18 @@ fn blended_chains_leave_the_image_its_share() {
         // The image keeps 1 - m, the part that all blends leave of it. m is from 0 to 1.
         let rest: f32 = mix.chains().iter().map(|chain| 1.0 - chain.weight).product();
         assert!((0.0..=1.0).contains(&rest), "{mix:?}");
+    }
+}
+
+#[test]
+fn the_ops_of_all_chains_are_bounded_together() {
+    for (good, bad) in [
+        ("augmix-w100-d10", "augmix-w1000-d2"),
+        ("augmix-w1000", "augmix-w2-d501"),
+        ("tv-augmix-w1-d1000", "tv-augmix-w1000-d1000"),
+    ] {
+        assert!(Policy::parse(good).is_ok(), "{good}");
+        let error = Policy::parse(bad).expect_err(bad).to_string();
+        assert!(error.contains("are more than 1000 ops"), "{error}");
     }
 }

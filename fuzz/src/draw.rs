@@ -148,7 +148,7 @@ pub fn view(u: &mut Unstructured<'_>) -> Result<ViewSpec> {
     let mut interpolation = interpolation.collect::<Result<Vec<_>>>()?;
     interpolation.push(Filter::Bicubic);
     Ok(ViewSpec {
-        size: (u.int_in_range(1..=40)?, u.int_in_range(1..=40)?),
+        size: (u.int_in_range(1..=28)?, u.int_in_range(1..=28)?),
         crop,
         interpolation,
         hflip: chance(u)?,

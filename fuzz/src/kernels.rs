@@ -24,13 +24,13 @@ pub fn check(bytes: &[u8]) {
 }
 
 fn side(u: &mut Unstructured<'_>) -> Result<u32> {
-    if u.ratio(1, 16)? { u.int_in_range(1..=700) } else { u.int_in_range(1..=80) }
+    if u.ratio(1, 16)? { u.int_in_range(1..=400) } else { u.int_in_range(1..=48) }
 }
 
 /// A part of a resize, and that it is the part of the whole.
 fn resize(u: &mut Unstructured<'_>) -> Result<()> {
     let (input, output) = ((side(u)?, side(u)?), (side(u)?, side(u)?));
-    if input.0.max(output.0) * input.1.max(output.1) > 1 << 15 {
+    if input.0.max(output.0) * input.1.max(output.1) > 1 << 12 {
         return Ok(());
     }
     let filter = *u.choose(&Filter::ALL)?;
@@ -69,7 +69,7 @@ fn resize(u: &mut Unstructured<'_>) -> Result<()> {
 fn op(u: &mut Unstructured<'_>) -> Result<()> {
     let size = (side(u)?, side(u)?);
     let ops = draw::ops(u, 2)?;
-    if size.0 * size.1 > 1 << 13 || ops.iter().any(|op| op.validate().is_err()) {
+    if size.0 * size.1 > 1 << 12 || ops.iter().any(|op| op.validate().is_err()) {
         return Ok(());
     }
     let pixels = draw::pixels(u, 3 * size.0 as usize * size.1 as usize)?;
@@ -96,17 +96,20 @@ fn elements(u: &mut Unstructured<'_>) -> Result<()> {
     let mean = [number(u)?, number(u)?, number(u)?];
     let std = [number(u)?, number(u)?, number(u)?];
     let size = *u.choose(&[0, 1, 2])?;
-    let element = |value: f32| match size {
-        0 => value.to_ne_bytes().to_vec(),
-        1 => f16::from_f32(value).to_ne_bytes().to_vec(),
-        _ => bf16::from_f32(value).to_ne_bytes().to_vec(),
-    };
-    let value = |channel: usize, v: u8| (f32::from(v) / 255.0 - mean[channel]) / std[channel];
-    let channel = |c| (0..=255).flat_map(move |v| element(value(c, v)));
-    let table: Vec<u8> = (0..3).flat_map(channel).collect();
+    let mut table = Vec::with_capacity(768 * 4);
+    for (mean, std) in mean.into_iter().zip(std) {
+        for v in 0..256u16 {
+            let value = (f32::from(v) / 255.0 - mean) / std;
+            match size {
+                0 => table.extend(value.to_ne_bytes()),
+                1 => table.extend(f16::from_f32(value).to_ne_bytes()),
+                _ => table.extend(bf16::from_f32(value).to_ne_bytes()),
+            }
+        }
+    }
     let layout = *u.choose(&[Layout::Planes, Layout::Interleaved])?;
     let (streaming, offset) = (u.arbitrary()?, u.int_in_range(0..=70)?);
-    let count = u.int_in_range(0..=1400usize)?;
+    let count = u.int_in_range(0..=600usize)?;
     let view = draw::pixels(u, 3 * count)?;
 
     let bytes = table.len() / 768;

@@ -54,7 +54,7 @@ fn bits((parts, gradients): &Answer) -> (Vec<u64>, Vec<u32>) {
 }
 
 fn drawn(u: &mut Unstructured<'_>) -> Result<()> {
-    let most = if u.ratio(1, 60)? { 1200 } else { 70 };
+    let most = if u.ratio(1, 250)? { 1000 } else { 24 };
     let (pairs, classes) = (u.int_in_range(1..=most.min(40))?, u.int_in_range(1..=most)?);
     let width = u.int_in_range(1..=most)?;
     let loss = TiedLoss::default()
@@ -97,7 +97,7 @@ fn drawn(u: &mut Unstructured<'_>) -> Result<()> {
     });
     let [logits, features] = &inputs;
     let narrower = [logits.slice(s![.., ..-1]), features.view()];
-    if pairs > 0 && classes > 1 {
+    if classes > 1 {
         answer(&loss, narrower, &labels, &POOLS[0]).expect_err("rows with gaps");
     }
     Ok(())

@@ -68,7 +68,7 @@ fn drawn(u: &mut Unstructured<'_>) -> Result<()> {
 /// A file with some damage, or pixels.
 fn source(u: &mut Unstructured<'_>) -> Result<OwnedSource> {
     if u.ratio(1, 5)? {
-        let (width, height) = (u.int_in_range(1..=50)?, u.int_in_range(1..=50)?);
+        let (width, height) = (u.int_in_range(1..=30)?, u.int_in_range(1..=30)?);
         let data = vec![u.arbitrary()?; 3 * width as usize * height as usize].into();
         return Ok(OwnedSource::Pixels { width, height, data });
     }

@@ -8,7 +8,7 @@ use tied_augment::error::Result;
 use tied_augment::image::{Image, Rect};
 
 /// Few, so that a damaged size costs no time.
-const MAX_PIXELS: u64 = 1 << 16;
+const MAX_PIXELS: u64 = 1 << 14;
 
 /// Draws a part of 0..`side`: where it starts and its length.
 fn part(random: u64, side: u32) -> (i32, u32) {

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::io::Cursor;
 use std::mem;
+use std::ops::RangeInclusive;
 
 use memchr::memmem;
 use tiff::decoder::{self, ChunkType, Decoder};
@@ -55,9 +56,7 @@ pub struct Tiff<'a> {
 impl<'a> Tiff<'a> {
     /// Reads the first directory.
     pub fn open(bytes: &'a [u8], limits: Limits) -> Cause<Self> {
-        if has_a_tag_twice(bytes) {
-            return Err("the directory has a tag twice".into());
-        }
+        check_directory(bytes)?;
         let _promise = Promise::new(values(bytes).saturating_mul(PER_VALUE));
         let open = || -> TiffResult<Self> {
             let mut buffers = decoder::Limits::default();
@@ -186,11 +185,25 @@ impl ImageFile for Tiff<'_> {
     }
 }
 
-/// Whether a tag stands in the first directory twice. Of two values the crate takes the last,
-/// libtiff, and so Pillow, the first.
-fn has_a_tag_twice(bytes: &[u8]) -> bool {
+/// Checks what the crate does not check of the first directory.
+///
+/// No tag stands there twice: of two values the crate takes the last, libtiff, and so Pillow, the
+/// first. And no tag that describes the image has more values than the file has bytes: the crate
+/// makes room for them before it reads them.
+fn check_directory(bytes: &[u8]) -> Cause<()> {
+    /// From `NewSubfileType` to `ReferenceBlackWhite`.
+    const OF_THE_IMAGE: RangeInclusive<u16> = 254..=532;
+
     let mut seen = HashSet::new();
-    directory(bytes).any(|(tag, _)| !seen.insert(tag))
+    for (tag, values) in directory(bytes) {
+        if !seen.insert(tag) {
+            return Err("the directory has a tag twice".into());
+        }
+        if OF_THE_IMAGE.contains(&tag) && values > bytes.len() {
+            return Err(format!("tag {tag} has {values} values, more than the file has bytes"));
+        }
+    }
+    Ok(())
 }
 
 /// How many entries the first directory has, and how many values the lists among them.

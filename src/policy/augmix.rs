@@ -75,6 +75,7 @@ impl AugMix {
         if !(policy.alpha > 0.0 && policy.alpha.is_finite()) {
             return config.refuse("the concentration 'a' must be above 0 and finite");
         }
+        config.check_chains(policy.width, policy.depth)?;
         policy.magnitude.std = std.unwrap_or(f64::INFINITY);
         Ok(policy)
     }

@@ -6,6 +6,10 @@ use crate::error::{Error, Result};
 /// More ops, chains or bins than this are a typing error, and would stall a worker.
 const MAX_COUNT: u32 = 1000;
 
+/// At the bounds of what ops accept: the longest translation of the largest view is just below a
+/// million pixels.
+const MAX_MAGNITUDE: f64 = 600.0;
+
 /// A config string while it is read, and remarks for its author.
 #[derive(Debug)]
 pub struct Config<'a> {
@@ -79,6 +83,18 @@ impl<'a> Config<'a> {
         }
     }
 
+    /// A bound of magnitudes.
+    pub fn magnitude(&self, section: Section<'_>) -> Result<f64> {
+        let number = self.integer(section)?;
+        if number > MAX_MAGNITUDE {
+            return self.refuse(&format!(
+                "'{}' must be at most {MAX_MAGNITUDE}; at 10 ops have their full strength",
+                section.text
+            ));
+        }
+        Ok(number)
+    }
+
     /// A number of things.
     pub fn count(&self, section: Section<'_>) -> Result<u32> {
         let number = self.integer(section)?;
@@ -86,6 +102,16 @@ impl<'a> Config<'a> {
             return self.refuse(&format!("'{}' must be at most {MAX_COUNT}", section.text));
         }
         Ok(number as u32)
+    }
+
+    /// Checks the number of ops of `width` chains of `depth` ops each.
+    pub fn check_chains(&self, width: u32, depth: u32) -> Result<()> {
+        if width * depth > MAX_COUNT {
+            return self.refuse(&format!(
+                "'w{width}' chains of 'd{depth}' ops are more than {MAX_COUNT} ops; use fewer"
+            ));
+        }
+        Ok(())
     }
 
     /// A non-negative number, as Python's `float` reads it.

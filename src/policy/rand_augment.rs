@@ -55,7 +55,7 @@ impl RandAugment {
                 "p" => prob = config.number(section)?,
                 "inc" => increasing = config.integer(section)? != 0.0,
                 "mstd" => config.once(section, &mut std, Config::number)?,
-                "mmax" => config.once(section, &mut max, Config::integer)?,
+                "mmax" => config.once(section, &mut max, Config::magnitude)?,
                 "w" => {
                     return config.refuse(&format!(
                         "'{}': timm removed the key w; 'tweights' chooses by weights",

@@ -98,6 +98,14 @@ def test_tiles_larger_than_the_image_are_bounded() -> None:
     assert memory.growth < 50
 
 
+def test_a_tag_has_no_more_values_than_the_file_has_bytes() -> None:
+    data = bytearray(shared(50, 100))
+    entry = data.index(struct.pack("<HHI", 278, 4, 1))
+    struct.pack_into("<I", data, entry + 4, 8_000_000)
+    with pytest.raises(DecodeError, match="tag 278 has 8000000 values"):
+        decode(bytes(data))
+
+
 # The most bytes of memory per pixel, by docs/reliability.md.
 FILES = {
     "JPEG": (3, lambda: encoded(Image.new("RGB", (SIDE, SIDE)), "JPEG")),

@@ -64,6 +64,8 @@ def test_takes_what_timm_takes(head):
         ("rand-n15-t3aw", "'n15' is more than the 14 ops"),
         ("rand-n1001", "'n1001' must be at most 1000"),
         ("augmix-w99999999999999999999", "must be at most 1000"),
+        ("augmix-w1000-d1000", "'w1000' chains of 'd1000' ops are more than 1000 ops"),
+        ("rand-mmax601", "'mmax601' must be at most 600"),
         # Python's int takes these; a typing error is more likely.
         ("rand-m1_0", "'m1_0' must be 'm' and an integer"),
         ("rand-m٣", None),

@@ -123,6 +123,7 @@ fn augmix<'a>(
     if width == 0 || !(alpha > 0.0 && alpha.is_finite()) {
         return config.refuse("the width w must be at least 1 and the concentration a above 0");
     }
+    config.check_chains(width, depth)?;
     Ok(Kind::AugMix { severity, width, depth, alpha })
 }
 
