@@ -11,7 +11,7 @@ IN_PROCESSES := --numprocesses logical --maxprocesses 4 --dist loadfile
 # Of other systems, whose code `make lint` doesn't compile here. The first has NEON as well.
 TARGETS := aarch64-apple-darwin x86_64-pc-windows-gnu
 
-.PHONY: help demo test test-rust test-python test-slow test-aarch64 test-wheel gpu gpu-packages docs lint check-targets msrv format bench wheel licences audit clean nasm build fuzz mutants coverage
+.PHONY: help demo test test-rust test-python test-slow test-aarch64 test-wheel gpu gpu-packages docs lint check-targets msrv format bench wheel licences audit clean nasm build fuzz
 
 help: ## List these commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @
@@ -97,15 +97,6 @@ fuzz: build ## Fuzz every target for SECONDS (60) each, with AddressSanitizer; n
 			fuzz/corpus/$$target fuzz/regressions/$$target -- -max_len=6000 -timeout=20 \
 			-max_total_time=$(or $(SECONDS),60) -print_final_stats=1; \
 	done
-
-# What a silent mistake would harm most.
-FILES ?= src/policy/** src/plan/* src/loader/* src/loss/* src/decode/huffman/* src/decode/libjpeg/* \
-	src/decode/bmp.rs src/decode/limits.rs src/packed/* src/packed/codec/* \
-	src/batch.rs src/crop.rs src/file.rs src/source.rs
-mutants: nasm ## List changes of FILES, Rust sources, that no Rust test notices (all of them: hours)
-	command -v cargo-mutants >/dev/null || cargo install --locked cargo-mutants
-	PROPTEST_RNG_SEED=$(SEED) CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_DEBUG=0 \
-		cargo mutants --output target $(patsubst %,--file '%',$(FILES)) -- --lib --tests
 
 wheel: nasm $(VENV)/.made ## Build a wheel for this machine into dist/
 	$(BIN)/maturin build --release --locked --out dist

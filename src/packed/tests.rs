@@ -118,11 +118,11 @@ fn coefficients_must_fit_their_geometry() {
     let sound = geometry(&[(2, 1), (1, 1)], (9, 9));
     let found = coefficients(&sound, &[[1; 64]]);
     let others: [fn(&mut Coefficients); 5] = [
-        |other| drop(other.components.pop()),
+        |other| other.components.truncate(1),
         |other| other.components.push(other.components[1].clone()),
         |other| other.components[1].sampling = (2, 1),
         |other| other.components[1].size = (1, 2),
-        |other| drop(other.components[1].blocks.pop()),
+        |other| other.components[1].blocks.truncate(1),
     ];
     for change in others {
         let mut other = found.clone();
@@ -146,6 +146,18 @@ fn tiles_have_the_order_of_mcus() {
     // The second row of MCUs. Luma has four blocks in a row, chroma two.
     let expected = [8, 9, 12, 13, 102, 202, 10, 11, 14, 15, 103, 203];
     assert_eq!(tile.map(|block| block[0]), expected);
+}
+
+/// Such an image has the fewest bytes per block, of which a reader demands at least one.
+#[test]
+fn an_image_of_one_colour_is_kept() {
+    for sampling in SAMPLINGS {
+        let geometry = geometry(sampling, (300, 500));
+        let flat = coefficients(&geometry, &[[0; 64]]);
+        let image = pack(&flat, b"", &geometry).expect("a packed image");
+        let packed = Packed::open(&image).expect("an image that was just packed");
+        assert_eq!(packed.coefficients().expect("coefficients"), flat);
+    }
 }
 
 #[test]

@@ -234,6 +234,10 @@ def test_repr_names_the_arguments():
     )
     text = repr(TiedLoss(nn.CrossEntropyLoss(), similarity=nn.MSELoss()))
     assert text.count("CrossEntropyLoss") == text.count("MSELoss") == 1
+    given = {"num_views": 3, "layer_weights": [1, 2], "gather": True}
+    assert repr(TiedLoss(max, **given)).endswith(
+        "criterion=<built-in function max>, num_views=3, layer_weights=(1.0, 2.0), gather=True)"
+    )
 
 
 # torch's compiler imports and calls deprecated parts of torch itself.

@@ -201,6 +201,7 @@ def test_a_given_tensor_and_a_copy_do_not_go_on_with_the_schedule():
     schedule()
     assert schedule.step == 6
     assert given == 4
+    assert Schedule("negate_even").eval()(2**63 - 1) == 1
     twin = copy.deepcopy(schedule)
     schedule.step.fill_(2)  # as tied_augment.timm does between epochs
     assert schedule() == 2 / 8

@@ -213,7 +213,7 @@ class TiedMixup:
         return shares, boxes
 
     def _box(self, share: float, height: int, width: int) -> tuple[int, int, int, int]:
-        """Draw a box of the area ``1 - share`` around any pixel, clipped: `rand_bbox` of timm 1.0.31."""
+        """Draw a box of the area ``1 - share`` around any pixel: `rand_bbox` of timm 1.0.31."""
         ratio = np.sqrt(1 - share)
         tall, wide = int(height * ratio), int(width * ratio)
         y, x = self._random.integers(height), self._random.integers(width)
