@@ -12,18 +12,16 @@
 //! d d d d                                      d . . .
 //! ```
 
-use multiversion::multiversion;
-
 use super::super::padded::Pixel;
 use crate::image::Planes;
 use crate::memory;
 
-/// The columns of a strip. A register of AVX2 has two rows of them, which meet half as many runs as
-/// one row of twice as many columns.
+/// The columns of a strip. Two rows of them meet half as many runs as one row of twice as many
+/// columns.
 const WIDTH: usize = 16;
 /// The rows that are made at once, with one look at the masks.
 const ROWS: usize = 8;
-/// The bytes of a register.
+/// The bytes that are masked at once.
 const VECTOR: usize = 32;
 
 type Line = [u8; WIDTH];
@@ -35,7 +33,7 @@ pub struct Strip {
     /// The rows of the strip, between rows of the fill colour.
     lines: Vec<Line>,
     /// The runs, from left to right: the first of `lines` for output row 0, and the mask, once for
-    /// each row of a register.
+    /// each row of a vector.
     runs: Vec<(usize, Mask)>,
 }
 
@@ -82,9 +80,6 @@ fn copy(from: &[u8], line: &mut Line) {
 }
 
 /// Writes the sum of the masked copies of `lines` to the columns of the plane from `column` on.
-///
-/// There is no version for AVX-512: on Zen 5 an earlier one took 19 us, and that for AVX2 15 us.
-#[multiversion(targets("x86_64+avx2"))]
 fn merge(lines: &[Line], runs: &[(usize, Mask)], column: usize, width: usize, plane: &mut [u8]) {
     for (i, rows) in plane.chunks_mut(ROWS * width).enumerate() {
         let mut sums = [[0; VECTOR]; ROWS * WIDTH / VECTOR];

@@ -8,8 +8,8 @@
 //! - `walked`, for coordinates that do not fit fixed point: repeated addition in both directions.
 //!
 //! Most transforms that views draw have a form of their own, which moves more than a pixel at a
-//! time: rows that are [`pieces`] of rows, or [`columns`] that are pieces of columns. All others in
-//! fixed point go through a [`kernel`].
+//! time: rows that are [`pieces`] of rows, or [`columns`] that are pieces of columns, where there is no
+//! kernel for the machine. All others in fixed point go through a [`kernel`].
 
 mod columns;
 mod fixed;
@@ -48,6 +48,16 @@ const OUTSIDE: u32 = u32::MAX;
 
 /// Pillow's `ImagingTransformAffine` without a filter.
 pub fn transform(matrix: &[f64; 6], fill: Pixel, planes: &mut Planes<'_>, buffers: &mut Buffers) {
+    transform_with(Simd::best(kernel::ISAS), matrix, fill, planes, buffers);
+}
+
+fn transform_with(
+    simd: Simd,
+    matrix: &[f64; 6],
+    fill: Pixel,
+    planes: &mut Planes<'_>,
+    buffers: &mut Buffers,
+) {
     let [a, b, c, d, e, f] = *matrix;
     let (h, w) = (planes.height() as f64, planes.width() as f64);
     let small =
@@ -55,7 +65,7 @@ pub fn transform(matrix: &[f64; 6], fill: Pixel, planes: &mut Planes<'_>, buffer
     if b == 0.0 && d == 0.0 {
         scaled(matrix, fill, planes, buffers);
     } else if small(0.0, 0.0) && small(w, h) && small(0.0, h) && small(w, 0.0) {
-        in_fixed_point(&Fixed::new(matrix), fill, planes, buffers);
+        in_fixed_point(simd, &Fixed::new(matrix), fill, planes, buffers);
     } else {
         walked(matrix, fill, planes, buffers);
     }
@@ -104,7 +114,13 @@ fn scaled(
 }
 
 /// Pillow's `affine_fixed`.
-fn in_fixed_point(map: &Fixed, fill: Pixel, planes: &mut Planes<'_>, buffers: &mut Buffers) {
+fn in_fixed_point(
+    simd: Simd,
+    map: &Fixed,
+    fill: Pixel,
+    planes: &mut Planes<'_>,
+    buffers: &mut Buffers,
+) {
     let (height, width) = (planes.height(), planes.width());
     let Buffers { pieces, strip, offsets, kernel, .. } = buffers;
     if map.right == (ONE, 0) && map.down.1 == ONE {
@@ -121,8 +137,7 @@ fn in_fixed_point(map: &Fixed, fill: Pixel, planes: &mut Planes<'_>, buffers: &m
             return move_pieces(pieces, order, fill, planes);
         }
     }
-    let simd = Simd::best(kernel::ISAS);
-    // Other versions take less time for this than a look-up of whole pixels, and more than blocks.
+    // It takes less time than the plain kernel, and more than the others.
     if simd == Simd::PORTABLE
         && map.right.0 == ONE
         && map.down == (0, ONE)
@@ -187,20 +202,23 @@ mod tests {
         ) {
             let data = oracle::picture(size, seed);
             let fill = [10, 20, 30, 0];
-            let run = |matrix| {
+            let run = |simd, matrix| {
                 let mut ours = data.clone();
                 let mut planes = Planes::new((size.0 as u32, size.1 as u32), &mut ours);
-                transform(&matrix, fill, &mut planes, &mut Buffers::default());
+                transform_with(simd, &matrix, fill, &mut planes, &mut Buffers::default());
                 ours
             };
             for translation in [(by, 0.0), (0.0, by)] {
                 let expected = oracle::moved(translation, fill, size, &data);
-                prop_assert_eq!(run([1.0, 0.0, translation.0, 0.0, 1.0, translation.1]), expected);
+                let matrix = [1.0, 0.0, translation.0, 0.0, 1.0, translation.1];
+                prop_assert_eq!(run(Simd::PORTABLE, matrix), expected);
             }
             prop_assume!(by != 0.0);
             for matrix in [[1.0, by, 0.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, by, 1.0, 0.0]] {
                 let expected = oracle::fixed(&Fixed::new(&matrix), fill, size, &data);
-                prop_assert_eq!(run(matrix), expected, "{:?}", matrix);
+                for simd in Simd::available(kernel::ISAS) {
+                    prop_assert_eq!(&run(simd, matrix), &expected, "{:?} {}", matrix, simd.name());
+                }
             }
         }
     }
