@@ -216,7 +216,7 @@ mod tests {
 
         let path = std::env::temp_dir().join(format!("tied-augment-change-{}", std::process::id()));
         let other = path.with_extension("new");
-        let bytes: Vec<u8> = (0..100_000u32).map(|i| (i * i >> 5) as u8).collect();
+        let bytes: Vec<u8> = (0..100_000u64).map(|i| ((i * i) >> 5) as u8).collect();
         let mut buffer = b"before".to_vec();
         let mut changed = |change: &dyn Fn()| {
             std::fs::write(&path, &bytes[..50_000]).unwrap();

@@ -131,6 +131,9 @@ def test_a_folder(folder, change):
     assert len(list(loader)) == 1
 
 
+# timm leaves its archives open.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("change", CHANGES)
 def test_an_archive(folder, tmp_path, change):
     archive = tmp_path / "images.tar"

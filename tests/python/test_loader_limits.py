@@ -4,12 +4,13 @@ The samples are not to blame, so ``on_error="skip"`` must not take others in the
 """
 
 import errno
+import os
+import subprocess
 import sys
 import textwrap
 
 import numpy as np
 import pytest
-import ready_process
 from image_files import picture
 from PIL import Image
 
@@ -41,7 +42,13 @@ def same(one, other):
 
 def run(code, *arguments):
     """What ``code`` prints, line by line, in a process of its own."""
-    done = ready_process.run("-c", PRELUDE + textwrap.dedent(code), *arguments)
+    command = [sys.executable, "-c", PRELUDE + textwrap.dedent(code), *map(str, arguments)]
+    # Threads have no memory of their own, and large buffers go back to the system: so the limit is
+    # felt at once.
+    environment = os.environ | {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "131072"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=100, env=environment
+    )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.splitlines()
 
@@ -87,7 +94,7 @@ def test_no_descriptor_is_left(image_folder):
 
 
 @pytest.mark.parametrize("on_error", ["raise", "skip"])
-@pytest.mark.parametrize("kind", ["jpg", "progressive.jpg", "png", "webp", "gif", "bmp", "tif"])
+@pytest.mark.parametrize("kind", ["jpg", "progressive.jpg", "png", "webp", "bmp", "tif"])
 def test_no_memory_is_left_for_an_image(tmp_path, kind, on_error):
     folder = tmp_path / "class"
     folder.mkdir()
@@ -110,11 +117,8 @@ def test_no_memory_is_left_for_an_image(tmp_path, kind, on_error):
     print(len(list(loader)))
     """
     said, skipped, after = run(code, tmp_path, on_error)
-    wanted = {
-        "jpg": "75000000 more bytes",
-        "progressive.jpg": "decoding the image",  # which is all that libjpeg tells
-    }
-    assert said.startswith(f"{folder / f'2.{kind}'}: no memory for {wanted.get(kind, '')}")
+    wanted = "75000000 more bytes; use fewer" if kind == "jpg" else ""
+    assert said.startswith(f"{folder / f'2.{kind}'}: no memory for {wanted}")
     assert (skipped, after) == ("0", "4")
 
 
@@ -123,22 +127,23 @@ def test_threads_share_what_memory_is_left(tmp_path):
     folder = tmp_path / "class"
     folder.mkdir()
     image = picture(np.random.default_rng(0), 700, 700, "RGBA")
-    for number, kind in enumerate(["png", "webp", "tif", "gif"] * 4):
-        image.convert("P" if kind == "gif" else "RGBA").save(folder / f"{number:02}.{kind}")
+    for number, kind in enumerate(["png", "webp", "tif", "bmp"] * 16):
+        image.save(folder / f"{number:02}.{kind}")
     code = """
     failed = good = 0
-    for extra in range(8, 96, 4):
-        loader = TiedLoader(folder, views, 4, threads=4, prefetch=2)
+    for extra in range(-24, 200, 16):
+        loader = TiedLoader(folder, views, 4, threads=4, prefetch=1)
         iteration = iter(loader)
         next(iteration)
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        # The threads have some of it in use, and will give it back.
         resource.setrlimit(resource.RLIMIT_AS, (used + (extra << 20), -1))
         try:
-            good += len(list(iteration)) == 3
+            good += len(list(iteration)) == 15
         except MemoryError as error:
             assert ": no memory for " in str(error), error
             failed += 1
         resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
-    assert failed and good and failed + good == 22, (failed, good)
+    assert failed and good and failed + good == 14, (failed, good)
     """
     run(code, tmp_path)
