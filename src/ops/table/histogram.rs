@@ -2,11 +2,11 @@
 //!
 //! An increment in memory takes a cycle, whatever the code around it: seven ways to count values one
 //! by one took the same time. So in planes of a usual size two neighbours are counted at once, in a
-//! table of all pairs ([`Pairs`]). To sum it up takes as long as 10,000 increments, so the values of
-//! small planes are counted one by one ([`Singles`]).
+//! table of all pairs ([`Pairs`]). To sum up the table does not pay off for small planes, whose values
+//! are counted one by one ([`Singles`]).
 //!
-//! A plane of 224 x 224 took 9.6 us on a Zen 4, instead of 13.9. If it is noise, whose pairs are not
-//! in the first cache, it takes as long as before.
+//! A plane of 224 x 224, smooth shapes with grain, took 9.6 us on a Zen 4, instead of 13.9. Noise,
+//! whose pairs are not in the first cache, took as long as before.
 
 use multiversion::multiversion;
 
