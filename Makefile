@@ -94,7 +94,7 @@ fuzz: build ## Fuzz every target for SECONDS (60) each, with AddressSanitizer; n
 	$(BIN)/python fuzz/seeds.py
 	set -e; for target in $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs))); do \
 		CC=clang CFLAGS=-fsanitize=address,fuzzer-no-link cargo +nightly fuzz run $$target \
-			fuzz/corpus/$$target fuzz/regressions/$$target -- -max_len=6000 -timeout=20 \
+			fuzz/corpus/$$target -- -max_len=6000 -timeout=20 \
 			-max_total_time=$(or $(SECONDS),60) -print_final_stats=1; \
 	done
 

@@ -1,7 +1,8 @@
 """Writes the first inputs of each fuzz target's corpus: `python fuzz/seeds.py`.
 
-The fuzzer changes these inputs and keeps what reaches new code. With `--files` it writes the small
-files of `fuzz/files`, which the target `pipeline` damages.
+The fuzzer changes these inputs and keeps what reaches new code. Two options write what is committed:
+`--keep TARGET FILE...` adds inputs to those that the tests run, and `--files` writes the small images
+that the target `pipeline` damages.
 """
 
 from __future__ import annotations
@@ -151,11 +152,29 @@ def write_files() -> None:
         (FUZZ / "files" / name).write_bytes(data)
 
 
+def kept(target: str) -> Iterator[bytes]:
+    """The inputs that the tests run: lines of hexadecimal digits, and comments."""
+    for line in (FUZZ / f"regressions/{target}.txt").read_text().splitlines():
+        if not line.startswith("#"):
+            yield bytes.fromhex(line)
+
+
+def keep(target: str, files: list[str]) -> None:
+    """Adds files to the inputs that the tests run, the shortest first."""
+    inputs = sorted((Path(file).read_bytes() for file in files), key=lambda data: (len(data), data))
+    with (FUZZ / f"regressions/{target}.txt").open("a") as lines:
+        lines.writelines(f"{data.hex()}\n" for data in inputs)
+
+
 def main() -> None:
     """Writes the inputs of all targets."""
-    if "--files" in sys.argv[1:]:
-        write_files()
-        return
+    match sys.argv[1:]:
+        case ["--files"]:
+            write_files()
+            return
+        case ["--keep", target, *names]:
+            keep(target, names)
+            return
     files = list(jpegs())
     corpora: Mapping[str, list[bytes]] = {
         "images": [data for kind in MODES if kind != "JPEG" for data in good_files(kind)],
@@ -170,7 +189,7 @@ def main() -> None:
     for target, seeds in corpora.items():
         folder = FUZZ / "corpus" / target
         folder.mkdir(parents=True, exist_ok=True)
-        for number, data in enumerate(seeds):
+        for number, data in enumerate([*seeds, *kept(target)]):
             if len(data) <= MAX_LENGTH:
                 (folder / f"seed-{number:03}").write_bytes(data)
 
