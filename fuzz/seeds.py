@@ -1,8 +1,8 @@
 """Writes the first inputs of each fuzz target's corpus: `python fuzz/seeds.py`.
 
-The fuzzer changes these inputs and keeps what reaches new code. Two options write what is committed:
-`--keep TARGET FILE...` adds inputs to those that the tests run, and `--files` writes the small images
-that the target `pipeline` damages.
+The fuzzer changes these inputs and keeps what reaches new code. Two options write what is
+committed: `--keep TARGET FILE...` adds inputs to those that the tests run, and `--files` writes the
+small images that the target `pipeline` damages.
 """
 
 from __future__ import annotations

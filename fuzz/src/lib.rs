@@ -16,8 +16,11 @@ mod allocations;
 mod draw;
 mod region;
 
+/// The check of a target.
+pub type Check = fn(&[u8]);
+
 /// The targets by name.
-pub const TARGETS: [(&str, fn(&[u8])); 8] = [
+pub const TARGETS: [(&str, Check); 8] = [
     ("images", images::check),
     ("jpeg", jpeg::check),
     ("kernels", kernels::check),
