@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import gc
 import itertools
 import os
 import tarfile
@@ -143,6 +144,8 @@ def test_an_archive(folder, tmp_path, change):
     assert len(list(loader)) == 1
     with Changing(archive, change):
         attempts(lambda: list(loader))
+    del loader
+    gc.collect()  # so that the warning comes here
 
 
 @pytest.mark.parametrize("change", CHANGES)
