@@ -7,6 +7,7 @@ import contextlib
 import gc
 import itertools
 import os
+import re
 import tarfile
 import threading
 
@@ -86,7 +87,8 @@ def folder(tmp_path):
 def attempts(work):
     """Calls ``work`` often, which may fail as files do."""
     for _ in range(ROUNDS):
-        with contextlib.suppress(OSError, tarfile.TarError):  # DecodeError is an OSError
+        # DecodeError is an OSError.
+        with contextlib.suppress(OSError, tarfile.TarError):
             work()
 
 
@@ -144,7 +146,7 @@ def test_an_archive(folder, tmp_path, change):
     assert len(list(loader)) == 1
     with Changing(archive, change):
         attempts(lambda: list(loader))
-    del loader
+    loader = None
     gc.collect()  # so that the warning comes here
 
 
@@ -164,5 +166,13 @@ def test_shards(folder, tmp_path, change):
     write_tar(shard, [(path.read_bytes(), 0) for path in sorted(folder.rglob("*.jpg"))])
     loader = TiedLoader(TarShards([str(shard)]), VIEWS, 3, threads=2)
     assert len(list(loader)) == 1
+
+    def read():
+        try:
+            list(loader)
+        except ValueError as error:  # the shard ends after an image, before its class
+            if not re.search(r"shard\.tar: no 00\d\.cls for the target", str(error)):
+                raise
+
     with Changing(shard, change):
-        attempts(lambda: list(loader))
+        attempts(read)
