@@ -10,8 +10,9 @@ use super::{allocations, region};
 const MAX_PIXELS: u64 = 1 << 14;
 /// Of TIFF, which takes the most.
 const BYTES_PER_PIXEL: usize = 12;
-/// For what is needed at any size: tables, and a decoder's window.
-const FIXED_BYTES: usize = 1 << 20;
+/// For what is needed at any size: tables, a decoder's window, and 1 MiB that must be left free, which
+/// is asked for and given back.
+const FIXED_BYTES: usize = 2 << 20;
 /// A partition of a lossy WebP gets memory for its length, of 24 bits, before that is checked.
 const PARTITION_BYTES: usize = 1 << 24;
 
