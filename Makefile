@@ -11,7 +11,7 @@ IN_PROCESSES := --numprocesses logical --maxprocesses 4 --dist loadfile
 # Of other systems, whose code `make lint` doesn't compile here. The first has NEON as well.
 TARGETS := aarch64-apple-darwin x86_64-pc-windows-gnu
 
-.PHONY: help demo test test-rust test-python test-slow test-aarch64 test-wheel gpu gpu-packages docs lint check-targets msrv format bench wheel licences audit clean nasm build fuzz
+.PHONY: help demo test test-rust test-python test-slow test-aarch64 test-wheel gpu gpu-packages docs lint check-targets msrv format bench wheel licences audit clean nasm build fuzz mutants
 
 help: ## List these commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @
@@ -102,6 +102,12 @@ fuzz: build ## Fuzz every target for SECONDS (60) each, with sanitizers; needs n
 			$$target -- -max_len=6000 -timeout=20 \
 			-max_total_time=$(or $(SECONDS),60) -print_final_stats=1; \
 	done
+
+mutants: build ## See that tests notice SAMPLE (20) random changes of FILES; TESTS chooses Python's tests
+	command -v cargo-mutants >/dev/null || cargo install --locked cargo-mutants
+	@$(BIN)/python -m pip install --quiet --group mutants
+	$(BIN)/python tests/mutants.py --sample $(or $(SAMPLE),20) --tests "$(or $(TESTS),test_*.py)" \
+		"$(or $(FILES),src/p*/*.rs)"
 
 wheel: nasm $(VENV)/.made ## Build a wheel for this machine into dist/
 	$(BIN)/maturin build --release --locked --out dist

@@ -191,7 +191,9 @@ mod tests {
     #[test]
     fn a_border_as_wide_as_the_image_leaves_nothing() {
         assert_eq!(trimmed((9, 20), 4), Some(Rect { x: 4, y: 4, w: 12, h: 1 }));
-        assert_eq!([4, 5, 1 << 31, u32::MAX].map(|border| trimmed((8, 20), border)), [None; 4]);
+        for shape in [(8, 20), (20, 8)] {
+            assert_eq!([4, 5, 1 << 31, u32::MAX].map(|border| trimmed(shape, border)), [None; 4]);
+        }
     }
 
     #[test]

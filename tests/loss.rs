@@ -232,6 +232,28 @@ fn rows_that_do_not_count_have_no_gradient() {
 }
 
 #[test]
+fn a_soft_target_is_the_mean_of_its_classes() {
+    let (logits, features) = (numbers(4, 5, 1), numbers(4, 2, 2));
+    let pool = Pool::new(1).expect("one thread");
+    let run = |target| {
+        let inputs =
+            Inputs { logits: logits.view().into(), features: features.view().into(), target };
+        let mut gradient = Array2::zeros((4, 5));
+        let gradients = Gradients { logits: Some(gradient.view_mut().into()), features: None };
+        let parts = loss(Similarity::Mse).run(&inputs, gradients, &pool).expect("a valid batch");
+        (parts.ce, gradient)
+    };
+    let [first, second] = [array![0, 1], array![2, 1]];
+    let first = run(Target::Classes(first.view().into()));
+    let second = run(Target::Classes(second.view().into()));
+    let weights = array![[0.25, 0.0, 0.75, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0, 0.0]];
+    let soft = run(Target::Soft(weights.view().into()));
+    assert!(close(soft.0, 0.25 * first.0 + 0.75 * second.0, 1e-14));
+    let mean = 0.25 * first.1 + 0.75 * second.1;
+    assert!(soft.1.iter().zip(&mean).all(|(&a, &b)| close(a, b, 1e-14)));
+}
+
+#[test]
 fn without_labels_the_cross_entropy_is_zero() {
     let (logits, features) = (numbers(4, 3, 1), numbers(4, 2, 2));
     let labels = array![IGNORED, IGNORED];

@@ -99,3 +99,33 @@ fn arguments_are_neither_missing_nor_unknown() {
         }
     }
 }
+
+/// The planes `values` of height and width `side`, after `op`.
+fn applied(op: &str, side: u32, values: [&[u8]; 3]) -> Vec<u8> {
+    let op: Op = serde_json::from_str(op).expect("an op");
+    let mut planes = values.concat();
+    let mut image = Planes::new((side, side), &mut planes);
+    apply(&[op], &mut image, &mut Scratch::default());
+    planes
+}
+
+#[test]
+fn a_square_is_turned_without_a_border() {
+    let planes: Vec<u8> = (0..27).collect();
+    let [first, second, third] = [&planes[..9], &planes[9..18], &planes[18..]];
+    for (degrees, order) in [(90, [2, 5, 8, 1, 4, 7, 0, 3, 6]), (270, [6, 3, 0, 7, 4, 1, 8, 5, 2])]
+    {
+        let op = format!(
+            r#"["Rotate", {{"degrees": {degrees}.0, "interpolation": "bilinear", "fill": [9, 9, 9]}}]"#
+        );
+        let expected: Vec<u8> = [0, 9, 18].iter().flat_map(|at| order.map(|v| v + at)).collect();
+        assert_eq!(applied(&op, 3, [first, second, third]), expected, "{degrees}");
+    }
+}
+
+#[test]
+fn contrast_of_a_channel_of_one_value_is_left() {
+    let planes = [[7; 4], [0, 128, 255, 64], [255; 4]];
+    let values = [&planes[0][..], &planes[1], &planes[2]];
+    assert_eq!(applied(r#"["AutoContrast", {}]"#, 2, values), planes.concat());
+}

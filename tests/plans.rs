@@ -4,7 +4,7 @@ use tied_augment::batch::Pipeline;
 use tied_augment::error::{Error, Result};
 use tied_augment::image::Rect;
 use tied_augment::plan::{Crop, CropMode, Frame, Geometry, Plan, Shared, ViewSpec};
-use tied_augment::policy::Augment;
+use tied_augment::policy::{Augment, RandomBlur};
 use tied_augment::resize::Filter;
 use tied_augment::rng::Key;
 
@@ -109,6 +109,52 @@ fn a_crops_numbers_have_bounds() {
     ];
     for (crop, words) in refused {
         check_refused(view((8, 8), crop).validate(), words);
+    }
+}
+
+#[test]
+fn a_blurs_numbers_have_bounds() {
+    let validate = |prob, kernel_size, sigma, size| {
+        let gaussian_blur = RandomBlur { prob, kernel_size, sigma };
+        let augment = Augment { gaussian_blur, ..Augment::default() };
+        ViewSpec { augment, ..view(size, evaluation(1.0)) }.validate()
+    };
+    let (sigma, size) = ((0.1, 2.0), (12, 12));
+    for (prob, kernel, sigma, size) in [
+        (1.0, Some(23), sigma, size),
+        (0.0, Some((1 << 15) - 1), sigma, (1, 1)),
+        (1.0, None, (0.0, 0.0), (1, 1)),
+        (1.0, Some(1), (1e-9, 1e4), (1, 1)),
+    ] {
+        validate(prob, kernel, sigma, size).unwrap();
+    }
+    for (prob, kernel, sigma, size, words) in [
+        (1.0 + 1e-9, None, sigma, size, "gaussian_blur_prob must be a probability"),
+        (1e-9, Some(23), sigma, (11, 12), "needs a size of at least 12 a side"),
+        (1e-9, Some(23), sigma, (12, 11), "needs a size of at least 12 a side"),
+        (0.0, Some((1 << 15) + 1), sigma, size, "gaussian_blur_kernel must be odd and at most"),
+        (0.0, Some(22), sigma, size, "gaussian_blur_kernel must be odd"),
+        (0.0, Some(23), (0.0, 1.0), size, "with 0 < low <= high"),
+        (0.0, None, (-1e-9, 1.0), size, "with 0 <= low <= high"),
+        (0.0, None, (2.0, 1.0), size, "gaussian_blur_sigma must be"),
+        (0.0, None, (1.0, 1e4 + 1.0), size, "gaussian_blur_sigma must be"),
+    ] {
+        check_refused(validate(prob, kernel, sigma, size), words);
+    }
+}
+
+#[test]
+fn evaluation_resizes_to_more_than_the_view() {
+    for (mode, resized, (y, x)) in [
+        (CropMode::Center, (32, 16), (12, 4)),
+        (CropMode::Squash, (16, 16), (4, 4)),
+        (CropMode::Border, (16, 8), (4, 0)),
+    ] {
+        let views = vec![view((8, 8), Crop::Evaluation { mode, crop_pct: 0.5, border: 0 })];
+        let pipeline = Pipeline::new(views, Shared::Nothing).unwrap();
+        let key = Key { seed: 0, epoch: 0, index: 0, view: 0 };
+        let plan = pipeline.plan((100, 50), key).unwrap().remove(0);
+        assert_eq!(plan.geometry.frame, Some(Frame { resized, x, y, fill: None }), "{mode:?}");
     }
 }
 

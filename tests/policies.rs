@@ -2,9 +2,10 @@
 //! the parser panic. The Python tests compare them with timm's.
 
 use proptest::prelude::*;
-use tied_augment::ops::{Interpolation, Mix, Op};
+use tied_augment::image::Rect;
+use tied_augment::ops::{Erase, Interpolation, Mix, Op};
 use tied_augment::plan::{Crop, CropMode, Shared, ViewSpec, plan_views};
-use tied_augment::policy::{Augment, Policy};
+use tied_augment::policy::{Augment, EraseMode, Policy, RandomErasing};
 use tied_augment::resize::Filter;
 use tied_augment::rng::Key;
 
@@ -28,24 +29,33 @@ const POLICIES: [&str; 17] = [
     "tv-augmix-m10-a0.01",
 ];
 
-/// The ops of a view with this policy.
-fn draw(policy: &Policy, size: (u32, u32), index: u64) -> Vec<Op> {
-    let view = ViewSpec {
+fn view(size: (u32, u32), augment: Augment) -> ViewSpec {
+    ViewSpec {
         size,
         crop: Crop::Evaluation { mode: CropMode::Squash, crop_pct: 1.0, border: 0 },
         interpolation: vec![Filter::Bilinear],
         hflip: 0.0,
         vflip: 0.0,
-        augment: Augment {
-            policy: Some(policy.clone()),
-            filters: vec![Interpolation::Bilinear, Interpolation::Bicubic],
-            ..Augment::default()
-        },
-    };
+        augment,
+    }
+}
+
+fn ops_of(view: &ViewSpec, index: u64) -> Vec<Op> {
     let key = Key { seed: 0, epoch: 0, index, view: 0 };
     let mut plans = Vec::new();
-    plan_views(&[view], Shared::Nothing, size, key, &mut plans).expect("any image will do");
+    plan_views(std::slice::from_ref(view), Shared::Nothing, view.size, key, &mut plans)
+        .expect("any image will do");
     plans.remove(0).ops
+}
+
+/// The ops of a view with this policy.
+fn draw(policy: &Policy, size: (u32, u32), index: u64) -> Vec<Op> {
+    let augment = Augment {
+        policy: Some(policy.clone()),
+        filters: vec![Interpolation::Bilinear, Interpolation::Bicubic],
+        ..Augment::default()
+    };
+    ops_of(&view(size, augment), index)
 }
 
 /// The share of each chain in the mixed image, and with blends the share of the image itself.
@@ -123,4 +133,22 @@ fn the_ops_of_all_chains_are_bounded_together() {
         let error = Policy::parse(bad).expect_err(bad).to_string();
         assert!(error.contains("are more than 1000 ops"), "{error}");
     }
+}
+
+#[test]
+fn an_erased_box_lies_within_the_view() {
+    let erasing =
+        RandomErasing { prob: 1.0, mode: EraseMode::Const, max_count: 1, skip_first: false };
+    // In such a view, most boxes that are drawn have no room.
+    let view = view((6, 200), Augment { erasing: Some(erasing), ..Augment::default() });
+    let mut boxes = 0;
+    for index in 0..200 {
+        for op in ops_of(&view, index) {
+            let Op::Erase(Erase { area: Rect { x, y, w, h }, .. }) = op else { panic!("{op:?}") };
+            assert!(h < 6 && y >= 0 && y as u32 + h <= 6, "{y} {h}");
+            assert!(w < 200 && x >= 0 && x as u32 + w <= 200, "{x} {w}");
+            boxes += 1;
+        }
+    }
+    assert!((20..200).contains(&boxes), "{boxes}");
 }

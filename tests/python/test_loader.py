@@ -33,6 +33,7 @@ def test_batches_are_the_views_of_the_samples_in_order(image_folder):
         for number, (images, targets) in enumerate(batches):
             indices = range(5 * number, min(5 * number + 5, 12))
             assert torch.equal(images, expected(paths_of(image_folder), indices, epoch, 7))
+            assert images.is_contiguous()
             assert targets.tolist() == [dataset.targets[index] for index in indices]
             assert targets.dtype == torch.int64
 

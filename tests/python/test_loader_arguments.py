@@ -252,6 +252,7 @@ def test_wrong_arguments_of_a_sampler():
     with pytest.raises(ValueError, match="epoch must be from 0"):
         EpochSampler(range(3)).set_epoch(-1)
     assert repr(EpochSampler(range(3), seed=4)) == "EpochSampler(shuffle=True, seed=4)"
+    assert repr(EpochSampler(range(3))) == "EpochSampler(shuffle=True, seed=0)"
 
 
 def test_an_epoch_without_a_batch_is_warned_of(image_folder, caplog):

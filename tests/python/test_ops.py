@@ -189,6 +189,20 @@ def test_moves_of_any_size(images, name, interpolation):
         )
 
 
+@pytest.mark.parametrize(("name", "shape"), [("ShearX", (1100, 40)), ("ShearY", (40, 1100))])
+def test_moves_beyond_fixed_point_that_leave_a_part_inside(name, shape):
+    image = np.random.default_rng(4).integers(0, 256, (*shape, 3), np.uint8)
+    for factor in (33.0, -33.0):
+        data = MATRICES[name](factor)
+        check(
+            [image],
+            (name, {"factor": factor, "interpolation": "nearest", "fill": FILL}),
+            lambda im, data=data: im.transform(
+                im.size, Image.Transform.AFFINE, data, Image.Resampling.NEAREST, fillcolor=FILL
+            ),
+        )
+
+
 @pytest.mark.parametrize("interpolation", RESAMPLE)
 def test_moves_are_torchvisions(images, interpolation):
     """torchvision's `affine`, as its policies call it: the corner stays where it is in a shear."""

@@ -275,11 +275,12 @@ def add(tar, name, data):
     tar.addfile(info, io.BytesIO(data))
 
 
-def test_tar_files(tmp_path):
+def test_tar_files(tmp_path, capsys):
     with tarfile.open(tmp_path / "folders.tar", "w") as tar:
         for number, name in enumerate(["./cat/1.jpg", "./ant/1.jpg", "./cat/2.png", "./readme"]):
             add(tar, name, jpeg((20, 30), number))
     dataset = PackedDataset(pack_folder(tmp_path / "folders.tar", tmp_path / "one"))
+    assert "left out, not images by their names: 1 file\n" in capsys.readouterr().out
     assert dataset.classes == ["ant", "cat"]
     assert list(zip(dataset.names, dataset.targets, strict=True)) == [
         ("cat/1.jpg", 1),

@@ -230,8 +230,9 @@ WRONG_SETS = [
 @pytest.mark.parametrize(("fields", "says"), WRONG_SETS, ids=range(len(WRONG_SETS)))
 def test_broken_indices_of_sets_are_refused(copied, fields, says):
     changed(copied / "packed.json", **fields)
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ValueError, match=says) as raised:
         PackedDataset(copied)
+    assert str(raised.value).startswith(str(copied))
 
 
 WRONG_SHARDS = [

@@ -163,6 +163,8 @@ def test_refuses_pairs_that_make_no_sense():
 def test_refuses_keys_that_make_no_sense(photos, arguments, error, message):
     with pytest.raises(error, match=message):
         TWO(photos[0], **arguments)
+    with pytest.raises(error, match=message):
+        TWO.plan((20, 30), **arguments)
 
 
 @pytest.mark.parametrize(
