@@ -165,7 +165,8 @@ def test_streams(files, parquet):
         assert_same(got, epoch_of(TiedLoader(table(files), VIEWS, batch_size=4)))
 
 
-def test_a_shuffled_stream_is_shuffled_anew(parquet):
+def test_a_shuffled_stream_is_shuffled_anew(parquet, monkeypatch):
+    monkeypatch.setattr(datasets.config, "SLEEP_TIME_ON_THREADS_SHUTDOWN", 0)  # of 5 s an epoch
     stream = load(parquet, streaming=True).shuffle(seed=0, buffer_size=100)
     loader = TiedLoader(stream, VIEWS, batch_size=100, columns=("image", "w"))
     (first,), (second,) = ([targets for _, targets in loader] for _ in range(2))
