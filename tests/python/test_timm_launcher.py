@@ -2,12 +2,12 @@
 
 import logging
 import shutil
-import subprocess
 import sys
 import warnings
 from types import SimpleNamespace
 
 import pytest
+import ready_process
 import timm.data.loader
 import yaml
 from timm_launch import ALL, BY_TASK, base_options, launch, rewritten, run_alone
@@ -377,14 +377,8 @@ def test_a_data_set_that_only_python_can_read_goes_through_timm(train_folder, tm
 
 
 def test_the_command_runs_a_script_beside_its_own_modules(train_folder, tmp_path):
-    command = f"-m tied_augment train {BY_TASK} --tied-augment"
-    done = subprocess.run(
-        [sys.executable, *command.split(), *base_options(train_folder, tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=110,
-    )
+    command = ["-m", "tied_augment", "train", BY_TASK, "--tied-augment"]
+    done = ready_process.run(*command, *base_options(train_folder, tmp_path), ready="timm")
     assert done.returncode == 0, done.stderr
     assert "Sim: " in done.stderr
     assert (tmp_path / "run" / "summary.csv").exists()
