@@ -245,6 +245,20 @@ def test_columns_that_are_not_names(files, image_folder):
         epoch_of(TiedLoader([(b"", 1)], VIEWS, columns=("image", "label")))
 
 
+def test_a_stream_that_has_been_mapped_does_not_know_its_columns(files):
+    stream = table(files).to_iterable_dataset().map(lambda row: row)
+    assert stream.features is None
+    with pytest.raises(ValueError, match=r"does not know its columns: give dataset.cast\(features"):
+        TiedLoader(stream, VIEWS)
+
+
+def test_chunks_without_rows_and_images_without_targets(files):
+    ds = datasets.concatenate_datasets([table(files), table(files).select([])])
+    loader = TiedLoader(ds, VIEWS, batch_size=4, columns=("image",), seed=5)
+    images = torch.cat([images for (images,) in loader], dim=1)
+    assert (images != expected(files, range(len(files)), 0, 5)).sum() == 0
+
+
 def test_a_dataset_dict_names_its_splits(files):
     splits = datasets.DatasetDict({"train": table(files)})
     with pytest.raises(TypeError, match="a dict of 'train': give one of its values"):
