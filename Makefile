@@ -5,13 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The seed of the property tests. It is fixed, so that every run has the same cases.
 SEED ?= 1
-# One process for each core, each with the tests of whole files. Those share what they have made.
-IN_PROCESSES := --numprocesses logical --maxprocesses 4 --dist loadfile
+# One process for each core, each with files that follow one another: what a file has made for its
+# tests is made once. At the end, a process that is done takes tests from another.
+IN_PROCESSES := --numprocesses logical --maxprocesses 4 --dist worksteal
 
 # Of other systems, whose code `make lint` doesn't compile here. The first has NEON as well.
 TARGETS := aarch64-apple-darwin x86_64-pc-windows-gnu
 
-.PHONY: help demo test test-rust test-python test-slow test-aarch64 test-wheel gpu gpu-packages docs lint check-targets msrv format bench wheel licences audit clean nasm build fuzz mutants
+.PHONY: help demo test test-rust test-python test-slow coverage test-aarch64 test-wheel gpu gpu-packages docs lint check-targets msrv format bench wheel licences audit clean nasm build fuzz mutants
 
 help: ## List these commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @
@@ -30,6 +31,17 @@ test-python: build ## Run the tests of the Python package
 test-slow: build ## Run the long tests that `make test` leaves out (20 minutes)
 	@$(BIN)/python -m pip install --quiet --group docs
 	$(BIN)/pytest -m slow
+
+coverage: nasm build ## Measure what the tests reach: regions and lines of Rust, lines and branches of Python
+	rustup component add llvm-tools
+	command -v cargo-llvm-cov >/dev/null || cargo install --locked cargo-llvm-cov
+	PROPTEST_RNG_SEED=$(SEED) cargo llvm-cov --locked --html
+	cargo llvm-cov report
+	@$(BIN)/python -m pip install --quiet --group coverage
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(IN_PROCESSES)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 test-aarch64: ## Build for 64-bit ARM and run the tests of pixels under qemu (Debian or Ubuntu; 20 minutes)
 	PROPTEST_RNG_SEED=$(SEED) tests/aarch64/run.sh rust

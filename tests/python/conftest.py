@@ -1,5 +1,6 @@
 """Fixtures that several test files need: photographs, and folders of them."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -48,6 +49,16 @@ def pytest_collection_modifyitems(items):
         needed = marker.kwargs.get("devices", 1)
         if found < needed:
             item.add_marker(pytest.mark.skip(reason=f"needs {needed} GPU(s), {found} found"))
+
+
+def pytest_collection_finish():
+    """Keep what is imported out of garbage collections: a forked process would copy all of it."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure():
+    gc.unfreeze()
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])

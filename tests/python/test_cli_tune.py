@@ -84,7 +84,7 @@ def test_runs_are_made_kept_and_judged(soon, train_folder, tmp_path, capsys):
 
 
 @SLOWLY
-def test_a_run_of_several_processes(train_folder, tmp_path):
+def test_a_run_of_several_processes(soon, train_folder, tmp_path):
     argv = ("--data-dir", str(train_folder), *OPTIONS, "-b", "4")
     result = train(Plan(BY_TASK, argv, tmp_path, 2), 0.5, 7)
     assert (result.weight, result.seed, result.images) == (0.5, 7, 8)

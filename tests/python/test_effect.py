@@ -3,6 +3,7 @@
 import csv
 import importlib
 import multiprocessing
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -45,15 +46,16 @@ def small_runs(setting):
 
 
 @pytest.fixture
-def imported_once(monkeypatch):
-    """The processes of the runner come from one that has imported timm, which takes seconds."""
+def soon(monkeypatch):
+    """The runner's processes need not import what takes seconds, nor wait for other tests."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["timm"])
+    context.set_forkserver_preload(["timm", "sklearn.datasets"])
     monkeypatch.setattr(multiprocessing, "get_context", lambda _: context)
+    monkeypatch.setattr(os, "nice", int)
 
 
 @pytest.mark.timeout(300)
-def test_the_runner_adds_what_is_missing(effect, tmp_path, one_thread, imported_once):
+def test_the_runner_adds_what_is_missing(effect, tmp_path, one_thread, soon):
     make, runs = effect["run"].make, small_runs(effect["setting"])
     results = tmp_path / "results.csv"
     make(runs[:1], tmp_path, results, 1)

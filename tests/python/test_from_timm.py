@@ -104,13 +104,15 @@ READ = {
 }
 
 
+DEFAULTS = {
+    name: getattr(View(), name)
+    for name in ("vflip", "grayscale_prob", "gaussian_blur_prob", "re_prob")
+}
+
+
 def assert_view_says(view, said):
     """The view's fields are those of timm's composition; what timm doesn't compose is off."""
-    expected = {
-        name: getattr(View(), name)
-        for name in ("vflip", "grayscale_prob", "gaussian_blur_prob", "re_prob")
-    }
-    expected |= said
+    expected = DEFAULTS | said
     assert (view.auto_augment is not None) == bool(expected.pop("policy", False))
     fill = expected.pop("fill", None)
     if fill is not None:

@@ -165,7 +165,8 @@ def test_streams(files, parquet):
         assert_same(got, epoch_of(TiedLoader(table(files), VIEWS, batch_size=4)))
 
 
-def test_a_shuffled_stream_is_shuffled_anew(parquet):
+def test_a_shuffled_stream_is_shuffled_anew(parquet, monkeypatch):
+    monkeypatch.setattr(datasets.config, "SLEEP_TIME_ON_THREADS_SHUTDOWN", 0)  # of 5 s an epoch
     stream = load(parquet, streaming=True).shuffle(seed=0, buffer_size=100)
     loader = TiedLoader(stream, VIEWS, batch_size=100, columns=("image", "w"))
     (first,), (second,) = ([targets for _, targets in loader] for _ in range(2))
@@ -242,6 +243,20 @@ def test_columns_that_are_not_names(files, image_folder):
         TiedLoader([{"image": b"", "label": 1}], VIEWS)
     with pytest.raises(TypeError, match="items that are dicts, got tuple"):
         epoch_of(TiedLoader([(b"", 1)], VIEWS, columns=("image", "label")))
+
+
+def test_a_stream_that_has_been_mapped_does_not_know_its_columns(files):
+    stream = table(files).to_iterable_dataset().map(lambda row: row)
+    assert stream.features is None
+    with pytest.raises(ValueError, match=r"does not know its columns: give dataset.cast\(features"):
+        TiedLoader(stream, VIEWS)
+
+
+def test_chunks_without_rows_and_images_without_targets(files):
+    ds = datasets.concatenate_datasets([table(files), table(files).select([])])
+    loader = TiedLoader(ds, VIEWS, batch_size=4, columns=("image",), seed=5)
+    images = torch.cat([images for (images,) in loader], dim=1)
+    assert (images != expected(files, range(len(files)), 0, 5)).sum() == 0
 
 
 def test_a_dataset_dict_names_its_splits(files):

@@ -1,12 +1,11 @@
 """TiedLoader, TiedDataset, EpochSampler: what arguments may be, and what is said of wrong ones."""
 
 import inspect
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import ready_process
 import torch
 from loader_sets import VIEWS, Items, Stream, assert_same, epoch_of
 from torch.utils.data import (
@@ -196,8 +195,8 @@ try:
 except ImportError as error:
     print(error)
 """
-    command = [sys.executable, "-c", code, str(image_folder)]
-    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    run = ready_process.run("-c", code, image_folder)
+    assert run.returncode == 0, run.stderr
     assert "a folder is read as torchvision's ImageFolder, which needs torchvision" in run.stdout
 
 

@@ -34,12 +34,17 @@ class Slow:
         return self.samples[index]
 
 
+EXITING = 4  # PF_EXITING in Linux: such a thread can be joined, but is listed a little longer
+
+
 def own_threads():
-    names = []
+    rust = []
     for task in Path("/proc/self/task").iterdir():
         with contextlib.suppress(OSError):  # it has ended meanwhile
-            names.append((task / "comm").read_text().strip())
-    rust = [name for name in names if name.startswith("tied-loader")]
+            name, _, rest = (task / "stat").read_text().partition("(")[2].rpartition(")")
+            flags = int(rest.split()[6])
+            if name.startswith("tied-loader") and not flags & EXITING:
+                rust.append(name)
     return rust + [t.name for t in threading.enumerate() if t.name == "tied-fetch"]
 
 

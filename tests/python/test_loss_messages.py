@@ -65,6 +65,7 @@ def test_refuses_wrong_values(arguments, message):
     [
         ({"criterion": "cosine"}, "criterion must be callable .*mean similarity='cosine'"),
         ({"criterion": 0.5}, "criterion must be callable .*did you mean tied_weight=0.5"),
+        ({"criterion": [1]}, "criterion must be callable or None, got list$"),
         ({"criterion": nn.CrossEntropyLoss}, r"got the class CrossEntropyLoss: CrossEntropyLoss\("),
         ({"similarity": nn.MSELoss}, r"got the class MSELoss: MSELoss\(\)\?"),
         ({"similarity": None}, "similarity must be a name or callable, got None"),

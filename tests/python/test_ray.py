@@ -278,6 +278,11 @@ def test_called_by_hand(rows):
     assert empty["view2"].shape == (0, 3, 32, 32)
 
 
+def test_a_batch_in_another_format_is_refused(rows):
+    with pytest.raises(TypeError, match=r"a dict of numpy arrays, .*leave out batch_format"):
+        Augment(VIEWS)(pd.DataFrame(rows))
+
+
 def test_a_call_by_hand_does_not_start_ray(rows, monkeypatch):
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "get_runtime_context", lambda: pytest.fail("this starts Ray"))
@@ -341,6 +346,10 @@ def test_what_torch_batches_refuses(cluster, rows):
         TorchBatches(ds, augment=Augment(VIEWS))
     with pytest.raises(TypeError, match="data must be a Dataset or a DataIterator, got list"):
         TorchBatches(rows)
+    with pytest.raises(TypeError, match="augment must be an Augment, got "):
+        TorchBatches(ds, augment=VIEWS)
+    with pytest.raises(ValueError, match="names= of the views are those of augment: leave it out"):
+        TorchBatches(ds, augment=Augment(VIEWS, epoch=0), names=["a", "b"])
     with pytest.raises(TypeError, match="a collate_fn of its own"):
         TorchBatches(ds, collate_fn=list)
     with pytest.raises(ValueError, match="no column 'view1' or 'view' among"):

@@ -160,6 +160,9 @@ def test_a_plan_is_a_mapping(image):
     for plan in (None, {}, []):
         with pytest.raises(TypeError, match="plan must be a mapping with 'ops'"):
             render(image, plan)
+    for ops in ("crop", None, {"crop": {}}):
+        with pytest.raises(TypeError, match="ops must be a list of "):
+            render(image, {"ops": ops})
 
 
 @pytest.mark.parametrize("side", [0, 1 << 16])

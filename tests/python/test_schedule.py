@@ -122,18 +122,16 @@ def test_the_plain_loss_has_no_state():
     assert TiedLoss(schedule=Schedule("constant", 5)).state_dict() == {}
 
 
-# torch's compiler imports and calls deprecated parts of torch itself.
+# torch's compiler imports and calls deprecated parts of torch itself. test_schedule_gradients.py
+# compiles every schedule.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
-@pytest.mark.parametrize("given", [False, True])
-@pytest.mark.parametrize("name", ["cosine", "random", "negate_even"])
-def test_compiles_to_one_graph_whatever_the_step(name, given):
+def test_compiles_whatever_step_is_given():
     torch._dynamo.reset()
-    criterion, eager = (TiedLoss(schedule=Schedule(name, 30)) for _ in range(2))
+    criterion, eager = (TiedLoss(schedule=Schedule("cosine", 30)) for _ in range(2))
     compiled = torch.compile(criterion, backend="aot_eager", fullgraph=True)
-    for call in range(10):  # more steps than the compiler may specialise on
-        step = {"step": 2 * call + 3} if given else {}
-        loss = compiled(LOGITS, FEATURES, TARGET, **step)
-        assert_close(loss, eager(LOGITS, FEATURES, TARGET, **step))
+    for step in range(3, 23, 2):  # more than the compiler may specialise on
+        loss = compiled(LOGITS, FEATURES, TARGET, step=step)
+        assert_close(loss, eager(LOGITS, FEATURES, TARGET, step=step))
     assert torch.equal(criterion.schedule.step, eager.schedule.step)
 
 

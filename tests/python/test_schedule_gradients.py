@@ -52,6 +52,7 @@ def assert_one_weight(name, backend, similarity="mse", given=None, device="cpu")
     torch._dynamo.utils.counters.clear()
     criterion = scheduled(name, similarity).to(device)
     call = torch.compile(criterion, backend=backend, fullgraph=True) if backend else criterion
+    eager = scheduled(name, similarity).to(device)
     logits, features, target = batch(4, 5, 3, device=device)
     plain = feature_gradient(similarity, features)
     for step in range(0, STEPS, 2):
@@ -60,6 +61,7 @@ def assert_one_weight(name, backend, similarity="mse", given=None, device="cpu")
         for offset, value in enumerate(inputs):
             options = {} if given is None else {"step": given(step + offset)}
             losses.append(call(logits, value, target, **options))
+            assert_close(losses[-1], eager(logits, features, target, **options))
             weights.append(criterion.last["tied_weight"])
         expected = criterion.tied_weight * factors(name)[step : step + 2]
         assert_close(torch.stack(weights), expected.to(device))
@@ -105,13 +107,19 @@ def test_what_comes_before_the_backward_pass_changes_nothing():
     assert_close(gradient, weight * feature_gradient("mse", features))
 
 
-@NEEDS_COMPILER
 @pytest.mark.parametrize("budget", [1.0, 0.0])
 @pytest.mark.parametrize("name", ["linear_up", "random"])
-def test_inductor(name, budget, any_device):
+def test_what_inductor_computes_again(name, budget, any_device):
+    """All of inductor that decides on it: what follows generates code, which takes seconds."""
     # 0: keep the inputs only, and compute all else again in the backward pass.
     with compiler_config.patch(activation_memory_budget=budget):
-        assert assert_one_weight(name, "inductor", device=any_device) == 1
+        assert assert_one_weight(name, "aot_eager_decomp_partition", device=any_device) == 1
+
+
+@NEEDS_COMPILER
+def test_inductor(any_device):
+    with compiler_config.patch(activation_memory_budget=0.0):
+        assert assert_one_weight("random", "inductor", device=any_device) == 1
 
 
 @pytest.mark.parametrize("use_reentrant", [False, True])

@@ -2,12 +2,12 @@
 
 import logging
 import shutil
-import subprocess
 import sys
 import warnings
 from types import SimpleNamespace
 
 import pytest
+import ready_process
 import timm.data.loader
 import yaml
 from timm_launch import ALL, BY_TASK, base_options, launch, rewritten, run_alone
@@ -242,6 +242,41 @@ def test_a_script_of_another_shape_is_refused(lacking, missing, train_folder, tm
     assert missing in refusal(train_folder, tmp_path, script=script)
 
 
+PARSER = "parser = shared.make_parsers()\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "says"),
+    [
+        (
+            (PARSER, PARSER + "parser.add_argument('--tied-views')\n"),
+            "",
+            "the script has a tied option of its own: argument --tied-views",
+        ),
+        (
+            (PARSER, PARSER + "parser.add_argument('--input-size', nargs=3, type=int)\n"),
+            "--input-size 1 32 32",
+            "--input-size 1 ...: the views have 3 channels; give 3",
+        ),
+        (
+            ("create_model(**", "__import__('timm').create_model(**"),
+            "",
+            "the script made its model without create_model",
+        ),
+    ],
+)
+def test_what_a_script_may_not_do(change, options, says, train_folder, tmp_path):
+    script = rewritten(BY_TASK, tmp_path, change)
+    assert says in refusal(train_folder, tmp_path, *options.split(), script=script)
+
+
+def test_an_epoch_without_the_tied_criterion_is_an_error(train_folder, tmp_path):
+    other = "sum(each.sum() for each in task.parameters())"
+    script = rewritten(BY_TASK, tmp_path, ('task(images, target)["loss"]', other))
+    with pytest.raises(RuntimeError, match="an epoch without calling the tied criterion"):
+        launch(script, train_folder, tmp_path)
+
+
 def test_a_collate_function_of_the_script_is_refused(train_folder, tmp_path):
     script = rewritten(BY_TASK, tmp_path, ("collate_fn=collate", "collate_fn=len"))
     assert "a collate function of its own" in refusal(train_folder, tmp_path, script=script)
@@ -268,6 +303,9 @@ def test_the_command_says_so_in_one_line(tmp_path, capsys):
     assert out == ""
     assert error.startswith("tied-augment train: error: there is no file ")
     assert error.count("\n") == 1
+    (tmp_path / "train.txt").touch()
+    assert main(["train", str(tmp_path / "train.txt"), "--tied-augment"]) == 1
+    assert "train.txt is not a Python file: give the path of timm's" in capsys.readouterr().err
 
 
 # --- what is logged
@@ -377,14 +415,8 @@ def test_a_data_set_that_only_python_can_read_goes_through_timm(train_folder, tm
 
 
 def test_the_command_runs_a_script_beside_its_own_modules(train_folder, tmp_path):
-    command = f"-m tied_augment train {BY_TASK} --tied-augment"
-    done = subprocess.run(
-        [sys.executable, *command.split(), *base_options(train_folder, tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=110,
-    )
+    command = ["-m", "tied_augment", "train", BY_TASK, "--tied-augment"]
+    done = ready_process.run(*command, *base_options(train_folder, tmp_path), ready="timm")
     assert done.returncode == 0, done.stderr
     assert "Sim: " in done.stderr
     assert (tmp_path / "run" / "summary.csv").exists()

@@ -263,6 +263,8 @@ def test_distributed_samplers(image_folder, tmp_path):
         ({"re_prob": 2}, ValueError, "re_prob must be a probability"),
         ({"re_prob": 0.5, "re_mode": "x"}, ValueError, "re_mode must be "),
         ({"input_size_choices": 32}, TypeError, "must be a list of sizes, got 32"),
+        ({"input_size_choices": []}, ValueError, "must have at least one size"),
+        ({"input_size_choices": [32], "batch_size_choices": [4, 2]}, ValueError, "of one length"),
         ({"second": "rand-m9"}, TypeError, "second must be a View, got .rand-m9."),
     ],
 )

@@ -23,16 +23,8 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def few_objects():
-    """Makes collecting quick."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @pytest.fixture(autouse=True)
-def no_files_left(few_objects):
+def no_files_left():
     yield
     gc.collect()
 
