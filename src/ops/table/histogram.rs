@@ -114,8 +114,8 @@ pub struct PairCounter<'a> {
 }
 
 impl Counter for PairCounter<'_> {
-    /// Each pair is loaded: a load of eight values and shifts are twice as many instructions, of
-    /// which counting beside look-ups has as many as an Intel can start.
+    /// Each pair is loaded: on an Intel (Emerald Rapids) one load and shifts made Equalize with AVX2
+    /// take 8% longer.
     #[inline(always)]
     fn add(&mut self, values: &[u8; 8]) {
         for pair in values.as_chunks().0 {
