@@ -101,24 +101,18 @@ impl Affine<'_> {
 
 #[multiversion(targets = "simd")]
 fn fill(map: Affine<'_>, y: usize, start: usize, at: &mut [u32], dx: &mut [f64], dy: &mut [f64]) {
-    let stride = (map.width + 2 * PAD) as i32;
+    let stride = (map.width + 2 * PAD) as f64;
     for (i, ((at, dx), dy)) in at.iter_mut().zip(dx).zip(dy).enumerate() {
         let (x, y) = map.at(start + i, y);
-        let ((x, rest_x), (y, rest_y)) = (floor(x - 0.5), floor(y - 0.5));
-        (*dx, *dy) = (rest_x, rest_y);
-        *at = ((y + PAD as i32) * stride + x + PAD as i32) as u32;
+        let (x, y) = (x - 0.5, y - 0.5);
+        let (left, above) = (x.floor(), y.floor());
+        (*dx, *dy) = (x - left, y - above);
+        let index = (above + PAD as f64) * stride + (left + PAD as f64);
+        // SAFETY: `span` returns only columns with coordinates in [0, 2^15]: at its ends `at` was
+        // compared with the range, and between them `at` is monotone, since the matrix is finite. So
+        // the index is an integer of at most (2^15 + 2) * (2^15 + 5), which fits an i32.
+        *at = unsafe { index.to_int_unchecked::<i32>() as u32 };
     }
-}
-
-/// The largest integer that is not above `v`, and the rest. `v` lies in the image.
-#[inline(always)]
-fn floor(v: f64) -> (i32, f64) {
-    // SAFETY: `v` is half a pixel less than a coordinate in [0, 2^15], and so fits an i32. `span`
-    // returns only columns with such coordinates: at its ends `at` was compared with the range, and
-    // between them `at` is monotone, since the matrix is finite.
-    let whole = unsafe { v.to_int_unchecked::<i32>() };
-    let whole = whole - i32::from(f64::from(whole) > v);
-    (whole, v - f64::from(whole))
 }
 
 /// The `x` in `0..len` for which `at(x)`, which is monotone, is in `0.0..limit`.

@@ -87,7 +87,8 @@ pub fn map_and_count(
         if plane.len() < MANY {
             map_part(plane, table, counted, &mut singles);
         } else {
-            map_part(plane, table, counted, pairs);
+            let mut pairs = pairs.counter();
+            map_part(plane, table, counted, &mut pairs);
             pairs.flush(&mut counts);
         }
     }
@@ -103,11 +104,7 @@ fn map_part(plane: &mut [u8], table: &[u8; 256], counted: &[u8], counter: &mut i
     let (others, last) = counted.as_chunks::<64>();
     for (block, other) in blocks.iter_mut().zip(others) {
         let eights = other.as_chunks::<8>().0;
-        look_up(&parts, block, |part| {
-            if part % 2 == 1 {
-                counter.add(&eights[part / 2]);
-            }
-        });
+        look_up(&parts, block, |i| counter.add(&eights[i]));
     }
     portable::map(rest, table);
     counter.add_all(last);
@@ -130,7 +127,7 @@ fn parts(table: &[u8; 256]) -> [__m256i; 16] {
 }
 
 /// Looks up two registers at once, since the parts are more than the registers of the machine.
-/// Calls `beside` for each part.
+/// Calls `beside` for each two parts.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn look_up(parts: &[__m256i; 16], block: &mut [u8; 64], mut beside: impl FnMut(usize)) {
@@ -140,13 +137,14 @@ fn look_up(parts: &[__m256i; 16], block: &mut [u8; 64], mut beside: impl FnMut(u
     let upper = v.map(|v| _mm256_xor_si256(v, _mm256_set1_epi8(i8::MIN)));
     let mut found = [_mm256_setzero_si256(); 2];
     for (half, mut v) in [v, upper].into_iter().enumerate() {
-        for i in 0..8 {
-            for (found, v) in found.iter_mut().zip(&mut v) {
-                let entries = _mm256_shuffle_epi8(parts[8 * half + i], *v);
-                *found = _mm256_xor_si256(*found, entries);
-                *v = _mm256_subs_epi8(*v, _mm256_set1_epi8(16));
+        for i in 0..4 {
+            for part in &parts[8 * half + 2 * i..][..2] {
+                for (found, v) in found.iter_mut().zip(&mut v) {
+                    *found = _mm256_xor_si256(*found, _mm256_shuffle_epi8(*part, *v));
+                    *v = _mm256_subs_epi8(*v, _mm256_set1_epi8(16));
+                }
             }
-            beside(8 * half + i);
+            beside(4 * half + i);
         }
     }
     // SAFETY: a block is the two times 32 bytes that are written.

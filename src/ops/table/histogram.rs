@@ -46,6 +46,7 @@ pub fn histogram(plane: &[u8], pairs: &mut Pairs) -> [u32; 256] {
         if part.len() < MANY {
             singles.add_all(part);
         } else {
+            let mut pairs = pairs.counter();
             pairs.add_all(part);
             pairs.flush(&mut counts);
         }
@@ -86,7 +87,7 @@ impl Counter for Singles {
     }
 }
 
-/// Two neighbours are counted with one increment. Keeps its memory between planes.
+/// The memory in which pairs are counted. Kept between planes.
 #[derive(Debug, Default)]
 pub struct Pairs {
     /// For each pair, its first value in the lower bits. All zero between planes.
@@ -95,16 +96,30 @@ pub struct Pairs {
     singles: Vec<u8>,
 }
 
-impl Counter for Pairs {
-    #[inline(always)]
-    fn add(&mut self, values: &[u8; 8]) {
+impl Pairs {
+    /// Counts in this memory.
+    pub fn counter(&mut self) -> PairCounter<'_> {
         if self.table.len() != PAIRS {
             crate::memory::resize(&mut self.table, PAIRS, 0);
         }
-        let table: &mut [u16; PAIRS] = self.table.first_chunk_mut().expect("all pairs");
-        let all = u64::from_le_bytes(*values);
-        for i in 0..4 {
-            table[(all >> (16 * i) & 0xFFFF) as usize] += 1;
+        let table = self.table.first_chunk_mut().expect("all pairs");
+        PairCounter { table, singles: &mut self.singles }
+    }
+}
+
+/// Two neighbours are counted with one increment.
+pub struct PairCounter<'a> {
+    table: &'a mut [u16; PAIRS],
+    singles: &'a mut Vec<u8>,
+}
+
+impl Counter for PairCounter<'_> {
+    /// Each pair is loaded: on an Intel (Emerald Rapids) one load and shifts made Equalize with AVX2
+    /// take 8% longer.
+    #[inline(always)]
+    fn add(&mut self, values: &[u8; 8]) {
+        for pair in values.as_chunks().0 {
+            self.table[usize::from(u16::from_le_bytes(*pair))] += 1;
         }
     }
 
@@ -114,9 +129,7 @@ impl Counter for Pairs {
     }
 
     fn flush(&mut self, counts: &mut [u32; 256]) {
-        if let Some(table) = self.table.first_chunk_mut() {
-            sum(table, counts);
-        }
+        sum(self.table, counts);
         self.singles.drain(..).for_each(|value| counts[usize::from(value)] += 1);
     }
 }

@@ -7,6 +7,9 @@ use super::super::padded::{Padded, Pixel};
 use super::estimates::{BLOCK, settle, weights, window};
 use super::filter::Smooth;
 
+/// What [`taps`] adds: 2^52, whose lowest bit is 1.
+const BASE: f64 = (1u64 << 52) as f64;
+
 /// As [`super::interpolate`].
 #[target_feature(enable = "avx2,fma")]
 pub fn interpolate(
@@ -29,15 +32,11 @@ pub fn interpolate(
 #[target_feature(enable = "avx2")]
 fn bilinear_both(source: Padded<'_>, places: &Places, line: &mut [Pixel]) {
     for (pixel, (at, dx, dy)) in line.iter_mut().zip(places.iter()) {
-        let rows = _mm_unpacklo_epi32(two(source, at), two(source, at + source.stride));
-        // First taps of both rows, then second taps.
-        let taps = _mm256_cvtepu8_epi16(rows);
-        let (a, b) = (_mm256_castsi256_si128(taps), _mm256_extracti128_si256::<1>(taps));
-        let (a, difference) =
-            (_mm256_cvtepi16_epi32(a), _mm256_cvtepi16_epi32(_mm_sub_epi16(b, a)));
         let dx = _mm256_set1_pd(dx);
-        let above = add_product(low(a), low(difference), dx);
-        let below = add_product(high(a), high(difference), dx);
+        let [a, b] = taps(source, at);
+        let above = linear(a, b, dx);
+        let [a, b] = taps(source, at + source.stride);
+        let below = linear(a, b, dx);
         let dy = _mm256_set1_pd(dy);
         *pixel = bytes(add_product(above, _mm256_sub_pd(below, above), dy));
     }
@@ -46,15 +45,17 @@ fn bilinear_both(source: Padded<'_>, places: &Places, line: &mut [Pixel]) {
 #[target_feature(enable = "avx2")]
 fn bilinear_x(source: Padded<'_>, places: &Places, line: &mut [Pixel]) {
     for (pixel, (at, dx, _)) in line.iter_mut().zip(places.iter()) {
-        let taps = two(source, at);
-        *pixel = linear(taps, _mm_srli_si128::<4>(taps), dx);
+        let [a, b] = taps(source, at);
+        *pixel = bytes(linear(a, b, _mm256_set1_pd(dx)));
     }
 }
 
 #[target_feature(enable = "avx2")]
 fn bilinear_y(source: Padded<'_>, places: &Places, line: &mut [Pixel]) {
     for (pixel, (at, _, dy)) in line.iter_mut().zip(places.iter()) {
-        *pixel = linear(one(source, at), one(source, at + source.stride), dy);
+        let [a, _] = taps(source, at);
+        let [b, _] = taps(source, at + source.stride);
+        *pixel = bytes(linear(a, b, _mm256_set1_pd(dy)));
     }
 }
 
@@ -160,14 +161,26 @@ fn one(source: Padded<'_>, at: usize) -> __m128i {
     _mm_cvtsi32_si128(i32::from_le_bytes(source.pixels[at]))
 }
 
-/// The pixels at `at` and after it.
+/// The pixels at `at` and after it, with [`BASE`] added to each channel.
+///
+/// Conversions of integers to floats take shuffles, of which a machine may start one per cycle.
+/// Here one shuffle puts each channel into the lowest byte of a float, and the bits of `BASE` make
+/// the sum of it.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn two(source: Padded<'_>, at: usize) -> __m128i {
+fn taps(source: Padded<'_>, at: usize) -> [__m256d; 2] {
     let pixels: &[Pixel; 2] =
         source.pixels[at..].first_chunk().expect("the padding holds every tap");
     // SAFETY: two pixels are the eight bytes that are read.
-    unsafe { _mm_loadl_epi64(pixels.as_ptr().cast()) }
+    let pixels = _mm256_broadcastq_epi64(unsafe { _mm_loadl_epi64(pixels.as_ptr().cast()) });
+    let channels = |first: i64| {
+        // An index of 0x80 gives a byte of 0.
+        let order = |i: i64| 0x8080_8080_8080_8000_u64 as i64 + first + i;
+        let order = _mm256_setr_epi64x(order(0), order(1), order(2), order(3));
+        let bytes = _mm256_castsi256_pd(_mm256_shuffle_epi8(pixels, order));
+        _mm256_or_pd(bytes, _mm256_set1_pd(BASE))
+    };
+    [channels(0), channels(4)]
 }
 
 /// Four adjacent pixels from `at` on.
@@ -208,13 +221,11 @@ fn polynomial([p1, p2, p3, p4]: [__m256d; 4], d: __m256d) -> __m256d {
     add_product(p1, d, add_product(p2, d, add_product(p3, d, p4)))
 }
 
-/// Pillow's `BILINEAR` between the lowest pixels of two vectors.
+/// Pillow's `BILINEAR` between [`taps`]. Differences of integers are exact.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn linear(a: __m128i, b: __m128i, d: f64) -> Pixel {
-    let (a, b) = (_mm_cvtepu8_epi32(a), _mm_cvtepu8_epi32(b));
-    let difference = _mm256_cvtepi32_pd(_mm_sub_epi32(b, a));
-    bytes(add_product(_mm256_cvtepi32_pd(a), difference, _mm256_set1_pd(d)))
+fn linear(a: __m256d, b: __m256d, d: __m256d) -> __m256d {
+    add_product(_mm256_sub_pd(a, _mm256_set1_pd(BASE)), _mm256_sub_pd(b, a), d)
 }
 
 /// Pillow's `BICUBIC` among the lowest pixels of four vectors.
