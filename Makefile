@@ -119,7 +119,7 @@ mutants: build ## See that tests notice SAMPLE (20) random changes of FILES; TES
 	command -v cargo-mutants >/dev/null || cargo install --locked cargo-mutants
 	@$(BIN)/python -m pip install --quiet --group mutants
 	$(BIN)/python tests/mutants.py --sample $(or $(SAMPLE),20) --tests "$(or $(TESTS),test_*.py)" \
-		"$(or $(FILES),src/p*/*.rs)"
+		"$(or $(FILES),src/plan/*.rs src/policy/*.rs)"
 
 wheel: nasm $(VENV)/.made ## Build a wheel for this machine into dist/
 	$(BIN)/maturin build --release --locked --out dist

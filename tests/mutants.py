@@ -38,7 +38,10 @@ def mutate_rust(files: list[str], sample: int) -> int:
     listed = subprocess.run([*command, "--list"], cwd=ROOT, stdout=subprocess.PIPE, check=True)
     shards = max(1, listed.stdout.count(b"\n") // sample)
     shard = f"--shard={random.randrange(shards)}/{shards}"
-    return subprocess.run([*command, "--sharding=round-robin", shard], cwd=ROOT).returncode
+    # What this package depends on is compiled once, not in each copy of the sources.
+    environment = os.environ | {"CARGO_TARGET_DIR": str(ROOT / "target")}
+    command += ["--sharding=round-robin", shard]
+    return subprocess.run(command, cwd=ROOT, env=environment).returncode
 
 
 def mutmut(*arguments: str, **options: object) -> subprocess.CompletedProcess[bytes]:
