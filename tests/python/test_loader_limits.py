@@ -4,13 +4,12 @@ The samples are not to blame, so ``on_error="skip"`` must not take others in the
 """
 
 import errno
-import os
-import subprocess
 import sys
 import textwrap
 
 import numpy as np
 import pytest
+import ready_process
 from image_files import picture
 from PIL import Image
 
@@ -18,8 +17,15 @@ if sys.platform != "linux":
     pytest.skip("the limits of other systems differ", allow_module_level=True)
 
 PRELUDE = """
-import resource, sys, time
+import ctypes, os, resource, sys, time
 from pathlib import Path
+
+# Threads have no memory of their own, and large buffers go back to the system: so a limit is felt
+# at once. The numbers are M_ARENA_MAX and M_MMAP_THRESHOLD of glibc's malloc.h.
+libc = ctypes.CDLL(None)
+assert libc.mallopt(-8, 1) and libc.mallopt(-3, 131072)
+libc.malloc_trim(0)
+
 import torch
 from torchvision.datasets import ImageFolder
 from tied_augment import TiedDataset, TiedLoader, TwoView, View
@@ -39,16 +45,17 @@ def same(one, other):
     return all(torch.equal(a, c) and torch.equal(b, d) for (a, b), (c, d) in zip(one, other))
 """
 
+# What timm imports would write of leaks on stderr.
+ENDING = """
+sys.stdout.flush()
+os._exit(0)
+"""
+
 
 def run(code, *arguments):
     """What ``code`` prints, line by line, in a process of its own."""
-    command = [sys.executable, "-c", PRELUDE + textwrap.dedent(code), *map(str, arguments)]
-    # Threads have no memory of their own, and large buffers go back to the system: so the limit is
-    # felt at once.
-    environment = os.environ | {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "131072"}
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=100, env=environment
-    )
+    code = PRELUDE + textwrap.dedent(code) + ENDING
+    done = ready_process.run("-c", code, *arguments, ready="timm")
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.splitlines()
 

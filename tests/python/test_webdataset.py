@@ -23,8 +23,14 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(scope="module")
+def few_objects():
+    """Makes collecting quick."""
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
-def no_files_left():
+def no_files_left(few_objects):
     yield
     gc.collect()
 
