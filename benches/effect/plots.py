@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from setting import METHODS
+from setting import METHODS, REGIMES
 from tables import DATA_NAMES, DOC, RESULTS, UNTIED, Seeds, complete, gains, interval
 
 __all__ = ["PICTURE", "draw"]
@@ -20,22 +20,35 @@ COLOURS = {"mse": "tab:blue", "cosine": "tab:orange", "vicreg": "tab:green", "js
 def draw(results: Path, picture: Path) -> None:
     """A panel per data set and regime: each method's gain over two views at weight 0."""
     mpl.use("Agg")
-    regimes = complete(results)
-    across = min(4, len(regimes))
-    down = -(-len(regimes) // across)
+    found = complete(results)
+    rows = [row for data in DATA_NAMES for row in _rows([key for key in found if key[0] == data])]
+    across = max(map(len, rows))
     figure, panels = plt.subplots(
-        down, across, figsize=(3.2 * across + 1.2, 3.4 * down), sharey=True, squeeze=False
+        len(rows),
+        across,
+        figsize=(3.2 * across + 1.2, 3.4 * len(rows)),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
     )
-    for panel in panels.flat[len(regimes) :]:
-        panel.set_visible(False)
-    for panel, ((data, regime), seeds) in zip(panels.flat, regimes.items(), strict=False):
-        _panel(panel, gains(seeds, UNTIED))
-        count = len(seeds[UNTIED])
-        panel.set_title(f"{DATA_NAMES[data]}, {regime}, {count} seeds", fontsize=9)
+    for row, line in zip(rows, panels, strict=True):
+        for panel in line[len(row) :]:
+            panel.set_visible(False)
+        for (data, regime), panel in zip(row, line, strict=False):
+            seeds = found[data, regime]
+            _panel(panel, gains(seeds, UNTIED))
+            count = len(seeds[UNTIED])
+            panel.set_title(f"{DATA_NAMES[data]}, {regime}, {count} seeds", fontsize=9)
     figure.supxlabel(f"accuracy minus that of {UNTIED}, points; 95% intervals", fontsize=9)
-    figure.tight_layout()
     figure.savefig(picture, dpi=100)
     plt.close(figure)
+
+
+def _rows(keys: list[tuple[str, str]], across: int = 4) -> list[list[tuple[str, str]]]:
+    """The panels of a data set, in the order of the regimes, `across` to a row."""
+    order = [regime.name for regime in REGIMES]
+    keys.sort(key=lambda key: order.index(key[1]) if key[1] in order else len(order))
+    return [keys[start : start + across] for start in range(0, len(keys), across)]
 
 
 def _panel(panel: Axes, differences: Seeds) -> None:

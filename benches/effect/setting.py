@@ -71,11 +71,11 @@ class Regime:
 
 REGIMES = (
     Regime("base"),
+    Regime("rand-m5", "rand-m5-n2-mstd0.5-inc1"),
     Regime("rand-m9", "rand-m9-n2-mstd0.5-inc1"),
+    Regime("rand-m14", "rand-m14-n2-mstd0.5-inc1"),
     Regime("fine-tuned", pretrained=True),
     Regime("few epochs", epochs=20),
-    Regime("rand-m14", "rand-m14-n2-mstd0.5-inc1"),
-    Regime("rand-m5", "rand-m5-n2-mstd0.5-inc1"),
     Regime("many epochs", epochs=240),
 )
 
