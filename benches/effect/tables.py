@@ -10,7 +10,7 @@ import csv
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from scipy.stats import t as student
@@ -66,7 +66,7 @@ def _error(values: Sequence[float]) -> float:
 def tables(results: Path) -> str:
     """All tables of the document."""
     accuracy, loss = complete(results), complete(results, "test_loss")
-    parts = []
+    parts = ["### Together\n", _summary(accuracy.values())]
     for data in DATA:
         columns = {r.name: (data, r.name) for r in REGIMES if (data, r.name) in accuracy}
         if not columns:
@@ -82,6 +82,28 @@ def tables(results: Path) -> str:
         parts.append(f"Cross entropy on the test images minus that of *{UNTIED}*:\n")
         parts.append(_table(losses, _signed_loss))
     return "\n".join(parts)
+
+
+def _summary(columns: Collection[Seeds]) -> str:
+    """Each method's mean gain over all columns, and in how many its interval leaves out 0."""
+    lines = [
+        f"Accuracy minus that of two rivals: the mean over all {len(columns)} pairs of data and\n"
+        "regime, and in how many of them the 95% interval is above or below 0:\n",
+        f"| | minus *{UNTIED}* | above | below | minus *{LONGER}* | above | below |",
+        "|---" * 7 + "|",
+    ]
+    for method in METHODS:
+        cells = []
+        for rival in (UNTIED, LONGER):
+            found = [gains(seeds, rival)[method.name] for seeds in columns]
+            means = [statistics.mean(values) for values in found]
+            sure = [m for m, v in zip(means, found, strict=True) if abs(m) > interval(v)]
+            above = sum(mean > 0 for mean in sure)
+            cells += [f"{statistics.mean(means):+.1f}", str(above), str(len(sure) - above)]
+            if method.name == rival:
+                cells[-3:] = [""] * 3
+        lines.append(f"| {method.name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def _table(columns: dict[str, Seeds], cell: Callable[[Sequence[float]], str]) -> str:
