@@ -23,7 +23,7 @@ def orders(control):
     gc.collect()
     gc.freeze()  # else the end of each copy would look at, and so copy, all of torch's objects
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the parents of the copies
-    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         message, files, _, _ = socket.recv_fds(control, 1 << 20, 3)
         if not message:  # the tests have ended
@@ -32,7 +32,8 @@ def orders(control):
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             control.close()
             be_parent(*files)
-            signal.signal(signal.SIGINT, interrupt)
+            # Also where the tests run in a shell's background, which ignores the signal.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             return json.loads(message)
         for file in files:
             os.close(file)
