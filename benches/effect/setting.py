@@ -61,12 +61,14 @@ class Regime:
         policy: timm's ``auto_augment``, after the crop; None for crops alone.
         epochs: passes over the training images.
         pretrained: start from a model that knows small letters of other families.
+        warmup: the share of the steps in which a tie's weight rises from 0.
     """
 
     name: str
     policy: str | None = None
     epochs: int = 80
     pretrained: bool = False
+    warmup: float = 0.0
 
 
 REGIMES = (
@@ -74,6 +76,7 @@ REGIMES = (
     Regime("rand-m5", "rand-m5-n2-mstd0.5-inc1"),
     Regime("rand-m9", "rand-m9-n2-mstd0.5-inc1"),
     Regime("rand-m14", "rand-m14-n2-mstd0.5-inc1"),
+    Regime("rand-m9, warm-up", "rand-m9-n2-mstd0.5-inc1", warmup=0.5),
     Regime("fine-tuned", pretrained=True),
     Regime("few epochs", epochs=20),
     Regime("many epochs", epochs=240),

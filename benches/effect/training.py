@@ -18,6 +18,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from tied_augment import ArrayDataset, Normalize, TiedLoader, TiedLoss, TiedModel, TwoView, View
+from tied_augment.loss import Schedule
 
 __all__ = ["Result", "measure", "pretrain", "train"]
 
@@ -144,16 +145,19 @@ def fit(
     loader = batches(method, regime, images, targets, seed)
     normalize = Normalize()
     model = TiedModel(plain, normalize=normalize)
-    criterion = TiedLoss(
-        tied_weight=method.weight, similarity=method.similarity, watch_collapse=False
-    )
     rate = FINE_TUNING_RATE if regime.pretrained else LEARNING_RATE
     optimizer = torch.optim.SGD(
         plain.parameters(), rate, MOMENTUM, weight_decay=WEIGHT_DECAY, nesterov=True
     )
     epochs = regime.epochs * method.length
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, rate, total_steps=epochs * len(loader)
+    steps = epochs * len(loader)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
+    warmup = round(regime.warmup * steps)
+    criterion = TiedLoss(
+        tied_weight=method.weight,
+        similarity=method.similarity,
+        schedule=Schedule("warmup", warmup_steps=warmup) if warmup else "constant",
+        watch_collapse=False,
     )
     plain.train()
     for epoch in range(epochs):
