@@ -106,6 +106,7 @@ bench: build ## Compare speeds with the peers on this machine, in one run
 # To guide the fuzzer by every comparison takes up to three quarters of the time. It finds what a
 # small corpus lacks; COMPARES=no leaves it out.
 COMPARES ?= yes
+$(if $(filter-out yes no,$(COMPARES)),$(error COMPARES must be yes or no, not $(COMPARES)))
 SANITIZED := CC=clang CFLAGS="-fsanitize=address,undefined,fuzzer-no-link -fsanitize-trap=undefined \
 	$(if $(filter no,$(COMPARES)),-fno-sanitize-coverage=trace-cmp)"
 fuzz: build ## Fuzz every target for SECONDS (60) each, with sanitizers; needs nightly Rust, clang

@@ -92,10 +92,20 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=20, help="mutants of each language (20)")
     parser.add_argument("--tests", type=str.split, default=["test_*.py"], help="in tests/python")
     given = parser.parse_args()
+    if given.sample < 1:
+        parser.error(f"--sample must be at least 1, not {given.sample}")
+    rust = [file for file in given.files if file.startswith("src/") and file.endswith(".rs")]
+    python = [file for file in given.files if file.startswith("python/") and file.endswith(".py")]
+    for file in given.files:
+        if file not in rust + python or not any(ROOT.glob(file)):
+            parser.error(f"{file} names no Rust files in src and no Python files in python")
+    for test in given.tests:
+        if not any(ROOT.glob(f"tests/python/{test}")):
+            parser.error(f"--tests: there is no {test} in tests/python")
     status = 0
-    if rust := [file for file in given.files if file.startswith("src/")]:
+    if rust:
         status |= mutate_rust(rust, given.sample)
-    if python := [file for file in given.files if file.startswith("python/")]:
+    if python:
         status |= mutate_python(python, given.sample, given.tests)
     return status
 
