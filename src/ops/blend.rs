@@ -14,7 +14,49 @@ pub fn byte(t: f32) -> u8 {
 /// Pillow's blend (`ImagingBlend`): `from + alpha * (to - from)` in f32, truncated and clamped.
 ///
 /// Pillow clamps only for an `alpha` outside [0, 1]. Inside there is nothing to clamp.
-#[inline(always)]
-pub fn blend(from: u8, to: u8, alpha: f32) -> u8 {
-    byte(f32::from(from) + alpha * (i32::from(to) - i32::from(from)) as f32)
+#[derive(Clone, Copy, Debug)]
+pub struct Blend {
+    alpha: f32,
+}
+
+impl Blend {
+    /// Blends with `alpha`, which may be infinite.
+    #[inline(always)]
+    pub fn new(alpha: f32) -> Self {
+        // With more, too, every difference ends at 0 or 255. In this order NaN gives a bound.
+        Self { alpha: alpha.max(-1024.0).min(1024.0) }
+    }
+
+    /// The blend of two values.
+    #[inline(always)]
+    pub fn of(self, from: u8, to: u8) -> u8 {
+        let t = f32::from(from) + self.alpha * (i32::from(to) - i32::from(from)) as f32;
+        // SAFETY: `t` is less than 2^19, since `alpha` is at most 1024.
+        let t = unsafe { t.to_int_unchecked::<i32>() };
+        // Compilers make one instruction of this and of putting bytes together.
+        t.clamp(0, 255) as u8
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn large_factors_are_pillows(
+            alpha in prop_oneof![-3f32..3.0, -2000f32..2000.0, any::<f32>()],
+            from: u8,
+            to: u8,
+        ) {
+            prop_assume!(!alpha.is_nan());
+            let difference = f32::from(to) - f32::from(from);
+            let expected = if difference == 0.0 { from } else {
+                byte(f32::from(from) + alpha * difference)
+            };
+            prop_assert_eq!(Blend::new(alpha).of(from, to), expected);
+        }
+    }
 }

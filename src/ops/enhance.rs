@@ -4,7 +4,7 @@
 use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
 
-use super::blend::blend;
+use super::blend::Blend;
 use super::grayscale::luma;
 use super::kernel::{Kernel, Scratch, check_finite};
 use super::table;
@@ -77,9 +77,10 @@ fn saturate([r, g, b]: [&mut [u8]; 3], factor: f32) {
     if factor == 1.0 {
         return;
     }
+    let blend = Blend::new(factor);
     for ((r, g), b) in r.iter_mut().zip(g).zip(b) {
         let l = luma(*r, *g, *b);
-        [*r, *g, *b] = [blend(l, *r, factor), blend(l, *g, factor), blend(l, *b, factor)];
+        [*r, *g, *b] = [blend.of(l, *r), blend.of(l, *g), blend.of(l, *b)];
     }
 }
 
@@ -88,19 +89,20 @@ fn blend_from(values: &mut [u8], from: u8, factor: f32) {
     if factor == 1.0 {
         return;
     }
+    let blend = Blend::new(factor);
     // What becomes of a value depends on nothing else.
     if table::is_vectorised() {
-        let table = std::array::from_fn(|v| blend(from, v as u8, factor));
+        let table = std::array::from_fn(|v| blend.of(from, v as u8));
         let slope = f64::from(factor);
         return table::map_line(values, &table, slope, f64::from(from) * (1.0 - slope));
     }
-    compute_blend(values, from, factor);
+    compute_blend(values, from, blend);
 }
 
 #[multiversion(targets = "simd")]
-fn compute_blend(values: &mut [u8], from: u8, factor: f32) {
+fn compute_blend(values: &mut [u8], from: u8, blend: Blend) {
     for v in values {
-        *v = blend(from, *v, factor);
+        *v = blend.of(from, *v);
     }
 }
 

@@ -6,7 +6,7 @@ use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
 
 use super::Op;
-use super::blend::{blend, byte};
+use super::blend::{Blend, byte};
 use super::kernel::{Kernel, MixBuffers, Scratch, check_finite};
 use crate::image::Planes;
 use crate::memory;
@@ -148,7 +148,8 @@ fn truncate(sum: &[f32], out: &mut [u8]) {
 
 #[multiversion(targets = "simd")]
 fn blend_into(image: &mut [u8], other: &[u8], alpha: f32) {
+    let blend = Blend::new(alpha);
     for (v, &other) in image.iter_mut().zip(other) {
-        *v = blend(*v, other, alpha);
+        *v = blend.of(*v, other);
     }
 }

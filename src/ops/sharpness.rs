@@ -3,7 +3,7 @@
 use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
 
-use super::blend::{blend, byte};
+use super::blend::{Blend, byte};
 use super::kernel::{Kernel, Scratch, check_finite};
 use crate::image::Planes;
 use crate::memory;
@@ -28,25 +28,25 @@ impl Kernel for Sharpness {
 
     fn apply(&self, planes: &mut Planes<'_>, scratch: &mut Scratch) {
         let (height, width) = (planes.height(), planes.width());
-        let factor = self.factor as f32;
         // Pillow does not smooth an image that is smaller than the kernel.
-        if factor == 1.0 || height < 3 || width < 3 {
+        if self.factor as f32 == 1.0 || height < 3 || width < 3 {
             return;
         }
+        let blend = Blend::new(self.factor as f32);
         let copy = &mut scratch.plane;
         for plane in planes.channels() {
             memory::copy(plane, copy);
             for y in 1..height - 1 {
                 let row = |y: usize| &copy[y * width..][..width];
                 let out = &mut plane[y * width + 1..][..width - 2];
-                sharpen_row(row(y - 1), row(y), row(y + 1), factor, out);
+                sharpen_row(row(y - 1), row(y), row(y + 1), blend, out);
             }
         }
     }
 }
 
 #[multiversion(targets = "simd")]
-fn sharpen_row(above: &[u8], row: &[u8], below: &[u8], factor: f32, out: &mut [u8]) {
+fn sharpen_row(above: &[u8], row: &[u8], below: &[u8], blend: Blend, out: &mut [u8]) {
     const EDGE: f32 = 1.0 / 13.0;
     const CENTRE: f32 = 5.0 / 13.0;
     let len = out.len();
@@ -59,6 +59,6 @@ fn sharpen_row(above: &[u8], row: &[u8], below: &[u8], factor: f32, out: &mut [u
         sum += f(b0[x]) * EDGE + f(b1[x]) * EDGE + f(b2[x]) * EDGE;
         sum += f(r0[x]) * EDGE + f(r1[x]) * CENTRE + f(r2[x]) * EDGE;
         sum += f(a0[x]) * EDGE + f(a1[x]) * EDGE + f(a2[x]) * EDGE;
-        out[x] = blend(byte(sum), r1[x], factor);
+        out[x] = blend.of(byte(sum), r1[x]);
     }
 }

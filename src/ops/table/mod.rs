@@ -98,7 +98,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{ISAS, Pairs, Simd, histogram, map_and_count_with, map_line_with, map_with};
-    use crate::ops::blend::blend;
+    use crate::ops::blend::Blend;
 
     fn counts(plane: &[u8]) -> [u32; 256] {
         let mut counts = [0; 256];
@@ -165,7 +165,8 @@ mod tests {
             factor in prop_oneof![0f32..3.0, -200f32..200.0, (0..30).prop_map(|n| n as f32 / 10.0)],
             wrong: bool,
         ) {
-            let table: [u8; 256] = std::array::from_fn(|v| blend(from, v as u8, factor));
+            let blend = Blend::new(factor);
+            let table: [u8; 256] = std::array::from_fn(|v| blend.of(from, v as u8));
             let expected: Vec<u8> = plane.iter().map(|&v| table[usize::from(v)]).collect();
             let slope = f64::from(factor) + if wrong { 0.01 } else { 0.0 };
             let offset = f64::from(from) * (1.0 - f64::from(factor));

@@ -7,9 +7,9 @@
 //! - `fixed`, for most other matrices: coordinates are in fixed point ([`fixed`](mod@fixed)).
 //! - `walked`, for coordinates that do not fit fixed point: repeated addition in both directions.
 //!
-//! Most transforms that views draw have a form of their own, which moves more than a pixel at a
-//! time: rows that are [`pieces`] of rows, or [`columns`] that are pieces of columns, where there is no
-//! kernel for the machine. All others in fixed point go through a [`kernel`].
+//! Translations and shears have a form of their own, which moves more than a pixel at a time: rows
+//! that are [`pieces`] of rows, or [`columns`] that are pieces of columns. All others in fixed point go
+//! through a [`kernel`].
 
 mod columns;
 mod fixed;
@@ -33,7 +33,7 @@ use pieces::{Order, Piece, move_pieces};
 #[derive(Debug, Default)]
 pub struct Buffers {
     pieces: Vec<Piece>,
-    strip: Strip,
+    strips: [Strip; 2],
     /// How far each output column is moved.
     offsets: Vec<i64>,
     /// The input column of each output column.
@@ -122,7 +122,7 @@ fn in_fixed_point(
     buffers: &mut Buffers,
 ) {
     let (height, width) = (planes.height(), planes.width());
-    let Buffers { pieces, strip, offsets, kernel, .. } = buffers;
+    let Buffers { pieces, strips, offsets, kernel, .. } = buffers;
     if map.right == (ONE, 0) && map.down.1 == ONE {
         let piece = |y| {
             let span = map.span(y, (height, width));
@@ -137,14 +137,9 @@ fn in_fixed_point(
             return move_pieces(pieces, order, fill, planes);
         }
     }
-    // It takes less time than the plain kernel, and more than the others.
-    if simd == Simd::PORTABLE
-        && map.right.0 == ONE
-        && map.down == (0, ONE)
-        && map.at(0, 0).0 >> 16 == 0
-    {
+    if map.right.0 == ONE && map.down == (0, ONE) && map.at(0, 0).0 >> 16 == 0 {
         memory::collect((0..width).map(|x| map.at(x, 0).1 >> 16), offsets);
-        return move_columns(offsets, strip, fill, planes);
+        return move_columns(offsets, strips, fill, planes);
     }
     kernel::transform(simd, map, fill, planes, kernel);
 }
