@@ -129,21 +129,24 @@ fn gather(plane: &[u8], width: usize, columns: Range<usize>, left: &mut [Row], r
         }
         return;
     }
-    let halves = |y: usize| {
-        let (halves, _) = plane[y * width + columns.start..][..PAIR].as_chunks();
+    let halves = |row: &[u8]| {
+        let (halves, _) = row[columns.clone()].as_chunks();
         [Row::from_ne_bytes(halves[0]), Row::from_ne_bytes(halves[1])]
     };
     // Two rows at once, of which the compiler makes vectors.
     let (left, last_left) = left.as_chunks_mut::<2>();
     let (right, last_right) = right.as_chunks_mut::<2>();
-    let last = 2 * left.len();
-    for (i, (left, right)) in zip(left, right).enumerate() {
-        let (upper, lower) = (halves(2 * i), halves(2 * i + 1));
+    let mut rows = plane;
+    for (left, right) in zip(left, right) {
+        let (two, rest) = rows.split_at(2 * width);
+        let (upper, lower) = two.split_at(width);
+        let (upper, lower) = (halves(upper), halves(lower));
         *left = [upper[0], lower[0]];
         *right = [upper[1], lower[1]];
+        rows = rest;
     }
     for (left, right) in zip(last_left, last_right) {
-        [*left, *right] = halves(last);
+        [*left, *right] = halves(rows);
     }
 }
 
@@ -156,9 +159,12 @@ fn scatter(strips: &[Strip; 2], plane: &mut [u8], width: usize, columns: Range<u
             scatter_some(strips, y, rows, width, columns.clone());
             continue;
         }
-        for (y, pair) in zip(strips[0].sum(y), strips[1].sum(y)).enumerate() {
+        let mut rows = rows;
+        for pair in zip(strips[0].sum(y), strips[1].sum(y)) {
             let pair = <[_; 2]>::from(pair).map(Row::to_ne_bytes);
-            rows[y * width + columns.start..][..PAIR].copy_from_slice(pair.as_flattened());
+            let (row, rest) = rows.split_at_mut(width);
+            row[columns.clone()].copy_from_slice(pair.as_flattened());
+            rows = rest;
         }
     }
 }
