@@ -1,10 +1,11 @@
 """Each op at 224 x 224 on one core, in one run: Pillow, torchvision v2, albumentations, ours.
 
-    python benches/ops.py [--rounds 40] [--pillow-simd PYTHON]
+    python benches/ops.py [--rounds 20] [--pillow-simd PYTHON]
 
-The figures are the least of many rounds, in microseconds. Ours is the time that one more op adds to
-`render`. Only our pixels are equal to Pillow's: torchvision works on uint8 tensors, and
-albumentations uses OpenCV's filters. `--pillow-simd` names a Python that has pillow-simd.
+The figures are the fastest of many runs, in microseconds; the libraries take turns. Ours is the time
+that one more op adds to `render`. Only our pixels are equal to Pillow's: torchvision works on uint8
+tensors, and albumentations uses OpenCV's filters. `--pillow-simd` names a Python that has
+pillow-simd.
 """
 
 from __future__ import annotations
@@ -41,15 +42,19 @@ def photo() -> Any:
     return (128 + 50 * wave + grain).clip(0, 255).astype(np.uint8)
 
 
-def best(work: Work, rounds: int) -> float:
-    """Microseconds of the fastest round, after one to warm up."""
-    work()
-    least = float("inf")
+def fastest(works: dict[str, Work], rounds: int) -> dict[str, float]:
+    """Microseconds of the fastest run of each.
+
+    They take turns of five runs, so that a change of the machine's speed affects all alike.
+    """
+    least = dict.fromkeys(works, float("inf"))
     for _ in range(rounds):
-        start = time.perf_counter()
-        work()
-        least = min(least, time.perf_counter() - start)
-    return least * 1e6
+        for name, work in works.items():
+            for _ in range(5):
+                start = time.perf_counter()
+                work()
+                least[name] = min(least[name], time.perf_counter() - start)
+    return {name: seconds * 1e6 for name, seconds in least.items()}
 
 
 def pillow_works(image: Image.Image) -> dict[str, Work]:
@@ -186,7 +191,8 @@ def albumentations_works(pixels: Any) -> dict[str, Work]:
     return {name: partial(kind, image=pixels) for name, kind in kinds.items()}
 
 
-def ours(pixels: Any, name: str, rounds: int) -> float:
+def our_works(pixels: Any, name: str) -> tuple[dict[str, Work], int]:
+    """A plan with the op several times and one without it, and how many times that is."""
     from tied_augment import render
 
     op, *interpolation = name.split()
@@ -194,11 +200,14 @@ def ours(pixels: Any, name: str, rounds: int) -> float:
     if interpolation:
         arguments.update(interpolation=interpolation[0], fill=FILL)
     crop = ("crop", {"x": 0, "y": 0, "w": SIDE, "h": SIDE})
-    # Enough ops for about a millisecond: a round is short, and the cost of the call is small.
-    once = best(lambda: render(pixels, {"ops": [crop, (op, arguments)]}), 3)
+
+    def work(count: int) -> Work:
+        return lambda: render(pixels, {"ops": [crop, *[(op, arguments)] * count]})
+
+    # Enough ops for about a millisecond: a run is short, and the cost of the call is small.
+    once = fastest({"ours": work(1)}, 1)["ours"]
     count = max(1, min(20, int(1000 / once)))
-    many = best(lambda: render(pixels, {"ops": [crop, *[(op, arguments)] * count]}), rounds)
-    return (many - best(lambda: render(pixels, {"ops": [crop]}), rounds)) / count
+    return {"ours": work(count), "no op": work(0)}, count
 
 
 def pillow_simd(python: str, rounds: int) -> dict[str, float]:
@@ -209,14 +218,14 @@ def pillow_simd(python: str, rounds: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--pillow-simd", metavar="PYTHON", help="a Python with pillow-simd")
     parser.add_argument("--pillow-only", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     pixels = photo()
     pillow = pillow_works(Image.fromarray(pixels))
     if args.pillow_only:
-        print(json.dumps({name: best(work, args.rounds) for name, work in pillow.items()}))
+        print(json.dumps(fastest(pillow, args.rounds)))
         return
     peers = {
         name: works(pixels)
@@ -235,15 +244,17 @@ def main() -> None:
     print(f"| {'op':19} | " + " | ".join(f"{column:>14}" for column in columns) + " |")
     print("|---" * (len(columns) + 1) + "|")
     for name, work in pillow.items():
-        theirs = best(work, args.rounds)
-        row = [theirs, *([simd[name]] if simd else [])]
-        cells = [f"{v:14.0f}" for v in row]
-        cells += [
-            f"{best(works[name], args.rounds):14.0f}" if name in works else " " * 14
-            for works in peers.values()
+        own, count = our_works(pixels, name)
+        others = {peer: works[name] for peer, works in peers.items() if name in works}
+        times = fastest({"Pillow": work, **others, **own}, args.rounds)
+        if simd:
+            times["pillow-simd"] = simd[name]
+        times["ours"] = (times["ours"] - times["no op"]) / count
+        cells = [
+            f"{times[column]:14.{1 if column == 'ours' else 0}f}" if column in times else " " * 14
+            for column in columns[:-1]
         ]
-        own = ours(pixels, name, args.rounds)
-        cells += [f"{own:14.1f}", f"{theirs / own:13.1f}x"]
+        cells.append(f"{times['Pillow'] / times['ours']:13.1f}x")
         print(f"| {name:19} | " + " | ".join(cells) + " |", flush=True)
 
 
