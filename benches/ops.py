@@ -2,9 +2,9 @@
 
     python benches/ops.py [--rounds 20] [--pillow-simd PYTHON]
 
-The figures are the fastest of many runs, in microseconds; the libraries take turns. Ours is the time
-that one more op adds to `render`. Only our pixels are equal to Pillow's: torchvision works on uint8
-tensors, and albumentations uses OpenCV's filters. `--pillow-simd` names a Python that has
+The figures are the fastest of many runs, in microseconds; the libraries take turns. Ours is what
+one more op adds to the time of `render`. Only our pixels are Pillow's: torchvision works on
+uint8 tensors, and albumentations uses OpenCV's filters. `--pillow-simd` names a Python that has
 pillow-simd.
 """
 
