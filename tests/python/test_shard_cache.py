@@ -248,7 +248,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused(shards, disk_of):
     with pytest.raises(PermissionError, match=f"cache_dir {disk} can't be written to"):
         TarShards(url(shards[0]), **arguments)
     arguments["cache_dir"] = disk / "cache"
-    with pytest.raises(OSError, match="cache can't be made: .*Read-only file system"):
+    with pytest.raises(OSError, match=r"cache can't be made: .*Read-only file system"):
         TarShards(url(shards[0]), **arguments)
 
 
