@@ -121,7 +121,8 @@ class TiedRun:
         if kw.get("input_size_choices") and isinstance(dataset, IterableDataset):
             # timm's loader refuses this, too.
             raise LaunchError(
-                "--train-img-sizes needs a data set with indices, and this is a stream: leave it out"
+                "--train-img-sizes needs a data set with indices, and this is a stream: leave it "
+                "out"
             )
         reason = why_not(self._args, dataset, kw)
         if reason is None:
