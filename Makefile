@@ -39,7 +39,7 @@ coverage: coverage-rust coverage-python ## Measure which lines and branches the 
 CORE_TESTS := batch decode* fused fused_buffers fused_capsules fused_in_loss loader_arguments \
 	loader_failures loader_sources malformed no_memory packed* policy_strings render samples view*
 coverage-rust: export CARGO_TARGET_DIR := target/llvm-cov-target
-coverage-rust: nasm $(VENV)/.made
+coverage-rust: nasm $(VENV)/.made ## Measure the Rust half alone (8 minutes)
 	rustup component add llvm-tools
 	command -v cargo-llvm-cov >/dev/null || cargo install --locked cargo-llvm-cov
 	set -e; eval "$$(cargo llvm-cov show-env --sh)"; cargo llvm-cov clean --workspace; \
@@ -52,7 +52,7 @@ coverage-rust: nasm $(VENV)/.made
 	cargo llvm-cov report --profile mutants --show-missing-lines
 
 # Tests at the limits of threads and memory may fail while they are measured.
-coverage-python: build
+coverage-python: build ## Measure the Python half alone
 	@$(BIN)/python -m pip install --quiet --group coverage
 	$(BIN)/coverage erase
 	-$(BIN)/coverage run -m pytest $(IN_PROCESSES)
