@@ -12,7 +12,7 @@ IN_PROCESSES := --numprocesses logical --maxprocesses 4 --dist worksteal
 # Of other systems, whose code `make lint` doesn't compile here. The first has NEON as well.
 TARGETS := aarch64-apple-darwin x86_64-pc-windows-gnu
 
-.PHONY: help demo test test-rust test-python test-slow coverage test-aarch64 test-wheel gpu gpu-packages docs lint check-targets msrv format bench wheel licences audit clean nasm build fuzz mutants
+.PHONY: help demo test test-rust test-python test-slow coverage coverage-rust coverage-python test-aarch64 test-wheel gpu gpu-packages docs lint check-targets msrv format bench wheel licences audit clean nasm build fuzz mutants
 
 help: ## List these commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @
@@ -32,13 +32,27 @@ test-slow: build ## Run the long tests that `make test` leaves out (20 minutes)
 	@$(BIN)/python -m pip install --quiet --group docs
 	$(BIN)/pytest -m slow
 
-# The model of the loader's queue takes a million steps. Tests at the limits of threads and memory
-# may fail while they are measured.
-coverage: nasm build ## Measure which lines and branches the tests reach
+coverage: coverage-rust coverage-python ## Measure which lines and branches the tests reach
+
+# Without optimization the tests take too long, hence the profile of `make mutants`. The model of the
+# loader's queue takes a million steps. Of the Python tests, these reach most of the core.
+CORE_TESTS := batch decode* fused fused_buffers fused_capsules fused_in_loss loader_arguments \
+	loader_failures loader_sources malformed no_memory packed* policy_strings render samples view*
+coverage-rust: export CARGO_TARGET_DIR := target/llvm-cov-target
+coverage-rust: nasm $(VENV)/.made ## Measure the Rust half alone (8 minutes)
 	rustup component add llvm-tools
 	command -v cargo-llvm-cov >/dev/null || cargo install --locked cargo-llvm-cov
-	PROPTEST_RNG_SEED=$(SEED) cargo llvm-cov --locked --no-report -- --skip loader::model
-	cargo llvm-cov report
+	set -e; eval "$$(cargo llvm-cov show-env --sh)"; cargo llvm-cov clean --workspace; \
+	PROPTEST_RNG_SEED=$(SEED) cargo test --locked --profile mutants -- --skip loader::model; \
+	$(BIN)/maturin build --quiet --locked --profile mutants --out $$CARGO_TARGET_DIR; \
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $$CARGO_TARGET_DIR/package \
+		$$CARGO_TARGET_DIR/*.whl; \
+	PYTHONPATH=$(CURDIR)/$$CARGO_TARGET_DIR/package $(BIN)/pytest \
+		$(foreach name,$(CORE_TESTS),$(wildcard tests/python/test_$(name).py)); \
+	cargo llvm-cov report --profile mutants --show-missing-lines
+
+# Tests at the limits of threads and memory may fail while they are measured.
+coverage-python: build ## Measure the Python half alone
 	@$(BIN)/python -m pip install --quiet --group coverage
 	$(BIN)/coverage erase
 	-$(BIN)/coverage run -m pytest $(IN_PROCESSES)

@@ -251,6 +251,12 @@ fn a_soft_target_is_the_mean_of_its_classes() {
     assert!(close(soft.0, 0.25 * first.0 + 0.75 * second.0, 1e-14));
     let mean = 0.25 * first.1 + 0.75 * second.1;
     assert!(soft.1.iter().zip(&mean).all(|(&a, &b)| close(a, b, 1e-14)));
+    // Every dtype holds these weights.
+    let single = weights.mapv(|weight| weight as f32);
+    let half = (weights.mapv(f16::from_f64), weights.mapv(bf16::from_f64));
+    for weights in [single.view().into(), half.0.view().into(), half.1.view().into()] {
+        assert_eq!(run(Target::Soft(weights)), soft);
+    }
 }
 
 #[test]

@@ -48,6 +48,9 @@ impl<'a> Gif<'a> {
             },
             None => return Err("there is no image in the file".into()),
         };
+        if frame.width == 0 || frame.height == 0 {
+            return Err("its first frame is empty".into());
+        }
         // A frame that sticks out enlarges the screen, as in Pillow.
         let height = u32::from(decoder.height()).max(frame.top + frame.height);
         let width = u32::from(decoder.width()).max(frame.left + frame.width);
@@ -76,22 +79,14 @@ impl ImageFile for Gif<'_> {
         let mut indices = memory::zeroed(width * height as usize);
         self.decoder.read_into_buffer(&mut indices).map_err(fail)?;
         let mut colors = [[0; 3]; 256];
-        match self.decoder.palette() {
-            Ok(palette) => {
-                for (color, rgb) in colors.iter_mut().zip(palette.chunks_exact(3)) {
-                    color.copy_from_slice(rgb);
-                }
-            }
-            // Without a palette the indices are grey levels.
-            Err(_) => colors = std::array::from_fn(|grey| [grey as u8; 3]),
+        let palette = self.decoder.palette().map_err(fail)?;
+        for (color, rgb) in colors.iter_mut().zip(palette.chunks_exact(3)) {
+            color.copy_from_slice(rgb);
         }
         image.reshape(self.shape.1, self.shape.0);
         let background = colors[usize::from(transparent.unwrap_or(0))];
         for rgb in image.data.chunks_exact_mut(3) {
             rgb.copy_from_slice(&background);
-        }
-        if width == 0 {
-            return Ok(());
         }
         let stride = self.shape.1 as usize * 3;
         let rows = image.data.chunks_exact_mut(stride).skip(top as usize);

@@ -179,6 +179,32 @@ fn every_cut_is_noticed() {
     }
 }
 
+/// Lengths in the header that leave too little for what follows. Its checksum is made right again.
+#[test]
+fn wrong_lengths_are_refused() {
+    let image = small();
+    let number = |at: usize| u32::from_le_bytes(*image[at..].first_chunk().expect("a number"));
+    let changed = |at: usize, value: u32| {
+        let mut image = image.clone();
+        image[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        sealed(image)
+    };
+    let [described, directory, compressed] = [number(16), number(20), number(24)];
+    let tiles = image.len() as u32 - HEADER as u32 - described - directory - compressed;
+    for (at, value, message) in [
+        (20, directory - 2, "the length of its directory"),
+        (24, compressed + tiles - 1, "it ends too early"),
+        (24, compressed + tiles - 33, "it is too short for its blocks"),
+        (28, u32::MAX, "the length of its side information"),
+        (28, number(28) + 1, "its side information does not inflate"),
+    ] {
+        let changed = changed(at, value);
+        let side = Packed::open(&changed).and_then(|packed| packed.side());
+        let error = side.expect_err(message).to_string();
+        assert!(error.contains(message), "{error}");
+    }
+}
+
 #[test]
 fn what_this_release_cannot_read_is_refused_by_name() {
     let image = small();

@@ -118,13 +118,14 @@ def train_folder(tmp_path_factory, photos):
 
 @pytest.fixture
 def disk_of(tmp_path):
-    """A function: a size such as "16k" to a folder on a disk of that size."""
+    """A function: a size such as "16k", and options of a mount, to a folder on such a disk."""
     disks = []
 
-    def make(size):
+    def make(size, *options):
         disk = tmp_path / f"{len(disks)}-disk"
         disk.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
+        given = ",".join([f"size={size}", *options])
+        mount = ["mount", "-t", "tmpfs", "-o", given, "tmpfs", str(disk)]
         can_mount = sys.platform == "linux" and os.geteuid() == 0
         if not can_mount or subprocess.run(mount, capture_output=True).returncode != 0:
             pytest.skip("mounting a small disk is not allowed here")

@@ -42,6 +42,18 @@ def add_member(tar, name, content):
     tar.addfile(member, io.BytesIO(content))
 
 
+def add_sparse_member(tar, name, content, hole):
+    """Add `content` and a hole of so many zeros, in the sparse format of GNU tar."""
+    size = len(content) + hole
+    stored = b"2\n0\n%d\n%d\n0\n" % (len(content), size)
+    stored = stored.ljust(tarfile.BLOCKSIZE, b"\0") + content
+    member = tarfile.TarInfo(f"GNUSparseFile.0/{name}")
+    member.size = len(stored)
+    about = {"major": 1, "minor": 0, "name": name, "realsize": size}
+    member.pax_headers = {f"GNU.sparse.{key}": str(value) for key, value in about.items()}
+    tar.addfile(member, io.BytesIO(stored))
+
+
 def write_tar(path, samples, json_target=False):
     """Write (bytes, target) as a webdataset."""
     with tarfile.open(path, "w") as tar:

@@ -1,6 +1,7 @@
 """Folders to pack, for the tests of packed data sets."""
 
 import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -70,6 +71,12 @@ def write_good(root, count=24, classes=3):
 def pack_folder(source, out, *options):
     assert main(["pack", str(source), str(out), *map(str, options)]) == 0
     return out
+
+
+def changed(path, **fields):
+    """Change fields of an index."""
+    content = json.loads(path.read_bytes())
+    path.write_text(json.dumps(content | fields))
 
 
 def digests(root):

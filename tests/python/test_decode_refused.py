@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import numpy as np
 import pytest
-from image_files import bmp, tiff
+from image_files import bmp, encoded, gif_frame_at, tiff
+from PIL import Image
 
 from tied_augment import DecodeError, decode
 
@@ -17,6 +19,23 @@ def plain(photometric: int, bits: int, channels: int, **options: Any) -> bytes:
 
 def grey_palette(colors: int) -> bytes:
     return b"".join(bytes([grey, grey, grey, 0]) for grey in range(colors))
+
+
+def gif() -> tuple[bytes, bytes, bytes]:
+    """The screen, the palette and the rest of a file with one frame."""
+    data = encoded(Image.fromarray(np.zeros((4, 4), np.uint8)), "GIF")
+    frame = gif_frame_at(data)
+    return data[:13], data[13:frame], data[frame:]
+
+
+def without_palette() -> bytes:
+    screen, _, frame = gif()
+    return screen[:10] + bytes([screen[10] & 0x7F]) + screen[11:] + frame
+
+
+def of_frame_size(width: int, height: int) -> bytes:
+    screen, palette, frame = gif()
+    return screen + palette + frame[:5] + struct.pack("<2H", width, height) + frame[9:]
 
 
 # Each file, and what its error says.
@@ -43,6 +62,11 @@ REFUSED = {
         bmp([bytes(8)], 1, 1, 8)[:10] + bytes(4) + bmp([bytes(2000)], 1, 1, 8)[14:],
         "where the pixels begin",
     ),
+    "gif-no-palette": (without_palette(), "no color table"),
+    "gif-no-frame": (b"".join(gif()[:2]) + b";", "cannot decode GIF"),
+    "gif-empty-frame": (of_frame_size(4, 0), "its first frame is empty"),
+    "gif-narrow-frame": (of_frame_size(0, 4), "its first frame is empty"),
+    "gif-large-frame": (of_frame_size(9000, 9000), "truncated: .* cannot hold the image"),
     "tiff-palette": (plain(3, 8, 1), "palette is unsupported; convert it to PNG"),
     "tiff-premultiplied": (plain(2, 8, 4, tags={338: 1}), "premultiplied alpha"),
     "tiff-premultiplied-grey": (plain(1, 8, 2, tags={338: 1}), "premultiplied alpha"),

@@ -8,7 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from loader_sets import VIEWS, Items, Stream, assert_same, epoch_of, expected, paths_of
+from loader_sets import (
+    VIEWS,
+    Items,
+    Stream,
+    add_sparse_member,
+    assert_same,
+    epoch_of,
+    expected,
+    paths_of,
+)
 from PIL import Image
 from timm.data import ImageDataset
 from timm.data.readers.reader_image_in_tar import ReaderImageInTar
@@ -17,6 +26,7 @@ from torch.utils.data import ConcatDataset, Subset
 from torchvision.datasets import ImageFolder
 
 from tied_augment import ArrayDataset, TiedDataset, TiedLoader
+from tied_augment.located import locate
 
 
 def tar_of(folder, archive):
@@ -57,6 +67,19 @@ def test_compressed_archives_are_read_by_timm(image_folder, tmp_path):
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(image_folder, arcname=".")
     dataset = ImageDataset(str(archive), reader=ReaderImageTar(str(archive)))
+    loader = TiedLoader(dataset, VIEWS, 5)
+    assert loader.stats()["reading"] == "python"
+    assert_same(epoch_of(loader), epoch_of(TiedLoader(ImageFolder(image_folder), VIEWS, 5)))
+    dataset.reader.tarfile.close()
+
+
+def test_archives_with_sparse_members_are_read_by_timm(image_folder, tmp_path):
+    archive = tmp_path / "images.tar"
+    with tarfile.open(archive, "w") as tar:
+        for path in map(Path, paths_of(image_folder)):
+            add_sparse_member(tar, f"{path.parent.name}/{path.name}", path.read_bytes(), 5000)
+    dataset = ImageDataset(str(archive), reader=ReaderImageTar(str(archive)))
+    assert locate(dataset) == f"{archive} has sparse members"
     loader = TiedLoader(dataset, VIEWS, 5)
     assert loader.stats()["reading"] == "python"
     assert_same(epoch_of(loader), epoch_of(TiedLoader(ImageFolder(image_folder), VIEWS, 5)))

@@ -12,6 +12,8 @@ from torch.utils.data.distributed import DistributedSampler
 from torchvision.datasets import ImageFolder
 
 from tied_augment import TiedLoader, TwoView, View
+from tied_augment.loader.samplers import seeded
+from tied_augment.loader.state import State
 
 VIEWS = TwoView(View(16))
 
@@ -245,3 +247,19 @@ def test_another_order_is_found_out_on_every_rank(image_folder):
     other.load_state_dict(saved.state_dict())
     with pytest.raises(RuntimeError, match="does not give the batches"):
         iter(other)
+
+
+@pytest.mark.parametrize(
+    ("world_size", "checksum_of", "follows_from_the_seed"),
+    [(1, None, False), (2, None, True), (2, 0, False)],
+)
+def test_the_random_state_of_an_earlier_version(world_size, checksum_of, follows_from_the_seed):
+    """Of several processes with one order it was each one's own, and not that of the order."""
+    own = torch.Generator().manual_seed(9).get_state()
+    fields = {"epoch": 3, "batches": 2, "checksum": 0, "sampler_epoch": 3, "seed": 5}
+    fields |= {"version": 4, "world_size": world_size, "checksum_of": checksum_of}
+    found = State.of_dict(fields | {"random": {"global": own}}, seed=5, batch_size=7)
+    assert found.entries == 2 * 7 * world_size
+    wanted = seeded(5, 3) if follows_from_the_seed else own
+    assert torch.equal(found.random["global"], wanted)
+    assert State.of_dict(fields | {"random": {}}, seed=5, batch_size=7).random == {}

@@ -11,6 +11,7 @@ import time
 
 import pytest
 from commands import error_of
+from loader_sets import add_sparse_member
 from packed_sets import UNREADABLE, digests, jpeg, pack_folder, write_good, write_mixed
 
 from tied_augment import PackedDataset
@@ -148,47 +149,6 @@ def test_a_killed_process_can_be_run_again(tmp_path):
     )
 
 
-def test_a_complete_set_is_not_packed_again(good, tmp_path, capsys):
-    out = pack_folder(good, tmp_path / "packed")
-    before = {path: path.stat().st_mtime_ns for path in out.glob("shard*")}
-    capsys.readouterr()
-    pack_folder(good, out)
-    assert "nothing was left to pack" in capsys.readouterr().out
-    assert {path: path.stat().st_mtime_ns for path in out.glob("shard*")} == before
-
-
-def test_another_source_is_refused(good, mixed, tmp_path, capsys):
-    out = pack_folder(good, tmp_path / "packed")
-    capsys.readouterr()
-    assert f"packed from {good}, not {mixed[0]}: empty {out}" in error_of(
-        capsys, "pack", mixed[0], out
-    )
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / "file").write_text("")
-    assert f"{other} is not empty" in error_of(capsys, "pack", good, other)
-    assert "is a packed data set already" in error_of(capsys, "pack", out, tmp_path / "again")
-
-
-def test_a_changed_source_is_refused(tmp_path, capsys):
-    write_good(tmp_path / "source", 4)
-    out = pack_folder(tmp_path / "source", tmp_path / "packed")
-    (tmp_path / "source" / "class0" / "new.jpg").write_bytes(jpeg((9, 9)))
-    capsys.readouterr()
-    assert "which has changed since: empty" in error_of(capsys, "pack", tmp_path / "source", out)
-
-
-def test_two_processes_do_not_pack_into_one_folder(good, tmp_path, capsys, monkeypatch):
-    def also(*_):
-        assert "another process is packing into" in error_of(
-            capsys, "pack", good, tmp_path / "packed"
-        )
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(packing, "_pack", also)
-    assert run("pack", good, tmp_path / "packed") == 130
-
-
 @pytest.mark.parametrize("at", [1, 9, 30])
 def test_a_full_disk_is_said_and_packing_goes_on_later(good, tmp_path, capsys, small, at):
     member, count = ShardWriter._member, 0
@@ -315,10 +275,13 @@ def test_tar_files_that_are_not_packed(tmp_path, capsys):
         add(tar, "1.jpg", jpeg((20, 30)))
         add(tar, "1.cls", b"3")
         add(tar, "2.jpg", jpeg((20, 30)))
+    with tarfile.open(tmp_path / "sparse.tar", "w") as tar:
+        add_sparse_member(tar, "cat/1.jpg", jpeg((20, 30)), 5000)
     for name, says in {
         "zipped.tar.gz": "decompress it first",
         "climbs.tar": "'../cat/1.jpg' is not that of a file within a folder",
         "half.tar": "2.jpg has no .cls",
+        "sparse.tar": "sparse.tar, cat/1.jpg: sparse members are not read",
     }.items():
         assert says in error_of(capsys, "pack", tmp_path / name, tmp_path / "packed")
 

@@ -1,6 +1,5 @@
 """PackedDataset: the samples of the image folder that was packed, read natively."""
 
-import json
 import multiprocessing
 import os
 import pickle
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from loader_sets import VIEWS, assert_same, epoch_of
-from packed_sets import UNREADABLE, jpeg, pack_folder, write_good, write_mixed
+from packed_sets import UNREADABLE, changed, jpeg, pack_folder, write_good, write_mixed
 from torch.utils.data import ConcatDataset, DataLoader, Subset
 from torchvision.datasets import ImageFolder
 
@@ -31,12 +30,6 @@ def good(tmp_path_factory):
 def copied(good, tmp_path):
     """A packed data set that a test may change."""
     return shutil.copytree(good[1], tmp_path / "packed")
-
-
-def changed(path, **fields):
-    content = json.loads(path.read_bytes())
-    content.update(fields)
-    path.write_text(json.dumps(content))
 
 
 def test_it_has_the_samples_of_the_image_folder(tmp_path):

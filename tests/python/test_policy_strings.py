@@ -134,7 +134,8 @@ def test_an_empty_string_is_no_policy():
 @pytest.mark.parametrize("interpolation", ["box", "hamming", "lanczos"])
 def test_filters_that_pillow_has_for_resizing_only(interpolation):
     """timm takes them, and fails at the first rotation."""
-    with pytest.raises(ValueError, match="interpolation must be 'random', 'nearest', 'bilinear'"):
-        View(32, auto_augment="rand-m9", interpolation=interpolation)
+    for config in ("rand-m9", "rand-tweights", "v0", "augmix-m3"):
+        with pytest.raises(ValueError, match="interpolation must be 'random', 'nearest', 'bilin"):
+            View(32, auto_augment=config, interpolation=interpolation)
     for config in ("3a", "rand-t3a", "tv-rand-n2-m9"):  # none of timm's geometric ops
         View(32, auto_augment=config, interpolation=interpolation)

@@ -69,6 +69,7 @@ def test_a_half_edited_plan_is_refused(image):
 
 FILL = {"interpolation": "bicubic", "fill": (0, 0, 0)}
 BOX = {"x": 0, "y": 0, "w": 1, "h": 1}
+EMPTY_MIX = {"mixing": "blends", "chains": []}
 
 
 @pytest.mark.parametrize(
@@ -110,6 +111,10 @@ BOX = {"x": 0, "y": 0, "w": 1, "h": 1}
         ),
         (("Mix", {"mixing": "blends", "chains": [(1.0, [("Posterize", {"bits": 9})])]}), "not 9"),
         (("Mix", {"mixing": "blends", "chains": [(float("nan"), [])]}), "weight must be finite"),
+        (
+            ("Mix", {"mixing": "blends", "chains": [(1.0, [("Mix", EMPTY_MIX)])]}),
+            "a chain cannot hold another Mix",
+        ),
         (("Erase", {**BOX, "fill": "red"}), "argument 'fill': must be a colour (three integers"),
         (("Erase", {**BOX, "fill": "noise", "seed": 1}), "Erase: noise needs mean, std and seed"),
         (
@@ -129,6 +134,17 @@ def test_flips_come_first_and_once(image, names):
     ops = [(name, {}) for name in names]
     with pytest.raises(ValueError, match=f"'{names[1]}' is out of order"):
         render(image, {"ops": [*PLAN["ops"], *ops]})
+
+
+@pytest.mark.parametrize("name", ["crop", "resize", "frame"])
+def test_the_geometry_comes_before_ops(image, name):
+    steps = {
+        "crop": {"x": 0, "y": 0, "w": 4, "h": 4},
+        "resize": {"size": (4, 4), "interpolation": "box"},
+        "frame": {"x": 0, "y": 0, "size": (4, 4), "fill": (0, 0, 0)},
+    }
+    with pytest.raises(ValueError, match=f"'{name}' is out of order: a plan's ops are crop"):
+        render(image, {"ops": [*PLAN["ops"], ("Invert", {}), (name, steps[name])]})
 
 
 @pytest.mark.parametrize("entry", ["Invert", ("Invert",), ("Invert", 3), (1, {}), 7])

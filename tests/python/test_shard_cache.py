@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import signal
+import subprocess
 import tarfile
 import time
 from pathlib import Path
@@ -239,3 +240,22 @@ def test_arguments_that_make_no_sense(shards, tmp_path):
     with pytest.raises(ValueError, match="for a network disk give 'file:///mnt"):
         TarShards(shards, cache_dir=tmp_path / "cache", cache_bytes=5)
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused(shards, disk_of):
+    disk = disk_of("16k", "ro")
+    arguments = {"cache_dir": disk, "cache_bytes": 5}
+    with pytest.raises(PermissionError, match=f"cache_dir {disk} can't be written to"):
+        TarShards(url(shards[0]), **arguments)
+    arguments["cache_dir"] = disk / "cache"
+    with pytest.raises(OSError, match=r"cache can't be made: .*Read-only file system"):
+        TarShards(url(shards[0]), **arguments)
+
+
+def test_a_disk_that_becomes_read_only_does_not_end_the_run(shards, disk_of, caplog):
+    disk = disk_of("1m")
+    dataset = cached(shards, disk, COUNT)
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    assert list(dataset) == list(dataset) == list(TarShards(shards))
+    [message] = [record.getMessage() for record in caplog.records]
+    assert "can't be written to: Read-only file system; shards are read without it" in message

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from loader_sets import add_sparse_member
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 
@@ -282,6 +283,17 @@ def test_files_that_are_left_out_are_warned_of(tmp_path, caplog):
     assert "none of 'heic', 'cls' is in images=" in messages[0]
     assert "a.tar: c is left out" in messages[1]
     assert "none of 'c.jpg', 'c.cls' is in images=" in messages[1]
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_sparse_members_are_read_with_their_holes(tmp_path, mode):
+    """A plain file is read by offset, a compressed one as a stream."""
+    with tarfile.open(tmp_path / "a.tar", mode) as tar:
+        for number in range(3):
+            add_sparse_member(tar, f"{number}.jpg", b"content %d" % number, 4000)
+            add(tar, f"{number}.cls", b"%d" % number)
+    wanted = [(b"content %d" % number + bytes(4000), number) for number in range(3)]
+    assert list(TarShards(tmp_path / "a.tar")) == wanted
 
 
 def test_a_cut_shard_gives_the_same_by_offset_and_as_a_stream(tmp_path, shards, caplog):

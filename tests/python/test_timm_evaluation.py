@@ -25,6 +25,7 @@ from torchvision.datasets import ImageFolder
 from tied_augment import TiedLoader
 from tied_augment.cli import main
 from tied_augment.timm import create_loader
+from tied_augment.timm.errors import LaunchError
 from tied_augment.timm.launcher import run_validation
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # timm leaves files open
@@ -303,6 +304,15 @@ def test_scripts_that_do_not_work(argv, says, capsys, monkeypatch):
     sys.modules.pop("shared", None)
     sys.modules.pop("tied_augment_validate_script", None)
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["tied_eval_loader", "tied_threads"])
+def test_a_script_with_such_an_option_of_its_own_is_refused(name, tmp_path, capsys):
+    line = "def validate(args):"
+    own = f"parser.add_argument('--{name.replace('_', '-')}')\n\n\n"
+    script = rewritten(VALIDATE, tmp_path, (line, own + line))
+    with pytest.raises(LaunchError, match=f"the script has an option of its own called {name}"):
+        results(script, capsys, tmp_path)
 
 
 def test_a_wrong_number_of_threads_is_refused(train_folder, capsys):

@@ -8,6 +8,7 @@ import pytest
 from timm_launch import ALL, BY_TASK, launch, rewritten
 
 from tied_augment import TiedLoss
+from tied_augment.timm.errors import LaunchError
 
 
 @pytest.fixture(params=ALL, ids=lambda path: path.stem)
@@ -107,12 +108,14 @@ STREAM = """
 """
 
 
-def test_a_data_set_that_only_python_can_read_goes_through_timm(train_folder, tmp_path):
+def test_a_stream_that_only_python_can_read_goes_through_timm(train_folder, tmp_path):
     loading = "    loader = create_loader(train_set,"
     script = rewritten(BY_TASK, tmp_path, (loading, STREAM + loading))
     run = launch(script, train_folder, tmp_path)
     assert "timm's loader, since only Python can read the images of this Stream" in run.text
     assert len(run.steps) == 4
+    with pytest.raises(LaunchError, match="--train-img-sizes needs a data set with indices"):
+        launch(script, train_folder, tmp_path, "--train-img-sizes", "32", "48")
 
 
 def test_logging_filters_are_gone_afterwards(train_folder, tmp_path):

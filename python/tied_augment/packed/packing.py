@@ -125,6 +125,8 @@ def _begun(folder: Path, paths: Sequence[Path], origin: Origin) -> Iterator[None
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ValueError(f"another process is packing into {folder}: let it end") from None
+        except OSError:
+            pass  # Not all network file systems lock files.
         yield
         os.unlink(path)
 
@@ -133,7 +135,7 @@ def _check_same(path: Path, note: dict[str, object]) -> None:
     try:
         begun = json.loads(path.read_bytes())
         source, release, digest = (begun[name] for name in ("source", "release", "digest"))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is broken: empty {path.parent} and pack anew") from error
     remedy = f"empty {path.parent}, or give another folder"
     if release != note["release"]:

@@ -35,12 +35,7 @@ def why_not(args: Namespace, dataset: Any, options: dict[str, Any]) -> str | Non
     two_kinds = args.tied_aa2 is not None or args.tied_clean_first
     if options.get("input_size_choices") and two_kinds:
         return "with --train-img-sizes all views must have the same policy"
-    if isinstance(dataset, IterableDataset):
-        if options.get("input_size_choices"):
-            return "--train-img-sizes needs a data set with indices"
-        found: object = undecoded(dataset)
-    else:
-        found = locate(dataset)
+    found: object = undecoded(dataset) if isinstance(dataset, IterableDataset) else locate(dataset)
     return found if isinstance(found, str) else None
 
 

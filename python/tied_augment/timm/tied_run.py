@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import IterableDataset
 
 from tied_augment.loss import SIMILARITIES, Schedule, TiedLoss
 from tied_augment.timm.collate import view_loader
@@ -116,6 +117,12 @@ class TiedRun:
             raise LaunchError(
                 "the script gives create_loader a collate function of its own, which does not "
                 "take several views: leave it out"
+            )
+        if kw.get("input_size_choices") and isinstance(dataset, IterableDataset):
+            # timm's loader refuses this, too.
+            raise LaunchError(
+                "--train-img-sizes needs a data set with indices, and this is a stream: leave it "
+                "out"
             )
         reason = why_not(self._args, dataset, kw)
         if reason is None:

@@ -116,3 +116,73 @@ fn components_in_another_order() {
     file.swap(scan + 5, scan + 7);
     assert_eq!(reason(&file), "broken: the order of a scan's components");
 }
+
+/// What the headers' own lengths and numbers don't allow.
+#[test]
+fn headers_that_are_broken() {
+    let file = file(&Options::default());
+    let (frame, scan) = (position(&file, 0xC0), position(&file, 0xDA));
+    let mut many = [&[0xFF, 0xC4, 1, 35, 0][..], &[17; 16]].concat();
+    many.resize(many.len() + 16 * 17, 0);
+    for (at, segment, expected) in [
+        (scan, &b"\xFF\xDD\0\x05\0\0\0"[..], "the length of a restart interval"),
+        (scan, b"\xFF\xC4\0\x04\0\0", "the length of a Huffman table"),
+        (scan, &many, "the length of a Huffman table"),
+        (scan, b"\xFF\xDA\0\x06\0\0\x3F\0", "the number of components in a scan"),
+        (frame, b"\xFF\xC0\0\x04\x08\0", "the length of a frame header"),
+        (frame, b"\xFF\xDA\0\x06\0\0\x3F\0", "a scan before the frame header"),
+    ] {
+        let changed = [&file[..at], segment, &file[at..]].concat();
+        assert_eq!(reason(&changed), format!("broken: {expected}"));
+    }
+    for (at, value, expected) in [
+        (frame + 13, file[frame + 10], "two components of one name"),
+        (frame + 11, 0x44, "an MCU of too many blocks"),
+    ] {
+        let mut changed = file.clone();
+        changed[at] = value;
+        assert_eq!(reason(&changed), format!("broken: {expected}"));
+    }
+}
+
+#[test]
+fn scans_out_of_order() {
+    let file = file(&Options { progressive: true, ..Options::default() });
+    let (scan, name) = (position(&file, 0xDA), file[position(&file, 0xC2) + 10]);
+    let early = [0xFF, 0xDA, 0, 8, 1, name, 0, 1, 63, 0];
+    let changed = [&file[..scan], &early, &file[scan..]].concat();
+    assert_eq!(reason(&changed), "broken: the order of the scans");
+}
+
+/// Each coefficient of each component by itself, bit by bit. All are zero, whose code is the bit 0.
+#[test]
+fn more_scans_than_encoders_write() {
+    let options =
+        Options { size: (8, 8), sampling: (1, 1), progressive: true, ..Options::default() };
+    let whole = file(&options);
+    let frame = position(&whole, 0xC2);
+    let mut file = whole[..position(&whole, 0xC4)].to_vec();
+    for class in [0, 0x10] {
+        file.extend([0xFF, 0xC4, 0, 20, class, 1]);
+        file.extend([0; 16]);
+    }
+    let [a, b, c] = [10, 13, 16].map(|at| whole[frame + at]);
+    file.extend([0xFF, 0xDA, 0, 12, 3, a, 0, b, 0, c, 0, 0, 0, 0, 0x1F]);
+    for (name, place) in [a, b, c].into_iter().flat_map(|name| (1..64).map(move |k| (name, k))) {
+        for bits in [0x06, 0x65, 0x54, 0x43, 0x32, 0x21, 0x10] {
+            file.extend([0xFF, 0xDA, 0, 8, 1, name, 0, place, place, bits, 0x7F]);
+        }
+    }
+    assert_eq!(reason(&file), "more than 1000 scans");
+}
+
+/// Its code ends a run of blocks, which only progressive scans have.
+#[test]
+fn a_symbol_of_progressive_scans() {
+    let mut file = file(&Options::default());
+    let of_ac = |bytes: &[u8]| bytes[..2] == [0xFF, 0xC4] && bytes[4] == 0x10;
+    let table = file.windows(5).position(of_ac).unwrap();
+    let end = file[table + 21..].iter().position(|&symbol| symbol == 0).unwrap();
+    file[table + 21 + end] = 0x10;
+    assert_eq!(reason(&file), "broken: a run of blocks in a sequential scan");
+}
