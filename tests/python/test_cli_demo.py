@@ -18,6 +18,9 @@ from tied_augment.cli.demo.measure import Row
 from tied_augment.cli.demo.training import BATCH, NO_LABEL, SIMILARITY, VIEW, WAYS, OneView
 
 
+pytestmark = pytest.mark.integration
+
+
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     """The output folder and the printed text of a very short demo, with two seeds."""
