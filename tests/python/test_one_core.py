@@ -18,6 +18,6 @@ def test_more_workers_than_cores(monkeypatch):
     )
     arguments = ["-q", "-p", "no:cacheprovider", "-k", "default_collate", "test_dataset.py"]
     monkeypatch.chdir(TESTS)
-    done = ready_process.run("-c", run, *arguments, ready="timm")
+    done = ready_process.run("-c", run, *arguments)
     assert done.returncode == 0, done.stdout
     assert "2 passed" in done.stdout
