@@ -28,7 +28,7 @@ test-rust: nasm ## Run the tests of the Rust core, which need no Python
 test-python: build ## Run the tests of the Python package
 	$(BIN)/pytest $(IN_PROCESSES)
 
-test-integrations: build ## Run the tests with Ray, S3, Lightning, the examples, which `make test` leaves out
+test-integrations: build ## Run the tests of whole programs: train.py, examples, Ray, S3, Lightning
 	$(BIN)/pytest -m "integration and not slow" $(IN_PROCESSES)
 
 test-slow: build ## Run the long tests that `make test` leaves out (20 minutes)
