@@ -12,7 +12,7 @@ IN_PROCESSES := --numprocesses logical --maxprocesses 4 --dist worksteal
 # Of other systems, whose code `make lint` doesn't compile here. The first has NEON as well.
 TARGETS := aarch64-apple-darwin x86_64-pc-windows-gnu
 
-.PHONY: help demo test test-rust test-python test-slow coverage coverage-rust coverage-python test-aarch64 test-wheel gpu gpu-packages docs lint check-targets msrv format bench wheel licences audit clean nasm build fuzz mutants
+.PHONY: help demo test test-rust test-python test-integrations test-slow coverage coverage-rust coverage-python test-aarch64 test-wheel gpu gpu-packages docs lint check-targets msrv format bench wheel licences audit clean nasm build fuzz mutants
 
 help: ## List these commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @
@@ -20,13 +20,16 @@ help: ## List these commands
 demo: build ## Draw view pairs, time the loader beside timm's, train a small model on your CPU (SEEDS=1 is quickest)
 	$(BIN)/tied-augment demo $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SECONDS),--seconds $(SECONDS))
 
-test: test-rust test-python ## Run the tests
+test: test-rust test-python ## Run the tests (5 minutes on two cores, once compiled)
 
 test-rust: nasm ## Run the tests of the Rust core, which need no Python
 	PROPTEST_RNG_SEED=$(SEED) cargo test --locked
 
 test-python: build ## Run the tests of the Python package
 	$(BIN)/pytest $(IN_PROCESSES)
+
+test-integrations: build ## Run the tests of whole programs: train.py, examples, Ray, S3, Lightning
+	$(BIN)/pytest -m "integration and not slow" $(IN_PROCESSES)
 
 test-slow: build ## Run the long tests that `make test` leaves out (20 minutes)
 	@$(BIN)/python -m pip install --quiet --group docs
@@ -55,7 +58,7 @@ coverage-rust: nasm $(VENV)/.made ## Measure the Rust half alone (8 minutes)
 coverage-python: build ## Measure the Python half alone
 	@$(BIN)/python -m pip install --quiet --group coverage
 	$(BIN)/coverage erase
-	-$(BIN)/coverage run -m pytest $(IN_PROCESSES)
+	-$(BIN)/coverage run -m pytest -m "not slow" $(IN_PROCESSES)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -146,7 +149,7 @@ test-wheel: ## Run the Python tests against the newest wheel in dist/, in a venv
 	target/wheel-venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	target/wheel-venv/bin/python -m pip install --quiet "$$(ls -t dist/*.whl | head -1)[demo]" --group dev
 	target/wheel-venv/bin/python tests/smoke.py
-	target/wheel-venv/bin/pytest --installed $(IN_PROCESSES)
+	target/wheel-venv/bin/pytest --installed -m "not slow" $(IN_PROCESSES)
 
 licences: ## Write the licences of the crates in a wheel into THIRD_PARTY.md
 	command -v cargo-about >/dev/null || cargo install --locked cargo-about --features cli

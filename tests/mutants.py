@@ -47,7 +47,10 @@ def mutate_rust(files: list[str], sample: int) -> int:
 def mutmut(*arguments: str, **options: object) -> subprocess.CompletedProcess[bytes]:
     path = STAGE / "mutants"
     path.mkdir(exist_ok=True)
-    environment = os.environ | {"PYTHONPATH": str(path), "PYTEST_ADDOPTS": "-p no:cacheprovider"}
+    environment = os.environ | {
+        "PYTHONPATH": str(path),
+        "PYTEST_ADDOPTS": "-p no:cacheprovider -m 'not slow'",
+    }
     command = [sys.executable, "-m", "mutmut", *arguments]
     return subprocess.run(command, cwd=STAGE, env=environment, **options)
 

@@ -303,5 +303,5 @@ def _wrapped(line: str, font: _Font, width: int, indent: str = _INDENT) -> list[
 
 
 def _fitting(text: str, font: _Font, width: int) -> int:
-    """How many characters of `text` are at most `width` pixels wide."""
-    return max((n for n in range(len(text)) if font.getlength(text[:n]) <= width), default=0)
+    """How many characters of `text` are at most `width` pixels wide, where not all are."""
+    return next(n for n in range(len(text)) if font.getlength(text[: n + 1]) > width)

@@ -33,6 +33,13 @@ def pytest_configure(config):
         raise pytest.UsageError(f"--installed: the package is {package.parent}, of this checkout")
 
 
+def pytest_ignore_collect(collection_path, config):
+    """Leave out the files marked ``integration`` where none is run: their imports take seconds."""
+    if collection_path.suffix != ".py" or "not integration" not in config.option.markexpr:
+        return None
+    return "mark.integration" in collection_path.read_text() or None
+
+
 def pytest_collection_modifyitems(items):
     """Skip tests marked ``cuda`` where there are too few GPUs for them."""
     wanted = {item: item.get_closest_marker("cuda") for item in items}

@@ -128,7 +128,7 @@ def run(*arguments, env=None, ready="torch", timeout=110):
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
 
-def spawn(function, arguments, count):
+def spawn(function, arguments, count, ready="torch"):
     """As `torch.multiprocessing.spawn`: call `function` of a test module in `count` processes."""
     code = (
         "import importlib, sys; name, function, *arguments = sys.argv[1:]; "
@@ -136,6 +136,6 @@ def spawn(function, arguments, count):
         "getattr(importlib.import_module(name), function)(int(arguments[0]), *arguments[1:])"
     )
     names = function.__module__, function.__name__
-    processes = [start("-c", code, *names, rank, *arguments) for rank in range(count)]
+    processes = [start("-c", code, *names, rank, *arguments, ready=ready) for rank in range(count)]
     outputs = [process.communicate(timeout=110) for process in processes]
     assert [process.returncode for process in processes] == [0] * count, outputs

@@ -17,6 +17,8 @@ from tied_augment.cli.demo import loaders, training
 from tied_augment.cli.demo.measure import Row
 from tied_augment.cli.demo.training import BATCH, NO_LABEL, SIMILARITY, VIEW, WAYS, OneView
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):

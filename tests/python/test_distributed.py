@@ -1,6 +1,7 @@
 """Loss and model in two processes against one process that has the whole batch."""
 
 import os
+from functools import partial
 
 import pytest
 import ready_process
@@ -106,7 +107,8 @@ def everything(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("processes")
     # The copy of a process can't use the GPU if that has asked for it.
     on_a_gpu = request.param[1] == "cuda"
-    spawn = torch.multiprocessing.spawn if on_a_gpu else ready_process.spawn
+    copied = partial(ready_process.spawn, ready="timm")  # which imports torch's compiler
+    spawn = torch.multiprocessing.spawn if on_a_gpu else copied
     spawn(two_processes, (str(folder), *request.param), PROCESSES)
     return torch.load(folder / "results.pt", map_location="cpu")
 

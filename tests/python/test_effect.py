@@ -14,6 +14,8 @@ import torch
 from PIL import Image
 from scipy.stats import ttest_rel
 
+pytestmark = pytest.mark.integration
+
 EFFECT = Path(__file__).parents[2] / "benches" / "effect"
 MODULES = ("characters", "plots", "run", "setting", "tables", "training")
 

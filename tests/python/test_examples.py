@@ -23,6 +23,8 @@ from torchvision.datasets import ImageFolder
 
 from tied_augment import TiedDataset, View
 
+pytestmark = pytest.mark.integration
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 

@@ -12,8 +12,10 @@ import pytest
 import ready_process
 
 ROOT = Path(__file__).parents[2]
-# It collects all files with tests for a GPU, which imports a lot.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.timeout(600),  # it collects all files with tests for a GPU, which imports a lot
+]
 
 
 @pytest.mark.slow

@@ -12,6 +12,8 @@ from torch.utils.data import DataLoader
 
 from tied_augment import TiedDataset, TiedLoader, View
 
+pytestmark = pytest.mark.integration
+
 FEATURES = Features({"image": Image(), "label": ClassLabel(names=list("abc")), "w": Value("int32")})
 
 

@@ -8,7 +8,10 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # the framework uses deprecated features
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore"),  # the framework uses deprecated features
+]
 
 EPOCHS, BATCHES = 3, 4
 EXAMPLE = Path(__file__).parents[2] / "examples" / "lightning_datamodule.py"

@@ -8,6 +8,8 @@ import textwrap
 import pytest
 import ready_process
 
+pytestmark = pytest.mark.integration
+
 PROCESSES = 2
 
 needs_frameworks = pytest.mark.skipif(

@@ -28,6 +28,8 @@ from tied_augment.logging import CURVES, TiedLogger
 from tied_augment.sheet import contact_sheet, headline, make_row
 from tied_augment.timm.errors import LaunchError
 
+pytestmark = pytest.mark.integration
+
 NAMES = set(CURVES.values())
 
 

@@ -22,14 +22,11 @@ if sys.platform != "linux":
 ENVIRONMENT = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 
 PRELUDE = """
-import json, resource, sys
+import json, os, resource, sys
 from pathlib import Path
 import numpy as np
 from tied_augment import View, Views, decode
 from tied_augment.packed import pack, unpack
-
-path, step = Path(sys.argv[1]), int(sys.argv[2])
-data = path.read_bytes()
 
 def limited(work, extra):
     "What `work` returns, or its MemoryError, with so many bytes more than the process has."
@@ -50,17 +47,39 @@ def climb(work, same):
         extra += step
     assert same(result, work())
     print(json.dumps([len(errors), [error for error in errors if error]]))
+
+for order in sys.stdin:
+    code, path, step = json.loads(order)
+    if os.fork() == 0:
+        path = Path(path)
+        file = os.open(f"{path}.said", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        data = path.read_bytes()
+        exec(code)
+        sys.exit()
+    print(os.wait()[1], flush=True)
 """
 
 
-def climbed(code, path, step=128 << 10):
-    """How often there was no memory, and what was said, in a process of its own."""
-    command = [sys.executable, "-c", PRELUDE + textwrap.dedent(code), path, str(step)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=200, env=ENVIRONMENT
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return json.loads(done.stdout)
+@pytest.fixture(scope="module")
+def climbed():
+    """A function: how often there was no memory, and what was said, in a process of its own.
+
+    It is the copy of one that has imported all, and nothing else.
+    """
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    command = [sys.executable, "-c", PRELUDE]
+    with subprocess.Popen(command, text=True, bufsize=1, env=ENVIRONMENT, **pipes) as process:
+
+        def call(code, path, step=128 << 10):
+            process.stdin.write(json.dumps([textwrap.dedent(code), str(path), step]) + "\n")
+            status = process.stdout.readline()
+            said = path.with_name(f"{path.name}.said").read_text()
+            assert status == "0\n", said
+            return json.loads(said)
+
+        yield call
 
 
 SIDE = 800
@@ -112,7 +131,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_decoding_without_memory(tmp_path, name):
+def test_decoding_without_memory(climbed, tmp_path, name):
     path = tmp_path / "image"
     path.write_bytes(FILES[name]())
     times, said = climbed("climb(lambda: decode(str(path)), np.array_equal)", path)
@@ -130,7 +149,7 @@ VIEWS = {
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_making_views_without_memory(tmp_path, name):
+def test_making_views_without_memory(climbed, tmp_path, name):
     path = tmp_path / "image"
     path.write_bytes(jpeg())
     code = f"""
@@ -145,7 +164,7 @@ def test_making_views_without_memory(tmp_path, name):
 
 
 @pytest.mark.parametrize("mode", ["RGB", "CMYK"])
-def test_packing_and_unpacking_without_memory(tmp_path, mode):
+def test_packing_and_unpacking_without_memory(climbed, tmp_path, mode):
     path = tmp_path / "image"
     path.write_bytes(jpeg(mode, progressive=True))
     for work in ("pack(data)", "unpack(packed)"):

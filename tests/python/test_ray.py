@@ -30,6 +30,7 @@ from tied_augment import DecodeError, TiedLoader, View, Views
 from tied_augment.ray import Augment, TorchBatches
 
 pytestmark = [
+    pytest.mark.integration,
     pytest.mark.timeout(120),
     # Ray's own: sockets and files that it leaves open, and what it calls by old names.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

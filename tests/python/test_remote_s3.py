@@ -26,6 +26,8 @@ from webdataset.gopen import gopen_schemes
 from tied_augment import TarShards, TiedLoader, remote
 from tied_augment.packed import PackedDataset
 
+pytestmark = pytest.mark.integration
+
 SHARDS, SAMPLES = 3, 8
 BLOCK = 4000
 SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate</Message></Error>"

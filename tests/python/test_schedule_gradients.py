@@ -202,7 +202,7 @@ def two_processes(rank, folder):
 
 
 def test_a_loss_within_ddp(tmp_path):
-    ready_process.spawn(two_processes, [tmp_path], PROCESSES)
+    ready_process.spawn(two_processes, [tmp_path], PROCESSES, ready="timm")  # and the compiler
     plain = feature_gradient("mse", batch(4, 5, 3)[1])
     for rank in range(PROCESSES):
         results = torch.load(tmp_path / f"{rank}.pt")

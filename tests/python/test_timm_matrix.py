@@ -10,6 +10,8 @@ from itertools import product
 import pytest
 from timm_launch import ALL, BY_TASK, REAL, launch
 
+pytestmark = pytest.mark.integration
+
 # One run each. An asterisk marks options that not every train.py has.
 OPTIONS = [
     "",

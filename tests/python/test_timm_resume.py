@@ -14,6 +14,8 @@ from torchvision.datasets import ImageFolder
 from tied_augment.timm.mixup import FirstViewFastCollateMixup
 from tied_augment.timm.seeds import EpochSeeds
 
+pytestmark = pytest.mark.integration
+
 # Everything is drawn: order, views, mixing, erasing, dropout.
 DRAWS = ["--mixup", "0.4", "--cutmix", "1", "--reprob", "0.5", "--drop", "0.2"]
 DRAWS += ["--aa", "rand-m9-mstd0.5"]

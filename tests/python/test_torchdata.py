@@ -8,7 +8,10 @@ from torchvision.datasets import ImageFolder
 
 from tied_augment import TiedDataset
 
-pytestmark = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore:'set_vital' is deprecated"),
+]
 
 EPOCHS, BATCHES = 3, 4
 ENDED = BATCHES  # the state after the epoch's end
