@@ -26,8 +26,6 @@ from timm_launch import (
 
 from tied_augment import TiedLoader, TwoView, View
 
-pytestmark = pytest.mark.integration
-
 WITHOUT_BN = ["--model", "test_vit", "--opt", "sgd", "--lr", "0.1", "--weight-decay", "0"]
 
 
