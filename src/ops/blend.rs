@@ -22,8 +22,9 @@ pub struct Blend {
 impl Blend {
     /// Blends with `alpha`, which may be infinite.
     #[inline(always)]
+    #[expect(clippy::manual_clamp, reason = "`clamp` leaves NaN, these give a bound")]
     pub fn new(alpha: f32) -> Self {
-        // With more, too, every difference ends at 0 or 255. In this order NaN gives a bound.
+        // With more, too, every difference ends at 0 or 255.
         Self { alpha: alpha.max(-1024.0).min(1024.0) }
     }
 
