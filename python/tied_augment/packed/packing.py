@@ -7,7 +7,6 @@ interrupted: finished shards are kept, and the work goes on after them.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -31,6 +30,7 @@ from tied_augment.packed.index import (
     read_shard,
     shard_name,
 )
+from tied_augment.packed.lock import lock
 from tied_augment.packed.origin import Origin, Sample, origin_of
 from tied_augment.packed.shard import Entry, ShardWriter, remove_parts, write_json
 
@@ -121,12 +121,7 @@ def _begun(folder: Path, paths: Sequence[Path], origin: Origin) -> Iterator[None
     if not path.exists():
         write_json(path, note)
     with open(path, "rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"another process is packing into {folder}: let it end") from None
-        except OSError:
-            pass  # Not all network file systems lock files.
+        lock(file, f"another process is packing into {folder}: let it end")
         yield
         os.unlink(path)
 

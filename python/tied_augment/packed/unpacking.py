@@ -6,7 +6,6 @@ the next run keeps it after comparing its SHA-256. Nothing else need be remember
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import threading
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from tied_augment.packed.checking import Checked, check_samples, original, shard_indices
 from tied_augment.packed.index import PackedSet, Shard, check_names
+from tied_augment.packed.lock import lock
 
 __all__ = ["unpack_samples"]
 
@@ -58,12 +58,7 @@ def _alone(out: Path) -> Iterator[None]:
     """No other process unpacks into `out` meanwhile, and no unfinished file is left."""
     folder = os.open(out, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"another process is unpacking into {out}: let it end") from None
-        except OSError:
-            pass  # Not all network file systems lock folders.
+        lock(folder, f"another process is unpacking into {out}: let it end")
         _remove_parts(out)
         try:
             yield

@@ -11,7 +11,6 @@
 //! c c c c                                      c d d .
 //! d d d d                                      d . . .
 //! ```
-
 //!
 //! The fewer columns, the fewer runs in a strip. So a row of a strip is eight bytes, a number, of
 //! which a vector holds several. Two strips are moved at a time, since eight bytes are slow to copy.
@@ -170,6 +169,8 @@ fn scatter(strips: &[Strip; 2], plane: &mut [u8], width: usize, columns: Range<u
 }
 
 /// As `scatter`, for fewer rows or columns: from row `y` on.
+///
+/// A function of its own, since this keeps sums in memory, which in `scatter` stay in registers.
 #[inline(never)]
 fn scatter_some(
     strips: &[Strip; 2],
